@@ -1,0 +1,1 @@
+"""Visually-aware fashion recommendation and design."""

@@ -1,0 +1,156 @@
+"""Validated configurations of a training run: defaults, then a YAML file, then KEY=VALUE overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tfdvbpr.errors import ConfigError
+
+Batching = Literal["shared-item", "triplet"]
+
+
+class TrainingConfig(BaseModel):
+    """What every training run has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(0, ge=0, description="Seeds weights, batches and augmentation.")
+    epochs: int = Field(20, ge=1, description="Passes over the data; see `batching` for what one is.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size for the network.")
+
+
+class RecommenderConfig(TrainingConfig):
+    """Configuration of a recommender run. Defaults are the library's own; docs/equations.md lists the paper's."""
+
+    model: str = Field("dvbpr", description="A name in RECOMMENDERS.")
+    embedding_dim: int = Field(64, ge=1, description="Length of θ_u and Φ(x).")
+    backbone: str = Field("small_cnn", description="A name in BACKBONES; DVBPR only.")
+    batching: Batching = Field(
+        "shared-item",
+        description="shared-item: each item is encoded once a batch and ranked against the others drawn (an epoch draws every "
+        "item once). triplet: the paper's (u, i, j), an epoch being as many triplets as training actions.",
+    )
+    global_batch_size: int = Field(96, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas.")
+    max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
+    loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
+    sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")
+    user_learning_rate: float = Field(1e-2, gt=0, description="Adam's step size for θ.")
+    final_learning_rate: float = Field(0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none.")
+    user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² added for each ranked action.")
+    item_l2: float = Field(0.0, ge=0, description="½λ‖γ_i‖² for each drawn item; BPR-MF only.")
+    backbone_l2: float = Field(1e-4, ge=0, description="λ_CNN: ½λ‖W‖² a step, on weights and not on biases; DVBPR only.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Before the last layer of the backbone.")
+    flip: bool = Field(True, description="Mirror pictures at random while training.")
+    max_shift: int = Field(4, ge=0, description="Shift pictures at random by up to so many pixels.")
+    evaluate_every: int = Field(5, ge=1, description="Epochs between looks at the validation actions.")
+    patience: int = Field(0, ge=0, description="Stop after so many looks without a better validation AUC; 0 never stops early.")
+
+
+class GanConfig(TrainingConfig):
+    """Configuration of a conditional GAN run."""
+
+    objective: str = Field("lsgan", description="A name in OBJECTIVES.")
+    latent_dim: int = Field(128, ge=1, description="Length of z ~ N(0, I); the paper's code has 256.")
+    base_channels: int = Field(32, ge=4, description="Width of the generator; the paper's code has 64.")
+    discriminator_channels: int = Field(32, ge=4, description="Width of the discriminator; the paper's code has 64.")
+    global_batch_size: int = Field(32, ge=2, description="Pictures a step, all replicas; the paper's code has 16.")
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's step size of the generator; the paper's code has 1e-4.")
+    discriminator_learning_rate: float = Field(2e-4, gt=0, description="Adam's step size of the discriminator.")
+    beta_1: float = Field(0.5, ge=0, lt=1, description="Adam's β₁.")
+    beta_2: float = Field(0.99, ge=0, lt=1, description="Adam's β₂.")
+    average_decay: float = Field(0.995, ge=0, lt=1, description="Decay of the averaged generator that is kept; 0 keeps the last.")
+    flip: bool = Field(True, description="Mirror real pictures at random.")
+
+
+MODEL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "dvbpr": {},
+    "bpr-mf": {
+        "batching": "triplet",
+        "global_batch_size": 512,
+        "epochs": 60,
+        "learning_rate": 5e-3,
+        "user_learning_rate": 5e-3,
+        "user_l2": 0.01,
+        "item_l2": 0.01,
+        "evaluate_every": 5,
+        "patience": 4,
+    },
+}
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def resolve_config(
+    kind: type[Config],
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Config:
+    """Lays a YAML file and KEY=VALUE pairs over the defaults and validates the whole.
+
+    Args:
+        kind: the configuration class.
+        defaults: values under everything else.
+        file: YAML mapping of field names to values.
+        overrides: "key=value" strings; the value is read as YAML.
+
+    Raises:
+        ConfigError: if the file cannot be read, a key is unknown or a value out of range.
+    """
+    values = dict(defaults or {})
+    if file is not None:
+        values.update(_read_yaml(file))
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise ConfigError(f"--set takes KEY=VALUE. Received {override!r}.")
+        values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(kind, error)) from None
+
+
+def recommender_config(
+    model: str, *, file: Path | None = None, overrides: Sequence[str] = (), **values: Any
+) -> RecommenderConfig:
+    """The configuration of a recommender: the model's defaults, then `file`, `overrides` and keyword values.
+
+    Raises:
+        ConfigError: as `resolve_config`.
+    """
+    defaults = {**MODEL_DEFAULTS.get(model, {}), **values, "model": model}
+    return resolve_config(RecommenderConfig, defaults=defaults, file=file, overrides=overrides)
+
+
+def dump_yaml(config: TrainingConfig) -> str:
+    """The configuration as YAML, every field written out."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return text
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"--config must name a YAML file. {file} cannot be read: {first}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} must hold a mapping of field names to values. Received {type(values).__name__}.")
+    return values
+
+
+def _sentence(kind: type[TrainingConfig], error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"`{name}` is no field of the configuration. Known: {', '.join(sorted(kind.model_fields))}."
+    return f"`{name}` has a wrong value: {first['msg']}. Received {first['input']!r}."

@@ -1,0 +1,196 @@
+"""Training batches: the paper's triplets, and shared-item batches that encode each item once.
+
+Both are drawn for all replicas at once from (seed, epoch), then cut into equal parts, one a replica, so that the same global batch is met
+however many replicas share it, and an interrupted epoch can be drawn again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tfdvbpr.data.images import augment
+from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.data.samplers import SAMPLERS
+
+Batch = Mapping[str, npt.NDArray[np.generic]]
+
+
+class ReadImages(Protocol):
+    """uint8 [N, H, W, 3] of item rows, int [N]."""
+
+    def __call__(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+        """Reads the pictures."""
+        ...
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to training pictures; see `images.augment`."""
+
+    flip: bool = False
+    max_shift: int = 0
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """What both batchings draw from.
+
+    Attributes:
+        interactions: training actions are used, nothing else.
+        read_images: pictures of item rows, or None for a model that sees none.
+        augmentation: random changes to the pictures.
+        seed: with the epoch, decides every draw.
+        num_replicas: parts of a global batch.
+    """
+
+    interactions: Interactions
+    read_images: ReadImages | None
+    augmentation: Augmentation
+    seed: int
+    num_replicas: int
+
+    def images(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+        """Augmented uint8 [N, H, W, 3], or [N, 0] for a model that sees no pictures."""
+        if self.read_images is None:
+            return np.zeros((len(items), 0), np.uint8)
+        flip, max_shift = self.augmentation.flip, self.augmentation.max_shift
+        return augment(self.read_images(items), generator, flip=flip, max_shift=max_shift)
+
+
+def _parts(batch: dict[str, npt.NDArray[np.generic]], num_replicas: int) -> list[Batch]:
+    """Equal parts of the leading dimension, one a replica."""
+    pieces = {name: np.split(array, num_replicas) for name, array in batch.items()}
+    return [{name: arrays[replica] for name, arrays in pieces.items()} for replica in range(num_replicas)]
+
+
+class SharedItemBatches:
+    """M items a step, each encoded once; every training action on them is ranked against the other drawn items.
+
+    An epoch draws each item that has a training action once, in random order. An item without one is never drawn: it could only ever
+    be a negative, and the network would learn to push down exactly the items that are new.
+
+    Each part holds: `item_ids` int32 [M/R], `images` uint8 [M/R, H, W, 3], `user_ids` int32 [P/R], `positive_index` int32 [P/R] into
+    the global M, `weights` float32 [P/R] (0 on padding), `is_negative` bool [P/R, M], `total_weight` float32 [1].
+
+    Args:
+        source: what to draw from.
+        global_batch_size: M; rounded down to a multiple of the replicas and to the items there are.
+        max_pairs: P is padded to a fixed size of at most this many; more actions are thinned at random.
+    """
+
+    def __init__(self, source: BatchSource, *, global_batch_size: int, max_pairs: int) -> None:
+        self._source = source
+        self._columns = source.interactions.training_matrix.tocsc()
+        self._drawable = np.flatnonzero(source.interactions.training_counts > 0).astype(np.int32)
+        replicas = source.num_replicas
+        self.global_batch_size = min(global_batch_size, len(self._drawable)) // replicas * replicas
+        if self.global_batch_size < 2:
+            raise ValueError(
+                f"`global_batch_size` must leave at least 2 items a step. Received {global_batch_size} with "
+                f"{len(self._drawable)} items that have training actions and {replicas} replicas."
+            )
+        counts = np.sort(source.interactions.training_counts)[::-1]
+        most = int(counts[: self.global_batch_size].sum())
+        typical = int(2.0 * counts.sum() / len(self._drawable) * self.global_batch_size) + 64
+        pairs = max(replicas, min(most, typical, max_pairs))
+        self.num_pairs = -(-pairs // replicas) * replicas
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass over the items."""
+        return len(self._drawable) // self.global_batch_size
+
+    @property
+    def images_per_step(self) -> int:
+        """Pictures encoded a step, over all replicas."""
+        return self.global_batch_size
+
+    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
+        """The steps of one epoch, each a part a replica."""
+        generator = np.random.default_rng((self._source.seed, epoch))
+        order = generator.permutation(self._drawable)
+        for step in range(self.steps_per_epoch):
+            start = step * self.global_batch_size
+            items = order[start : start + self.global_batch_size]
+            yield _parts(self._draw(items, generator), self._source.num_replicas)
+
+    def _draw(
+        self, items: npt.NDArray[np.int32], generator: np.random.Generator
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        actions = self._columns[:, items].tocoo()
+        users, positions = actions.row.astype(np.int32), actions.col.astype(np.int32)
+        if len(users) > self.num_pairs:
+            chosen = generator.choice(len(users), self.num_pairs, replace=False)
+            users, positions = users[chosen], positions[chosen]
+        padding = self.num_pairs - len(users)
+        is_negative = ~self._source.interactions.training_matrix[users][:, items].toarray()
+        weights = np.asarray(is_negative.any(axis=1), np.float32)
+        total = np.full(self._source.num_replicas, max(float(weights.sum()), 1.0), np.float32)
+        return {
+            "item_ids": items,
+            "images": self._source.images(items, generator),
+            "user_ids": np.pad(users, (0, padding)),
+            "positive_index": np.pad(positions, (0, padding)),
+            "weights": np.pad(weights, (0, padding)),
+            "is_negative": np.pad(is_negative, ((0, padding), (0, 0))),
+            "total_weight": total,
+        }
+
+
+class TripletBatches:
+    """The paper's (u, i, j): u uniform over users, i uniform over u's training items, j from a negative sampler.
+
+    An epoch is as many triplets as there are training actions. Each part holds `user_ids`, `positive_item_ids`, `negative_item_ids`
+    int32 [B/R] and `positive_images`, `negative_images` uint8 [B/R, H, W, 3].
+
+    Args:
+        source: what to draw from.
+        global_batch_size: triplets a step, B; rounded down to a multiple of the replicas.
+        sampler: a name in SAMPLERS.
+    """
+
+    def __init__(self, source: BatchSource, *, global_batch_size: int, sampler: str) -> None:
+        self._source = source
+        self._matrix = source.interactions.training_matrix
+        self._active = np.flatnonzero(np.diff(self._matrix.indptr)).astype(np.int32)
+        self._sample = SAMPLERS[sampler](source.interactions)
+        total = self._matrix.nnz
+        self.global_batch_size = min(global_batch_size, total) // source.num_replicas * source.num_replicas
+        if self.global_batch_size < 1:
+            raise ValueError(
+                f"`global_batch_size` must leave a triplet a replica. Received {global_batch_size} with {total} "
+                f"training actions and {source.num_replicas} replicas."
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in as many triplets as there are training actions."""
+        return int(self._matrix.nnz) // self.global_batch_size
+
+    @property
+    def images_per_step(self) -> int:
+        """Pictures encoded a step, over all replicas."""
+        return 2 * self.global_batch_size
+
+    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
+        """The steps of one epoch, each a part a replica."""
+        generator = np.random.default_rng((self._source.seed, epoch))
+        starts, sizes = self._matrix.indptr[:-1], np.diff(self._matrix.indptr)
+        for _ in range(self.steps_per_epoch):
+            users = generator.choice(self._active, self.global_batch_size)
+            places = starts[users] + (generator.random(len(users)) * sizes[users]).astype(np.int64)
+            positives = self._matrix.indices[places].astype(np.int32)
+            negatives = self._sample(users, generator)
+            batch: dict[str, npt.NDArray[np.generic]] = {
+                "user_ids": users,
+                "positive_item_ids": positives,
+                "negative_item_ids": negatives,
+                "positive_images": self._source.images(positives, generator),
+                "negative_images": self._source.images(negatives, generator),
+            }
+            yield _parts(batch, self._source.num_replicas)

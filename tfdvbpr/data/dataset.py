@@ -1,0 +1,144 @@
+"""The prepared dataset: a folder that carries everything training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tfdvbpr.data.catalogue import ItemImages, Items
+from tfdvbpr.data.images import ImageFit
+from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.errors import DatasetError, unknown_id
+from tfdvbpr.files import sha256
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+ITEMS_NAME = "items.parquet"
+USERS_NAME = "users.parquet"
+INTERACTIONS_NAME = "interactions.parquet"
+QUARANTINE_NAME = "quarantine.csv"
+
+
+class FileRecord(BaseModel):
+    """Size and hash of one file of the folder."""
+
+    model_config = ConfigDict(frozen=True)
+    num_bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a prepared dataset says of itself (`manifest.json`)."""
+
+    model_config = ConfigDict(frozen=True)
+    format_version: int
+    name: str
+    source_format: str
+    image_size: tuple[int, int]
+    fit: ImageFit
+    seed: int
+    withhold_items: float
+    categories: tuple[str, ...]
+    num_users: int
+    num_items: int
+    num_interactions: int
+    num_train: int
+    num_validation: int
+    num_test: int
+    num_withheld: int
+    num_cold_items: int
+    num_quarantined: int
+    quarantine: dict[str, int]
+    fingerprint: str
+    files: dict[str, FileRecord]
+
+
+class PreparedDataset:
+    """A prepared dataset, opened for reading.
+
+    Attributes:
+        path: its folder.
+        manifest: counts, options and hashes.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path | str, *, verify: bool = False) -> PreparedDataset:
+        """Opens a folder made by `tfdvbpr prepare`.
+
+        Args:
+            path: the folder.
+            verify: also read every file and hold it against its hash.
+
+        Raises:
+            DatasetError: if it is not a prepared dataset, is of another version, or a file is missing or damaged.
+        """
+        path = Path(path)
+        try:
+            manifest = Manifest.model_validate_json((path / MANIFEST_NAME).read_bytes())
+        except FileNotFoundError:
+            raise DatasetError(
+                f"DATASET must be a folder made by `tfdvbpr prepare`. {path} has no {MANIFEST_NAME}. "
+                "Run `tfdvbpr prepare SOURCE --output DATASET` first."
+            ) from None
+        except (ValidationError, OSError) as error:
+            raise DatasetError(_unreadable(path, error)) from None
+        if manifest.format_version != FORMAT_VERSION:
+            raise DatasetError(
+                f"DATASET must be of format version {FORMAT_VERSION}. {path} is of version {manifest.format_version}. "
+                "Prepare it again with this version of tfdvbpr."
+            )
+        for name, record in manifest.files.items():
+            file = path / name
+            if not file.is_file() or file.stat().st_size != record.num_bytes or (verify and sha256(file) != record.sha256):
+                raise DatasetError(f"{file} must be as the manifest says; it is missing or damaged. Prepare it again.")
+        return cls(path, manifest)
+
+    @cached_property
+    def items(self) -> Items:
+        """The catalogue's rows."""
+        return Items(pl.read_parquet(self.path / ITEMS_NAME), self.manifest.categories)
+
+    @cached_property
+    def images(self) -> ItemImages:
+        """The catalogue's pictures."""
+        return ItemImages(self.path, image_size=self.manifest.image_size, fit=self.manifest.fit)
+
+    @cached_property
+    def user_ids(self) -> list[str]:
+        """User ids as the outside knows them; user n is the n-th."""
+        return pl.read_parquet(self.path / USERS_NAME)["user_id"].to_list()
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """Every action, with its part of the split."""
+        return Interactions.read(
+            self.path / INTERACTIONS_NAME, num_users=self.manifest.num_users, num_items=self.manifest.num_items
+        )
+
+    def user_indices(self, user_ids: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32 [N]: rows of the given users.
+
+        Raises:
+            UnknownIdError: if one has no action in the dataset.
+        """
+        index = {user_id: number for number, user_id in enumerate(self.user_ids)}
+        for user_id in user_ids:
+            if user_id not in index:
+                raise unknown_id("user", user_id, self.user_ids)
+        return np.array([index[user_id] for user_id in user_ids], dtype=np.int32)
+
+
+def _unreadable(path: Path, error: Any) -> str:
+    first = str(error).splitlines()[0]
+    return f"{path / MANIFEST_NAME} must be a manifest of this library. It cannot be read ({first}). Prepare it again."

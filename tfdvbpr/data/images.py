@@ -1,0 +1,158 @@
+"""Pictures: check, decode, fit to a size, and uint8 to [-1, 1] and back.
+
+One implementation in TensorFlow ops serves preparation, training and the exported graph, so that a served picture meets exactly
+the pixels the network was trained on.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+ImageFit = Literal["pad", "crop", "squash"]
+IMAGE_FITS: tuple[ImageFit, ...] = ("pad", "crop", "squash")
+MAX_PIXELS = 50_000_000
+_JPEG_QUALITY = 95
+
+
+class BrokenImageError(ValueError):
+    """A picture that cannot be used; its message is the quarantine's reason."""
+
+
+def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """JPEG bytes of a picture file that is known to decode.
+
+    An RGB or grey JPEG is kept byte for byte. Anything else (PNG, WebP, palette, CMYK, an EXIF rotation) is decoded, turned
+    upright, laid on white where transparent, and stored as a JPEG of quality 95.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: the largest width × height; read from the header, before anything is decoded.
+
+    Raises:
+        BrokenImageError: if the bytes are empty, not a picture, truncated or larger than `max_pixels`.
+    """
+    if not data:
+        raise BrokenImageError("empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures; the limit below is ours
+            with Image.open(io.BytesIO(data)) as image:
+                if image.width * image.height > max_pixels:
+                    raise BrokenImageError(
+                        f"{image.width}x{image.height} pixels is more than the limit of {max_pixels} (--max-pixels)"
+                    )
+                plain = image.format == "JPEG" and image.mode in ("RGB", "L")
+                upright = image.getexif().get(0x0112, 1) in (0, 1)
+                image.load()
+                if plain and upright:
+                    return data
+                return _encode_jpeg(_on_white(ImageOps.exif_transpose(image)))
+    except BrokenImageError:
+        raise
+    except UnidentifiedImageError:
+        raise BrokenImageError("not a picture in a known format") from None
+    except Image.DecompressionBombError as error:
+        raise BrokenImageError(f"larger than the limit of {max_pixels} pixels: {error}") from None
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        raise BrokenImageError(f"cannot be decoded: {error}") from None
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _encode_jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> Any:
+    """Decodes a JPEG or PNG and fits it to a size, in graph ops.
+
+    Args:
+        data: string scalar tensor, a whole picture file.
+        image_size: (height, width) in pixels.
+        fit: "pad" keeps the whole picture on white, "crop" fills the frame from the centre, "squash" ignores the aspect.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+    """
+    import tensorflow as tf
+
+    height, width = image_size
+    decoded = tf.io.decode_image(data, channels=3, expand_animations=False)
+    decoded.set_shape([None, None, 3])
+    if fit == "squash":
+        resized = tf.image.resize(decoded, (height, width), antialias=True)
+    else:
+        size = tf.cast(tf.shape(decoded)[:2], tf.float32)
+        ratios = tf.constant([height, width], tf.float32) / size
+        scale = tf.reduce_min(ratios) if fit == "pad" else tf.reduce_max(ratios)
+        new_size = tf.maximum(tf.cast(tf.round(size * scale), tf.int32), 1)
+        resized = tf.image.resize(decoded, new_size, antialias=True)
+        # 255 less the picture, so that the zeros of the padding become white.
+        resized = 255.0 - tf.image.resize_with_crop_or_pad(255.0 - resized, height, width)
+    fitted = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    return tf.ensure_shape(fitted, [height, width, 3])
+
+
+@cache
+def decoder(image_size: tuple[int, int], fit: ImageFit) -> Callable[[bytes], Any]:
+    """`decode_and_fit` compiled once for a size and a fit; call it with a file's bytes from any thread."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([], tf.string)]
+    return tf.function(partial(decode_and_fit, image_size=image_size, fit=fit), input_signature=signature)
+
+
+def to_float(images_uint8: Any) -> Any:
+    """uint8 [..., 3] in 0..255 to float32 in [-1, 1]."""
+    import tensorflow as tf
+
+    return tf.cast(images_uint8, tf.float32) / 127.5 - 1.0
+
+
+def to_uint8(images: Any) -> Any:
+    """float32 [..., 3] in [-1, 1] to uint8 in 0..255, rounded."""
+    import tensorflow as tf
+
+    return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+
+
+def augment(
+    images_uint8: npt.NDArray[np.uint8], generator: np.random.Generator, *, flip: bool, max_shift: int
+) -> npt.NDArray[np.uint8]:
+    """Mirrors and shifts each picture at random; the border is repeated where a shift uncovers it.
+
+    Args:
+        images_uint8: uint8 [B, H, W, 3].
+        generator: source of the random draws.
+        flip: mirror left to right with probability ½.
+        max_shift: the largest shift in pixels, each way and each axis.
+
+    Returns:
+        uint8 [B, H, W, 3], a new array.
+    """
+    count, height, width, _ = images_uint8.shape
+    mirrored = generator.random(count) < 0.5
+    if flip:
+        images_uint8 = np.where(mirrored[:, None, None, None], images_uint8[:, :, ::-1], images_uint8)
+    if max_shift <= 0:
+        return images_uint8.copy()
+    border = ((0, 0), (max_shift, max_shift), (max_shift, max_shift), (0, 0))
+    padded = np.pad(images_uint8, border, mode="edge")
+    offsets = generator.integers(0, 2 * max_shift + 1, size=(count, 2))
+    return np.stack([image[y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)])

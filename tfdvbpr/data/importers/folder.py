@@ -1,0 +1,47 @@
+"""A folder of one's own: items.csv|parquet, interactions.csv|parquet and images/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from tfdvbpr.data.quarantine import Quarantine
+from tfdvbpr.data.source import DEFAULT_CATEGORY, Source
+from tfdvbpr.data.tables import read_table
+from tfdvbpr.errors import SourceError
+
+
+def read_folder(folder: Path) -> Source:
+    """Reads the tables of a source folder; pictures are read when they are asked for.
+
+    Args:
+        folder: holds items.csv or .parquet (`item_id`, `image` as a path inside the folder, and by choice `category` and any other
+            columns), interactions.csv or .parquet (`user_id`, `item_id`), and the pictures.
+
+    Raises:
+        SourceError: if the folder, a table or a required column is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SourceError(f"SOURCE must be a folder with items.csv and interactions.csv. There is no folder {folder}.")
+    quarantine = Quarantine()
+    items = read_table(folder, "items", required=("item_id", "image"), quarantine=quarantine)
+    interactions = read_table(folder, "interactions", required=("user_id", "item_id"), quarantine=quarantine)
+    if "category" not in items.columns:
+        items = items.with_columns(pl.lit(DEFAULT_CATEGORY).alias("category"))
+    items = items.with_columns(
+        pl.when(pl.col("category").is_null() | (pl.col("category") == ""))
+        .then(pl.lit(DEFAULT_CATEGORY))
+        .otherwise(pl.col("category"))
+        .alias("category")
+    )
+    root = folder.resolve()
+
+    def image_bytes(image: str) -> bytes:
+        path = (root / image).resolve()
+        if not path.is_relative_to(root):
+            raise OSError("the path leaves the source folder")
+        return path.read_bytes()
+
+    return Source(root.name, items, interactions, image_bytes, quarantine, "items", "interactions")

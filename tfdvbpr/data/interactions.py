@@ -1,0 +1,96 @@
+"""Who acted on what, and which part of the split each action belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+COLD_THRESHOLD = 5
+
+
+class Split(IntEnum):
+    """The part an action belongs to; stored as uint8."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+    WITHHELD = 3
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Distinct (user, item) actions, sorted by user.
+
+    Attributes:
+        user_ids: int32 [N], contiguous from 0.
+        item_ids: int32 [N], contiguous from 0.
+        splits: uint8 [N], values of `Split`. WITHHELD actions fall on items kept out of training altogether: they are neither
+            trained on nor evaluated, but masked as known positives.
+        num_users: number of users, each with at least one action.
+        num_items: number of items in the catalogue, with or without actions.
+    """
+
+    user_ids: npt.NDArray[np.int32]
+    item_ids: npt.NDArray[np.int32]
+    splits: npt.NDArray[np.uint8]
+    num_users: int
+    num_items: int
+
+    def __post_init__(self) -> None:
+        for name, ids, limit in (
+            ("user_ids", self.user_ids, self.num_users),
+            ("item_ids", self.item_ids, self.num_items),
+        ):
+            if len(ids) and not (ids.min() >= 0 and ids.max() < limit):
+                raise ValueError(
+                    f"`{name}` must be in [0, {limit}). Received {ids.min()}..{ids.max()}. "
+                    "Rebuild the dataset from its source."
+                )
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def of(self, *splits: Split) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """(user_ids, item_ids) of the actions in the given parts."""
+        chosen = np.isin(self.splits, [int(split) for split in splits])
+        return self.user_ids[chosen], self.item_ids[chosen]
+
+    def matrix(self, *splits: Split) -> sparse.csr_matrix:
+        """bool [num_users, num_items], true where the user acted on the item in one of the given parts."""
+        user_ids, item_ids = self.of(*splits)
+        values = np.ones(len(user_ids), dtype=bool)
+        return sparse.csr_matrix((values, (user_ids, item_ids)), shape=(self.num_users, self.num_items))
+
+    @cached_property
+    def training_matrix(self) -> sparse.csr_matrix:
+        """The training actions as bool [num_users, num_items]."""
+        return self.matrix(Split.TRAIN)
+
+    @cached_property
+    def training_counts(self) -> npt.NDArray[np.int64]:
+        """int64 [num_items]: training actions an item."""
+        return np.bincount(self.of(Split.TRAIN)[1], minlength=self.num_items)
+
+    def cold_items(self, threshold: int = COLD_THRESHOLD) -> npt.NDArray[np.bool_]:
+        """bool [num_items]: fewer than `threshold` training actions (the paper's 5)."""
+        return self.training_counts < threshold
+
+    def write(self, path: Path) -> None:
+        """Writes a parquet table of the three columns."""
+        columns = {"user": self.user_ids, "item": self.item_ids, "split": self.splits}
+        pl.DataFrame(columns).write_parquet(path)
+
+    @classmethod
+    def read(cls, path: Path, *, num_users: int, num_items: int) -> Interactions:
+        """Reads what `write` wrote."""
+        table = pl.read_parquet(path)
+        return cls(
+            table["user"].to_numpy(), table["item"].to_numpy(), table["split"].to_numpy(), num_users, num_items
+        )

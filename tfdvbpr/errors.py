@@ -1,0 +1,50 @@
+"""The errors a caller can mend. The command line prints one line for them and exits with 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TfdvbprError(ValueError):
+    """What must hold, what came, what to do: the base of this library's own errors."""
+
+
+class SourceError(TfdvbprError):
+    """A source cannot be imported at all: a missing file, a wrong header, nothing left."""
+
+
+class DatasetError(TfdvbprError):
+    """A prepared dataset is missing, damaged or of another version."""
+
+
+class RunError(TfdvbprError):
+    """A run folder is missing, damaged, of another version or of the wrong kind."""
+
+
+class ConfigError(TfdvbprError):
+    """A configuration value is unknown or out of range."""
+
+
+class UnknownIdError(TfdvbprError):
+    """A user, item or category id that the run has never seen."""
+
+
+class OutputExistsError(TfdvbprError):
+    """The place to write to already holds something."""
+
+
+def unknown_id(kind: str, received: str, known: Iterable[str]) -> UnknownIdError:
+    """The error for one unknown id, with the nearest known ones in the sentence.
+
+    Args:
+        kind: "user", "item" or "category".
+        received: what the caller gave.
+        known: every id there is; the first few stand as examples where none is near.
+    """
+    names = list(known)
+    near = get_close_matches(received, names[:20_000], n=3) or names[:5]
+    return UnknownIdError(
+        f"`{kind}` must be one of the {len(names)} known ids. Received {received!r}. "
+        f"Nearest: {', '.join(map(repr, near))}."
+    )

@@ -1,0 +1,86 @@
+"""Files and folders that appear whole or not at all: written beside, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfdvbpr.errors import OutputExistsError
+
+
+@contextmanager
+def whole_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yields a scratch folder beside `output` that becomes `output` when the block ends without an error.
+
+    Args:
+        output: the folder to make. Its parents are made too.
+        overwrite: replace a folder that is already there; the old one stays until the new one is whole.
+
+    Raises:
+        OutputExistsError: if `output` holds something and `overwrite` is false.
+    """
+    output = Path(output)
+    check_output(output, overwrite=overwrite)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        if output.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{output.name}-old-", dir=output.parent))
+            output.rename(old / output.name)
+            scratch.rename(output)
+            shutil.rmtree(old)
+        else:
+            scratch.rename(output)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def check_output(output: Path, *, overwrite: bool = False) -> None:
+    """Refuses an output folder that already holds something, before any work is done.
+
+    Raises:
+        OutputExistsError: if `output` holds something and `overwrite` is false, or is a file.
+    """
+    if output.is_file():
+        raise OutputExistsError(f"`output` must be a folder. Received the file {output}. Give another path.")
+    if not overwrite and output.is_dir() and any(output.iterdir()):
+        raise OutputExistsError(
+            f"`output` must be a new or empty folder. {output} holds files already. "
+            "Give another path, or pass --overwrite to replace it."
+        )
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a scratch path beside `path` that takes its name when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        yield scratch
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 text file whole."""
+    with whole_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

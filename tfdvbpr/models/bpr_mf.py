@@ -1,0 +1,31 @@
+"""BPR-MF: x̂_ui = γ_uᵀ γ_i + β_i, which never sees a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfdvbpr.models.base import PairwiseRecommender
+
+
+@keras.saving.register_keras_serializable(package="tfdvbpr")
+class BPRMF(PairwiseRecommender):
+    """Matrix factorisation trained by BPR, Rendle et al. 2009, with an item bias.
+
+    Takes the arguments of `PairwiseRecommender`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.item_embeddings = self.add_weight(
+            name="item_embeddings",
+            shape=(self.num_items, self.embedding_dim),
+            initializer=keras.initializers.RandomNormal(stddev=self.user_stddev, seed=self.seed + 1),
+        )
+        self.item_biases = self.add_weight(name="item_biases", shape=(self.num_items,), initializer="zeros")
+
+    def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
+        """γ_i and β_i of the given item rows."""
+        return ops.take(self.item_embeddings, item_ids, axis=0), ops.take(self.item_biases, item_ids, axis=0)

@@ -1,0 +1,74 @@
+"""DVBPR: x̂_ui = θ_uᵀ Φ(X_i), with Φ a CNN trained together with θ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfdvbpr.models.backbones import BACKBONES
+from tfdvbpr.models.base import PairwiseRecommender
+
+
+@keras.saving.register_keras_serializable(package="tfdvbpr")
+class DVBPR(PairwiseRecommender):
+    """Deep visual BPR, Kang et al. 2017: no item bias and no non-visual item factor.
+
+    Args:
+        num_users: rows of θ.
+        num_items: size of the catalogue (kept for the common interface; no weight depends on it).
+        embedding_dim: K, length of θ_u and Φ(X).
+        image_size: (height, width) of Φ's input, in pixels.
+        backbone: a name in BACKBONES.
+        dropout: of the backbone.
+        backbone_l2: λ_CNN, the weight of ½‖W‖² added by the backbone's layers.
+        seed: of the initial values of θ.
+
+    Raises:
+        ValueError: if there is no such backbone.
+    """
+
+    uses_images = True
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        embedding_dim: int,
+        image_size: tuple[int, int],
+        backbone: str = "small_cnn",
+        dropout: float = 0.0,
+        backbone_l2: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(num_users=num_users, num_items=num_items, embedding_dim=embedding_dim, **kwargs)
+        if backbone not in BACKBONES:
+            raise ValueError(f"`backbone` must be one of {', '.join(BACKBONES)}. Received {backbone!r}.")
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self.backbone_name = backbone
+        self.dropout = dropout
+        self.backbone_l2 = backbone_l2
+        self.backbone = BACKBONES[backbone](
+            self.image_size, embedding_dim=embedding_dim, dropout=dropout, l2=backbone_l2
+        )
+
+    def embed_images(self, images: Any, *, training: bool = False) -> Any:
+        """Φ(X): float32 [B, H, W, 3] in [-1, 1] to float32 [B, D]."""
+        return self.backbone(images, training=training)
+
+    def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
+        """Φ of the pictures; the bias is zero."""
+        embeddings = self.embed_images(images, training=training)
+        return embeddings, ops.zeros_like(embeddings[:, 0])
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras."""
+        return {
+            **super().get_config(),
+            "image_size": self.image_size,
+            "backbone": self.backbone_name,
+            "dropout": self.dropout,
+            "backbone_l2": self.backbone_l2,
+        }

@@ -1,0 +1,60 @@
+"""The common form of every recommender here: x̂_ui = θ_uᵀ φ_i + b_i, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What evaluation, recommendation and serving need of a trained model.
+
+    Attributes:
+        user_embeddings: float32 [num_users, D], θ.
+        item_embeddings: float32 [num_items, D], Φ(X_i) or a learned item factor.
+        item_biases: float32 [num_items]; zeros for DVBPR, which has none.
+    """
+
+    user_embeddings: Array
+    item_embeddings: Array
+    item_biases: Array
+
+    def __post_init__(self) -> None:
+        users, items, biases = self.user_embeddings.shape, self.item_embeddings.shape, self.item_biases.shape
+        if len(users) != 2 or len(items) != 2 or users[1] != items[1] or biases != items[:1]:
+            raise ValueError(
+                "`user_embeddings` [U, D], `item_embeddings` [I, D] and `item_biases` [I] must agree. "
+                f"Received {users}, {items} and {biases}."
+            )
+
+    def scores(self, users: npt.NDArray[np.integer[Any]]) -> Array:
+        """float32 [B, num_items]: x̂_ui of the given user rows for every item."""
+        return self.user_embeddings[users] @ self.item_embeddings.T + self.item_biases
+
+    @property
+    def mean_user_embedding(self) -> Array:
+        """float32 [D]: the mean taste, which stands in for a user nobody knows."""
+        mean: Array = self.user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean
+
+    def write(self, path: Path) -> None:
+        """Writes the three arrays as .npz."""
+        np.savez(
+            path,
+            user_embeddings=self.user_embeddings,
+            item_embeddings=self.item_embeddings,
+            item_biases=self.item_biases,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Factors:
+        """Reads what `write` wrote; pickled objects are refused."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays["user_embeddings"], arrays["item_embeddings"], arrays["item_biases"])

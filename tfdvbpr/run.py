@@ -1,0 +1,369 @@
+"""The run folder: configuration, manifest, id maps, weights, factors and metrics. The only hand-over to export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tfdvbpr._version import __version__
+from tfdvbpr.config import Config, GanConfig, RecommenderConfig, dump_yaml, resolve_config
+from tfdvbpr.data.catalogue import Items
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images import ImageFit
+from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.errors import DatasetError, RunError, unknown_id
+from tfdvbpr.models.factors import Factors
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+CONFIG_NAME = "config.yaml"
+METRICS_NAME = "metrics.json"
+HISTORY_NAME = "history.csv"
+FACTORS_NAME = "factors.npz"
+WEIGHTS_NAME = "model.weights.h5"
+GENERATOR_NAME = "generator.weights.h5"
+DISCRIMINATOR_NAME = "discriminator.weights.h5"
+USERS_NAME = "users.parquet"
+ITEMS_NAME = "items.parquet"
+INTERACTIONS_NAME = "interactions.parquet"
+
+RunKind = Literal["recommender", "gan"]
+
+
+class RunManifest(BaseModel):
+    """What a run says of itself (`manifest.json`)."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    format_version: int
+    kind: RunKind
+    model: str
+    library_version: str
+    created: str
+    dataset: str
+    dataset_path: str
+    dataset_fingerprint: str
+    image_size: tuple[int, int]
+    fit: ImageFit
+    categories: tuple[str, ...]
+    num_users: int
+    num_items: int
+    training_seconds: float
+
+
+class Recommendation(BaseModel):
+    """One item of a ranking."""
+
+    model_config = ConfigDict(frozen=True)
+    item_id: str
+    category: str
+    score: float
+
+
+def new_manifest(dataset: PreparedDataset, *, kind: RunKind, model: str, training_seconds: float) -> RunManifest:
+    """The manifest of a run on a dataset, stamped with the time and the library's version."""
+    about = dataset.manifest
+    return RunManifest(
+        format_version=FORMAT_VERSION,
+        kind=kind,
+        model=model,
+        library_version=__version__,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        dataset=about.name,
+        dataset_path=str(dataset.path.resolve()),
+        dataset_fingerprint=about.fingerprint,
+        image_size=about.image_size,
+        fit=about.fit,
+        categories=about.categories,
+        num_users=about.num_users,
+        num_items=about.num_items,
+        training_seconds=round(training_seconds, 1),
+    )
+
+
+class _RunFolder:
+    """What both kinds of run share: the folder, its manifest, and the dataset it was trained on."""
+
+    kind: RunKind
+
+    def __init__(self, path: Path, manifest: RunManifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def _open_manifest(cls, path: Path) -> RunManifest:
+        command = "train" if cls.kind == "recommender" else "train-gan"
+        try:
+            manifest = RunManifest.model_validate_json((path / MANIFEST_NAME).read_bytes())
+        except FileNotFoundError:
+            raise RunError(
+                f"RUN must be a folder made by `tfdvbpr {command}`. {path} has no {MANIFEST_NAME}. "
+                f"Run `tfdvbpr {command} DATASET --output {path}` first."
+            ) from None
+        except (ValidationError, OSError) as error:
+            first = str(error).splitlines()[0]
+            raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({first}). Train again.") from None
+        if manifest.format_version != FORMAT_VERSION:
+            raise RunError(
+                f"RUN must be of format version {FORMAT_VERSION}. {path} is of version {manifest.format_version}. "
+                "Train again with this version of tfdvbpr."
+            )
+        if manifest.kind != cls.kind:
+            raise RunError(f"{path} must be a {cls.kind} run. It is a {manifest.kind} run. Give the other folder.")
+        return manifest
+
+    def open_dataset(self, path: Path | None = None) -> PreparedDataset:
+        """The dataset the run was trained on.
+
+        Args:
+            path: where it lies now; left out, where it lay when the run was trained.
+
+        Raises:
+            DatasetError: if it is gone or its contents are not those the run was trained on.
+        """
+        dataset = PreparedDataset.open(path or Path(self.manifest.dataset_path))
+        if dataset.manifest.fingerprint != self.manifest.dataset_fingerprint:
+            raise DatasetError(
+                f"{self.path} was trained on the dataset {self.manifest.dataset_fingerprint}. "
+                f"{dataset.path} is {dataset.manifest.fingerprint}. Give the right folder with --dataset, or train again."
+            )
+        return dataset
+
+    def _read_config(self, kind: type[Config]) -> Config:
+        values = yaml.safe_load((self.path / CONFIG_NAME).read_text(encoding="utf-8"))
+        return resolve_config(kind, defaults=values)
+
+
+class Run(_RunFolder):
+    """A trained recommender, opened for scoring, evaluation, design or export.
+
+    Attributes:
+        path: the run folder.
+        manifest: what it is and what it was trained on.
+    """
+
+    kind = "recommender"
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Opens a folder made by `tfdvbpr train`.
+
+        Raises:
+            RunError: if it is not one, is of another version, or is a GAN run.
+        """
+        return cls(Path(path), cls._open_manifest(Path(path)))
+
+    @cached_property
+    def config(self) -> RecommenderConfig:
+        """The resolved configuration."""
+        return self._read_config(RecommenderConfig)
+
+    @cached_property
+    def items(self) -> Items:
+        """The catalogue's rows."""
+        return Items(pl.read_parquet(self.path / ITEMS_NAME), self.manifest.categories)
+
+    @cached_property
+    def user_ids(self) -> list[str]:
+        """User ids as the outside knows them; user n is the n-th."""
+        return pl.read_parquet(self.path / USERS_NAME)["user_id"].to_list()
+
+    @cached_property
+    def _user_index(self) -> dict[str, int]:
+        return {user_id: number for number, user_id in enumerate(self.user_ids)}
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """Every action, with its part of the split."""
+        path = self.path / INTERACTIONS_NAME
+        return Interactions.read(path, num_users=self.manifest.num_users, num_items=self.manifest.num_items)
+
+    @cached_property
+    def factors(self) -> Factors:
+        """User and item embeddings and item biases."""
+        return Factors.read(self.path / FACTORS_NAME)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The last evaluation, empty before the first."""
+        path = self.path / METRICS_NAME
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @cached_property
+    def recommender(self) -> Any:
+        """The Keras model with its weights.
+
+        Raises:
+            RunError: for a model without weights (popularity, VisRank).
+        """
+        from tfdvbpr.models.build import build_recommender
+
+        if not (self.path / WEIGHTS_NAME).is_file():
+            raise RunError(f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run.")
+        config, about = self.config, self.manifest
+        model = build_recommender(
+            config.model,
+            num_users=about.num_users,
+            num_items=about.num_items,
+            embedding_dim=config.embedding_dim,
+            image_size=about.image_size,
+            backbone=config.backbone,
+            dropout=config.dropout,
+            backbone_l2=config.backbone_l2,
+            seed=config.seed,
+        )
+        model.built = True
+        model.load_weights(self.path / WEIGHTS_NAME)
+        return model
+
+    def user_indices(self, user_ids: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32 [N]: rows of the given users.
+
+        Raises:
+            UnknownIdError: if the run does not know one.
+        """
+        for user_id in user_ids:
+            if user_id not in self._user_index:
+                raise unknown_id("user", user_id, self.user_ids)
+        return np.array([self._user_index[user_id] for user_id in user_ids], dtype=np.int32)
+
+    def score(self, user_ids: Sequence[str], item_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        """float32 [U, I]: x̂_ui of every given user for every given item.
+
+        Raises:
+            UnknownIdError: if the run does not know an id.
+        """
+        scores = self.factors.scores(self.user_indices(user_ids))
+        return scores[:, self.items.indices(item_ids)]
+
+    def recommend(
+        self, user_id: str, *, k: int = 10, category: str | None = None, exclude_seen: bool = True
+    ) -> list[Recommendation]:
+        """The best `k` items for a user, best first; equal scores in the order of the catalogue.
+
+        Args:
+            user_id: as in the interactions.
+            k: at most this many.
+            category: only items of this category.
+            exclude_seen: leave out what the user has acted on.
+
+        Raises:
+            UnknownIdError: if the run does not know the user or the category.
+            ValueError: if `k` is less than 1.
+        """
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1. Received {k}.")
+        user = self.user_indices([user_id])
+        scores = self.factors.scores(user)[0]
+        allowed = np.ones(len(self.items), bool)
+        if category is not None:
+            allowed &= self.items.category_ids == self.items.category_id(category)
+        if exclude_seen:
+            allowed[self.seen_items(int(user[0]))] = False
+        candidates = np.flatnonzero(allowed)
+        best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
+        table = self.items.table
+        return [
+            Recommendation(
+                item_id=table["item_id"][int(item)], category=table["category"][int(item)], score=float(scores[item])
+            )
+            for item in best
+        ]
+
+    def seen_items(self, user: int, *splits: Split) -> npt.NDArray[np.int32]:
+        """int32 [N]: rows of the items a user row has acted on, in the given parts or in all."""
+        matrix = self._seen if not splits else self.interactions.matrix(*splits)
+        seen: npt.NDArray[np.int32] = matrix.indices[matrix.indptr[user] : matrix.indptr[user + 1]]
+        return seen
+
+    @cached_property
+    def _seen(self) -> Any:
+        return self.interactions.matrix(*Split)
+
+
+class GanRun(_RunFolder):
+    """A trained conditional GAN, opened for generation, design or export.
+
+    Attributes:
+        path: the run folder.
+        manifest: what it is and what it was trained on.
+    """
+
+    kind = "gan"
+
+    @classmethod
+    def open(cls, path: Path | str) -> GanRun:
+        """Opens a folder made by `tfdvbpr train-gan`.
+
+        Raises:
+            RunError: if it is not one, is of another version, or is a recommender run.
+        """
+        return cls(Path(path), cls._open_manifest(Path(path)))
+
+    @cached_property
+    def config(self) -> GanConfig:
+        """The resolved configuration."""
+        return self._read_config(GanConfig)
+
+    @cached_property
+    def generator(self) -> Any:
+        """The (averaged) generator with its weights."""
+        from tfdvbpr.models.generator import build_generator
+
+        model = build_generator(
+            self.manifest.image_size,
+            num_categories=len(self.manifest.categories),
+            latent_dim=self.config.latent_dim,
+            base_channels=self.config.base_channels,
+        )
+        model.load_weights(self.path / GENERATOR_NAME)
+        return model
+
+    @cached_property
+    def discriminator(self) -> Any:
+        """The discriminator with its weights."""
+        from tfdvbpr.models.discriminator import build_discriminator
+
+        model = build_discriminator(
+            self.manifest.image_size,
+            num_categories=len(self.manifest.categories),
+            base_channels=self.config.discriminator_channels,
+        )
+        model.load_weights(self.path / DISCRIMINATOR_NAME)
+        return model
+
+    def category_id(self, category: str) -> int:
+        """The id of a category.
+
+        Raises:
+            UnknownIdError: if the GAN was not trained on it.
+        """
+        if category not in self.manifest.categories:
+            raise unknown_id("category", category, self.manifest.categories)
+        return self.manifest.categories.index(category)
+
+
+def write_run_header(
+    folder: Path, manifest: RunManifest, config: RecommenderConfig | GanConfig, history: pl.DataFrame
+) -> None:
+    """Writes manifest, configuration and training history into a run folder that is being made."""
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    (folder / CONFIG_NAME).write_text(dump_yaml(config), encoding="utf-8")
+    history.write_csv(folder / HISTORY_NAME)
+
+
+def write_recommender_tables(folder: Path, dataset: PreparedDataset, factors: Factors) -> None:
+    """Writes id maps, interactions and factors into a recommender run folder that is being made."""
+    dataset.items.table.write_parquet(folder / ITEMS_NAME)
+    pl.DataFrame({"user_id": dataset.user_ids}).write_parquet(folder / USERS_NAME)
+    dataset.interactions.write(folder / INTERACTIONS_NAME)
+    factors.write(folder / FACTORS_NAME)

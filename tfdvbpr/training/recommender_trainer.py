@@ -1,0 +1,290 @@
+"""Trains a recommender on a prepared dataset and writes its run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.data.batches import Augmentation, BatchSource, SharedItemBatches, TripletBatches
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images import to_float
+from tfdvbpr.data.samplers import SAMPLERS
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.losses.ranking import RANKING_LOSSES, RankingLoss
+from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models.backbones import BACKBONES
+from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.models.build import build_recommender
+from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.popularity import popularity
+from tfdvbpr.models.visrank import FEATURE_EXTRACTORS, visrank
+from tfdvbpr.run import WEIGHTS_NAME, Run, new_manifest, write_recommender_tables, write_run_header
+from tfdvbpr.training.actions import History, KeepBest
+from tfdvbpr.training.checkpoints import Checkpoints
+from tfdvbpr.training.loop import Observer, StepReport, distributed_step, run_epochs
+from tfdvbpr.training.strategy import is_chief, make_strategy
+
+Validate = Callable[[Factors], Mapping[str, float]]
+_ENCODE_BATCH = 256
+_FEATURE_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Optimizers:
+    """One for θ, one for everything else: they learn at different speeds."""
+
+    network: Any
+    users: Any
+
+
+def train_recommender(
+    dataset: PreparedDataset,
+    config: RecommenderConfig,
+    output: Path,
+    *,
+    validate: Validate | None = None,
+    observer: Observer | None = None,
+    strategy: Any = None,
+    overwrite: bool = False,
+    restart: bool = False,
+    told: Callable[[str], None] = lambda line: None,
+) -> Run:
+    """Trains, keeps the weights that did best on validation, and writes a run folder.
+
+    An interrupted training is taken up again after its last whole epoch when the same call is made with the same dataset, configuration and output.
+
+    Args:
+        dataset: what to train on.
+        config: model, hyper-parameters, seed.
+        output: the run folder to make; it appears whole or not at all.
+        validate: figures of a set of factors, among them "auc"; called every `config.evaluate_every` epochs. Left out, the last weights
+            are kept.
+        observer: told how training stands about twice a second.
+        strategy: a tf.distribute strategy; left out, `make_strategy()`.
+        overwrite: replace a run that is already there.
+        restart: forget an interrupted training of the same output.
+        told: takes lines for people.
+
+    Raises:
+        ConfigError: if a name in the configuration is unknown.
+        OutputExistsError: if `output` holds something already.
+        RunError: if a different training was interrupted at the same output.
+    """
+    _check_names(config)
+    check_output(output, overwrite=overwrite)
+    began = time.perf_counter()
+    if RECOMMENDERS[config.model] == "closed-form":
+        with whole_directory(output, overwrite=overwrite) as folder:
+            factors = _closed_form(dataset, config)
+            _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
+        return Run.open(output)
+
+    strategy = strategy or make_strategy()
+    checkpoints = Checkpoints(output, config, dataset.manifest.fingerprint, restart=restart)
+    trainer = RecommenderTrainer(dataset, config, strategy)
+    seconds_before = checkpoints.restore(trainer.trackables())
+    if checkpoints.first_epoch:
+        told(f"Taking up an interrupted training after epoch {checkpoints.first_epoch} of {config.epochs}.")
+    keep_best = KeepBest(trainer.model, trainer.factors, validate, config, checkpoints.folder, told=told)
+    run_epochs(
+        distributed_step(strategy, trainer.replica_step),
+        trainer.batches,
+        epochs=config.epochs,
+        first_epoch=checkpoints.first_epoch,
+        actions=[keep_best, checkpoints.save],
+        observer=observer,
+    )
+    factors = keep_best.best_factors()
+    if is_chief(strategy):
+        with whole_directory(output, overwrite=overwrite) as folder:
+            trainer.model.save_weights(folder / WEIGHTS_NAME)
+            seconds = seconds_before + time.perf_counter() - began
+            _write(folder, dataset, config, factors, keep_best.history, seconds)
+        checkpoints.remove()
+    return Run.open(output)
+
+
+class RecommenderTrainer:
+    """One model, its optimizers and batches, under a strategy.
+
+    Args:
+        dataset: what to train on.
+        config: model, hyper-parameters, seed.
+        strategy: a tf.distribute strategy.
+    """
+
+    def __init__(self, dataset: PreparedDataset, config: RecommenderConfig, strategy: Any) -> None:
+        self.dataset = dataset
+        self.config = config
+        self._num_replicas = strategy.num_replicas_in_sync
+        self._loss: RankingLoss = RANKING_LOSSES[config.loss]
+        keras.utils.set_random_seed(config.seed)
+        with strategy.scope():
+            self.model: PairwiseRecommender = build_recommender(
+                config.model,
+                num_users=dataset.manifest.num_users,
+                num_items=dataset.manifest.num_items,
+                embedding_dim=config.embedding_dim,
+                image_size=dataset.manifest.image_size,
+                backbone=config.backbone,
+                dropout=config.dropout,
+                backbone_l2=config.backbone_l2,
+                seed=config.seed,
+            )
+            self.model.built = True
+            self.batches = self._make_batches()
+            self.optimizers = self._make_optimizers()
+        self._encode = tf.function(
+            lambda images: self.model.embed_items(tf.zeros(tf.shape(images)[:1], tf.int32), to_float(images), training=False),
+            reduce_retracing=True,
+        )
+
+    @property
+    def _network_variables(self) -> list[Any]:
+        users = self.model.user_embeddings
+        return [variable for variable in self.model.trainable_variables if variable is not users]
+
+    def _make_batches(self) -> SharedItemBatches | TripletBatches:
+        config = self.config
+        augmentation = Augmentation(config.flip, config.max_shift)
+        images = self.dataset.images.read if self.model.uses_images else None
+        source = BatchSource(self.dataset.interactions, images, augmentation, config.seed, self._num_replicas)
+        if config.batching == "shared-item":
+            return SharedItemBatches(source, global_batch_size=config.global_batch_size, max_pairs=config.max_pairs)
+        return TripletBatches(source, global_batch_size=config.global_batch_size, sampler=config.sampler)
+
+    def _make_optimizers(self) -> Optimizers:
+        steps = self.config.epochs * self.batches.steps_per_epoch
+
+        def adam(rate: float) -> Any:
+            schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=self.config.final_learning_rate)
+            return keras.optimizers.Adam(schedule)
+
+        optimizers = Optimizers(adam(self.config.learning_rate), adam(self.config.user_learning_rate))
+        optimizers.network.build(self._network_variables)
+        optimizers.users.build([self.model.user_embeddings])
+        return optimizers
+
+    def trackables(self) -> dict[str, Any]:
+        """What a checkpoint has to hold."""
+        return {"model": self.model, "network": self.optimizers.network, "users": self.optimizers.users}
+
+    def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """One replica's part of a step: gradients of its share of the global loss, summed over replicas by the optimizer.
+
+        Args:
+            batch: one part of a `SharedItemBatches` or `TripletBatches` step.
+
+        Returns:
+            This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
+        """
+        network, users = self._network_variables, [self.model.user_embeddings]
+        with tf.GradientTape() as tape:
+            if self.config.batching == "shared-item":
+                ranking, penalty = self._shared_item_loss(batch)
+            else:
+                ranking, penalty = self._triplet_loss(batch)
+            if self.model.losses:
+                penalty += tf.add_n(self.model.losses) / self._num_replicas
+            total = ranking + penalty
+        gradients = tape.gradient(total, [variable.value for variable in network + users])
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        if network:
+            self.optimizers.network.apply(dense[:-1], network)
+        self.optimizers.users.apply(dense[-1:], users)
+        return {"loss": ranking, "penalty": penalty}
+
+    def _shared_item_loss(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        items, biases = self._embed(batch["item_ids"], batch["images"])
+        if self._num_replicas > 1:
+            # Every replica ranks its actions against the items of all replicas; the gradient finds its way back.
+            context = tf.distribute.get_replica_context()
+            items, biases = context.all_gather(items, axis=0), context.all_gather(biases, axis=0)
+        users = self.model.embed_users(batch["user_ids"])
+        scores = tf.matmul(users, items, transpose_b=True) + biases  # [P, M]
+        positives = tf.gather(scores, batch["positive_index"][:, None], batch_dims=1)  # [P, 1]
+        negatives = tf.cast(batch["is_negative"], tf.float32)
+        losses = tf.reduce_sum(self._loss(positives, scores) * negatives, axis=1)
+        losses /= tf.maximum(tf.reduce_sum(negatives, axis=1), 1.0)
+        shares = batch["weights"] / batch["total_weight"]
+        penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(shares * tf.reduce_sum(users**2, axis=1))
+        return tf.reduce_sum(shares * losses), penalty
+
+    def _triplet_loss(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        images = tf.concat([batch["positive_images"], batch["negative_images"]], axis=0)
+        item_ids = tf.concat([batch["positive_item_ids"], batch["negative_item_ids"]], axis=0)
+        items, biases = self._embed(item_ids, images)
+        users = self.model.embed_users(batch["user_ids"])
+        scores = tf.reduce_sum(tf.concat([users, users], axis=0) * items, axis=1) + biases
+        positives, negatives = tf.split(scores, 2)
+        count = tf.cast(tf.size(positives) * self._num_replicas, tf.float32)
+        penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(users**2) / count
+        if not self.model.uses_images:
+            penalty += 0.5 * self.config.item_l2 * (tf.reduce_sum(items**2) + tf.reduce_sum(biases**2)) / count
+        return tf.reduce_sum(self._loss(positives[:, None], negatives[:, None])) / count, penalty
+
+    def _embed(self, item_ids: Any, images: Any) -> tuple[Any, Any]:
+        pictures = to_float(images) if self.model.uses_images else images
+        return self.model.embed_items(item_ids, pictures, training=True)
+
+    def factors(self) -> Factors:
+        """Every user's and every item's embedding, the CNN run once over the catalogue."""
+        model, num_items = self.model, self.dataset.manifest.num_items
+        users = keras.ops.convert_to_numpy(model.user_embeddings)
+        if not model.uses_images:
+            items, biases = model.embed_items(np.arange(num_items), None, training=False)
+            return Factors(users, keras.ops.convert_to_numpy(items), keras.ops.convert_to_numpy(biases))
+        parts = []
+        for start in range(0, num_items, _ENCODE_BATCH):
+            rows = np.arange(start, min(start + _ENCODE_BATCH, num_items), dtype=np.int32)
+            parts.append([part.numpy() for part in self._encode(self.dataset.images.read(rows))])
+        embeddings, zero_biases = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Factors(users, embeddings, zero_biases)
+
+
+def _closed_form(dataset: PreparedDataset, config: RecommenderConfig) -> Factors:
+    interactions = dataset.interactions
+    if config.model == "popularity":
+        return popularity(interactions.training_counts, num_users=interactions.num_users)
+    extract = FEATURE_EXTRACTORS["colour-and-edges"]
+    parts = []
+    for start in range(0, interactions.num_items, _FEATURE_BATCH):
+        rows = np.arange(start, min(start + _FEATURE_BATCH, interactions.num_items), dtype=np.int32)
+        parts.append(extract(dataset.images.read(rows)))
+    return visrank(np.concatenate(parts), interactions.training_matrix)
+
+
+def _write(
+    folder: Path,
+    dataset: PreparedDataset,
+    config: RecommenderConfig,
+    factors: Factors,
+    history: History,
+    seconds: float,
+) -> None:
+    manifest = new_manifest(dataset, kind="recommender", model=config.model, training_seconds=seconds)
+    write_run_header(folder, manifest, config, history.table())
+    write_recommender_tables(folder, dataset, factors)
+
+
+def _check_names(config: RecommenderConfig) -> None:
+    for field, value, known in (
+        ("model", config.model, RECOMMENDERS),
+        ("backbone", config.backbone, BACKBONES),
+        ("loss", config.loss, RANKING_LOSSES),
+        ("sampler", config.sampler, SAMPLERS),
+    ):
+        if value not in known:
+            raise ConfigError(f"`{field}` must be one of {', '.join(known)}. Received {value!r}.")
+
+
+__all__ = ["RecommenderTrainer", "StepReport", "train_recommender"]

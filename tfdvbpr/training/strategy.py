@@ -1,0 +1,55 @@
+"""Which devices train: one, all GPUs of a machine, or several machines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfdvbpr.errors import ConfigError
+
+STRATEGIES = ("auto", "one-device", "mirrored", "multi-worker")
+
+
+def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -> Any:
+    """A tf.distribute strategy.
+
+    Args:
+        name: "auto" takes several workers if TF_CONFIG names a cluster, else mirrors over the GPUs if there is more than one, else uses
+            the one device. "mirrored" with no GPU mirrors over the logical CPUs.
+        devices: names such as "GPU:0"; all of the kind when left out. Not for "multi-worker".
+
+    Raises:
+        ConfigError: if the name is unknown or TF_CONFIG holds no cluster for "multi-worker".
+    """
+    if name not in STRATEGIES:
+        raise ConfigError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received {name!r}.")
+    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster")
+    gpus = [f"GPU:{number}" for number in range(len(tf.config.list_logical_devices("GPU")))]
+    cpus = [f"CPU:{number}" for number in range(len(tf.config.list_logical_devices("CPU")))]
+    chosen = list(devices or gpus or cpus)
+    if name == "auto":
+        name = "multi-worker" if cluster else "mirrored" if len(devices or gpus) > 1 else "one-device"
+    if name == "multi-worker":
+        if not cluster:
+            raise ConfigError("TF_CONFIG must name a cluster for `strategy` multi-worker. Set it on every worker.")
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(chosen)
+    return tf.distribute.OneDeviceStrategy(chosen[0])
+
+
+def local_replicas(strategy: Any) -> range:
+    """Indices, among all replicas, of those this process runs."""
+    context = strategy.cluster_resolver
+    local = strategy.extended.worker_devices
+    first = context.task_id * len(local) if context is not None and context.task_id is not None else 0
+    return range(first, first + len(local))
+
+
+def is_chief(strategy: Any) -> bool:
+    """Whether this process is the one that writes files."""
+    return bool(strategy.extended.should_checkpoint)
