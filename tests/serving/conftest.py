@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving_toy_models import save_designer, save_recommender
+
+from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.server import LocalServer
+
+TARGET_VARIABLE = "TFDVBPR_SERVING_TARGET"
+
+
+@pytest.fixture(scope="session")
+def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    save_recommender(root / "recommender" / "1", offset=0.0)
+    save_recommender(root / "recommender" / "2")
+    save_designer(root / "designer" / "1")
+    return {"recommender": root / "recommender", "designer": root / "designer"}
+
+
+@pytest.fixture(scope="session")
+def toy_server(model_folders: dict[str, Path]) -> Iterator[LocalServer]:
+    if os.environ.get(TARGET_VARIABLE):
+        pytest.skip(f"needs the toy models; {TARGET_VARIABLE} names another server")
+    with LocalServer(model_folders) as server:
+        yield server
+
+
+@pytest.fixture
+def toy(toy_server: LocalServer) -> Iterator[Client]:
+    with Client(toy_server.target) as client:
+        yield client
+
+
+@pytest.fixture
+def any_client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A client of the server that the environment names, or of the toy models."""
+    target = os.environ.get(TARGET_VARIABLE) or request.getfixturevalue("toy_server").target
+    with Client(target) as client:
+        yield client

@@ -1,0 +1,310 @@
+"""Every client method against the local server and the toy models, by hand-computed answers."""
+
+from __future__ import annotations
+
+import io
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving_toy_models import OldRecommender, save
+
+from tfdvbpr.signatures import SIGNATURES
+from tfdvbpr_serving import answers
+from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.errors import (
+    DeadlineError,
+    IncompatibleModelError,
+    InvalidRequestError,
+    MessageTooLargeError,
+    ModelNotFoundError,
+    ServerUnavailableError,
+    ServingError,
+    UnknownIdError,
+)
+from tfdvbpr_serving.server import LocalServer
+
+
+def png(red: int = 10, green: int = 20, blue: int = 30) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (3, 2), (red, green, blue)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_score_one_list_for_all(toy: Client) -> None:
+    found = toy.score(["u0", "u3"], ["i0", "i2", "i5"])
+    np.testing.assert_allclose(found.scores, [[-1, 1, 4], [-1, 7, 19]])
+    assert found.scores.dtype == np.float32
+    assert found.known_users.tolist() == [True, True]
+    assert found.known_items.all()
+    assert found.item_ids == (("i0", "i2", "i5"),) * 2
+
+
+def test_score_ragged_rows(toy: Client) -> None:
+    found = toy.score(["u0", "u1"], [["i1"], ["i2", "i3"]])
+    np.testing.assert_allclose(found.scores, [[0, np.nan], [3, 5]])
+    assert found.known_items.tolist() == [[True, False], [True, True]]
+
+
+def test_score_of_unknown_ids(toy: Client) -> None:
+    with pytest.raises(UnknownIdError, match="user 'nobody'; item 'lost', 'gone'") as caught:
+        toy.score(["u0", "nobody", "nobody"], ["i1", "lost", "gone"])
+    assert isinstance(caught.value, ServingError)
+    assert (caught.value.user_ids, caught.value.item_ids) == (("nobody",), ("lost", "gone"))
+    found = toy.score(["u0", "nobody"], ["i1", "lost"], allow_unknown=True)
+    np.testing.assert_allclose(found.scores, [[0, np.nan], [1.5, np.nan]])  # the mean taste scores 2.5·i - 1
+    assert found.known_users.tolist() == [True, False]
+    assert found.known_items.tolist() == [[True, False]] * 2
+
+
+def test_recommend(toy: Client) -> None:
+    first, second = toy.recommend(["u0", "u1"], k=2)
+    assert (first.user_id, first.item_ids, first.category) == ("u0", ("i5", "i4"), "")
+    np.testing.assert_allclose(first.scores, [4, 3])
+    assert second.item_ids == ("i4", "i3")  # i5 was seen
+    assert toy.recommend(["u1"], k=1, exclude_seen=False)[0].item_ids == ("i5",)
+    assert len(toy.recommend(["u0"])[0].item_ids) == 6  # k=10 of 6
+    assert len(toy.recommend(["u1"])[0].item_ids) == 5
+
+
+def test_recommend_of_a_category(toy: Client) -> None:
+    assert toy.recommend(["u0"], k=3, category="shoes")[0].item_ids == ("i5", "i3", "i1")
+    rows = toy.recommend(["u0", "u1"], k=10, category=["tops", "shoes"])
+    assert [row.item_ids for row in rows] == [("i4", "i2", "i0"), ("i3", "i1")]
+    assert all(len(row.scores) == len(row.item_ids) and np.isfinite(row.scores).all() for row in rows)
+    with pytest.raises(UnknownIdError, match="category 'hats'") as caught:
+        toy.recommend(["u0", "u1"], category=["hats", "tops"])
+    assert caught.value.categories == ("hats",)
+    row = toy.recommend(["who"], k=2, category="hats", allow_unknown=True)[0]
+    assert (row.item_ids, row.known_user, row.known_category) == ((), False, False)
+    assert toy.recommend(["who"], k=1, allow_unknown=True)[0].scores.tolist() == [11.5]
+
+
+def test_embed_images_from_bytes_and_files(toy: Client, tmp_path: Path) -> None:
+    (tmp_path / "red.png").write_bytes(png(200, 0, 0))
+    found = toy.embed_images([png(), tmp_path / "red.png", str(tmp_path / "red.png")])
+    np.testing.assert_allclose(found, [[10, 20, 30], [200, 0, 0], [200, 0, 0]])
+
+
+def test_design(toy: Client) -> None:
+    first, second = toy.design(["u0", "new"], ["tops", "hats"], seeds=[7, 7], allow_unknown=True)
+    assert (first.user_id, first.category, first.seed, first.known_user) == ("u0", "tops", 7, True)
+    assert first.images.shape == (2, 4, 4, 3)
+    assert first.images.dtype == np.uint8
+    assert (first.preferences.tolist(), first.realism_logits.tolist()) == ([7, 6], [3.5, 3])
+    assert first.initial_preferences.tolist() == [6, 5]
+    assert (second.known_user, second.known_category, int(second.images.max())) == (False, False, 0)
+    again = toy.design(["u0"], "tops", seeds=7)[0]
+    np.testing.assert_array_equal(first.images, again.images)
+    assert [d.seed for d in toy.design(["u0", "u0", "u1"], "tops", seeds=5)] == [5, 6, 7]
+    with pytest.raises(UnknownIdError, match=r"'designer'.*user 'new'; category 'hats'"):
+        toy.design(["u0", "new"], ["tops", "hats"])
+
+
+def test_generate(toy: Client) -> None:
+    pictures = toy.generate("tops", seeds=[3, 4])
+    assert [(p.category, p.seed, p.realism_logit, p.image.shape) for p in pictures] == [
+        ("tops", 3, 3.0, (4, 4, 3)),
+        ("tops", 4, 4.0, (4, 4, 3)),
+    ]
+    assert not np.array_equal(pictures[0].image, pictures[1].image)
+    counted = toy.generate(["tops", "tops"], seeds=3)
+    np.testing.assert_array_equal([p.image for p in counted], [p.image for p in pictures])
+    assert len(toy.generate("shoes")) == 1
+    with pytest.raises(UnknownIdError, match="category 'hats'"):
+        toy.generate("hats")
+    assert not toy.generate("hats", allow_unknown=True)[0].known_category
+
+
+def test_many_rows_are_split_and_come_back_as_one(toy_server: LocalServer) -> None:
+    users = [f"u{row % 4}" for row in range(23)]
+    with Client(toy_server.target, max_rows_per_request=5, max_design_rows_per_request=2) as small:
+        items = [[f"i{row % 6}"] * (1 + row % 3) for row in range(23)]
+        scores = small.score(users, items)
+        expected = [[(row % 4 + 1) * (row % 6) - 1] for row in range(23)]
+        np.testing.assert_allclose(scores.scores[:, :1], expected)
+        rows = small.recommend(users, k=3, category=["tops", "shoes", "tops"] + ["shoes"] * 20)
+        assert [row.user_id for row in rows] == users
+        assert rows[2].item_ids == ("i4", "i2", "i0")
+        assert rows[5].item_ids == ("i3", "i1")
+        assert len(small.embed_images([png()] * 7)) == 7
+        assert [p.realism_logit for p in small.generate("tops", seeds=range(5))] == [0, 1, 2, 3, 4]
+
+
+def test_threads_share_a_client(toy: Client) -> None:
+    def ask(row: int) -> list[float]:
+        user, item = row % 4, row % 6
+        found = toy.score([f"u{user}"], [f"i{item}"]).scores.item()
+        best = toy.recommend([f"u{user}"], k=1, category="tops")[0].scores.item()
+        return [found - ((user + 1) * item - 1), best - ((user + 1) * 4 - 1)]
+
+    with ThreadPoolExecutor(8) as pool:
+        np.testing.assert_allclose(list(pool.map(ask, range(120))), 0)
+
+
+def test_an_answer_wider_than_its_question_is_cut() -> None:
+    """A batching server pads narrow requests to the widest of the batch."""
+    answer = {
+        "scores": np.array([[1.0, 2.0, 9.0]]),
+        "known_items": np.array([[True, False, True]]),
+        "known_users": np.array([True]),
+    }
+    cut = answers.joined([answer, answer], width=2)
+    assert cut["scores"].tolist() == [[1, 2], [1, 2]]
+    assert cut["known_users"].tolist() == [True, True]
+    row = {
+        "item_ids": np.array([b"a", b"b", b"c"], dtype=object),
+        "scores": np.array([3.0, 2.0, 1.0]),
+        "known_users": True,
+        "known_categories": True,
+    }
+    assert answers.recommendation("u", "", row, k=2).item_ids == ("a", "b")
+    with pytest.raises(IncompatibleModelError, match="4 columns"):
+        answers.joined([answer], width=4)
+
+
+def test_versions(toy: Client, toy_server: LocalServer) -> None:
+    assert toy.score(["u0"], ["i2"]).scores.item() == 1
+    with Client(toy_server.target, recommender_version=1) as old:
+        assert old.score(["u0"], ["i2"]).scores.item() == 2  # version 1 subtracts nothing
+        assert old.metadata().version == 1
+        assert old.generate("tops")
+    with (
+        Client(toy_server.target, recommender_version=9) as none,
+        pytest.raises(ModelNotFoundError, match=r"Specific\(recommender, 9\)"),
+    ):
+        none.score(["u0"], ["i2"])
+    with (
+        Client(toy_server.target, version_label="stable") as label,
+        pytest.raises(InvalidRequestError, match="label: stable"),
+    ):
+        label.score(["u0"], ["i2"])
+
+
+def test_status_and_metadata(toy: Client) -> None:
+    newest = toy.model_status()[0]
+    assert (newest.version, newest.state, newest.error) == (2, "AVAILABLE", "")
+    assert [v.version for v in toy.model_status("designer")] == [1]
+    toy.wait_until_ready(timeout_seconds=5)
+    with pytest.raises(DeadlineError, match=r"'nope' must be ready .* within 0.2 s"):
+        toy.wait_until_ready(timeout_seconds=0.2, models=["nope"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c: c.score([], ["i0"]), "`user_ids` must hold at least one"),
+        (lambda c: c.score("u0", ["i0"]), r"Write \['u0'\]"),
+        (lambda c: c.score(["u0"], []), "`item_ids` must hold at least one"),
+        (lambda c: c.score(["u0"], [[]]), r"`item_ids\[0\]` must hold at least one"),
+        (lambda c: c.score(["u0", "u1"], [["i0"]]), "a row for each of the 2 users"),
+        (lambda c: c.score(["u0"], ["i0", ""]), "position 1"),
+        (lambda c: c.score([3], ["i0"]), "Convert ids with str"),
+        (lambda c: c.recommend(["u0"], k=0), "`k` must be .* Received 0"),
+        (lambda c: c.recommend(["u0"], k=1.5), "`k` must be"),
+        (lambda c: c.recommend(["u0", "u1"], category=["tops"]), "one string or 2 of them. Received 1"),
+        (lambda c: c.recommend(["u0"], category=""), "`category` must hold non-empty"),
+        (lambda c: c.embed_images([]), "at least one file"),
+        (lambda c: c.embed_images([b""]), "Received an empty one at position 0"),
+        (lambda c: c.embed_images([np.zeros(3)]), "Received ndarray"),
+        (lambda c: c.embed_images(b"x"), "must be a list of files"),
+        (lambda c: c.design(["u0"], "tops", seeds=[1, 2]), "`seeds` must be one int or 1 of them"),
+        (lambda c: c.design(["u0"], "tops", seeds=[2**63]), "64 bits"),
+        (lambda c: c.generate("tops", seeds=[]), "at least one"),
+        (lambda c: c.generate("tops", seeds=0.5), "`seeds` must be an int"),
+        (lambda c: c.generate([]), "at least one"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_sent(call: Callable[[Client], object], message: str) -> None:
+    with Client("localhost:1") as nowhere, pytest.raises(ValueError, match=message):
+        call(nowhere)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout_seconds": 0}, "must be > 0"),
+        ({"design_timeout_seconds": -1}, "must be > 0"),
+        ({"max_rows_per_request": 0}, "must be 1 or more"),
+        ({"recommender_version": 1, "version_label": "stable"}, "not both"),
+    ],
+)
+def test_settings_are_checked(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Client("localhost:1", **options)  # type: ignore[arg-type]
+
+
+def test_errors_say_what_to_do(toy: Client, toy_server: LocalServer) -> None:
+    with pytest.raises(InvalidRequestError, match=r"Unknown image file format[^\[\n]*\. Correct the request\.$"):
+        toy.embed_images([b"not a picture"])
+    with Client(toy_server.target, recommender_name="nope") as c, pytest.raises(ModelNotFoundError, match="designer"):
+        c.recommend(["u0"])
+    with (
+        Client(toy_server.target, recommender_name="designer") as c,
+        pytest.raises(ModelNotFoundError, match=r'"recommend" not found.*It has: design, generate'),
+    ):
+        c.recommend(["u0"])
+    with Client(toy_server.target, timeout_seconds=1e-6) as c, pytest.raises(DeadlineError, match="1e-06 s"):
+        c.recommend(["u0"])
+    with Client(toy_server.target, max_message_bytes=200) as c, pytest.raises(MessageTooLargeError, match="200"):
+        c.embed_images([png() * 4])
+    assert toy.recommend(["u0"])  # the server stays up
+
+
+def test_nobody_answers() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+        with Client(target) as client, pytest.raises(ServerUnavailableError, match=target):
+            client.recommend(["u0"])
+
+
+def test_a_closed_client(toy_server: LocalServer) -> None:
+    client = Client(toy_server.target)
+    client.close()
+    with pytest.raises(ServingError, match="must be open"):
+        client.recommend(["u0"])
+
+
+@pytest.fixture
+def old_server(tmp_path: Path) -> Iterator[LocalServer]:
+    save(OldRecommender(), tmp_path / "recommender" / "1", "score")
+    with LocalServer({"recommender": tmp_path / "recommender"}) as server:
+        yield server
+
+
+def test_a_model_of_another_release(old_server: LocalServer) -> None:
+    with (
+        Client(old_server.target) as client,
+        pytest.raises(IncompatibleModelError, match=r"'known_items' of score .* must be in the answer"),
+    ):
+        client.score(["u0"], ["i0"])
+
+
+def test_the_client_loads_no_tensorflow() -> None:
+    code = (
+        "import sys, time; start = time.process_time(); import tfdvbpr_serving.client\n"
+        "seconds = time.process_time() - start\n"
+        "heavy = sorted({'tensorflow', 'tensorflow_serving', 'keras', 'scipy', 'pandas', 'PIL'} & set(sys.modules))\n"
+        "print(heavy, seconds)"
+    )
+    path = [entry for entry in sys.path if entry]
+    out = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {path!r}\n{code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules, seconds = out.stdout.rsplit(" ", 1)
+    assert modules == "[]"
+    assert float(seconds) < 1.0
+
+
+def test_the_client_has_a_method_for_every_signature() -> None:
+    assert all(callable(getattr(Client, name, None)) for name in SIGNATURES)

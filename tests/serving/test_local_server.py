@@ -1,0 +1,249 @@
+"""The local server over tensorflow-serving-api's own stubs: what any client of TensorFlow Serving meets."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from serving_toy_models import Counter, save, save_recommender
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.errors import ModelLoadError, ServerStartError
+from tfdvbpr_serving.models import readable_message
+from tfdvbpr_serving.server import LocalServer
+
+Stub = prediction_service_pb2_grpc.PredictionServiceStub
+
+
+@pytest.fixture
+def channel(toy_server: LocalServer) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(toy_server.target) as channel:
+        yield channel
+
+
+def score_request(**inputs: object) -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "recommender", "score"
+    values = {"user_ids": ["u0"], "item_ids": [["i2", "i3"]]} | inputs
+    for name, value in values.items():
+        if value is not None:
+            tensor = value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
+            request.inputs[name].CopyFrom(tensor)
+    return request
+
+
+def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value.code(), caught.value.details()
+
+
+def test_predict(channel: grpc.Channel) -> None:
+    response = Stub(channel).Predict(score_request())
+    np.testing.assert_allclose(tf.make_ndarray(response.outputs["scores"]), [[1, 2]])
+    assert set(response.outputs) == {"scores", "known_users", "known_items"}
+    spec = response.model_spec
+    assert (spec.name, spec.version.value, spec.signature_name) == ("recommender", 2, "score")
+
+
+def test_output_filter(channel: grpc.Channel) -> None:
+    request = score_request()
+    request.output_filter.append("known_items")
+    assert list(Stub(channel).Predict(request).outputs) == ["known_items"]
+    request.output_filter.append("known_items")
+    assert refusal(lambda: Stub(channel).Predict(request)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "duplicate output tensor alias in output_filter: known_items, known_items.",
+    )
+    request.output_filter[:] = ["ranks"]
+    code, message = refusal(lambda: Stub(channel).Predict(request))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "ranks" in message
+    assert "known_items,known_users,scores" in message
+
+
+BROKEN = tensor_pb2.TensorProto(dtype=7, tensor_shape=tf.TensorShape([1, 2]).as_proto(), string_val=[b"a", b"b", b"c"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"item_ids": None}, "Missing but required: {item_ids}"),
+        ({"items": [["i0"]]}, "Sent extra: {items}"),
+        ({"item_ids": [[1, 2]]}, "Input 'item_ids' must be DT_STRING. Received DT_INT32."),
+        ({"item_ids": ["i0"]}, "Input 'item_ids' must have shape (None, None). Received (1,)."),
+        ({"item_ids": [["i0"], ["i1"]]}, "same number of rows. Received {'user_ids': 1, 'item_ids': 2}"),
+        ({"item_ids": BROKEN}, "values do not fit its shape"),
+    ],
+)
+def test_bad_inputs_are_refused_with_a_sentence(channel: grpc.Channel, inputs: dict[str, object], message: str) -> None:
+    code, said = refusal(lambda: Stub(channel).Predict(score_request(**inputs)))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    if "rows" in message:  # a map has no order
+        message = "Inputs must have the same number of rows."
+    assert message in said
+    assert Stub(channel).Predict(score_request())
+
+
+def test_what_is_not_served(channel: grpc.Channel) -> None:
+    request = score_request()
+    request.model_spec.signature_name = "rank"
+    code, message = refusal(lambda: Stub(channel).Predict(request))
+    assert code == grpc.StatusCode.FAILED_PRECONDITION  # as tensorflow_model_server
+    assert 'Serving signature key "rank" not found' in message
+    request.model_spec.signature_name = ""
+    assert '"serving_default" not found' in refusal(lambda: Stub(channel).Predict(request))[1]
+    request.model_spec.name = "nope"
+    assert refusal(lambda: Stub(channel).Predict(request))[0] == grpc.StatusCode.NOT_FOUND
+    request.ClearField("model_spec")
+    code, message = refusal(lambda: Stub(channel).Predict(request))
+    assert (code, message) == (grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec. Name the model.")
+
+
+def test_metadata_and_status(channel: grpc.Channel) -> None:
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = "recommender"
+    response = Stub(channel).GetModelMetadata(request)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    assert set(signatures.signature_def) == {"score", "recommend", "embed_images"}
+    assert signatures.signature_def["score"].method_name == "tensorflow/serving/predict"
+    assert response.model_spec.version.value == 2
+    request.metadata_field[:] = ["graph"]
+    assert refusal(lambda: Stub(channel).GetModelMetadata(request))[0] == grpc.StatusCode.INVALID_ARGUMENT
+
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    status = get_model_status_pb2.GetModelStatusRequest()
+    status.model_spec.name = "recommender"
+    status.model_spec.version.value = 2
+    (version,) = models.GetModelStatus(status).model_version_status
+    assert (version.version, version.state) == (2, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
+    status.model_spec.version.value = 99
+    assert refusal(lambda: models.GetModelStatus(status))[0] == grpc.StatusCode.NOT_FOUND
+
+
+def test_calls_it_does_not_answer_say_so(channel: grpc.Channel) -> None:
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
+    reload = model_management_pb2.ReloadConfigRequest()
+    code, message = refusal(lambda: models.HandleReloadConfigRequest(reload))
+    assert (code, message.split(".")[1]) == (grpc.StatusCode.UNIMPLEMENTED, " Restart it with other folders")
+    classify = classification_pb2.ClassificationRequest()
+    assert refusal(lambda: Stub(channel).Classify(classify))[0] == grpc.StatusCode.UNIMPLEMENTED
+
+
+def write_warmup(folder: Path, requests: list[predict_pb2.PredictRequest]) -> None:
+    (folder / "assets.extra").mkdir()
+    with tf.io.TFRecordWriter(str(folder / "assets.extra" / "tf_serving_warmup_requests")) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())
+
+
+def count_request(value: object) -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "counter"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+def test_warmup_requests_are_answered_before_the_first_caller(tmp_path: Path) -> None:
+    save(Counter(), tmp_path / "counter" / "1", serving_default="count")
+    write_warmup(tmp_path / "counter" / "1", [count_request([0.5])] * 3)
+    with (
+        LocalServer({"counter": tmp_path / "counter"}) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        calls = Stub(channel).Predict(count_request([1.0, 2.0])).outputs["calls"]
+        assert tf.make_ndarray(calls).tolist() == [4, 4]
+
+    shutil.rmtree(tmp_path / "counter" / "1" / "assets.extra")
+    write_warmup(tmp_path / "counter" / "1", [count_request([0.5]), count_request(["text"])])
+    with pytest.raises(ModelLoadError, match=r"Number 2: Input 'x' must be DT_FLOAT"):
+        LocalServer({"counter": tmp_path / "counter"}).start()
+
+
+def test_a_newer_version_takes_over_and_a_broken_one_does_not(tmp_path: Path, model_folders: dict[str, Path]) -> None:
+    base = tmp_path / "recommender"
+    shutil.copytree(model_folders["recommender"] / "1", base / "1")
+    (base / "notes").mkdir()
+    with LocalServer({"recommender": base}, poll_seconds=0.05) as server, Client(server.target) as client:
+        assert client.score(["u0"], ["i2"]).scores.item() == 2
+
+        def wait_for(versions: dict[int, str]) -> None:
+            end = time.monotonic() + 20
+            while {v.version: v.state for v in client.model_status()} != versions:
+                assert time.monotonic() < end, client.model_status()
+                assert client.score(["u0"], ["i2"]).scores.item() in (1, 2)
+
+        save_recommender(tmp_path / "staging")
+        (tmp_path / "staging").rename(base / "10")
+        wait_for({10: "AVAILABLE", 1: "START"})  # 1 is on disk, and no longer loaded
+        assert client.score(["u0"], ["i2"]).scores.item() == 1
+
+        (tmp_path / "broken").mkdir()
+        (tmp_path / "broken" / "saved_model.pb").write_bytes(b"not a model")
+        (tmp_path / "broken").rename(base / "11")
+        wait_for({11: "END", 10: "AVAILABLE", 1: "START"})
+        assert "must be a SavedModel" in client.model_status()[0].error
+        assert client.score(["u0"], ["i2"]).scores.item() == 1
+
+
+def test_folders_that_cannot_be_served(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="Received no such folder"):
+        LocalServer({"recommender": tmp_path / "missing"})
+    (tmp_path / "empty" / "1").mkdir(parents=True)
+    with pytest.raises(ModelLoadError, match=r"Received none\. Run tfdvbpr-export"):
+        LocalServer({"recommender": tmp_path / "empty"})
+    with pytest.raises(ModelLoadError, match="There must be a model"):
+        LocalServer({})
+    with pytest.raises(ValueError, match="`poll_seconds` must be > 0"):
+        LocalServer({}, poll_seconds=0)
+
+
+def test_a_taken_port(toy_server: LocalServer, model_folders: dict[str, Path]) -> None:
+    with pytest.raises(ServerStartError, match=rf"127\.0\.0\.1:{toy_server.port} must be free"):
+        LocalServer(model_folders, port=toy_server.port).start()
+
+
+def test_stop_and_wait(model_folders: dict[str, Path]) -> None:
+    server = LocalServer({"designer": model_folders["designer"]}).start()
+    assert server.wait(0.01) is False
+    server.stop()
+    server.stop()
+    assert server.wait(5) is True
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node x\n<stack>\nToo small.\n\t [[{{node x}}]] [Op:__f_1]",
+            "Too small.",
+        ),
+        (
+            "2 root error(s) found.\n  (0) INVALID_ARGUMENT:  Bad file.\n\t [[{{node a}}]]\n  (1) OUT_OF_RANGE: b",
+            "Bad file.",
+        ),
+        ("{{function_node __inference_f}} assertion failed: [k]", "assertion failed: [k]"),
+        ("", "The model refused the request."),
+    ],
+)
+def test_tensorflows_messages_are_made_readable(message: str, expected: str) -> None:
+    assert readable_message(message) == expected

@@ -1,0 +1,87 @@
+"""What holds of any server of the exported models: the local one, or the one TFDVBPR_SERVING_TARGET names."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfdvbpr.signatures import SIGNATURES
+from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.errors import InvalidRequestError, ModelNotFoundError, UnknownIdError
+
+STRANGER = "no-such-id-\u2603"
+
+
+def noise_png(side: int, *, seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", sorted(SIGNATURES))
+def test_the_served_signature_is_the_one_in_the_table(any_client: Client, name: str) -> None:
+    signature = SIGNATURES[name]
+    served = any_client.metadata(signature.model).signatures[name]
+    for table, found in ((signature.inputs, served.inputs), (signature.outputs, served.outputs)):
+        assert {key: tensor.dtype for key, tensor in found.items()} == {key: t.dtype for key, t in table.items()}
+    for key, description in signature.inputs.items():
+        assert served.inputs[key].shape == description.shape
+
+
+@pytest.mark.parametrize("model", ["recommender", "designer"])
+def test_models_are_available(any_client: Client, model: str) -> None:
+    any_client.wait_until_ready(timeout_seconds=60, models=[model])
+    assert any_client.model_status(model)[0].state == "AVAILABLE"
+
+
+def test_recommendations_and_scores_agree(any_client: Client) -> None:
+    best = any_client.recommend([STRANGER], k=4, allow_unknown=True)[0]
+    assert not best.known_user
+    assert len(best.item_ids) == 4
+    assert (np.diff(best.scores) <= 0).all()
+    scores = any_client.score([STRANGER], [*best.item_ids, STRANGER], allow_unknown=True)
+    np.testing.assert_allclose(scores.scores[0, :4], best.scores, rtol=1e-5)
+    assert np.isnan(scores.scores[0, 4])
+    assert scores.known_items.tolist() == [[True] * 4 + [False]]
+    assert any_client.recommend([STRANGER], k=2, allow_unknown=True)[0].item_ids == best.item_ids[:2]
+
+
+def test_unknown_ids_are_refused_unless_allowed(any_client: Client) -> None:
+    with pytest.raises(UnknownIdError, match=STRANGER):
+        any_client.recommend([STRANGER])
+    with pytest.raises(UnknownIdError, match=STRANGER):
+        any_client.generate(STRANGER)
+    row = any_client.recommend([STRANGER], category=STRANGER, allow_unknown=True)[0]
+    assert (row.item_ids, row.known_category) == ((), False)
+    designed = any_client.design([STRANGER], STRANGER, allow_unknown=True)[0]
+    assert (designed.known_user, designed.known_category) == (False, False)
+    assert np.ptp(designed.images) == 0
+
+
+def test_pictures_are_embedded_alike_alone_and_together(any_client: Client) -> None:
+    one, other = noise_png(40), noise_png(56, seed=1)
+    together = any_client.embed_images([one, other, one])
+    assert np.isfinite(together).all()
+    np.testing.assert_allclose(together[0], together[2], rtol=1e-5)
+    np.testing.assert_allclose(any_client.embed_images([other])[0], together[1], rtol=1e-4, atol=1e-6)
+
+
+def test_an_eight_megabyte_picture_passes(any_client: Client) -> None:
+    picture = noise_png(1700)
+    assert len(picture) > 8 * 2**20
+    assert len(any_client.embed_images([picture])) == 1
+
+
+def test_what_is_no_picture_is_refused(any_client: Client) -> None:
+    with pytest.raises(InvalidRequestError):
+        any_client.embed_images([b"%PDF-1.7 not a picture"])
+
+
+def test_models_that_are_not_served(any_client: Client) -> None:
+    for ask in (any_client.model_status, any_client.metadata):
+        with pytest.raises(ModelNotFoundError, match="nope"):
+            ask("nope")
