@@ -1,1 +1,79 @@
-"""Visually-aware fashion recommendation and design."""
+"""Visually-aware fashion recommendation and design: DVBPR, a conditional GAN, and preference maximisation.
+
+Importing this package loads no TensorFlow; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tfdvbpr._version import __version__
+
+if TYPE_CHECKING:
+    from tfdvbpr.api import design, evaluate, prepare, prepare_synthetic, train, train_gan
+    from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
+    from tfdvbpr.data.dataset import PreparedDataset
+    from tfdvbpr.data.prepare import PrepareOptions
+    from tfdvbpr.data.synthetic import SyntheticOptions
+    from tfdvbpr.design.maximize import DesignOptions
+    from tfdvbpr.design.studio import Designer
+    from tfdvbpr.errors import TfdvbprError
+    from tfdvbpr.run import GanRun, Run
+    from tfdvbpr.training.strategy import make_strategy
+
+_HOMES = {
+    "DesignOptions": "tfdvbpr.design.maximize",
+    "Designer": "tfdvbpr.design.studio",
+    "GanConfig": "tfdvbpr.config",
+    "GanRun": "tfdvbpr.run",
+    "PrepareOptions": "tfdvbpr.data.prepare",
+    "PreparedDataset": "tfdvbpr.data.dataset",
+    "RecommenderConfig": "tfdvbpr.config",
+    "Run": "tfdvbpr.run",
+    "SyntheticOptions": "tfdvbpr.data.synthetic",
+    "TfdvbprError": "tfdvbpr.errors",
+    "design": "tfdvbpr.api",
+    "evaluate": "tfdvbpr.api",
+    "make_strategy": "tfdvbpr.training.strategy",
+    "prepare": "tfdvbpr.api",
+    "prepare_synthetic": "tfdvbpr.api",
+    "recommender_config": "tfdvbpr.config",
+    "train": "tfdvbpr.api",
+    "train_gan": "tfdvbpr.api",
+}
+
+__all__ = [
+    "DesignOptions",
+    "Designer",
+    "GanConfig",
+    "GanRun",
+    "PrepareOptions",
+    "PreparedDataset",
+    "RecommenderConfig",
+    "Run",
+    "SyntheticOptions",
+    "TfdvbprError",
+    "__version__",
+    "design",
+    "evaluate",
+    "make_strategy",
+    "prepare",
+    "prepare_synthetic",
+    "recommender_config",
+    "train",
+    "train_gan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from its home (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

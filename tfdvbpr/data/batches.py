@@ -62,7 +62,7 @@ class BatchSource:
         return augment(self.read_images(items), generator, flip=flip, max_shift=max_shift)
 
 
-def _parts(batch: dict[str, npt.NDArray[np.generic]], num_replicas: int) -> list[Batch]:
+def cut_into_parts(batch: dict[str, npt.NDArray[np.generic]], num_replicas: int) -> list[Batch]:
     """Equal parts of the leading dimension, one a replica."""
     pieces = {name: np.split(array, num_replicas) for name, array in batch.items()}
     return [{name: arrays[replica] for name, arrays in pieces.items()} for replica in range(num_replicas)]
@@ -117,7 +117,7 @@ class SharedItemBatches:
         for step in range(self.steps_per_epoch):
             start = step * self.global_batch_size
             items = order[start : start + self.global_batch_size]
-            yield _parts(self._draw(items, generator), self._source.num_replicas)
+            yield cut_into_parts(self._draw(items, generator), self._source.num_replicas)
 
     def _draw(
         self, items: npt.NDArray[np.int32], generator: np.random.Generator
@@ -193,4 +193,4 @@ class TripletBatches:
                 "positive_images": self._source.images(positives, generator),
                 "negative_images": self._source.images(negatives, generator),
             }
-            yield _parts(batch, self._source.num_replicas)
+            yield cut_into_parts(batch, self._source.num_replicas)

@@ -66,6 +66,10 @@ def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit tones at 255, which leaves white
+        return Image.fromarray((np.asarray(image) / 257.0).round().astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise BrokenImageError("its 32-bit tones have no agreed range; store it with 8 or 16 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (255, 255, 255, 255))

@@ -50,7 +50,7 @@ def colour_and_edges(images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.floa
     """
     pixels = images_uint8.astype(np.float32) / 255.0
     grey = pixels.mean(axis=-1)
-    dy, dx = ndimage.sobel(grey, axis=1), ndimage.sobel(grey, axis=2)
+    dy, dx = _sobel(grey, along=1, across=2), _sobel(grey, along=2, across=1)
     angle = np.floor(np.mod(np.arctan2(dy, dx), np.pi) / np.pi * _ORIENTATIONS).clip(0, _ORIENTATIONS - 1)
     strength = np.hypot(dx, dy)
     edges = np.stack([strength * (angle == number) for number in range(_ORIENTATIONS)], axis=-1)
@@ -59,6 +59,13 @@ def colour_and_edges(images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.floa
     histogram = np.stack([np.bincount(code.ravel(), minlength=_TONES**3) for code in codes])
     blocks = [_grid_means(1.0 - pixels), _grid_means(edges), np.sqrt(histogram / codes[0].size)]
     return np.concatenate([_unit(block) for block in blocks], axis=1).astype(np.float32)
+
+
+def _sobel(maps: npt.NDArray[np.float32], *, along: int, across: int) -> npt.NDArray[np.float32]:
+    """Sobel's filter within each picture of [B, H, W]; SciPy's own would smooth over the batch too."""
+    slopes = ndimage.correlate1d(maps, [-1.0, 0.0, 1.0], axis=along)
+    smooth: npt.NDArray[np.float32] = ndimage.correlate1d(slopes, [1.0, 2.0, 1.0], axis=across)
+    return smooth
 
 
 def _grid_means(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -17,7 +17,7 @@ from tfdvbpr.training.loop import StepReport
 
 _BEST_WEIGHTS = "best.weights.h5"
 _BEST_FACTORS = "best.npz"
-_STATE = "best.json"
+_HISTORY = "history.json"
 
 
 @dataclass
@@ -34,6 +34,17 @@ class History:
         row.update({f"validation_{name}": value for name, value in (figures or {}).items()})
         self.rows.append(row)
 
+    def write(self, folder: Path) -> None:
+        """Keeps the rows for a training that is interrupted."""
+        write_text(folder / _HISTORY, json.dumps(self.rows))
+
+    @classmethod
+    def read(cls, folder: Path, *, first_epoch: int) -> History:
+        """What an interrupted training saw before `first_epoch`; what it saw later will be seen again."""
+        path = folder / _HISTORY
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return cls([row for row in rows if row["epoch"] < first_epoch])
+
     def table(self) -> pl.DataFrame:
         """The rows as a table; cells that were not measured are null."""
         return pl.DataFrame(self.rows, infer_schema_length=None) if self.rows else pl.DataFrame({"epoch": []})
@@ -48,6 +59,7 @@ class KeepBest:
         validate: figures of factors, among them "auc"; None keeps the last weights.
         config: `evaluate_every`, `patience` and `epochs`.
         folder: where the best is kept meanwhile; what an interrupted training left there is taken up.
+        first_epoch: the epoch training begins with.
         told: takes a line for people after each look.
     """
 
@@ -59,6 +71,7 @@ class KeepBest:
         config: RecommenderConfig,
         folder: Path,
         *,
+        first_epoch: int = 0,
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._model = model
@@ -67,13 +80,12 @@ class KeepBest:
         self._config = config
         self._folder = folder
         self._told = told
-        self.history = History()
+        self.history = History.read(folder, first_epoch=first_epoch)
         self._best = float("-inf")
         self._looks_since_best = 0
-        state = folder / _STATE
-        if state.is_file():
-            values = json.loads(state.read_text(encoding="utf-8"))
-            self.history.rows, self._best, self._looks_since_best = values["rows"], values["best"], values["looks"]
+        for row in self.history.rows:
+            if "validation_auc" in row:
+                self._count(row["validation_auc"])
 
     def __call__(self, report: StepReport) -> bool:
         """Called by the loop after each epoch."""
@@ -87,19 +99,21 @@ class KeepBest:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
             self._told(f"epoch {report.epoch + 1}/{self._config.epochs}: validation {shown}")
         self.history.add(report, figures)
-        state = {"rows": self.history.rows, "best": self._best, "looks": self._looks_since_best}
-        if self._best > float("-inf"):
-            write_text(self._folder / _STATE, json.dumps(state))
+        self.history.write(self._folder)
         return stop
 
     def _look(self, auc: float, factors: Factors) -> bool:
-        if auc > self._best:
-            self._best, self._looks_since_best = auc, 0
+        if self._count(auc):
             self._model.save_weights(self._folder / _BEST_WEIGHTS)
             factors.write(self._folder / _BEST_FACTORS)
-        else:
-            self._looks_since_best += 1
         return 0 < self._config.patience <= self._looks_since_best
+
+    def _count(self, auc: float) -> bool:
+        """Whether this look is the best so far."""
+        better = auc > self._best
+        self._best = max(auc, self._best)
+        self._looks_since_best = 0 if better else self._looks_since_best + 1
+        return better
 
     def best_factors(self) -> Factors:
         """Puts the best weights back into the model and returns their factors."""

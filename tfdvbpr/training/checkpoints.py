@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ class Checkpoints:
         config: must be the interrupted training's, to take it up.
         fingerprint: the dataset's; likewise.
         restart: forget an interrupted training.
-        worker: index of this worker; only the first worker's files are read by people.
+        worker: number of this worker, each of which keeps its own.
+        least: the least of a number over all workers, for them to take up the same epoch and to write after the same ones.
         min_seconds: after an epoch that ends sooner than this after the last checkpoint, none is written.
 
     Raises:
@@ -42,12 +44,14 @@ class Checkpoints:
         *,
         restart: bool = False,
         worker: int = 0,
-        min_seconds: float = _MIN_SECONDS,
+        least: Callable[[int], int] = int,
+        min_seconds: float | None = None,
     ) -> None:
         suffix = f"-{worker}" if worker else ""
         self.folder = output.parent / f".{output.name}.training{suffix}"
         self.first_epoch = 0
-        self._min_seconds = min_seconds
+        self._least = least
+        self._min_seconds = _MIN_SECONDS if min_seconds is None else min_seconds
         self._written = self._began = time.perf_counter()
         self._before = 0.0
         identity = json.dumps({"config": config.model_dump(mode="json"), "dataset": fingerprint}, sort_keys=True)
@@ -75,8 +79,10 @@ class Checkpoints:
         self._seconds = tf.Variable(0.0, dtype=tf.float64)
         saved = tf.train.Checkpoint(epoch=self._epoch, seconds=self._seconds, **trackables)
         self._manager = tf.train.CheckpointManager(saved, str(self.folder / "state"), max_to_keep=2)
-        if self._manager.latest_checkpoint:
-            saved.restore(self._manager.latest_checkpoint).assert_existing_objects_matched()
+        epochs = {int(path.rpartition("-")[2]): path for path in self._manager.checkpoints}
+        common = self._least(max(epochs, default=0))
+        if self._least(int(common in epochs)):
+            saved.restore(epochs[common]).assert_existing_objects_matched()
             self.first_epoch = int(self._epoch.numpy())
             self._before = float(self._seconds.numpy())
         return self._before
@@ -84,7 +90,7 @@ class Checkpoints:
     def save(self, report: StepReport) -> bool:
         """An action of the loop: writes a checkpoint after an epoch; never stops training."""
         now = time.perf_counter()
-        if now - self._written >= self._min_seconds:
+        if self._least(int(now - self._written >= self._min_seconds)):
             self._epoch.assign(report.epoch + 1)
             self._seconds.assign(self._before + now - self._began)
             self._manager.save(checkpoint_number=report.epoch + 1)

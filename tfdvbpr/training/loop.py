@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.data.batches import Batch
-from tfdvbpr.training.strategy import local_replicas
 
 ReplicaStep = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -74,8 +73,6 @@ def distributed_step(strategy: Any, replica_step: ReplicaStep) -> Callable[[Sequ
     Returns:
         A function of one step's parts to scalars.
     """
-    mine = local_replicas(strategy)
-
     @tf.function(reduce_retracing=True)
     def step(parts: Any) -> dict[str, Any]:
         shares = strategy.run(replica_step, args=(parts,))
@@ -86,7 +83,7 @@ def distributed_step(strategy: Any, replica_step: ReplicaStep) -> Callable[[Sequ
             chosen = parts[context.replica_id_in_sync_group]
             return {name: tf.convert_to_tensor(array) for name, array in chosen.items()}
 
-        if len(mine) == 1 and strategy.num_replicas_in_sync == 1:
+        if strategy.num_replicas_in_sync == 1:
             return step({name: tf.convert_to_tensor(array) for name, array in parts[0].items()})
         return step(strategy.experimental_distribute_values_from_function(part))
 

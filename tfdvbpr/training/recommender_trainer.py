@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from tfdvbpr.run import WEIGHTS_NAME, Run, new_manifest, write_recommender_table
 from tfdvbpr.training.actions import History, KeepBest
 from tfdvbpr.training.checkpoints import Checkpoints
 from tfdvbpr.training.loop import Observer, StepReport, distributed_step, run_epochs
-from tfdvbpr.training.strategy import is_chief, make_strategy
+from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
 
 Validate = Callable[[Factors], Mapping[str, float]]
 _ENCODE_BATCH = 256
@@ -89,12 +90,27 @@ def train_recommender(
         return Run.open(output)
 
     strategy = strategy or make_strategy()
-    checkpoints = Checkpoints(output, config, dataset.manifest.fingerprint, restart=restart)
+    checkpoints = Checkpoints(
+        output,
+        config,
+        dataset.manifest.fingerprint,
+        restart=restart,
+        worker=worker_number(strategy),
+        least=partial(least_over_workers, strategy),
+    )
     trainer = RecommenderTrainer(dataset, config, strategy)
     seconds_before = checkpoints.restore(trainer.trackables())
     if checkpoints.first_epoch:
         told(f"Taking up an interrupted training after epoch {checkpoints.first_epoch} of {config.epochs}.")
-    keep_best = KeepBest(trainer.model, trainer.factors, validate, config, checkpoints.folder, told=told)
+    keep_best = KeepBest(
+        trainer.model,
+        trainer.factors,
+        validate,
+        config,
+        checkpoints.folder,
+        first_epoch=checkpoints.first_epoch,
+        told=told,
+    )
     run_epochs(
         distributed_step(strategy, trainer.replica_step),
         trainer.batches,
@@ -104,12 +120,15 @@ def train_recommender(
         observer=observer,
     )
     factors = keep_best.best_factors()
-    if is_chief(strategy):
+
+    def write() -> None:
         with whole_directory(output, overwrite=overwrite) as folder:
             trainer.model.save_weights(folder / WEIGHTS_NAME)
             seconds = seconds_before + time.perf_counter() - began
             _write(folder, dataset, config, factors, keep_best.history, seconds)
-        checkpoints.remove()
+
+    write_once(strategy, output, write)
+    checkpoints.remove()
     return Run.open(output)
 
 
@@ -176,7 +195,10 @@ class RecommenderTrainer:
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint has to hold."""
-        return {"model": self.model, "network": self.optimizers.network, "users": self.optimizers.users}
+        # Keras leaves the state of dropout's generators out of a model's checkpoint.
+        seeds = [variable.value for variable in self.model.variables if "seed" in variable.path.rpartition("/")[2]]
+        optimizers = {"network": self.optimizers.network, "users": self.optimizers.users}
+        return {"model": self.model, **optimizers, "seeds": seeds}
 
     def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """One replica's part of a step: gradients of its share of the global loss, summed over replicas by the optimizer.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -42,14 +43,34 @@ def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -
     return tf.distribute.OneDeviceStrategy(chosen[0])
 
 
-def local_replicas(strategy: Any) -> range:
-    """Indices, among all replicas, of those this process runs."""
-    context = strategy.cluster_resolver
-    local = strategy.extended.worker_devices
-    first = context.task_id * len(local) if context is not None and context.task_id is not None else 0
-    return range(first, first + len(local))
-
-
 def is_chief(strategy: Any) -> bool:
     """Whether this process is the one that writes files."""
     return bool(strategy.extended.should_checkpoint)
+
+
+def worker_number(strategy: Any) -> int:
+    """0 for the process that writes the run, another number for each further worker; names a worker's own files."""
+    return 0 if is_chief(strategy) else int(strategy.cluster_resolver.task_id) + 1
+
+
+def least_over_workers(strategy: Any, number: int) -> int:
+    """The smallest of the numbers that the workers bring; waits until each has brought its own."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return number
+    brought = strategy.experimental_distribute_values_from_function(lambda context: tf.constant([number], tf.int64))
+    return int(tf.reduce_min(strategy.gather(brought, axis=0)))
+
+
+def write_once(strategy: Any, output: Path, write: Callable[[], None]) -> None:
+    """Has the chief write a folder while the other workers wait; one that does not share its disk then writes a copy.
+
+    Args:
+        strategy: the workers'.
+        output: what `write` makes.
+        write: makes it; called at most once on each worker.
+    """
+    if is_chief(strategy):
+        write()
+    least_over_workers(strategy, 0)
+    if not output.is_dir():
+        write()

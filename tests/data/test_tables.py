@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tfdvbpr.data.quarantine import Quarantine
+from tfdvbpr.data.tables import ROW, read_table
+from tfdvbpr.errors import SourceError
+
+
+def _read(folder: Path, data: bytes) -> tuple[pl.DataFrame, Quarantine]:
+    (folder / "things.csv").write_bytes(data)
+    quarantine = Quarantine()
+    return read_table(folder, "things", required=("a", "b"), quarantine=quarantine), quarantine
+
+
+def test_rows_keep_their_line_numbers_and_other_columns(tmp_path: Path) -> None:
+    table, quarantine = _read(tmp_path, b'\xef\xbb\xbfa, b ,note\r\n1,2,x\r\n\r\n3, 4 ,"y, ""z"""\r\n')
+    assert table.to_dicts() == [
+        {"a": "1", "b": "2", "note": "x", ROW: 2},
+        {"a": "3", "b": "4", "note": 'y, "z"', ROW: 4},
+    ]
+    assert len(quarantine) == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"1,2,3", "3 fields where the header has 2"),
+        (b"1", "1 fields where the header has 2"),
+        (b",2", "nothing in a"),
+        (b"  ,", "nothing in a, b"),
+        (b"1\x002,3", "malformed row"),
+        (b"\xff\xfe,3", "not UTF-8"),
+    ],
+    ids=["too-many", "too-few", "empty", "blank", "nul", "latin-1"],
+)
+def test_a_bad_row_is_listed_and_the_rest_read(tmp_path: Path, row: bytes, reason: str) -> None:
+    table, quarantine = _read(tmp_path, b"a,b\n5,6\n" + row + b"\n7,\xc3\xa9\n")
+    assert table["a"].to_list() == ["5", "7"]
+    assert table["b"].to_list() == ["6", "é"]
+    ((where, number, _, told),) = quarantine.entries
+    assert (where, number) == ("things.csv", 3)
+    assert told.startswith("malformed row")
+    assert reason in told
+
+
+def test_ids_are_text_and_not_numbers(tmp_path: Path) -> None:
+    table, _ = _read(tmp_path, b"a,b\n007,1e5\nNA,null\n")
+    assert table["a"].to_list() == ["007", "NA"]
+    assert table["b"].to_list() == ["1e5", "null"]
+
+
+def test_wrong_header_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"must have the columns a, b. Received a, c. Name or rename b"):
+        _read(tmp_path, b"a,c\n1,2\n")
+
+
+def test_repeated_column(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="each column once"):
+        _read(tmp_path, b"a,a,b\n1,2,3\n")
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="header line"):
+        _read(tmp_path, b"")
+
+
+def test_no_table(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"things.csv or things.parquet"):
+        read_table(tmp_path, "things", required=("a",), quarantine=Quarantine())
+
+
+def test_parquet_is_taken_first_and_read_as_text(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1, 2, None], "b": ["x", "", "z"], "list": [[1], [2], [3]]}).write_parquet(
+        tmp_path / "things.parquet"
+    )
+    table, quarantine = _read(tmp_path, b"a,b\nnot,this\n")
+    assert table.to_dicts() == [{"a": "1", "b": "x", ROW: 1}]
+    assert [(row, told) for _, row, _, told in quarantine.entries] == [
+        (2, "malformed row: nothing in b"),
+        (3, "malformed row: nothing in a"),
+    ]
+
+
+def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
+    (tmp_path / "things.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(SourceError, match="cannot be read"):
+        read_table(tmp_path, "things", required=("a",), quarantine=Quarantine())
+
+
+def test_quarantine_counts_and_writes(tmp_path: Path) -> None:
+    quarantine = Quarantine()
+    quarantine.write(tmp_path / "none.csv")
+    assert (tmp_path / "none.csv").read_text() == "where,row,value,reason\n"
+    assert quarantine.summary() == "nothing left out"
+    quarantine.add("x.csv", 3, "v" * 500, kind="bad", detail="why, exactly")
+    quarantine.add("y.jpg", None, "y", kind="worse")
+    quarantine.add("z.jpg", None, "z", kind="worse")
+    quarantine.write(tmp_path / "some.csv")
+    table = pl.read_csv(tmp_path / "some.csv")
+    assert table.row(0) == ("x.csv", 3, "v" * 200, "bad: why, exactly")
+    assert quarantine.summary() == "2 worse, 1 bad"

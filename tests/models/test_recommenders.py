@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from scipy import sparse
+from tiny_data import BLUE, RED, noisy_picture
+
+from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models.build import build_recommender
+from tfdvbpr.models.dvbpr import DVBPR
+from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.popularity import popularity
+from tfdvbpr.models.visrank import FEATURE_EXTRACTORS, visrank
+
+GRADIENT = [name for name, kind in RECOMMENDERS.items() if kind == "gradient"]
+INPUTS = {
+    "user_ids": np.array([0, 2, 1], np.int32),
+    "item_ids": np.array([3, 0, 1], np.int32),
+    "images": np.random.default_rng(0).uniform(-1, 1, (3, 32, 32, 3)).astype(np.float32),
+}
+
+
+def _build(name: str, *, seed: int = 0) -> Any:
+    keras.utils.set_random_seed(seed)
+    model = build_recommender(
+        name,
+        num_users=3,
+        num_items=4,
+        embedding_dim=6,
+        image_size=(32, 32),
+        backbone="small_cnn",
+        dropout=0.1,
+        backbone_l2=0.0,
+        seed=seed,
+    )
+    model.built = True
+    return model
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_score_is_the_dot_product_and_bias(name: str) -> None:
+    model = _build(name)
+    scores = model(INPUTS).numpy()
+    users = model.embed_users(INPUTS["user_ids"]).numpy()
+    items, biases = model.embed_items(INPUTS["item_ids"], INPUTS["images"], training=False)
+    assert users.shape == items.shape == (3, 6)
+    assert biases.shape == (3,)
+    np.testing.assert_allclose(scores, (users * items.numpy()).sum(axis=1) + biases.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_weights_save_and_load(name: str, tmp_path: Path) -> None:
+    model, other = _build(name), _build(name, seed=4)
+    expected = model(INPUTS).numpy()
+    assert np.abs(other(INPUTS).numpy() - expected).max() > 1e-3
+    model.save_weights(tmp_path / "x.weights.h5")
+    other.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_allclose(other(INPUTS).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_whole_models_come_back_from_keras_files(name: str, tmp_path: Path) -> None:
+    model = _build(name)
+    expected = model(INPUTS).numpy()
+    model.save(tmp_path / "x.keras")
+    loaded = keras.saving.load_model(tmp_path / "x.keras")
+    assert type(loaded) is type(model)
+    np.testing.assert_allclose(loaded(INPUTS).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_seeded(name: str) -> None:
+    first, again = _build(name).get_weights(), _build(name).get_weights()
+    for weight, same in zip(first, again, strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
+def test_dvbpr_has_no_item_bias_and_sees_only_the_picture() -> None:
+    model = _build("dvbpr")
+    items, biases = model.embed_items(INPUTS["item_ids"], INPUTS["images"], training=False)
+    others, _ = model.embed_items(INPUTS["item_ids"][::-1], INPUTS["images"], training=False)
+    np.testing.assert_array_equal(items, others)
+    assert not biases.numpy().any()
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ValueError, match="Received 'popularity'"):
+        _build("popularity")
+    with pytest.raises(ValueError, match="`backbone` must be one of small_cnn"):
+        DVBPR(num_users=1, num_items=1, embedding_dim=1, image_size=(32, 32), backbone="resnet")
+
+
+def test_popularity_scores_are_training_counts() -> None:
+    factors = popularity(np.array([3, 0, 7]), num_users=2)
+    np.testing.assert_array_equal(factors.scores(np.array([0, 1])), [[3, 0, 7], [3, 0, 7]])
+
+
+def test_visrank_by_hand() -> None:
+    """Centred features (±1, 0) and (0, ±1): cosines are 1, 0 or -1."""
+    features = np.array([[2, 1], [0, 1], [1, 2], [1, 0]], np.float32)
+    acted = sparse.csr_matrix(np.array([[1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]], bool))
+    expected = [[1, -1, 0, 0], [0.5, -0.5, 0.5, -0.5], [0, 0, 0, 0]]
+    np.testing.assert_allclose(visrank(features, acted).scores(np.arange(3)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FEATURE_EXTRACTORS)
+def test_features_know_colours_and_do_not_depend_on_neighbours(name: str) -> None:
+    extract = FEATURE_EXTRACTORS[name]
+    colours = (RED, RED, BLUE, BLUE)
+    pictures = np.stack([noisy_picture(colour, (32, 24), number) for number, colour in enumerate(colours)])
+    features = extract(pictures)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    distances = np.linalg.norm(features[:, None] - features[None], axis=-1)
+    assert distances[0, 1] < distances[0, 2]
+    assert distances[2, 3] < distances[1, 3]
+    np.testing.assert_allclose(extract(pictures[1:2]), features[1:2], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FEATURE_EXTRACTORS)
+def test_features_of_a_blank_picture_are_finite(name: str) -> None:
+    assert np.isfinite(FEATURE_EXTRACTORS[name](np.full((1, 32, 32, 3), 255, np.uint8))).all()
+
+
+def test_factors_round_trip_and_are_checked(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    shapes = ((3, 2), (5, 2), (5,))
+    factors = Factors(*(generator.standard_normal(shape).astype(np.float32) for shape in shapes))
+    factors.write(tmp_path / "factors.npz")
+    read = Factors.read(tmp_path / "factors.npz")
+    users = np.array([2, 0])
+    np.testing.assert_array_equal(read.scores(users), factors.scores(users))
+    np.testing.assert_allclose(factors.mean_user_embedding, factors.user_embeddings.mean(axis=0), atol=1e-6)
+    with pytest.raises(ValueError, match="must agree"):
+        Factors(factors.user_embeddings[:, :1], factors.item_embeddings, factors.item_biases)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import tfdvbpr
+
+EXPECTED = [
+    "DesignOptions",
+    "Designer",
+    "GanConfig",
+    "GanRun",
+    "PrepareOptions",
+    "PreparedDataset",
+    "RecommenderConfig",
+    "Run",
+    "SyntheticOptions",
+    "TfdvbprError",
+    "__version__",
+    "design",
+    "evaluate",
+    "make_strategy",
+    "prepare",
+    "prepare_synthetic",
+    "recommender_config",
+    "train",
+    "train_gan",
+]
+_IMPORT = """
+import sys, time
+began = time.perf_counter()
+import tfdvbpr
+print(time.perf_counter() - began)
+heavy = {"tensorflow", "keras", "numpy", "polars", "scipy", "pydantic"} & {name.partition(".")[0] for name in sys.modules}
+print(",".join(sorted(heavy)))
+"""
+
+
+def test_public_names() -> None:
+    assert tfdvbpr.__all__ == EXPECTED
+    assert dir(tfdvbpr) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_public_name_resolves_and_says_what_it_is(name: str) -> None:
+    value = getattr(tfdvbpr, name)
+    assert name == "__version__" or value.__doc__
+
+
+def test_no_such_name() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = tfdvbpr.nonsense  # type: ignore[attr-defined]
+
+
+def test_importing_is_quick_and_loads_nothing_heavy() -> None:
+    paths = ":".join(path for path in sys.path if path)
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", _IMPORT], env={"PYTHONPATH": paths}, check=True, capture_output=True, text=True
+        ).stdout.splitlines()
+        for _ in range(5)
+    ]
+    assert {heavy for _, heavy in answers} == {""}
+    assert min(float(seconds) for seconds, _ in answers) < 0.2

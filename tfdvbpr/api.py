@@ -1,0 +1,227 @@
+"""What people call: one function a command, from a source folder to designs.
+
+Each function is the command of the same name without the command line. Validation during training is put together here, so that
+training itself never imports evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.importers import IMPORTERS
+from tfdvbpr.data.prepare import PrepareOptions, Progress
+from tfdvbpr.data.prepare import prepare as prepare_source
+from tfdvbpr.data.synthetic import SyntheticOptions, write_synthetic
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.files import check_output
+from tfdvbpr.run import GanRun, Run
+
+Told = Callable[[str], None]
+
+
+def _quiet(line: str) -> None:
+    """Takes a line for people and says nothing."""
+
+
+def prepare(
+    source: Path | str,
+    output: Path | str,
+    *,
+    source_format: str = "folder",
+    options: PrepareOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PreparedDataset:
+    """Imports a source into a prepared dataset; see `tfdvbpr prepare --help`.
+
+    Args:
+        source: what the importer reads.
+        output: the dataset folder to make.
+        source_format: a name in IMPORTERS.
+        options: picture size, fit, split.
+        overwrite: replace a folder that is already there.
+        progress: called with (pictures read, pictures in all).
+
+    Raises:
+        ConfigError: if there is no such importer.
+        SourceError: if the source cannot be imported at all.
+        OutputExistsError: if `output` holds something already.
+    """
+    if source_format not in IMPORTERS:
+        known = ", ".join([*IMPORTERS, "synthetic"])
+        raise ConfigError(f"`format` must be one of {known}. Received {source_format!r}.")
+    check_output(Path(output), overwrite=overwrite)
+    return prepare_source(
+        IMPORTERS[source_format](Path(source)),
+        Path(output),
+        options=options or PrepareOptions(),
+        source_format=source_format,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def prepare_synthetic(
+    output: Path | str,
+    *,
+    synthetic: SyntheticOptions | None = None,
+    options: PrepareOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    keep_source: Path | str | None = None,
+) -> PreparedDataset:
+    """Renders garments, simulates shoppers and prepares them like any folder.
+
+    Args:
+        output: the dataset folder to make.
+        synthetic: how many items and users, and the seed.
+        options: picture size, fit, split.
+        overwrite: replace a folder that is already there.
+        progress: called with (pictures drawn, pictures in all).
+        keep_source: a new or empty folder in which to keep the source, with the truth about the shoppers' tastes.
+
+    Raises:
+        OutputExistsError: if `output` or `keep_source` holds something already.
+    """
+    options = options or PrepareOptions()
+    synthetic = synthetic or SyntheticOptions(image_size=max(options.image_size), seed=options.seed)
+    check_output(Path(output), overwrite=overwrite)
+    with TemporaryDirectory() as scratch:
+        if keep_source is not None:
+            check_output(Path(keep_source))
+        source = Path(keep_source) if keep_source is not None else Path(scratch) / "synthetic"
+        write_synthetic(source, synthetic, progress=progress)
+        return prepare_source(
+            IMPORTERS["folder"](source),
+            Path(output),
+            options=options,
+            source_format="synthetic",
+            overwrite=overwrite,
+        )
+
+
+def train(
+    dataset: PreparedDataset | Path | str,
+    output: Path | str,
+    *,
+    config: RecommenderConfig | None = None,
+    observer: Any = None,
+    strategy: Any = None,
+    overwrite: bool = False,
+    restart: bool = False,
+    told: Told = _quiet,
+) -> Run:
+    """Trains a recommender, choosing its epoch by validation AUC, and writes a run folder.
+
+    Args:
+        dataset: a prepared dataset or its folder.
+        output: the run folder to make.
+        config: left out, DVBPR's defaults.
+        observer: told how training stands about twice a second.
+        strategy: a tf.distribute strategy; left out, chosen from TF_CONFIG and the GPUs.
+        overwrite: replace a run that is already there.
+        restart: forget an interrupted training of the same output.
+        told: takes lines for people.
+
+    Raises:
+        ConfigError: if a name in the configuration is unknown.
+        OutputExistsError: if `output` holds something already.
+        RunError: if a different training was interrupted at the same output.
+    """
+    from tfdvbpr.evaluation.evaluate import validation_figures
+    from tfdvbpr.training.recommender_trainer import train_recommender
+
+    opened = _opened(dataset)
+    validate = None
+    if opened.manifest.num_validation:
+
+        def validate(factors: Any) -> dict[str, float]:
+            return validation_figures(factors, opened.interactions)
+
+    return train_recommender(
+        opened,
+        config or recommender_config("dvbpr"),
+        Path(output),
+        validate=validate,
+        observer=observer,
+        strategy=strategy,
+        overwrite=overwrite,
+        restart=restart,
+        told=told,
+    )
+
+
+def train_gan(
+    dataset: PreparedDataset | Path | str,
+    output: Path | str,
+    *,
+    config: GanConfig | None = None,
+    observer: Any = None,
+    strategy: Any = None,
+    overwrite: bool = False,
+    restart: bool = False,
+    told: Told = _quiet,
+) -> GanRun:
+    """Trains a category-conditional GAN on a dataset's pictures and writes a run folder.
+
+    Takes and raises what `train` does.
+    """
+    from tfdvbpr.training.gan_trainer import train_gan as train_gan_run
+
+    return train_gan_run(
+        _opened(dataset),
+        config or GanConfig.model_validate({}),
+        Path(output),
+        observer=observer,
+        strategy=strategy,
+        overwrite=overwrite,
+        restart=restart,
+        told=told,
+    )
+
+
+def evaluate(run: Run | Path | str, *, split: str = "test", cold_threshold: int | None = None) -> dict[str, Any]:
+    """Exact figures of a run, also written to its metrics.json; see `evaluation.evaluate.evaluate_run`."""
+    from tfdvbpr.evaluation.evaluate import evaluate_run
+
+    opened = run if isinstance(run, Run) else Run.open(run)
+    return evaluate_run(opened, split=split, cold_threshold=cold_threshold)
+
+
+def design(
+    run: Run | Path | str,
+    gan_run: GanRun | Path | str,
+    user_ids: Sequence[str],
+    categories: Sequence[str],
+    *,
+    seeds: Sequence[int] | None = None,
+    options: Any = None,
+) -> Any:
+    """New pictures for users; see `design.studio.Designer.design`.
+
+    Args:
+        run: a DVBPR run or its folder.
+        gan_run: a GAN run or its folder.
+        user_ids: as in the interactions.
+        categories: one a user.
+        seeds: one a user; 0 for each when left out.
+        options: a `DesignOptions`.
+
+    Raises:
+        UnknownIdError: if a run does not know a user or a category.
+    """
+    from tfdvbpr.design.studio import Designer
+
+    opened = run if isinstance(run, Run) else Run.open(run)
+    opened_gan = gan_run if isinstance(gan_run, GanRun) else GanRun.open(gan_run)
+    designer = Designer(opened, opened_gan, options=options)
+    return designer.design(user_ids, categories, seeds=list(seeds or [0] * len(user_ids)))
+
+
+def _opened(dataset: PreparedDataset | Path | str) -> PreparedDataset:
+    return dataset if isinstance(dataset, PreparedDataset) else PreparedDataset.open(dataset)

@@ -1,0 +1,61 @@
+"""The generator of the category-conditional GAN: G(z, c)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+_STDDEV = 0.02
+_BASE = 4
+
+
+def build_generator(
+    image_size: tuple[int, int], *, num_categories: int, latent_dim: int, base_channels: int
+) -> keras.Model:
+    """Dense to 1/16 of the picture, then transposed convolutions 3×3 up to its size, tanh at the end.
+
+    With `base_channels=64` and 64×64 pixels this is the authors' generator: dense 4·4·256; transposed convolutions to 8×8×256, 8×8×256,
+    16×16×256, 16×16×256, 32×32×128, 64×64×64, each with batch normalisation and leaky ReLU 0.2; 64×64×3 with tanh. Other sizes scale the
+    first layer, other widths every layer.
+
+    Args:
+        image_size: (height, width) in pixels, multiples of 16.
+        num_categories: length of the one-hot c.
+        latent_dim: length of z.
+        base_channels: width of the last hidden layer; the first is four times as wide.
+
+    Returns:
+        A model from {"latents": float32 [B, latent_dim], "category_ids": int32 [B]} to float32 [B, H, W, 3] in [-1, 1].
+
+    Raises:
+        ValueError: if a side is no multiple of 16.
+    """
+    height, width = image_size
+    if height % 16 or width % 16:
+        raise ValueError(f"Both sides of `image_size` must be multiples of 16. Received {height}x{width}.")
+    latents = keras.Input((latent_dim,), name="latents")
+    category_ids = keras.Input((), dtype="int32", name="category_ids")
+    one_hot = layers.CategoryEncoding(num_categories, output_mode="one_hot")(category_ids)
+    wide, middle, narrow = 4 * base_channels, 2 * base_channels, base_channels
+    hidden = layers.Dense(height // 16 * (width // 16) * wide, kernel_initializer=_normal())(
+        layers.Concatenate()([latents, one_hot])
+    )
+    hidden = _normalised(layers.Reshape((height // 16, width // 16, wide))(hidden))
+    for filters, strides in ((wide, 2), (wide, 1), (wide, 2), (wide, 1), (middle, 2), (narrow, 2)):
+        hidden = layers.Conv2DTranspose(
+            filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer=_normal()
+        )(hidden)
+        hidden = _normalised(hidden)
+    images = layers.Conv2DTranspose(3, 3, padding="same", activation="tanh", kernel_initializer=_normal(), name="images")
+    return keras.Model({"latents": latents, "category_ids": category_ids}, images(hidden), name="generator")
+
+
+def _normal() -> Any:
+    return keras.initializers.RandomNormal(stddev=_STDDEV)
+
+
+def _normalised(hidden: Any) -> Any:
+    hidden = layers.BatchNormalization(momentum=0.9, synchronized=True)(hidden)
+    return layers.LeakyReLU(0.2)(hidden)

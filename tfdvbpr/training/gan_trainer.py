@@ -1,0 +1,242 @@
+"""Trains the category-conditional GAN on the pictures of a prepared dataset and writes its run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdvbpr.config import GanConfig
+from tfdvbpr.data.batches import Batch, cut_into_parts
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images import augment, to_float
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.losses.adversarial import OBJECTIVES
+from tfdvbpr.models.discriminator import build_discriminator
+from tfdvbpr.models.generator import build_generator
+from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, new_manifest, write_run_header
+from tfdvbpr.training.actions import History
+from tfdvbpr.training.checkpoints import Checkpoints
+from tfdvbpr.training.loop import Observer, StepReport, distributed_step, run_epochs
+from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
+
+
+class PictureBatches:
+    """Every picture of the catalogue once an epoch, with its category and fresh latents.
+
+    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R] and two draws of z, `latents` and `generator_latents`
+    float32 [B/R, latent_dim].
+
+    Args:
+        dataset: whose pictures are drawn.
+        config: batch size, latent length, flips, seed.
+        num_replicas: parts of a global batch.
+    """
+
+    def __init__(self, dataset: PreparedDataset, config: GanConfig, *, num_replicas: int) -> None:
+        self._dataset = dataset
+        self._config = config
+        self._num_replicas = num_replicas
+        num_items = dataset.manifest.num_items
+        self.global_batch_size = min(config.global_batch_size, num_items) // num_replicas * num_replicas
+        if self.global_batch_size < num_replicas:
+            raise ConfigError(
+                f"`global_batch_size` must leave a picture a replica. Received {config.global_batch_size} with "
+                f"{num_items} items and {num_replicas} replicas."
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass over the pictures."""
+        return self._dataset.manifest.num_items // self.global_batch_size
+
+    @property
+    def images_per_step(self) -> int:
+        """Real pictures a step, over all replicas."""
+        return self.global_batch_size
+
+    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
+        """The steps of one epoch, each a part a replica."""
+        generator = np.random.default_rng((self._config.seed, epoch))
+        order = generator.permutation(self._dataset.manifest.num_items).astype(np.int32)
+        size = self.global_batch_size
+        for step in range(self.steps_per_epoch):
+            items = order[step * size : (step + 1) * size]
+            latents = generator.standard_normal((2, size, self._config.latent_dim)).astype(np.float32)
+            images = augment(self._dataset.images.read(items), generator, flip=self._config.flip, max_shift=0)
+            batch: dict[str, np.typing.NDArray[np.generic]] = {
+                "images": images,
+                "category_ids": self._dataset.items.category_ids[items],
+                "latents": latents[0],
+                "generator_latents": latents[1],
+            }
+            yield cut_into_parts(batch, self._num_replicas)
+
+
+class GanTrainer:
+    """Generator, discriminator and their optimizers under a strategy.
+
+    Args:
+        dataset: what to train on.
+        config: sizes and hyper-parameters.
+        strategy: a tf.distribute strategy.
+    """
+
+    def __init__(self, dataset: PreparedDataset, config: GanConfig, strategy: Any) -> None:
+        about = dataset.manifest
+        self._objective = OBJECTIVES[config.objective]
+        self._num_replicas = strategy.num_replicas_in_sync
+        self.batches = PictureBatches(dataset, config, num_replicas=self._num_replicas)
+        keras.utils.set_random_seed(config.seed)
+        categories = len(about.categories)
+        with strategy.scope():
+            self.generator = build_generator(
+                about.image_size,
+                num_categories=categories,
+                latent_dim=config.latent_dim,
+                base_channels=config.base_channels,
+            )
+            self.discriminator = build_discriminator(
+                about.image_size, num_categories=categories, base_channels=config.discriminator_channels
+            )
+            self.generator_optimizer = self._adam(config, config.learning_rate, average=config.average_decay)
+            self.discriminator_optimizer = self._adam(config, config.discriminator_learning_rate)
+            self.generator_optimizer.build(self.generator.trainable_variables)
+            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @staticmethod
+    def _adam(config: GanConfig, rate: float, *, average: float = 0.0) -> Any:
+        return keras.optimizers.Adam(
+            rate, beta_1=config.beta_1, beta_2=config.beta_2, use_ema=average > 0, ema_momentum=average or None
+        )
+
+    def trackables(self) -> dict[str, Any]:
+        """What a checkpoint has to hold."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """One discriminator step, then one generator step, on one replica's part.
+
+        Returns:
+            This replica's shares of both losses, means over the global batch.
+        """
+        count = tf.cast(tf.size(batch["category_ids"]) * self._num_replicas, tf.float32)
+        category_ids = batch["category_ids"]
+        fake = self._generate(batch["latents"], category_ids)
+        with tf.GradientTape() as tape:
+            real_logits = self._judge(to_float(batch["images"]), category_ids)
+            fake_logits = self._judge(tf.stop_gradient(fake), category_ids)
+            discriminator_loss = tf.reduce_sum(self._objective.discriminator_loss(real_logits, fake_logits)) / count
+        _descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
+        with tf.GradientTape() as tape:
+            logits = self._judge(self._generate(batch["generator_latents"], category_ids), category_ids)
+            generator_loss = tf.reduce_sum(self._objective.generator_loss(logits)) / count
+        _descend(tape, generator_loss, self.generator, self.generator_optimizer)
+        return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}
+
+    def _generate(self, latents: Any, category_ids: Any) -> Any:
+        return self.generator({"latents": latents, "category_ids": category_ids}, training=True)
+
+    def _judge(self, images: Any, category_ids: Any) -> Any:
+        return self.discriminator({"images": images, "category_ids": category_ids}, training=True)
+
+    def finish(self, config: GanConfig) -> None:
+        """Puts the averaged weights into the generator and settles its batch statistics on them."""
+        if not config.average_decay:
+            return
+        self.generator_optimizer.finalize_variable_values(self.generator.trainable_variables)
+        for parts in self.batches.epoch(config.epochs):
+            for part in parts:
+                self._generate(tf.constant(part["latents"]), tf.constant(part["category_ids"]))
+
+
+def _descend(tape: Any, loss: Any, model: Any, optimizer: Any) -> None:
+    variables = model.trainable_variables
+    optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+
+
+def train_gan(
+    dataset: PreparedDataset,
+    config: GanConfig,
+    output: Path,
+    *,
+    observer: Observer | None = None,
+    strategy: Any = None,
+    overwrite: bool = False,
+    restart: bool = False,
+    told: Callable[[str], None] = lambda line: None,
+) -> GanRun:
+    """Trains a conditional GAN and writes its run folder; an interrupted training is taken up again.
+
+    Args:
+        dataset: what to train on.
+        config: sizes, hyper-parameters, seed.
+        output: the run folder to make; it appears whole or not at all.
+        observer: told how training stands about twice a second.
+        strategy: a tf.distribute strategy; left out, `make_strategy()`.
+        overwrite: replace a run that is already there.
+        restart: forget an interrupted training of the same output.
+        told: takes lines for people.
+
+    Raises:
+        ConfigError: if the objective is unknown.
+        ValueError: if a side of the pictures is no multiple of 16.
+        OutputExistsError: if `output` holds something already.
+    """
+    if config.objective not in OBJECTIVES:
+        raise ConfigError(f"`objective` must be one of {', '.join(OBJECTIVES)}. Received {config.objective!r}.")
+    check_output(output, overwrite=overwrite)
+    began = time.perf_counter()
+    strategy = strategy or make_strategy()
+    trainer = GanTrainer(dataset, config, strategy)
+    checkpoints = Checkpoints(
+        output,
+        config,
+        dataset.manifest.fingerprint,
+        restart=restart,
+        worker=worker_number(strategy),
+        least=partial(least_over_workers, strategy),
+    )
+    seconds_before = checkpoints.restore(trainer.trackables())
+    if checkpoints.first_epoch:
+        told(f"Taking up an interrupted training after epoch {checkpoints.first_epoch} of {config.epochs}.")
+    history = History.read(checkpoints.folder, first_epoch=checkpoints.first_epoch)
+
+    def remember(report: StepReport) -> bool:
+        history.add(report)
+        history.write(checkpoints.folder)
+        return False
+
+    run_epochs(
+        distributed_step(strategy, trainer.replica_step),
+        trainer.batches,
+        epochs=config.epochs,
+        first_epoch=checkpoints.first_epoch,
+        actions=[remember, checkpoints.save],
+        observer=observer,
+    )
+    trainer.finish(config)
+
+    def write() -> None:
+        with whole_directory(output, overwrite=overwrite) as folder:
+            trainer.generator.save_weights(folder / GENERATOR_NAME)
+            trainer.discriminator.save_weights(folder / DISCRIMINATOR_NAME)
+            seconds = seconds_before + time.perf_counter() - began
+            manifest = new_manifest(dataset, kind="gan", model="conditional-gan", training_seconds=seconds)
+            write_run_header(folder, manifest, config, history.table())
+
+    write_once(strategy, output, write)
+    checkpoints.remove()
+    return GanRun.open(output)
