@@ -143,7 +143,7 @@ def check_finite(run: Run) -> None:
     for name in ("user_embeddings", "item_embeddings", "item_biases"):
         if not np.isfinite(getattr(factors, name)).all():
             raise RunError(
-                f"`{name}` must be finite to be served. {run.path} holds other values. Train with a lower learning rate."
+                f"`{name}` must be finite to be served. {run.path} holds others. Train with a lower learning rate."
             )
 
 

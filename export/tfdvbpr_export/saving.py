@@ -63,6 +63,12 @@ def run_facts(manifest: RunManifest) -> dict[str, Any]:
     return manifest.model_dump(mode="json", include=set(_RUN_FIELDS))
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a version folder says of itself."""
+    told: dict[str, Any] = json.loads((folder / EXTRA / MANIFEST_NAME).read_text(encoding="utf-8"))
+    return told
+
+
 def _write_warmup(path: Path, warmup: Mapping[str, Arrays]) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, inputs in warmup.items():

@@ -1,4 +1,4 @@
-"""Numbered version folders under a model's base path: `recommender/1`, `recommender/2`, as TensorFlow Serving reads them."""
+"""Numbered version folders under a model's base path, such as `recommender/1`, `recommender/2`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def version_folder(base_path: Path, version: int | None) -> Path:
     if version is None:
         version = max(present, default=0) + 1
     if not 1 <= version <= _MAX_VERSION:
-        raise ConfigError(
-            f"`version` must be a whole number, 1 or more. Received {version}. Leave it out for the next."
-        )
+        raise ConfigError(f"`version` must be a number from 1 on. Received {version}. Leave it out for the next.")
     if version in present:
         raise OutputExistsError(
             f"`version` must be new. {base_path} holds version {version} already. "
