@@ -171,9 +171,10 @@ def train_gan(
 
     Takes and raises what `train` does.
     """
+    from tfdvbpr.design.samples import write_sample_sheet
     from tfdvbpr.training.gan_trainer import train_gan as train_gan_run
 
-    return train_gan_run(
+    run = train_gan_run(
         _opened(dataset),
         config or GanConfig.model_validate({}),
         Path(output),
@@ -183,6 +184,8 @@ def train_gan(
         restart=restart,
         told=told,
     )
+    write_sample_sheet(run)
+    return run
 
 
 def evaluate(run: Run | Path | str, *, split: str = "test", cold_threshold: int | None = None) -> dict[str, Any]:

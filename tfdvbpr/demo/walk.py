@@ -1,0 +1,175 @@
+"""The steps of the demo, each skipped where an interrupted demo has already finished it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tfdvbpr import api, progress
+from tfdvbpr._version import __version__
+from tfdvbpr.config import GanConfig, recommender_config
+from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
+from tfdvbpr.data.prepare import PrepareOptions
+from tfdvbpr.data.synthetic import SyntheticOptions, read_truth
+from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.files import write_text
+from tfdvbpr.run import GanRun, Run
+
+MODELS = ("popularity", "visrank", "bpr-mf", "dvbpr")
+MARKER_NAME = "demo.json"
+REPORT_NAME = "report.html"
+_IMAGE_SIZE = 64
+_DVBPR_EPOCHS = 30
+_GAN_EPOCHS = 60
+_CHECKED_USERS = 80
+_SHOWN_USERS = 5
+
+Made = TypeVar("Made")
+
+
+def run_demo(output: Path, *, seed: int = 0, overwrite: bool = False) -> Path:
+    """Makes or finishes the demo.
+
+    Args:
+        output: the folder to make; what an interrupted demo of the same seed and version finished there is used again.
+        seed: of everything.
+        overwrite: start afresh.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        OutputExistsError: if `output` holds something else.
+    """
+    began = time.perf_counter()
+    output = Path(output)
+    _claim(output, seed=seed, overwrite=overwrite)
+    dataset = _dataset(output, seed)
+    runs = {model: _run(output, dataset, model, seed) for model in MODELS}
+    with progress.console.status("Evaluating over the whole catalogue"):
+        figures = [api.evaluate(run) for run in runs.values()]
+    write_text(output / "metrics.json", json.dumps(figures, indent=2) + "\n")
+    progress.console.print(progress.metrics_table(figures))
+    gan = _gan(output, dataset, seed)
+    return _report(output, dataset, runs, gan, figures, seed=seed, began=began)
+
+
+def _claim(output: Path, *, seed: int, overwrite: bool) -> None:
+    identity = {"seed": seed, "version": __version__}
+    marker = output / MARKER_NAME
+    if overwrite and marker.is_file():
+        shutil.rmtree(output)
+    if marker.is_file():
+        if json.loads(marker.read_text(encoding="utf-8")) == identity:
+            return
+        raise OutputExistsError(f"{output} holds a demo of another seed or version. Pass --overwrite to start afresh.")
+    if output.exists() and (output.is_file() or any(output.iterdir())):
+        raise OutputExistsError(f"`output` must be a new or empty folder. {output} holds other things. Give another path.")
+    write_text(marker, json.dumps(identity) + "\n")
+
+
+def _once(folder: Path, opened: Callable[[Path], Made], make: Callable[[], Made]) -> Made:
+    """What an earlier demo has left whole, or what is made now."""
+    if (folder / MANIFEST_NAME).is_file():
+        progress.console.print(f"[dim]kept[/dim] {folder}", highlight=False)
+        return opened(folder)
+    return make()
+
+
+def _dataset(output: Path, seed: int) -> PreparedDataset:
+    folder = output / "dataset"
+
+    def make() -> PreparedDataset:
+        shutil.rmtree(output / "source", ignore_errors=True)
+        with progress.counting("Rendering garments") as count:
+            return api.prepare_synthetic(
+                folder,
+                synthetic=SyntheticOptions(seed=seed, image_size=_IMAGE_SIZE),
+                options=PrepareOptions(image_size=(_IMAGE_SIZE, _IMAGE_SIZE), seed=seed),
+                keep_source=output / "source",
+                progress=count,
+            )
+
+    return _once(folder, PreparedDataset.open, make)
+
+
+def _run(output: Path, dataset: PreparedDataset, model: str, seed: int) -> Run:
+    folder = output / "runs" / model
+    values: dict[str, Any] = {"epochs": _DVBPR_EPOCHS} if model == "dvbpr" else {}
+
+    def make() -> Run:
+        config = recommender_config(model, seed=seed, **values)
+        with progress.training(f"Training {model}") as (observe, told):
+            return api.train(dataset, folder, config=config, observer=observe, told=told)
+
+    return _once(folder, Run.open, make)
+
+
+def _gan(output: Path, dataset: PreparedDataset, seed: int) -> GanRun:
+    folder = output / "runs" / "gan"
+
+    def make() -> GanRun:
+        config = GanConfig.model_validate({"epochs": _GAN_EPOCHS, "seed": seed})
+        with progress.training("Training the GAN") as (observe, told):
+            return api.train_gan(dataset, folder, config=config, observer=observe, told=told)
+
+    return _once(folder, GanRun.open, make)
+
+
+def _report(
+    output: Path,
+    dataset: PreparedDataset,
+    runs: dict[str, Run],
+    gan: GanRun,
+    figures: list[dict[str, Any]],
+    *,
+    seed: int,
+    began: float,
+) -> Path:
+    from tfdvbpr.demo import report, serving_check, taste_check
+    from tfdvbpr.demo.gallery import draw_gallery
+    from tfdvbpr.design.maximize import DesignOptions
+    from tfdvbpr.design.studio import Designer
+
+    run = runs["dvbpr"]
+    designer = Designer(run, gan, options=DesignOptions())
+    with progress.console.status("Designing for several users"):
+        gallery = draw_gallery(designer, dataset, output / "designs", num_users=_SHOWN_USERS, seed=seed)
+    with progress.console.status("Holding designs against the known tastes"):
+        truth = read_truth(output / "source")
+        tastes = taste_check.check_tastes(designer, truth, num_users=_CHECKED_USERS, seed=seed)
+    with progress.console.status("Exporting, serving, and comparing over gRPC"):
+        folders = _export(output, run, gan)
+        users = [shown.user_id for shown in gallery.users]
+        with serving_check.served(folders) as client:
+            serving = serving_check.compare(client, run, designer, users=users, category=gallery.users[0].category)
+    checks = {"tastes": asdict(tastes), "serving": {**asdict(serving), "equal": serving.equal}}
+    write_text(output / "checks.json", json.dumps(checks, indent=2) + "\n")
+    page = report.render(
+        dataset=dataset,
+        figures=figures,
+        runs=runs,
+        gan=gan,
+        gallery=gallery,
+        tastes=tastes,
+        serving=serving,
+        seconds=time.perf_counter() - began,
+    )
+    write_text(output / REPORT_NAME, page)
+    progress.console.print(report.summary(tastes, serving))
+    return output / REPORT_NAME
+
+
+def _export(output: Path, run: Run, gan: GanRun) -> list[Path]:
+    from tfdvbpr.demo.serving_check import export
+
+    models = output / "models"
+    shutil.rmtree(models, ignore_errors=True)
+    export("recommender", [str(run.path), "--output", str(models / "recommender")])
+    export("designer", [str(run.path), "--gan", str(gan.path), "--output", str(models / "designer")])
+    return [models / "recommender", models / "designer"]
