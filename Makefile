@@ -1,0 +1,39 @@
+# Each target is complete on a fresh machine that has Python >= 3.10 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test bench docs lock clean
+
+help:  ## Say what there is to make
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+demo: install  ## Walk the whole way on made-up data; writes demo/report.html
+	$(BIN)/tfdvbpr demo --output $(DEMO)
+
+test: install  ## Lint, types, and every test
+	$(BIN)/python -m pytest
+
+bench: install  ## Slow proofs and measurements
+	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config -ra"
+
+docs: install  ## The documentation as HTML, in docs/_build
+	$(BIN)/sphinx-build --quiet --fail-on-warning -b html docs docs/_build
+
+install: $(VENV)/.installed  ## The locked environment in .venv, with this project in it
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed. Name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock:  ## Resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.10 --extra dev --extra docs --no-header --output-file requirements.lock
+
+clean:  ## Remove the environment and everything that was made
+	rm -rf $(VENV) $(DEMO) docs/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
