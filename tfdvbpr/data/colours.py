@@ -25,7 +25,8 @@ _LIGHT_GROUND = 70.0
 _MIN_CHROMA = 15.0
 _MIN_HUED = 0.3
 _OFF_WHITE = np.array([[[247, 246, 243]]], np.uint8)
-_LIGHTNESS_WEIGHT = 0.45
+_LIGHTNESS_WEIGHT = 0.5
+_CHROMA_WEIGHT = 0.4
 
 
 def read_colours(images_uint8: npt.NDArray[np.uint8]) -> list[str]:
@@ -33,7 +34,7 @@ def read_colours(images_uint8: npt.NDArray[np.uint8]) -> list[str]:
 
     The ground is the median of the border where that is light, off-white otherwise. What differs from the ground is
     the garment; its most strongly coloured half (its darkest half, if little of it has a hue) is compared with the
-    palette in CIELAB, where lightness counts less than hue because folds and blur change it.
+    palette in CIELAB.
 
     Args:
         images_uint8: uint8 [N, H, W, 3], sRGB; rendered, photographed or generated.
@@ -64,8 +65,19 @@ def _read_colour(image: npt.NDArray[np.uint8]) -> str:
     strength = chroma if (chroma > _MIN_CHROMA).mean() > _MIN_HUED else distances[garment]
     low, high = np.quantile(strength, [0.5, 0.95])
     core = np.median(pixels[(strength >= low) & (strength <= high)], axis=0)
-    apart = (_PALETTE_LAB - core) * (_LIGHTNESS_WEIGHT, 1.0, 1.0)
-    return list(PALETTE)[int(np.argmin(np.linalg.norm(apart, axis=1)))]
+    return list(PALETTE)[int(np.argmin(_differences(core, _PALETTE_LAB)))]
+
+
+def _differences(colour: Pixels, others: Pixels) -> Pixels:
+    """float32 [N]: how unlike [3] is to each of [N, 3], in CIELAB units.
+
+    Lightness and chroma count less than hue, because folds, blur and a weak generator change them. Hue is a chord as in
+    CIE94, so that it fades out towards grey.
+    """
+    lightness, red, blue = (others - colour).T
+    chroma = np.hypot(others[:, 1], others[:, 2]) - np.hypot(colour[1], colour[2])
+    hue_squared = np.maximum(red**2 + blue**2 - chroma**2, 0)
+    return np.sqrt((_LIGHTNESS_WEIGHT * lightness) ** 2 + (_CHROMA_WEIGHT * chroma) ** 2 + hue_squared)
 
 
 def _ground(pixels: Pixels) -> Pixels:

@@ -1,90 +1,10 @@
-"""What garments look like: silhouettes, collars, laces and folds as vector paths.
-
-Paths are written as in SVG (absolute M, L, Q, C and Z) on a square of 100 units, y downwards. `half` closes a path that
-runs down the left side with its own mirror image, `pair` draws it on both sides, `one` draws it as it stands. Later
-parts lie over earlier ones.
-"""
+"""What garments look like: silhouettes, collars, laces and folds. Later parts lie over earlier ones."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 
-import numpy as np
-import numpy.typing as npt
-
-Points = npt.NDArray[np.float64]
-_CURVE_POINTS = 9
-
-
-class Material(Enum):
-    """How a part is painted: (tone of the garment's colour, plainness: 0 patterned, 0.5 plain, 1 off-white)."""
-
-    CLOTH = (1.0, 0.0)
-    TRIM = (0.80, 0.5)
-    INSIDE = (0.52, 0.5)
-    PALE = (1.0, 1.0)
-    SEAM = (0.68, 0.5)
-    FOLD = (0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One filled area, or one line if it has a width.
-
-    Attributes:
-        material: how it is painted.
-        outlines: float64 [N, 2] points each, in units of the picture's side, [0, 1].
-        width: of the line in units of the picture's side; 0 for an area.
-    """
-
-    material: Material
-    outlines: tuple[Points, ...]
-    width: float = 0.0
-
-
-def one(material: Material, path: str, width: float = 0.0) -> Part:
-    """A path as it stands."""
-    return Part(material, (_points(path),), width / 100)
-
-
-def pair(material: Material, path: str, width: float = 0.0) -> Part:
-    """A path and its mirror image."""
-    points = _points(path)
-    return Part(material, (points, _mirrored(points)), width / 100)
-
-
-def half(material: Material, path: str, width: float = 0.0) -> Part:
-    """A path down the left side and back up the right."""
-    points = _points(path)
-    return Part(material, (np.concatenate([points, _mirrored(points)[::-1]]),), width / 100)
-
-
-def _mirrored(points: Points) -> Points:
-    return np.stack([1 - points[:, 0], points[:, 1]], axis=1)
-
-
-def _points(path: str) -> Points:
-    """float64 [N, 2] in [0, 1]: an SVG path with its curves as short straight pieces."""
-    found: list[Points] = []
-    for command, numbers in re.findall(r"([MLQC])([^MLQCZ]*)", path):
-        given = np.array(numbers.split(), dtype=np.float64).reshape(-1, 2)
-        if command in "QC":
-            given = _bezier(np.concatenate([found[-1][-1:], given]))[1:]
-        found.append(given)
-    return np.concatenate(found) / 100
-
-
-def _bezier(controls: Points) -> Points:
-    """Points of a Bézier curve by de Casteljau's construction."""
-    t = np.linspace(0, 1, _CURVE_POINTS)[:, None, None]
-    between = np.broadcast_to(controls, (_CURVE_POINTS, *controls.shape))
-    while between.shape[1] > 1:
-        between = between[:, :-1] * (1 - t) + between[:, 1:] * t
-    return between[:, 0]
-
+from tfdvbpr.data.garment_parts import Material, Part, half, one, pair
 
 CLOTH, TRIM, INSIDE, PALE, SEAM, FOLD = Material
 
@@ -202,12 +122,12 @@ def _strappy() -> tuple[Part, ...]:
 
 def _gown() -> tuple[Part, ...]:
     return (
-        one(INSIDE, "M40 6 Q50 12 60 6 L53 32 L47 32 Z"),
-        half(CLOTH, "M50 33 L41 5 L34 6 Q37 20 33 28 Q37 36 39 43 Q38 66 25 95 Q37 98 50 98"),
+        one(INSIDE, "M40 7 Q50 13 60 7 L53 32 L47 32 Z"),
+        half(CLOTH, "M50 33 L41 6 L34 7 Q37 20 33 28 Q37 36 39 43 Q38 66 25 93 Q37 96 50 96"),
         half(TRIM, "M50 41 L38.6 40 L38.6 45.5 L50 46.5"),
-        pair(TRIM, "M41 5 L50 33", 1.8),
-        pair(FOLD, "M42 48 Q40 74 33 95", 3.5),
-        pair(FOLD, "M47 48 Q47 76 44 96", 3.5),
+        pair(TRIM, "M41 6 L50 33", 1.8),
+        pair(FOLD, "M42 48 Q40 74 33 93", 3.5),
+        pair(FOLD, "M47 48 Q47 76 44 94", 3.5),
     )
 
 
@@ -219,7 +139,7 @@ def _sleeved() -> tuple[Part, ...]:
         half(CLOTH, "M50 20 Q44 19 42 11 L35 14 Q33 28 37 44 Q31 66 21 87 Q35 93 50 93"),
         pair(PALE, "M42 11 Q44 19 50 20 Q46 27 40 25 Q36 18 40 11.5 Z"),
         one(TRIM, "M37 45 Q50 48 63 45", 3.5),
-        *(one(PALE, f"M50 {y} L50 {y + 0.1}", 2.6) for y in (27, 34, 41)),
+        *(one(PALE, f"M50 {y}", 2.6) for y in (27, 34, 41)),
         pair(FOLD, "M42 49 Q38 70 32 88", 3.5),
         pair(FOLD, "M47 50 Q46 74 44 92", 3),
     )
@@ -230,7 +150,7 @@ def _mini() -> tuple[Part, ...]:
         half(CLOTH, "M50 30 L31 30 Q25 50 18 74 Q34 81 50 81"),
         *_waistband(25, 39),
         one(SEAM, "M50 31 L50 81", 1.0),
-        *(one(PALE, f"M50 {y} L50 {y + 0.1}", 2.8) for y in (38, 48, 58, 68)),
+        *(one(PALE, f"M50 {y}", 2.8) for y in (38, 48, 58, 68)),
         pair(SEAM, "M31 38 Q36 42 41 31", 1.0),
         pair(FOLD, "M37 46 Q34 62 29 77", 3.5),
         one(SEAM, "M19 71 Q50 84 81 71", 0.8),
@@ -330,7 +250,7 @@ def _handbag() -> tuple[Part, ...]:
         half(TRIM, "M50 41 L24 41 Q16 42 15 52 Q26 68 50 68"),
         one(PALE, "M44 61 L56 61 L56 73 L44 73 Z"),
         one(SEAM, "M50 64 L50 70", 2.2),
-        pair(PALE, "M31 43 L31 43.1", 4.0),
+        pair(PALE, "M31 43", 4.0),
         one(SEAM, "M17 54 Q28 65 50 65 Q72 65 83 54", 0.8),
         pair(FOLD, "M18 72 Q20 80 26 84", 3.5),
     )
@@ -356,7 +276,7 @@ def _cap() -> tuple[Part, ...]:
         one(SEAM, "M58 24 Q45 40 45 67", 1.2),
         one(SEAM, "M58 24 Q74 42 74 68", 1.2),
         one(TRIM, "M55 25 Q58 20 61 25 Z", 2.5),
-        one(TRIM, "M28 58 Q12 59 3 70 Q4 77 16 77 Q34 76 62 69 Q46 62 28 58 Z"),
+        one(TRIM, "M28 58 Q13 59 5 70 Q6 77 17 77 Q34 76 62 69 Q46 62 28 58 Z"),
         one(SEAM, "M8 71 Q24 71 52 68", 0.9),
         one(FOLD, "M82 40 Q86 50 84 64", 4),
     )
@@ -364,7 +284,7 @@ def _cap() -> tuple[Part, ...]:
 
 def _brimmed() -> tuple[Part, ...]:
     return (
-        half(CLOTH, "M50 79 Q16 79 3 62 Q3 55 12 57 Q28 60 50 60"),
+        half(CLOTH, "M50 79 Q18 79 6 62 Q6 55 14 57 Q28 60 50 60"),
         half(CLOTH, "M50 26 Q43 20 36 22 Q29 25 28 42 L25 63 Q36 69 50 69"),
         half(TRIM, "M50 60 Q36 60 26.3 54 L25 63 Q36 69 50 69"),
         one(FOLD, "M50 27 Q46 36 47 44", 4),

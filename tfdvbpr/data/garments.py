@@ -9,7 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from tfdvbpr.data.colours import PALETTE
-from tfdvbpr.data.garment_shapes import Material, Part, Points, shapes
+from tfdvbpr.data.garment_parts import Material, Part, Points
+from tfdvbpr.data.garment_shapes import shapes
 
 Channel = npt.NDArray[np.floating]
 
@@ -92,7 +93,7 @@ def random_garment(
         colour=colour or str(rng.choice(list(PALETTE))),
         pattern=pattern or str(rng.choice(PATTERNS)),
         width=float(rng.uniform(0.92, 1.04)),
-        length=float(rng.uniform(0.92, 1.02)),
+        length=float(rng.uniform(0.92, 1.0)),
         shift=(float(rng.uniform(-0.015, 0.015)), float(rng.uniform(-0.015, 0.015))),
         shade=float(rng.uniform(0.92, 1.08)),
         phase=float(rng.random()),
@@ -137,7 +138,7 @@ def _placed(garment: Garment, points: Points, side: int) -> list[tuple[float, fl
 
 
 def _drawn(garment: Garment, parts: tuple[Part, ...], size: int) -> tuple[Channel, Channel, Channel]:
-    """float32 [size, size] each: cover in [0, 1], tone about 1, and plainness as in `Material`."""
+    """[size, size] each: cover in [0, 1], tone about 1, and plainness as in `Material`."""
     side = _SUPERSAMPLING * size
     canvas = Image.new("RGB", (side, side), (0, _FULL_TONE, 0))
     draw = ImageDraw.Draw(canvas)
@@ -169,7 +170,7 @@ def _draw_line(
 ) -> None:
     """A line of some width; one with body, as a strap has, gets an outline of its own."""
     width = max(1, round(part.width * side))
-    if len(placed) == 2 and placed[1][1] - placed[0][1] < 0.01 * side and placed[0][0] == placed[1][0]:
+    if len(placed) == 1:
         (x, y), radius = placed[0], width / 2
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill, outline=edge)
         return
@@ -179,7 +180,7 @@ def _draw_line(
 
 
 def _cloth(garment: Garment, patterned: Channel, size: int) -> Channel:
-    """float32 [size, size, 3]: the garment's colour with its pattern, before light falls on it."""
+    """[size, size, 3]: the garment's colour with its pattern, before light falls on it."""
     base = np.minimum(np.array(PALETTE[garment.colour], np.float32) * garment.shade, 255)
     if garment.pattern == "plain":
         return np.broadcast_to(base, (size, size, 3))
@@ -189,7 +190,7 @@ def _cloth(garment: Garment, patterned: Channel, size: int) -> Channel:
 
 
 def _pattern(garment: Garment, size: int) -> Channel:
-    """float32 [size, size] in [0, 1]: how far the cloth is towards the pattern's lighter colour."""
+    """[size, size] in [0, 1]: how far the cloth is towards the pattern's lighter colour."""
     across = (np.arange(size, dtype=np.float32) + 0.5) / size / garment.period + garment.phase
     sharpness = garment.period * size / 2  # pixels in half a period: edges one pixel wide
     if garment.pattern == "dots":
@@ -207,7 +208,7 @@ def _dots(x: Channel, y: Channel, sharpness: float) -> Channel:
 
 
 def _light(garment: Garment, parts: tuple[Part, ...], cover: Channel, size: int) -> Channel:
-    """float32 [size, size] about 0: light from the upper left on a soft body, and its folds."""
+    """[size, size] about 0: light from the upper left on a soft body, and its folds."""
     body = _blurred(cover, 0.05 * size)
     down, right = np.gradient(body)
     relief = (0.8 * right + 0.5 * down) * 0.05 * size

@@ -160,7 +160,7 @@ def _tastes(rng: np.random.Generator, num_users: int) -> pl.DataFrame:
     weights |= _normal(rng, num_users, [f"category:{name}" for name in CATEGORIES], 1.0)
     weights |= _normal(rng, num_users, [f"pattern:{name}" for name in PATTERNS], 0.8)
     weights |= _normal(
-        rng, num_users, [f"cut:{category}:{cut}" for category in CATEGORIES for cut in CUTS[category]], 0.7
+        rng, num_users, [f"cut:{category}:{cut}" for category in CATEGORIES for cut in CUTS[category]], 0.9
     )
     names = np.array(list(PALETTE))
     favourites = [names[np.argsort(row)[:count]].tolist() for row, count in zip(ranks, num_favourites, strict=True)]
