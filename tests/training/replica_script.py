@@ -1,4 +1,4 @@
-"""Trains on two logical CPUs, once on one of them and once on both, and writes the weights to argv[1].
+"""Trains on two logical CPUs, once on one of them and once on both, and writes the outcome to argv[1].
 
 Run by test_distribution.py in a process of its own: logical devices have to be made before TensorFlow starts.
 """
@@ -6,7 +6,9 @@ Run by test_distribution.py in a process of its own: logical devices have to be 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,44 +19,54 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from tiny_data import checkerboard  # noqa: E402
 
 from tfdvbpr.config import GanConfig, recommender_config  # noqa: E402
+from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
 from tfdvbpr.training.gan_trainer import train_gan  # noqa: E402
 from tfdvbpr.training.loop import distributed_step, run_epochs  # noqa: E402
 from tfdvbpr.training.recommender_trainer import RecommenderTrainer  # noqa: E402
 from tfdvbpr.training.strategy import make_strategy  # noqa: E402
 
 
+def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: str) -> Iterator[tuple[str, Any]]:
+    """Names and arrays of one training: replicas, losses, and each replica's weights and Adam's first moments."""
+    config = recommender_config(
+        model,
+        batching=batching,
+        epochs=2 if batching == "shared-item" else 1,
+        embedding_dim=4,
+        global_batch_size=8,
+        dropout=0.0,
+        learning_rate=1e-3,
+        user_learning_rate=1e-3,
+        backbone_l2=1e-2,
+    )
+    strategy = make_strategy(strategy_name)
+    trainer = RecommenderTrainer(dataset, config, strategy)
+    losses: list[list[float]] = []
+
+    def keep(report: Any) -> bool:
+        losses.append(list(report.losses.values()))
+        return False
+
+    step = distributed_step(strategy, trainer.replica_step)
+    run_epochs(step, trainer.batches, epochs=config.epochs, actions=[keep])
+    yield "replicas", strategy.num_replicas_in_sync
+    yield "losses", losses
+    slots = [*trainer.optimizers.network.variables, *trainer.optimizers.users.variables]
+    groups = {"weight": trainer.model.variables, "moment": [slot for slot in slots if "momentum" in slot.path]}
+    for kind, variables in groups.items():
+        for number, variable in enumerate(variables):
+            for replica, copy in enumerate(strategy.experimental_local_results(variable.value)):
+                name = f"{number} {variable.name}" if kind == "weight" else f"{number}"  # a slot's name counts models
+                yield f"{kind} {name},{replica}", copy.numpy()
+
+
 def main(folder: Path) -> None:
-    dataset = checkerboard(folder)
+    dataset = checkerboard(folder, size=16)
     arrays = {}
     for model, batching in (("dvbpr", "shared-item"), ("dvbpr", "triplet"), ("bpr-mf", "triplet")):
-        config = recommender_config(
-            model,
-            batching=batching,
-            epochs=2,
-            embedding_dim=4,
-            global_batch_size=8,
-            dropout=0.0,
-            learning_rate=1e-3,
-            user_learning_rate=1e-2,
-            backbone_l2=1e-2,
-        )
-        for name in ("one-device", "mirrored"):
-            strategy = make_strategy(name)
-            trainer = RecommenderTrainer(dataset, config, strategy)
-            losses = []
-            run_epochs(
-                distributed_step(strategy, trainer.replica_step),
-                trainer.batches,
-                epochs=config.epochs,
-                actions=[lambda report, kept=losses: kept.append(list(report.losses.values()))],
-            )
-            key = f"{model},{batching},{name}"
-            arrays[f"{key},replicas"] = np.array(strategy.num_replicas_in_sync)
-            arrays[f"{key},losses"] = np.array(losses)
-            for number, variable in enumerate(trainer.model.variables):
-                copies = strategy.experimental_local_results(variable.value)
-                for replica, copy in enumerate(copies):
-                    arrays[f"{key},weight {number} {variable.name},{replica}"] = copy.numpy()
+        for strategy_name in ("one-device", "mirrored"):
+            for name, array in outcome(dataset, model, batching, strategy_name):
+                arrays[f"{model},{batching},{strategy_name},{name}"] = np.array(array)
     gan = GanConfig(epochs=1, latent_dim=4, base_channels=4, discriminator_channels=4, global_batch_size=8)
     run = train_gan(dataset, gan, folder / "gan", strategy=make_strategy("mirrored"))
     arrays["gan,finite"] = np.array(all(np.isfinite(weight).all() for weight in run.generator.get_weights()))

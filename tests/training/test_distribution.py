@@ -13,6 +13,7 @@ import pytest
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.evaluation.evaluate import validation_figures
 from tfdvbpr.run import Run
 from tfdvbpr.training.recommender_trainer import train_recommender
 from tfdvbpr.training.strategy import make_strategy
@@ -55,16 +56,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_and_two_replicas_give_the_same_weights(way: str, trained: dict[str, np.ndarray]) -> None:
+    """Within a tenth of one step of Adam (1e-3), whose division makes much of the last bits of a small gradient."""
     assert trained[f"{way},one-device,replicas"] == 1
     assert trained[f"{way},mirrored,replicas"] == 2
-    np.testing.assert_allclose(trained[f"{way},mirrored,losses"], trained[f"{way},one-device,losses"], rtol=1e-4)
-    prefix = f"{way},one-device,weight"
-    names = [name for name in trained if name.startswith(prefix) and "seed" not in name]
+    np.testing.assert_allclose(trained[f"{way},mirrored,losses"], trained[f"{way},one-device,losses"], rtol=1e-3)
+    for name, mirrored, expected in _pairs(trained, way, "weight"):
+        if "seed" not in name:
+            np.testing.assert_allclose(mirrored, expected, atol=1e-4, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_and_two_replicas_see_the_same_gradients(way: str, trained: dict[str, np.ndarray]) -> None:
+    """Adam's step forgives a gradient of the wrong scale; its first moment, a mean of gradients, does not."""
+    largest = max(np.abs(expected).max() for _, _, expected in _pairs(trained, way, "moment"))
+    for name, mirrored, expected in _pairs(trained, way, "moment"):
+        np.testing.assert_allclose(mirrored, expected, atol=2e-3 * largest, rtol=0, err_msg=name)
+
+
+def _pairs(trained: dict[str, np.ndarray], way: str, kind: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, mirrored, one-device) of each weight or moment."""
+    names = [name for name in trained if name.startswith(f"{way},one-device,{kind}")]
     assert names
-    for name in names:
-        np.testing.assert_allclose(
-            trained[name.replace("one-device", "mirrored")], trained[name], atol=1e-5, rtol=1e-4, err_msg=name
-        )
+    return [(name, trained[name.replace("one-device", "mirrored")], trained[name]) for name in names]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -89,37 +102,46 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.mark.parametrize("shared_disk", [True, False])
-def test_two_workers_train_one_run(
-    shared_disk: bool, checkerboard_dataset: PreparedDataset, tmp_path: Path
-) -> None:
+def test_two_workers_train_one_run(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    """DVBPR with a disk each, BPR-MF with one that they share."""
     workers = [f"localhost:{port}" for port in _free_ports(2)]
-    outputs = [tmp_path / "shared" / "run"] * 2 if shared_disk else [tmp_path / str(number) / "run" for number in (0, 1)]
+    outputs = [tmp_path / str(number) / "run" for number in (0, 1)]
+    shared = tmp_path / "shared" / "run"
     processes = []
     for number, output in enumerate(outputs):
         cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": number}}
-        processes.append(
-            _start("worker_script.py", checkerboard_dataset.path, output, TF_CONFIG=json.dumps(cluster))
-        )
-    answers = _finish(processes)
-    assert [answer.splitlines()[-1] for answer in answers] == [
-        "replicas 2 chief True opened run",
-        "replicas 2 chief False opened run",
+        arguments = checkerboard_dataset.path, output, shared
+        processes.append(_start("worker_script.py", *arguments, TF_CONFIG=json.dumps(cluster)))
+    assert [answer.splitlines()[-1] for answer in _finish(processes)] == [
+        "replicas 2 chief True wrote own True shared True",
+        "replicas 2 chief False wrote own True shared False",
     ]
-    for output in outputs:
+    for output in (*outputs, shared):
         assert [path.name for path in output.parent.iterdir()] == ["run"]
+        assert len((output / "history.csv").read_text().splitlines()) == 1 + 2
+    assert Run.open(shared).manifest.model == "bpr-mf"
+    chiefs, others = (Run.open(output).recommender.get_weights() for output in outputs)
+    for chiefs_weight, others_weight in zip(chiefs, others, strict=True):
+        np.testing.assert_array_equal(chiefs_weight, others_weight)
+    for weight, expected in zip(chiefs, _trained_alone(checkerboard_dataset.path, tmp_path / "alone"), strict=True):
+        np.testing.assert_allclose(weight, expected, atol=2e-3, rtol=1e-3)
+
+
+def _trained_alone(dataset_path: Path, output: Path) -> list[np.ndarray]:
+    """The same training as worker_script.py's, by one process."""
+    dataset = PreparedDataset.open(dataset_path)
     config = recommender_config(
         "dvbpr", epochs=2, embedding_dim=4, global_batch_size=8, dropout=0.0, backbone_l2=0.0, evaluate_every=1
     )
-    alone = train_recommender(
-        PreparedDataset.open(checkerboard_dataset.path), config, tmp_path / "alone", strategy=make_strategy("one-device")
+    run = train_recommender(
+        dataset,
+        config,
+        output,
+        strategy=make_strategy("one-device"),
+        validate=lambda factors: validation_figures(factors, dataset.interactions),
     )
-    for output in outputs:
-        run = Run.open(output)
-        assert len((output / "history.csv").read_text().splitlines()) == 1 + 2
-        assert np.isfinite(run.factors.item_embeddings).all()
-        weights = zip(run.recommender.get_weights(), alone.recommender.get_weights(), strict=True)
-        assert max(np.abs(mine - expected).max() for mine, expected in weights) < 0.05
+    weights: list[np.ndarray] = run.recommender.get_weights()
+    return weights
 
 
 def test_strategy_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,10 @@
-"""One worker of a multi-worker training (TF_CONFIG): argv is the dataset, the output, and the share of the disk."""
+"""One worker of a multi-worker training (TF_CONFIG): argv is the dataset, a folder of its own, and a shared folder."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
@@ -14,20 +15,31 @@ strategy = make_strategy()
 from tfdvbpr.evaluation.evaluate import validation_figures  # noqa: E402
 from tfdvbpr.training.recommender_trainer import train_recommender  # noqa: E402
 
+VALUES: dict[str, Any] = {"epochs": 2, "embedding_dim": 4, "global_batch_size": 8, "evaluate_every": 1}
 
-def main(dataset_path: Path, output: Path) -> None:
+
+def main(dataset_path: Path, own: Path, shared: Path) -> None:
     dataset = PreparedDataset.open(dataset_path)
-    config = recommender_config(
-        "dvbpr", epochs=2, embedding_dim=4, global_batch_size=8, dropout=0.0, backbone_l2=0.0, evaluate_every=1
-    )
-    run = train_recommender(
-        dataset,
-        config,
-        output,
-        strategy=strategy,
-        validate=lambda factors: validation_figures(factors, dataset.interactions),
-    )
-    print(f"replicas {strategy.num_replicas_in_sync} chief {is_chief(strategy)} opened {run.path.name}")
+    written: list[str] = []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename":
+            written.append(str(arguments[1]))
+
+    sys.addaudithook(watch)
+    for model, output, values in (
+        ("dvbpr", own, {"dropout": 0.0, "backbone_l2": 0.0}),
+        ("bpr-mf", shared, {}),
+    ):
+        train_recommender(
+            dataset,
+            recommender_config(model, **VALUES, **values),
+            output,
+            strategy=strategy,
+            validate=lambda factors: validation_figures(factors, dataset.interactions),
+        )
+    print(f"replicas {strategy.num_replicas_in_sync} chief {is_chief(strategy)}", end=" ")
+    print(f"wrote own {str(own) in written} shared {str(shared) in written}")
 
 
-main(Path(sys.argv[1]), Path(sys.argv[2]))
+main(*map(Path, sys.argv[1:]))

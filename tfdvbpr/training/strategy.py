@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -
     """A tf.distribute strategy.
 
     Args:
-        name: "auto" takes several workers if TF_CONFIG names a cluster, else mirrors over the GPUs if there is more than one, else uses
-            the one device. "mirrored" with no GPU mirrors over the logical CPUs.
+        name: "auto" takes several workers if TF_CONFIG names a cluster, else mirrors over the GPUs if there is more than
+            one, else uses the one device. "mirrored" with no GPU mirrors over the logical CPUs.
         devices: names such as "GPU:0"; all of the kind when left out. Not for "multi-worker".
+
+    Returns:
+        The strategy; the same one each time for several replicas. Several workers have to call this before TensorFlow
+        does any work in the process.
 
     Raises:
         ConfigError: if the name is unknown or TF_CONFIG holds no cluster for "multi-worker".
@@ -29,18 +34,28 @@ def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -
     if name not in STRATEGIES:
         raise ConfigError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received {name!r}.")
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster")
+    if name == "multi-worker" and not cluster:
+        raise ConfigError("TF_CONFIG must name a cluster for `strategy` multi-worker. Set it on every worker.")
+    if name == "multi-worker" or (name == "auto" and cluster):
+        # Before anything else of TensorFlow, even a list of devices: collectives are set up at the program's start.
+        return _multi_worker()
     gpus = [f"GPU:{number}" for number in range(len(tf.config.list_logical_devices("GPU")))]
     cpus = [f"CPU:{number}" for number in range(len(tf.config.list_logical_devices("CPU")))]
-    chosen = list(devices or gpus or cpus)
-    if name == "auto":
-        name = "multi-worker" if cluster else "mirrored" if len(devices or gpus) > 1 else "one-device"
-    if name == "multi-worker":
-        if not cluster:
-            raise ConfigError("TF_CONFIG must name a cluster for `strategy` multi-worker. Set it on every worker.")
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy(chosen)
+    chosen = tuple(devices or gpus or cpus)
+    if name == "mirrored" or (name == "auto" and len(devices or gpus) > 1):
+        return _mirrored(chosen)
     return tf.distribute.OneDeviceStrategy(chosen[0])
+
+
+# One strategy a process: each numbers its collectives from the same start, and a second one's would meet the first one's.
+@cache
+def _multi_worker() -> Any:
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@cache
+def _mirrored(devices: tuple[str, ...]) -> Any:
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def is_chief(strategy: Any) -> bool:
