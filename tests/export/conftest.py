@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from export_helpers import Exported, loaded
+
+from tfdvbpr.design.maximize import DesignOptions
+from tfdvbpr.design.studio import Designer
+from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, Run
+from tfdvbpr_export import export_designer, export_recommender
+
+OPTIONS = DesignOptions(num_starts=3, num_steps=6, learning_rate=0.2)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def recommender(tiny_run: Run, models: Path) -> Exported:
+    return loaded(export_recommender(tiny_run.path, models / "recommender"))
+
+
+@pytest.fixture(scope="session")
+def lively_gan_run(tiny_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory) -> GanRun:
+    """The tiny GAN with weights so large that pictures and logits differ from latent to latent."""
+    folder = tmp_path_factory.mktemp("runs") / "lively-gan"
+    shutil.copytree(tiny_gan_run.path, folder)
+    for name, network in (
+        (GENERATOR_NAME, GanRun.open(folder).generator),
+        (DISCRIMINATOR_NAME, GanRun.open(folder).discriminator),
+    ):
+        network.set_weights([weight * 10 if weight.ndim > 1 else weight for weight in network.get_weights()])
+        network.save_weights(folder / name)
+    return GanRun.open(folder)
+
+
+@pytest.fixture(scope="session")
+def designer(tiny_run: Run, lively_gan_run: GanRun) -> Designer:
+    return Designer(tiny_run, lively_gan_run, options=OPTIONS)
+
+
+@pytest.fixture(scope="session")
+def served_designer(tiny_run: Run, lively_gan_run: GanRun, models: Path) -> Exported:
+    return loaded(export_designer(tiny_run.path, lively_gan_run.path, models / "designer", options=OPTIONS))

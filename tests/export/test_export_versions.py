@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfdvbpr.errors import ConfigError, OutputExistsError
+from tfdvbpr.run import Run
+from tfdvbpr_export import export_recommender, saving
+from tfdvbpr_export.versions import version_folder, whole_version
+from tfdvbpr_serving.folders import version_folders
+
+
+def test_versions_count_up(tmp_path: Path) -> None:
+    assert version_folder(tmp_path / "new", None) == tmp_path / "new" / "1"
+    for name in ("2", "10", "9", "notes", ".11-scratch", "١٢"):
+        (tmp_path / name).mkdir()
+    assert version_folder(tmp_path, None) == tmp_path / "11"
+    assert version_folder(tmp_path, 3) == tmp_path / "3"
+
+
+@pytest.mark.parametrize("there", ["2", "002"])
+def test_a_version_is_never_replaced(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).mkdir()
+    with pytest.raises(OutputExistsError, match="holds version 2 already. Leave it out for 3"):
+        version_folder(tmp_path, 2)
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**63])
+def test_version_numbers_a_server_can_read(tmp_path: Path, version: int) -> None:
+    with pytest.raises(ConfigError, match="`version` must be"):
+        version_folder(tmp_path, version)
+
+
+def test_the_base_path_may_not_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputExistsError, match="must be a folder"):
+        version_folder(tmp_path / "file", None)
+
+
+def test_a_server_sees_a_version_whole_or_not_at_all(tmp_path: Path) -> None:
+    with whole_version(tmp_path / "models" / "1") as scratch:
+        (scratch / "saved_model.pb").write_text("")
+        assert version_folders(tmp_path / "models") == {}
+        assert scratch.parent == tmp_path / "models"  # the same disk, so that the rename is one step
+        assert not any(path.name.isdigit() for path in scratch.parent.iterdir())
+    assert list(version_folders(tmp_path / "models")) == [1]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["1"]
+    assert stat.S_IMODE((tmp_path / "models" / "1").stat().st_mode) == 0o755
+
+
+def test_two_exports_of_one_version(tmp_path: Path) -> None:
+    with pytest.raises(OutputExistsError, match="in the meantime"), whole_version(tmp_path / "1") as slow:
+        with whole_version(tmp_path / "1") as quick:
+            (quick / "first").write_text("")
+        (slow / "second").write_text("")
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["first"]
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_an_error_in_the_middle_leaves_no_version(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(path: Path, warmup: object) -> None:
+        assert (path.parents[1] / "saved_model.pb").is_file()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(saving, "_write_warmup", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        export_recommender(tiny_run.path, tmp_path / "models")
+    assert os.listdir(tmp_path / "models") == []
+    monkeypatch.undo()
+    assert export_recommender(tiny_run.path, tmp_path / "models") == tmp_path / "models" / "1"
+    assert export_recommender(str(tiny_run.path), str(tmp_path / "models"), version=7).name == "7"
+    assert export_recommender(tiny_run.path, tmp_path / "models").name == "8"
+
+
+def test_importing_the_package_loads_no_tensorflow() -> None:
+    script = (
+        "import sys, tfdvbpr_export\n"
+        "assert dir(tfdvbpr_export) == ['export_designer', 'export_recommender']\n"
+        "import tfdvbpr_export.cli\n"
+        "print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))\n"
+        "assert tfdvbpr_export.export_recommender.__doc__\n"
+        "assert 'tensorflow' in sys.modules\n"
+    )
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
