@@ -33,12 +33,12 @@ def random_pictures(gan_run: GanRun, categories: Sequence[str], *, seeds: Sequen
     Raises:
         UnknownIdError: if the GAN does not know a category.
     """
-    category_ids = np.array([gan_run.category_id(category) for category in categories], np.int32)
+    category_ids = tf.constant([gan_run.category_id(category) for category in categories], tf.int32)
     latents = initial_latents(
         tf.constant(list(seeds), tf.int64), num_rows=1, latent_dim=gan_run.config.latent_dim, stddev=1.0
     )[:, 0]
     parts = []
-    for start in range(0, len(category_ids), _BATCH):
+    for start in range(0, len(categories), _BATCH):
         rows = slice(start, start + _BATCH)
         inputs = {"latents": latents[rows], "category_ids": category_ids[rows]}
         parts.append(to_uint8(gan_run.generator(inputs, training=False)).numpy())
