@@ -27,6 +27,9 @@ from tfdvbpr.training.checkpoints import Checkpoints
 from tfdvbpr.training.loop import Observer, StepReport, distributed_step, run_epochs
 from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
 
+# However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
+_SETTLING_STEPS = 48
+
 
 class PictureBatches:
     """Every picture of the catalogue once an epoch, with its category and fresh latents.
@@ -78,6 +81,13 @@ class PictureBatches:
                 "generator_latents": latents[1],
             }
             yield cut_into_parts(batch, self._num_replicas)
+
+    def fake_inputs(
+        self, generator: np.random.Generator
+    ) -> tuple[np.typing.NDArray[np.float32], np.typing.NDArray[np.int32]]:
+        """A global batch of latents, float32 [B, latent_dim], and the catalogue's categories, int32 [B]."""
+        latents = generator.standard_normal((self.global_batch_size, self._config.latent_dim), np.float32)
+        return latents, generator.choice(self._dataset.items.category_ids, self.global_batch_size)
 
 
 class GanTrainer:
@@ -157,9 +167,10 @@ class GanTrainer:
         if not config.average_decay:
             return
         self.generator_optimizer.finalize_variable_values(self.generator.trainable_variables)
-        for parts in self.batches.epoch(config.epochs):
-            for part in parts:
-                self._generate(tf.constant(part["latents"]), tf.constant(part["category_ids"]))
+        generator = np.random.default_rng((config.seed, config.epochs))
+        for _ in range(_SETTLING_STEPS):
+            latents, category_ids = self.batches.fake_inputs(generator)
+            self._generate(tf.constant(latents), tf.constant(category_ids))
 
 
 def _descend(tape: Any, loss: Any, model: Any, optimizer: Any) -> None:
