@@ -32,23 +32,31 @@ class RecommenderConfig(TrainingConfig):
     backbone: str = Field("small_cnn", description="A name in BACKBONES; DVBPR only.")
     batching: Batching = Field(
         "shared-item",
-        description="shared-item: each item is encoded once a batch and ranked against the others drawn (an epoch draws every "
-        "item once). triplet: the paper's (u, i, j), an epoch being as many triplets as training actions.",
+        description="shared-item: each item is encoded once a batch and ranked against the others (an epoch draws "
+        "every item once). triplet: the paper's (u, i, j), an epoch being as many triplets as training actions.",
     )
-    global_batch_size: int = Field(96, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas.")
+    global_batch_size: int = Field(
+        96, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas."
+    )
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
     sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")
     user_learning_rate: float = Field(1e-2, gt=0, description="Adam's step size for θ.")
-    final_learning_rate: float = Field(0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none.")
+    final_learning_rate: float = Field(
+        0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none."
+    )
     user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² added for each ranked action.")
     item_l2: float = Field(0.0, ge=0, description="½λ‖γ_i‖² for each drawn item; BPR-MF only.")
-    backbone_l2: float = Field(1e-4, ge=0, description="λ_CNN: ½λ‖W‖² a step, on weights and not on biases; DVBPR only.")
+    backbone_l2: float = Field(
+        1e-4, ge=0, description="λ_CNN: ½λ‖W‖² a step, on weights and not on biases; DVBPR only."
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="Before the last layer of the backbone.")
     flip: bool = Field(True, description="Mirror pictures at random while training.")
     max_shift: int = Field(4, ge=0, description="Shift pictures at random by up to so many pixels.")
     evaluate_every: int = Field(5, ge=1, description="Epochs between looks at the validation actions.")
-    patience: int = Field(0, ge=0, description="Stop after so many looks without a better validation AUC; 0 never stops early.")
+    patience: int = Field(
+        0, ge=0, description="Stop after so many looks without a better validation AUC; 0 never stops early."
+    )
 
 
 class GanConfig(TrainingConfig):
@@ -59,11 +67,15 @@ class GanConfig(TrainingConfig):
     base_channels: int = Field(32, ge=4, description="Width of the generator; the paper's code has 64.")
     discriminator_channels: int = Field(32, ge=4, description="Width of the discriminator; the paper's code has 64.")
     global_batch_size: int = Field(32, ge=2, description="Pictures a step, all replicas; the paper's code has 16.")
-    learning_rate: float = Field(2e-4, gt=0, description="Adam's step size of the generator; the paper's code has 1e-4.")
+    learning_rate: float = Field(
+        2e-4, gt=0, description="Adam's step size of the generator; the paper's code has 1e-4."
+    )
     discriminator_learning_rate: float = Field(2e-4, gt=0, description="Adam's step size of the discriminator.")
     beta_1: float = Field(0.5, ge=0, lt=1, description="Adam's β₁.")
     beta_2: float = Field(0.99, ge=0, lt=1, description="Adam's β₂.")
-    average_decay: float = Field(0.995, ge=0, lt=1, description="Decay of the averaged generator that is kept; 0 keeps the last.")
+    average_decay: float = Field(
+        0.995, ge=0, lt=1, description="Decay of the averaged generator that is kept; 0 keeps the last."
+    )
     flip: bool = Field(True, description="Mirror real pictures at random.")
 
 
