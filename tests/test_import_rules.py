@@ -83,7 +83,7 @@ def _complaints(path: Path) -> list[str]:
         elif package == "tfdvbpr_serving":
             allowed = target in SERVING_MAY_IMPORT
         else:
-            allowed = target == room or target in LEAVES and room not in LEAVES or target in MAY_IMPORT[room]
+            allowed = target == room or (target in LEAVES and room not in LEAVES) or target in MAY_IMPORT[room]
         if not allowed:
             complaints.append(f"{path.relative_to(ROOT)}:{line} must not import {name}")
     return complaints

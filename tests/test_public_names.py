@@ -33,7 +33,8 @@ import sys, time
 began = time.perf_counter()
 import tfdvbpr
 print(time.perf_counter() - began)
-heavy = {"tensorflow", "keras", "numpy", "polars", "scipy", "pydantic"} & {name.partition(".")[0] for name in sys.modules}
+loaded = {name.partition(".")[0] for name in sys.modules}
+heavy = {"tensorflow", "keras", "numpy", "polars", "scipy", "pydantic"} & loaded
 print(",".join(sorted(heavy)))
 """
 

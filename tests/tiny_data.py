@@ -45,9 +45,7 @@ def huge_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
-def write_source(
-    folder: Path, items: Sequence[tuple[str, str, bytes]], actions: Sequence[tuple[str, str]]
-) -> Path:
+def write_source(folder: Path, items: Sequence[tuple[str, str, bytes]], actions: Sequence[tuple[str, str]]) -> Path:
     """Writes a source folder of (item_id, category, picture file) and (user_id, item_id)."""
     (folder / "images").mkdir(parents=True)
     lines = ["item_id,category,image"]
@@ -67,7 +65,11 @@ def checkerboard(folder: Path, *, num_users: int = 8, size: int = 32) -> Prepare
     """
     num_items = 2 * num_users
     items = [
-        (f"i{item}", ("shirt", "shoe")[item // 2 % 2], encoded(noisy_picture((RED, BLUE)[item % 2], (size, size), item)))
+        (
+            f"i{item}",
+            ("shirt", "shoe")[item // 2 % 2],
+            encoded(noisy_picture((RED, BLUE)[item % 2], (size, size), item)),
+        )
         for item in range(num_items)
     ]
     actions = [(f"u{user}", f"i{item}") for user in range(num_users) for item in range(user % 2, num_items, 2)]

@@ -16,7 +16,13 @@ console = Console(stderr=True)
 @contextmanager
 def counting(description: str) -> Iterator[Callable[[int, int], None]]:
     """A bar over things that are counted; yields a function of (done, in all)."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(description, total=None)
 

@@ -134,7 +134,8 @@ class _RunFolder:
         if dataset.manifest.fingerprint != self.manifest.dataset_fingerprint:
             raise DatasetError(
                 f"{self.path} was trained on the dataset {self.manifest.dataset_fingerprint}. "
-                f"{dataset.path} is {dataset.manifest.fingerprint}. Give the right folder with --dataset, or train again."
+                f"{dataset.path} is {dataset.manifest.fingerprint}. "
+                "Give the right folder with --dataset, or train again."
             )
         return dataset
 
@@ -208,7 +209,9 @@ class Run(_RunFolder):
         from tfdvbpr.models.build import build_recommender
 
         if not (self.path / WEIGHTS_NAME).is_file():
-            raise RunError(f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run.")
+            raise RunError(
+                f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run."
+            )
         config, about = self.config, self.manifest
         model = build_recommender(
             config.model,

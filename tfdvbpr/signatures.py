@@ -1,8 +1,8 @@
 """Every served signature: names, dtypes, shapes and meaning, in plain Python.
 
-The exporter builds its heads from these tables, the client reads its answers by them, and a contract test holds the three
-together. Every input and output of a signature shares its leading (batch) dimension, which is what TensorFlow Serving's request
-batching needs; `None` is a size the request decides.
+The exporter builds its heads from these tables, the client reads its answers by them, and a contract test holds the
+three together. Every input and output of a signature shares its leading (batch) dimension, which is what TensorFlow
+Serving's request batching needs; `None` is a size the request decides.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ RECOMMEND = _signature(
     "The best k items of the catalogue, or of one category, for each user, best first; ties by catalogue order.",
     {
         "user_ids": TensorDescription("string", (None,), "User ids, as in the interactions."),
-        "k": TensorDescription("int32", (None,), "How many items, 1 or more; larger than the catalogue gives all of it."),
+        "k": TensorDescription(
+            "int32", (None,), "How many items, 1 or more; larger than the catalogue gives all of it."
+        ),
         "categories": TensorDescription("string", (None,), 'A category name, or "" for every category.'),
         "exclude_seen": TensorDescription("bool", (None,), "True leaves out the items the user has acted on."),
     },
@@ -107,7 +109,9 @@ DESIGN = _signature(
         "realism_logits": TensorDescription("float32", (None, None), "D(G(z, c), c); 1 is what D calls real (LSGAN)."),
         "initial_preferences": TensorDescription("float32", (None, None), "θᵀΦ(G(z, c)) where the ascent began."),
         "known_users": TensorDescription("bool", (None,), "False: an unknown user, designed for with the mean taste."),
-        "known_categories": TensorDescription("bool", (None,), "False: no such category; the row's pictures are blank."),
+        "known_categories": TensorDescription(
+            "bool", (None,), "False: no such category; the row's pictures are blank."
+        ),
     },
 )
 

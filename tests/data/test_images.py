@@ -42,9 +42,7 @@ def _batch() -> npt.NDArray[np.uint8]:
 def test_augment_is_seeded_and_keeps_its_input() -> None:
     images = _batch()
     kept = images.copy()
-    first, again, other = (
-        augment(images, np.random.default_rng(seed), flip=True, max_shift=2) for seed in (1, 1, 2)
-    )
+    first, again, other = (augment(images, np.random.default_rng(seed), flip=True, max_shift=2) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     np.testing.assert_array_equal(images, kept)
@@ -67,9 +65,7 @@ def test_augment_shifts_within_the_limit() -> None:
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     offsets = set()
     for number, image in enumerate(changed):
-        found = [
-            (y, x) for y in range(3) for x in range(3) if (padded[number, y : y + 8, x : x + 10] == image).all()
-        ]
+        found = [(y, x) for y in range(3) for x in range(3) if (padded[number, y : y + 8, x : x + 10] == image).all()]
         assert found
         offsets.update(found)
     assert len(offsets) == 9

@@ -36,9 +36,7 @@ def _actions(num_items: int, *, per_user: int = 10) -> Actions:
 
 def _prepare(source: Path, output: Path, **options: object) -> PreparedDataset:
     chosen = {"image_size": (16, 16), **options}
-    return prepare(
-        IMPORTERS["folder"](source), output, options=PrepareOptions(**chosen), source_format="folder"
-    )
+    return prepare(IMPORTERS["folder"](source), output, options=PrepareOptions(**chosen), source_format="folder")
 
 
 def _quarantine(dataset: PreparedDataset) -> list[dict[str, str]]:
@@ -199,7 +197,7 @@ def test_another_version_a_damaged_manifest_and_no_dataset(source: Path, tmp_pat
     manifest = dataset.path / "manifest.json"
     told = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**told, "format_version": 99}))
-    with pytest.raises(DatasetError, match="is of version 99. Prepare it again"):
+    with pytest.raises(DatasetError, match=r"is of version 99\. Prepare it again"):
         PreparedDataset.open(dataset.path)
     manifest.write_text('{"format_version": 1}')
     with pytest.raises(DatasetError, match="cannot be read"):
@@ -267,9 +265,7 @@ def test_overwrite_replaces_only_when_the_new_one_is_whole(source: Path, tmp_pat
             progress=interrupt,
         )
     assert (output / "manifest.json").read_bytes() == before
-    dataset = prepare(
-        IMPORTERS["folder"](source), output, options=options, source_format="folder", overwrite=True
-    )
+    dataset = prepare(IMPORTERS["folder"](source), output, options=options, source_format="folder", overwrite=True)
     assert dataset.manifest.image_size == (32, 32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "source"]
 
@@ -332,14 +328,14 @@ def test_wrong_header(source: Path, tmp_path: Path, name: str, header: str, miss
 def test_nothing_left(source: Path, tmp_path: Path) -> None:
     for picture in (source / "images").iterdir():
         picture.write_bytes(b"")
-    with pytest.raises(SourceError, match="at least one usable item. Left out: 12 broken image"):
+    with pytest.raises(SourceError, match=r"at least one usable item\. Left out: 12 broken image"):
         _prepare(source, tmp_path / "dataset")
     (source / "images" / "0.jpg").write_bytes(_item(0)[2])
     (source / "interactions.csv").write_text("user_id,item_id\nsomeone,item-1\n")
     with pytest.raises(SourceError, match="at least one usable action"):
         _prepare(source, tmp_path / "dataset")
     (source / "items.csv").write_text("item_id,image\n")
-    with pytest.raises(SourceError, match="at least one usable item. Left out: nothing"):
+    with pytest.raises(SourceError, match=r"at least one usable item\. Left out: nothing"):
         _prepare(source, tmp_path / "dataset")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
@@ -351,9 +347,7 @@ def test_no_source(tmp_path: Path) -> None:
         IMPORTERS["folder"](tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("image_size", (15, 64)), ("fit", "stretch"), ("withhold_items", 1.0)]
-)
+@pytest.mark.parametrize(("name", "value"), [("image_size", (15, 64)), ("fit", "stretch"), ("withhold_items", 1.0)])
 def test_options_out_of_range(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=name):
         PrepareOptions(**{name: value})

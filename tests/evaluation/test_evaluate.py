@@ -47,7 +47,7 @@ def test_validation_figures_are_those_of_the_validation_part(tiny_run: Run, tmp_
 
 
 def test_unknown_split(tiny_run: Run) -> None:
-    with pytest.raises(ConfigError, match="validation, test. Received 'train'"):
+    with pytest.raises(ConfigError, match=r"validation, test\. Received 'train'"):
         evaluate_run(tiny_run, split="train")
 
 

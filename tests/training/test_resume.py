@@ -16,14 +16,14 @@ from tfdvbpr.training.loop import StepReport
 from tfdvbpr.training.recommender_trainer import train_recommender
 
 
-class PulledPlug(Exception):
+class PulledPlugError(Exception):
     pass
 
 
 def _pull_the_plug_in(epoch: int) -> Any:
     def observer(report: StepReport) -> None:
         if report.epoch >= epoch:
-            raise PulledPlug
+            raise PulledPlugError
 
     return observer
 
@@ -58,7 +58,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     config = _config()
     whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     output = tmp_path / "interrupted"
-    with pytest.raises(PulledPlug):
+    with pytest.raises(PulledPlugError):
         _train(checkerboard_dataset, config, output, observer=_pull_the_plug_in(2))
     assert not output.exists()
     lines: list[str] = []
@@ -67,9 +67,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     assert _losses(resumed) == _losses(whole)
     for name in ("user_embeddings", "item_embeddings"):
         np.testing.assert_allclose(getattr(resumed.factors, name), getattr(whole.factors, name), atol=1e-6)
-    for weight, expected in zip(
-        resumed.recommender.get_weights(), whole.recommender.get_weights(), strict=True
-    ):
+    for weight, expected in zip(resumed.recommender.get_weights(), whole.recommender.get_weights(), strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "whole"]
 
@@ -82,7 +80,7 @@ def test_epochs_after_the_last_checkpoint_are_not_counted_twice(
     config = _config(patience=3, learning_rate=1e-9, user_learning_rate=1e-9)
     whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     output = tmp_path / "interrupted"
-    with pytest.raises(PulledPlug):
+    with pytest.raises(PulledPlugError):
         _train(checkerboard_dataset, config, output, observer=_pull_the_plug_in(3))
     resumed = _train(checkerboard_dataset, config, output)
     assert _losses(resumed) == _losses(whole)
@@ -92,7 +90,7 @@ def test_another_configuration_is_refused_and_restart_forgets(
     checkerboard_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
-    with pytest.raises(PulledPlug):
+    with pytest.raises(PulledPlugError):
         _train(checkerboard_dataset, _config(), output, observer=_pull_the_plug_in(1))
     other = _config(seed=7, epochs=2)
     with pytest.raises(RunError, match="--restart"):
@@ -100,7 +98,11 @@ def test_another_configuration_is_refused_and_restart_forgets(
     lines: list[str] = []
     run = _train(checkerboard_dataset, other, output, restart=True, told=lines.append)
     assert not any("Taking up" in line for line in lines)
-    assert [line.split(",")[0] for line in (run.path / "history.csv").read_text().splitlines()] == ["epoch", "0.0", "1.0"]
+    assert [line.split(",")[0] for line in (run.path / "history.csv").read_text().splitlines()] == [
+        "epoch",
+        "0.0",
+        "1.0",
+    ]
     with pytest.raises(OutputExistsError):
         _train(checkerboard_dataset, other, output)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -113,7 +115,7 @@ def test_an_interrupted_gan_ends_like_an_uninterrupted_one(
         epochs=3, latent_dim=4, base_channels=4, discriminator_channels=4, global_batch_size=8, average_decay=0.5
     )
     whole = train_gan(checkerboard_dataset, config, tmp_path / "whole")
-    with pytest.raises(PulledPlug):
+    with pytest.raises(PulledPlugError):
         train_gan(checkerboard_dataset, config, tmp_path / "run", observer=_pull_the_plug_in(2))
     resumed = train_gan(checkerboard_dataset, config, tmp_path / "run")
     for network in ("generator", "discriminator"):

@@ -1,7 +1,7 @@
 """Training batches: the paper's triplets, and shared-item batches that encode each item once.
 
-Both are drawn for all replicas at once from (seed, epoch), then cut into equal parts, one a replica, so that the same global batch is met
-however many replicas share it, and an interrupted epoch can be drawn again.
+Both are drawn for all replicas at once from (seed, epoch), then cut into equal parts, one a replica, so that the same
+global batch is met however many replicas share it, and an interrupted epoch can be drawn again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.images import augment
-from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.data.samplers import SAMPLERS
 
 Batch = Mapping[str, npt.NDArray[np.generic]]
@@ -71,11 +71,12 @@ def cut_into_parts(batch: dict[str, npt.NDArray[np.generic]], num_replicas: int)
 class SharedItemBatches:
     """M items a step, each encoded once; every training action on them is ranked against the other drawn items.
 
-    An epoch draws each item that has a training action once, in random order. An item without one is never drawn: it could only ever
-    be a negative, and the network would learn to push down exactly the items that are new.
+    An epoch draws each item that has a training action once, in random order. An item without one is never drawn: it
+    could only ever be a negative, and the network would learn to push down exactly the items that are new.
 
-    Each part holds: `item_ids` int32 [M/R], `images` uint8 [M/R, H, W, 3], `user_ids` int32 [P/R], `positive_index` int32 [P/R] into
-    the global M, `weights` float32 [P/R] (0 on padding), `is_negative` bool [P/R, M], `total_weight` float32 [1].
+    Each part holds: `item_ids` int32 [M/R], `images` uint8 [M/R, H, W, 3], `user_ids` int32 [P/R], `positive_index`
+    int32 [P/R] into the global M, `weights` float32 [P/R] (0 on padding), `is_negative` bool [P/R, M], `total_weight`
+    float32 [1].
 
     Args:
         source: what to draw from.
@@ -119,9 +120,7 @@ class SharedItemBatches:
             items = order[start : start + self.global_batch_size]
             yield cut_into_parts(self._draw(items, generator), self._source.num_replicas)
 
-    def _draw(
-        self, items: npt.NDArray[np.int32], generator: np.random.Generator
-    ) -> dict[str, npt.NDArray[np.generic]]:
+    def _draw(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
         actions = self._columns[:, items].tocoo()
         users, positions = actions.row.astype(np.int32), actions.col.astype(np.int32)
         if len(users) > self.num_pairs:
@@ -145,8 +144,8 @@ class SharedItemBatches:
 class TripletBatches:
     """The paper's (u, i, j): u uniform over users, i uniform over u's training items, j from a negative sampler.
 
-    An epoch is as many triplets as there are training actions. Each part holds `user_ids`, `positive_item_ids`, `negative_item_ids`
-    int32 [B/R] and `positive_images`, `negative_images` uint8 [B/R, H, W, 3].
+    An epoch is as many triplets as there are training actions. Each part holds `user_ids`, `positive_item_ids`,
+    `negative_item_ids` int32 [B/R] and `positive_images`, `negative_images` uint8 [B/R, H, W, 3].
 
     Args:
         source: what to draw from.

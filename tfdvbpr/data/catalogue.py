@@ -76,7 +76,8 @@ class Items:
 class ItemImages:
     """Random access to the pictures of a prepared dataset, by item row.
 
-    The JPEG bytes are memory-mapped; where the dataset keeps a decoded cache, that is memory-mapped too and nothing is decoded.
+    The JPEG bytes are memory-mapped; where the dataset keeps a decoded cache, that is memory-mapped too and nothing is
+    decoded.
     """
 
     def __init__(self, folder: Path, *, image_size: tuple[int, int], fit: ImageFit) -> None:

@@ -100,7 +100,11 @@ class PreparedDataset:
             )
         for name, record in manifest.files.items():
             file = path / name
-            if not file.is_file() or file.stat().st_size != record.num_bytes or (verify and sha256(file) != record.sha256):
+            if (
+                not file.is_file()
+                or file.stat().st_size != record.num_bytes
+                or (verify and sha256(file) != record.sha256)
+            ):
                 raise DatasetError(f"{file} must be as the manifest says; it is missing or damaged. Prepare it again.")
         return cls(path, manifest)
 

@@ -1,7 +1,7 @@
 """Pictures: check, decode, fit to a size, and uint8 to [-1, 1] and back.
 
-One implementation in TensorFlow ops serves preparation, training and the exported graph, so that a served picture meets exactly
-the pixels the network was trained on.
+One implementation in TensorFlow ops serves preparation, training and the exported graph, so that a served picture meets
+exactly the pixels the network was trained on.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class BrokenImageError(ValueError):
 def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     """JPEG bytes of a picture file that is known to decode.
 
-    An RGB or grey JPEG is kept byte for byte. Anything else (PNG, WebP, palette, CMYK, an EXIF rotation) is decoded, turned
-    upright, laid on white where transparent, and stored as a JPEG of quality 95.
+    An RGB or grey JPEG is kept byte for byte. Anything else (PNG, WebP, palette, CMYK, an EXIF rotation) is decoded,
+    turned upright, laid on white where transparent, and stored as a JPEG of quality 95.
 
     Args:
         data: the file's bytes.
@@ -89,7 +89,8 @@ def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> 
     Args:
         data: string scalar tensor, a whole picture file.
         image_size: (height, width) in pixels.
-        fit: "pad" keeps the whole picture on white, "crop" fills the frame from the centre, "squash" ignores the aspect.
+        fit: "pad" keeps the whole picture on white, "crop" fills the frame from the centre, "squash" ignores the
+            aspect.
 
     Returns:
         uint8 [height, width, 3], RGB.
@@ -151,7 +152,7 @@ def augment(
         uint8 [B, H, W, 3], a new array.
     """
     count, height, width, _ = images_uint8.shape
-    mirrored = generator.random(count) < 0.5
+    mirrored: npt.NDArray[np.bool_] = np.less(generator.random(count), 0.5)
     if flip:
         images_uint8 = np.where(mirrored[:, None, None, None], images_uint8[:, :, ::-1], images_uint8)
     if max_shift <= 0:

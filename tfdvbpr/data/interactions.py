@@ -31,8 +31,8 @@ class Interactions:
     Attributes:
         user_ids: int32 [N], contiguous from 0.
         item_ids: int32 [N], contiguous from 0.
-        splits: uint8 [N], values of `Split`. WITHHELD actions fall on items kept out of training altogether: they are neither
-            trained on nor evaluated, but masked as known positives.
+        splits: uint8 [N], values of `Split`. WITHHELD actions fall on items kept out of training altogether: they are
+            neither trained on nor evaluated, but masked as known positives.
         num_users: number of users, each with at least one action.
         num_items: number of items in the catalogue, with or without actions.
     """
@@ -91,6 +91,4 @@ class Interactions:
     def read(cls, path: Path, *, num_users: int, num_items: int) -> Interactions:
         """Reads what `write` wrote."""
         table = pl.read_parquet(path)
-        return cls(
-            table["user"].to_numpy(), table["item"].to_numpy(), table["split"].to_numpy(), num_users, num_items
-        )
+        return cls(table["user"].to_numpy(), table["item"].to_numpy(), table["split"].to_numpy(), num_users, num_items)

@@ -96,10 +96,14 @@ def prepare(
         items = _distinct_items(source)
         items = _write_images(source, items, folder, options, progress)
         if items.height == 0:
-            raise SourceError(f"The source must hold at least one usable item. Left out: {source.quarantine.summary()}.")
+            raise SourceError(
+                f"The source must hold at least one usable item. Left out: {source.quarantine.summary()}."
+            )
         actions = _distinct_actions(source, items)
         if actions.height == 0:
-            raise SourceError(f"The source must hold at least one usable action. Left out: {source.quarantine.summary()}.")
+            raise SourceError(
+                f"The source must hold at least one usable action. Left out: {source.quarantine.summary()}."
+            )
         categories = tuple(sorted(items["category"].unique().to_list()))
         users = actions.select("user_id").unique(maintain_order=True)
         interactions = _split(actions, items, users, options)
@@ -127,7 +131,9 @@ def _write_images(
     height, width = options.image_size
     keep: list[int] = []
     decoded_bytes = items.height * height * width * 3
-    cache = np.zeros((items.height, height, width, 3), np.uint8) if 0 < decoded_bytes <= options.max_cache_bytes else None
+    cache = (
+        np.zeros((items.height, height, width, 3), np.uint8) if 0 < decoded_bytes <= options.max_cache_bytes else None
+    )
     schema = pa.schema([("jpeg", pa.large_binary())])
     with pa.OSFile(str(folder / IMAGES_NAME), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for rows, results in _checked_images(source, items, options, with_pixels=cache is not None):
@@ -135,7 +141,7 @@ def _write_images(
             for row, (jpeg, pixels) in zip(rows, results, strict=True):
                 if jpeg is None:
                     continue
-                if cache is not None:
+                if cache is not None and pixels is not None:
                     cache[len(keep)] = pixels
                 keep.append(row)
                 packed.append(jpeg)

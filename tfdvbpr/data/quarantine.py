@@ -14,8 +14,8 @@ class Quarantine:
     """A growing list of what was left out and why.
 
     Attributes:
-        entries: (where, row, value, reason): a file's name, its line number or None for a whole file, what stood there, and a
-            sentence.
+        entries: (where, row, value, reason): a file's name, its line number or None for a whole file, what stood there,
+            and a sentence.
     """
 
     entries: list[tuple[str, int | None, str, str]] = field(default_factory=list)

@@ -20,8 +20,8 @@ def leave_one_out(
 ) -> npt.NDArray[np.uint8]:
     """Gives each action its part: one validation and one test action a user with at least 3 actions.
 
-    The two are drawn uniformly from the user's actions. The actions left on withheld items leave training too (`Split.WITHHELD`), so
-    that a test action on such an item meets an item no gradient has touched.
+    The two are drawn uniformly from the user's actions. The actions left on withheld items leave training too
+    (`Split.WITHHELD`), so that a test action on such an item meets an item no gradient has touched.
 
     Args:
         user_ids: int32 [N], any order.

@@ -17,8 +17,8 @@ ROW = "__row__"
 def read_table(folder: Path, name: str, *, required: tuple[str, ...], quarantine: Quarantine) -> pl.DataFrame:
     """Reads `name`.csv or `name`.parquet as strings, with the source's line number in the column `ROW`.
 
-    Rows with another number of fields than the header, with bytes that are no UTF-8, or with nothing in a required column go to the
-    quarantine.
+    Rows with another number of fields than the header, with bytes that are no UTF-8, or with nothing in a required
+    column go to the quarantine.
 
     Args:
         folder: where the table lies.
@@ -27,7 +27,8 @@ def read_table(folder: Path, name: str, *, required: tuple[str, ...], quarantine
         quarantine: where bad rows are listed.
 
     Raises:
-        SourceError: if there is no such file, it cannot be read at all, or a required column is missing from its header.
+        SourceError: if there is no such file, it cannot be read at all, or a required column is missing from its
+            header.
     """
     parquet, plain = folder / f"{name}.parquet", folder / f"{name}.csv"
     if parquet.is_file():
@@ -75,7 +76,7 @@ def _read_csv(path: Path, quarantine: Quarantine) -> pl.DataFrame:
                 column.append(value.strip())
     if header is None:
         raise SourceError(f"{path.name} must start with a header line. The file is empty.")
-    data: dict[str, list[str] | list[int]] = {name: column for name, column in zip(header, columns, strict=True)}
+    data: dict[str, list[str] | list[int]] = dict(zip(header, columns, strict=True))
     schema: dict[str, type[pl.DataType]] = dict.fromkeys(header, pl.String)
     return pl.DataFrame({**data, ROW: rows}, schema={**schema, ROW: pl.Int64})
 
@@ -102,9 +103,7 @@ def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, list[st
             yield reader.line_num, fields
 
 
-def _without_empty(
-    table: pl.DataFrame, name: str, required: tuple[str, ...], quarantine: Quarantine
-) -> pl.DataFrame:
+def _without_empty(table: pl.DataFrame, name: str, required: tuple[str, ...], quarantine: Quarantine) -> pl.DataFrame:
     empty = pl.any_horizontal(pl.col(column).is_null() | (pl.col(column) == "") for column in required)
     for row in table.filter(empty).iter_rows(named=True):
         columns = [column for column in required if not row[column]]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image
 
 from tfdvbpr.data.images import to_uint8
 from tfdvbpr.design.grid import picture_grid

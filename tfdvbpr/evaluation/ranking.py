@@ -1,8 +1,8 @@
 """Exact ranking figures over the whole catalogue: AUC, recall, NDCG, reciprocal rank. METRICS lists them.
 
-Everything follows from two counts a user: how many candidate items score higher than the held-out one, and how many score the same. No
-negative is sampled. A tie counts ½ in the AUC; elsewhere it counts as a uniformly random order of the tied items, by its
-expectation, so that no model gains or loses by the order of the catalogue.
+Everything follows from two counts a user: how many candidate items score higher than the held-out one, and how many
+score the same. No negative is sampled. A tie counts ½ in the AUC; elsewhere it counts as a uniformly random order of
+the tied items, by its expectation, so that no model gains or loses by the order of the catalogue.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Ranks:
 def held_out_ranks(factors: Factors, interactions: Interactions, split: Split) -> Ranks:
     """Ranks every held-out item of a part against all items its user has not acted on.
 
-    Training, validation, test and withheld positives of the user are masked. Works through blocks of users, so that memory stays near
-    256 MiB whatever the sizes.
+    Training, validation, test and withheld positives of the user are masked. Works through blocks of users, so that
+    memory stays near 256 MiB whatever the sizes.
 
     Args:
         factors: of the model.
@@ -72,13 +72,13 @@ def held_out_ranks(factors: Factors, interactions: Interactions, split: Split) -
 
 
 def auc(ranks: Ranks) -> Figures:
-    """float64 [N]: the share of candidates that score lower than the held-out item, a tie counting ½; 0.5 with no candidate."""
+    """float64 [N]: the share of candidates that score below the held-out item, ties counting ½; 0.5 without any."""
     lost = ranks.num_higher + 0.5 * ranks.num_equal
     return np.where(ranks.num_candidates > 0, 1.0 - lost / np.maximum(ranks.num_candidates, 1), 0.5)
 
 
 def recall(ranks: Ranks, *, k: int) -> Figures:
-    """float64 [N]: the probability that the held-out item is among the best k (there is one, so hit rate and recall agree)."""
+    """float64 [N]: the probability that the held-out item, the only one, is among the best k; also called hit rate."""
     return _expected(ranks, np.ones(k))
 
 
@@ -125,7 +125,8 @@ def summary(ranks: Ranks, interactions: Interactions, *, cold_threshold: int = C
         cold_threshold: a held-out item with fewer training actions is cold.
 
     Returns:
-        `num_users`, `num_cold`, `auc` with `all` and `cold` (None where no held-out item is cold), and one mean a further metric.
+        `num_users`, `num_cold`, `auc` with `all` and `cold` (None where no held-out item is cold), and one mean a
+        further metric.
     """
     cold = interactions.cold_items(cold_threshold)[ranks.item_ids]
     areas = METRICS["auc"](ranks)

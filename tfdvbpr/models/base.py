@@ -22,7 +22,14 @@ class PairwiseRecommender(keras.Model):
     uses_images = False
 
     def __init__(
-        self, *, num_users: int, num_items: int, embedding_dim: int, user_stddev: float = 0.1, seed: int = 0, **kwargs: Any
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        embedding_dim: int,
+        user_stddev: float = 0.1,
+        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_users = num_users

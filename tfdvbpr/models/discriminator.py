@@ -13,7 +13,8 @@ _STDDEV = 0.02
 def build_discriminator(image_size: tuple[int, int], *, num_categories: int, base_channels: int) -> keras.Model:
     """Four convolutions 5×5 of stride 2, with c as constant maps beside the picture and the first two hidden maps.
 
-    With `base_channels=64` this is the authors' discriminator: 64 (no normalisation), 128, 256, 512 filters, leaky ReLU 0.2, one dense logit.
+    With `base_channels=64` this is the authors' discriminator: 64 (no normalisation), 128, 256, 512 filters, leaky ReLU
+    0.2, one dense logit.
 
     Args:
         image_size: (height, width) in pixels, multiples of 16.

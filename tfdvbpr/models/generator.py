@@ -16,9 +16,9 @@ def build_generator(
 ) -> keras.Model:
     """Dense to 1/16 of the picture, then transposed convolutions 3×3 up to its size, tanh at the end.
 
-    With `base_channels=64` and 64×64 pixels this is the authors' generator: dense 4·4·256; transposed convolutions to 8×8×256, 8×8×256,
-    16×16×256, 16×16×256, 32×32×128, 64×64×64, each with batch normalisation and leaky ReLU 0.2; 64×64×3 with tanh. Other sizes scale the
-    first layer, other widths every layer.
+    With `base_channels=64` and 64×64 pixels this is the authors' generator: dense 4·4·256; transposed convolutions to
+    8×8×256, 8×8×256, 16×16×256, 16×16×256, 32×32×128, 64×64×64, each with batch normalisation and leaky ReLU 0.2;
+    64×64×3 with tanh. Other sizes scale the first layer, other widths every layer.
 
     Args:
         image_size: (height, width) in pixels, multiples of 16.
@@ -48,7 +48,9 @@ def build_generator(
             filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer=_normal()
         )(hidden)
         hidden = _normalised(hidden)
-    images = layers.Conv2DTranspose(3, 3, padding="same", activation="tanh", kernel_initializer=_normal(), name="images")
+    images = layers.Conv2DTranspose(
+        3, 3, padding="same", activation="tanh", kernel_initializer=_normal(), name="images"
+    )
     return keras.Model({"latents": latents, "category_ids": category_ids}, images(hidden), name="generator")
 
 

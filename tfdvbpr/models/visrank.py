@@ -31,16 +31,14 @@ def visrank(features: npt.NDArray[np.float32], training_matrix: sparse.csr_matri
     items = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     counts = np.maximum(np.asarray(training_matrix.sum(axis=1)), 1)
     users = (training_matrix.astype(np.float32) @ items) / counts
-    return Factors(
-        users.astype(np.float32), items.astype(np.float32), np.zeros(len(items), np.float32)
-    )
+    return Factors(users.astype(np.float32), items.astype(np.float32), np.zeros(len(items), np.float32))
 
 
 def colour_and_edges(images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """A descriptor that needs no trained weights: where which colours and edge directions are.
 
-    Three blocks, each scaled to unit length: mean RGB over a 6×6 grid, edge energy by 8 directions over the same grid, and a histogram of 4
-    tones a channel (64 bins), as square roots.
+    Three blocks, each scaled to unit length: mean RGB over a 6×6 grid, edge energy by 8 directions over the same grid,
+    and a histogram of 4 tones a channel (64 bins), as square roots.
 
     Args:
         images_uint8: uint8 [B, H, W, 3].

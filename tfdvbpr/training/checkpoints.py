@@ -29,7 +29,8 @@ class Checkpoints:
         fingerprint: the dataset's; likewise.
         restart: forget an interrupted training.
         worker: number of this worker, each of which keeps its own.
-        least: the least of a number over all workers, for them to take up the same epoch and to write after the same ones.
+        least: the least of a number over all workers, for them to take up the same epoch and to write after the same
+            ones.
         min_seconds: after an epoch that ends sooner than this after the last checkpoint, none is written.
 
     Raises:

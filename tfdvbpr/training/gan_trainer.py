@@ -34,8 +34,8 @@ _SETTLING_STEPS = 48
 class PictureBatches:
     """Every picture of the catalogue once an epoch, with its category and fresh latents.
 
-    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R] and two draws of z, `latents` and `generator_latents`
-    float32 [B/R, latent_dim].
+    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R] and two draws of z, `latents` and
+    `generator_latents` float32 [B/R, latent_dim].
 
     Args:
         dataset: whose pictures are drawn.

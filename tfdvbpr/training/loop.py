@@ -73,6 +73,7 @@ def distributed_step(strategy: Any, replica_step: ReplicaStep) -> Callable[[Sequ
     Returns:
         A function of one step's parts to scalars.
     """
+
     @tf.function(reduce_retracing=True)
     def step(parts: Any) -> dict[str, Any]:
         shares = strategy.run(replica_step, args=(parts,))
@@ -116,7 +117,8 @@ def run_epochs(
     num_steps = epochs * batches.steps_per_epoch
     for epoch in range(first_epoch, epochs):
         report = _run_epoch(step, batches, epoch, num_steps=num_steps, began=began, observer=observer)
-        if any([action(report) for action in actions]):
+        wishes = [action(report) for action in actions]  # each acts, even where an earlier one says stop
+        if any(wishes):
             return
 
 
@@ -161,7 +163,8 @@ def _prefetched(steps: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
     def put(value: list[Batch] | BaseException | None) -> None:
         while not stopped.is_set():
             try:
-                return ready.put(value, timeout=0.1)
+                ready.put(value, timeout=0.1)
+                break
             except queue.Full:
                 continue
 

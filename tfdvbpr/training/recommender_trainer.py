@@ -61,14 +61,15 @@ def train_recommender(
 ) -> Run:
     """Trains, keeps the weights that did best on validation, and writes a run folder.
 
-    An interrupted training is taken up again after its last whole epoch when the same call is made with the same dataset, configuration and output.
+    An interrupted training is taken up again after its last whole epoch when the same call is made with the same
+    dataset, configuration and output.
 
     Args:
         dataset: what to train on.
         config: model, hyper-parameters, seed.
         output: the run folder to make; it appears whole or not at all.
-        validate: figures of a set of factors, among them "auc"; called every `config.evaluate_every` epochs. Left out, the last weights
-            are kept.
+        validate: figures of a set of factors, among them "auc"; called every `config.evaluate_every` epochs. Left out,
+            the last weights are kept.
         observer: told how training stands about twice a second.
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
         overwrite: replace a run that is already there.
@@ -163,7 +164,9 @@ class RecommenderTrainer:
             self.batches = self._make_batches()
             self.optimizers = self._make_optimizers()
         self._encode = tf.function(
-            lambda images: self.model.embed_items(tf.zeros(tf.shape(images)[:1], tf.int32), to_float(images), training=False),
+            lambda images: self.model.embed_items(
+                tf.zeros(tf.shape(images)[:1], tf.int32), to_float(images), training=False
+            ),
             reduce_retracing=True,
         )
 
@@ -201,7 +204,7 @@ class RecommenderTrainer:
         return {"model": self.model, **optimizers, "seeds": seeds}
 
     def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """One replica's part of a step: gradients of its share of the global loss, summed over replicas by the optimizer.
+        """One replica's part of a step; the optimizer sums the gradients of the replicas' shares of the global loss.
 
         Args:
             batch: one part of a `SharedItemBatches` or `TripletBatches` step.

@@ -20,8 +20,8 @@ def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -
     """A tf.distribute strategy.
 
     Args:
-        name: "auto" takes several workers if TF_CONFIG names a cluster, else mirrors over the GPUs if there is more than
-            one, else uses the one device. "mirrored" with no GPU mirrors over the logical CPUs.
+        name: "auto" takes several workers if TF_CONFIG names a cluster, else mirrors over the GPUs if there is more
+            than one, else uses the one device. "mirrored" with no GPU mirrors over the logical CPUs.
         devices: names such as "GPU:0"; all of the kind when left out. Not for "multi-worker".
 
     Returns:
@@ -47,7 +47,7 @@ def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -
     return tf.distribute.OneDeviceStrategy(chosen[0])
 
 
-# One strategy a process: each numbers its collectives from the same start, and a second one's would meet the first one's.
+# One strategy a process: each numbers its collectives from the same start, so that two of them would meet.
 @cache
 def _multi_worker() -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy()

@@ -16,8 +16,8 @@ def read_folder(folder: Path) -> Source:
     """Reads the tables of a source folder; pictures are read when they are asked for.
 
     Args:
-        folder: holds items.csv or .parquet (`item_id`, `image` as a path inside the folder, and by choice `category` and any other
-            columns), interactions.csv or .parquet (`user_id`, `item_id`), and the pictures.
+        folder: holds items.csv or .parquet (`item_id`, `image` as a path inside the folder, and by choice `category`
+            and any other columns), interactions.csv or .parquet (`user_id`, `item_id`), and the pictures.
 
     Raises:
         SourceError: if the folder, a table or a required column is missing.

@@ -15,9 +15,7 @@ from tfdvbpr.models.backbones.small_cnn import small_cnn
 class Backbone(Protocol):
     """Builds a model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, embedding_dim]."""
 
-    def __call__(
-        self, image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2: float
-    ) -> keras.Model:
+    def __call__(self, image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2: float) -> keras.Model:
         """See `cnn_f` for the arguments."""
         ...
 

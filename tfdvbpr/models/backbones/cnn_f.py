@@ -9,8 +9,9 @@ from keras import layers
 def cnn_f(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2: float) -> keras.Model:
     """CNN-F: five convolutions, two dense layers of 4,096, and a linear embedding.
 
-    Chatfield et al. 2014, in the form of the authors' DVBPR code: SAME padding, ReLU, Glorot weights, zero biases, no local response
-    normalisation. At 224×224 the first dense layer sees 7·7·256 = 12,544 numbers. L2 falls on weights and not on biases.
+    Chatfield et al. 2014, in the form of the authors' DVBPR code: SAME padding, ReLU, Glorot weights, zero biases, no
+    local response normalisation. At 224×224 the first dense layer sees 7·7·256 = 12,544 numbers. L2 falls on weights
+    and not on biases.
 
     Args:
         image_size: (height, width) in pixels; the paper's is 224×224.
@@ -24,9 +25,7 @@ def cnn_f(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2
     penalty = keras.regularizers.L2(0.5 * l2) if l2 else None
 
     def convolution(filters: int, size: int, strides: int = 1) -> layers.Layer:
-        return layers.Conv2D(
-            filters, size, strides, padding="same", activation="relu", kernel_regularizer=penalty
-        )
+        return layers.Conv2D(filters, size, strides, padding="same", activation="relu", kernel_regularizer=penalty)
 
     def pool() -> layers.Layer:
         return layers.MaxPooling2D(2, padding="same")

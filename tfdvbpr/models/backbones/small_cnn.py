@@ -11,8 +11,9 @@ _FILTERS = (32, 64, 128, 256)
 def small_cnn(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2: float) -> keras.Model:
     """Four 3×3 convolutions of stride 2 with batch normalisation, a 2×2 mean, and a linear embedding.
 
-    About 30 million multiply-adds (twice that in operations) for a 64×64 picture. The statistics of the batch normalisation are shared over the replicas. A last
-    normalisation without weights fixes the scale of Φ, which the paper leaves free: without it θ's penalty can be dodged by making Φ large.
+    About 30 million multiply-adds (twice that in operations) for a 64×64 picture. The statistics of the batch
+    normalisation are shared over the replicas. A last normalisation without weights fixes the scale of Φ, which the
+    paper leaves free: without it θ's penalty can be dodged by making Φ large.
 
     Takes and returns what `cnn_f` does.
     """
