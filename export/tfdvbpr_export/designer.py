@@ -15,7 +15,7 @@ from tfdvbpr.design.studio import Designer, random_images
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr_export.lookup import Ids, Tastes
 from tfdvbpr_export.recommender import check_finite
-from tfdvbpr_export.saving import Arrays, input_specs, run_facts, write_version
+from tfdvbpr_export.saving import Arrays, run_facts, served, write_version
 from tfdvbpr_export.versions import version_folder
 
 
@@ -40,7 +40,7 @@ class ServedDesigner(tf.Module):
         self._picture = (*gan_run.manifest.image_size, 3)
         self._num_starts = designer.options.num_starts
 
-    @tf.function(input_signature=input_specs("design"))
+    @served("design")
     def design(self, user_ids: Any, categories: Any, seeds: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.DESIGN`; an unknown category has black pictures and NaN for figures."""
         tastes, _, known_users = self.tastes.lookup(user_ids)
@@ -53,7 +53,7 @@ class ServedDesigner(tf.Module):
             "known_categories": known,
         }
 
-    @tf.function(input_signature=input_specs("generate"))
+    @served("generate")
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.GENERATE`; an unknown category has a black picture and NaN for its logit."""
         category_ids, known = self.categories.rows(categories)

@@ -13,7 +13,7 @@ from tfdvbpr.data.images import decode_and_fit, to_float
 from tfdvbpr.errors import RunError
 from tfdvbpr.run import Run
 from tfdvbpr_export.lookup import Ids, Tastes
-from tfdvbpr_export.saving import Arrays, input_specs, run_facts, write_version
+from tfdvbpr_export.saving import Arrays, run_facts, served, write_version
 from tfdvbpr_export.versions import version_folder
 
 _NOTHING = -float("inf")
@@ -43,7 +43,7 @@ class ServedRecommender(tf.Module):
         self.seen_items = tf.Variable(np.concatenate(seen), trainable=False, dtype=tf.int32, name="seen_items")
         self.seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
 
-    @tf.function(input_signature=input_specs("score"))
+    @served("score")
     def score(self, user_ids: Any, item_ids: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.SCORE`."""
         tastes, _, known_users = self.tastes.lookup(user_ids)
@@ -57,7 +57,7 @@ class ServedRecommender(tf.Module):
             "known_items": known_items,
         }
 
-    @tf.function(input_signature=input_specs("recommend"))
+    @served("recommend")
     def recommend(self, user_ids: Any, k: Any, categories: Any, exclude_seen: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.RECOMMEND`."""
         tf.debugging.Assert(tf.reduce_all(k >= 1), ["`k` must be 1 or more in every row. Received", k], summarize=64)
@@ -102,7 +102,7 @@ class ServedVisualRecommender(ServedRecommender):
         self._decode = partial(decode_and_fit, image_size=run.manifest.image_size, fit=run.manifest.fit)
         self._pixels = tf.TensorSpec([*run.manifest.image_size, 3], tf.uint8)
 
-    @tf.function(input_signature=input_specs("embed_images"))
+    @served("embed_images")
     def embed_images(self, images: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.EMBED_IMAGES`."""
         pixels = tf.map_fn(self._decode, images, fn_output_signature=self._pixels)

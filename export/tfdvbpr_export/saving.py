@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,14 @@ _RUN_FIELDS = ("model", "library_version", "created", "dataset", "dataset_finger
 Arrays = Mapping[str, Any]
 
 
-def input_specs(signature: str) -> list[tf.TensorSpec]:
-    """The `input_signature` of a served function, by `tfdvbpr.signatures`."""
+def served(signature: str) -> Callable[[Callable[..., Any]], Any]:
+    """Decorates a method as the function behind a signature, with the inputs that `tfdvbpr.signatures` names.
+
+    The method is graph ops throughout, and AutoGraph, which would take as long as the tracing, has nothing to rewrite.
+    """
     inputs = SIGNATURES[signature].inputs
-    return [tf.TensorSpec(description.shape, description.dtype, name=name) for name, description in inputs.items()]
+    specs = [tf.TensorSpec(description.shape, description.dtype, name=name) for name, description in inputs.items()]
+    return tf.function(input_signature=specs, autograph=False)
 
 
 def write_version(module: tf.Module, folder: Path, *, warmup: Mapping[str, Arrays], about: Mapping[str, Any]) -> Path:

@@ -95,19 +95,9 @@ def maximize(
     categories = tf.repeat(category_ids, starts, axis=0)  # [B·S]
     first = initial_latents(seeds, num_rows=starts, latent_dim=latent_dim, stddev=options.initial_stddev)
     first = tf.reshape(first, [-1, latent_dim])
-    if num_frames > 0:
-        # The ascent is the same whole way; frames cut it into legs.
-        edges = [round(frame * options.num_steps / max(num_frames - 1, 1)) for frame in range(num_frames)]
-    else:
-        edges = [0, options.num_steps]
-    state = (first, tf.zeros_like(first), tf.zeros_like(first))
-    frames = []
-    for begin, end in zip([0, *edges], edges, strict=False):
-        state = _ascend(objective, state, users, categories, begin, end, options.learning_rate)
-        if num_frames > 0:
-            frames.append(to_uint8(objective.images(state[0], categories)))
+    path = _ascend(objective, first, users, categories, options)
     initial = objective.preferences(objective.images(first, categories), users)
-    images = objective.images(state[0], categories)
+    images = objective.images(path[-1], categories)
     preferences = objective.preferences(images, users)
     logits = objective.realism_logits(images, categories)
     order = tf.argsort(_rows(objective.values(preferences, logits), starts), direction="DESCENDING", stable=True)
@@ -122,16 +112,23 @@ def maximize(
         "initial_preferences": ranked(initial),
     }
     if num_frames > 0:
-        answer["frames"] = tf.stack([ranked(frame) for frame in frames])
+        answer["frames"] = tf.map_fn(
+            lambda latents: ranked(to_uint8(objective.images(latents, categories))),
+            tf.gather(path, frame_steps(options.num_steps, num_frames)),
+            fn_output_signature=tf.uint8,
+        )
     return answer
 
 
-def _ascend(
-    objective: DesignObjective, state: Any, users: Any, categories: Any, begin: int, end: int, learning_rate: float
-) -> Any:
-    """Adam (Kingma & Ba 2015) on the latents, steps `begin` to `end`."""
+def frame_steps(num_steps: int, num_frames: int) -> list[int]:
+    """The steps after which frames are taken: evenly from 0 to the last; a single one after the last."""
+    return [num_steps - round(num_steps * back / max(num_frames - 1, 1)) for back in reversed(range(num_frames))]
 
-    def step(number: Any, latents: Any, mean: Any, square: Any) -> tuple[Any, Any, Any, Any]:
+
+def _ascend(objective: DesignObjective, first: Any, users: Any, categories: Any, options: DesignOptions) -> Any:
+    """Adam (Kingma & Ba 2015) on flat rows of latents: float32 [num_steps + 1, R, L], where it came by."""
+
+    def step(number: Any, latents: Any, mean: Any, square: Any, path: Any) -> tuple[Any, ...]:
         with tf.GradientTape() as tape:
             tape.watch(latents)
             images = objective.images(latents, categories)
@@ -143,11 +140,13 @@ def _ascend(
         square = _BETA_2 * square + (1.0 - _BETA_2) * tf.square(gradient)
         count = tf.cast(number + 1, tf.float32)
         corrected = tf.sqrt(square / (1.0 - tf.pow(_BETA_2, count))) + _EPSILON
-        latents += learning_rate * mean / (1.0 - tf.pow(_BETA_1, count)) / corrected
-        return number + 1, latents, mean, square
+        latents += options.learning_rate * mean / (1.0 - tf.pow(_BETA_1, count)) / corrected
+        return number + 1, latents, mean, square, path.write(number + 1, latents)
 
-    _, *after = tf.while_loop(lambda number, *_: number < end, step, (tf.constant(begin), *state))
-    return tuple(after)
+    path = tf.TensorArray(tf.float32, size=options.num_steps + 1).write(0, first)
+    state = (tf.constant(0), first, tf.zeros_like(first), tf.zeros_like(first), path)
+    *_, path = tf.while_loop(lambda number, *_: number < options.num_steps, step, state)
+    return path.stack()
 
 
 def _rows(flat: Any, starts: int) -> Any:

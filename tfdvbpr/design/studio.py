@@ -16,7 +16,7 @@ from PIL import Image
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.design.grid import picture_grid
 from tfdvbpr.design.ground import EXTRACTOR, nearest_items
-from tfdvbpr.design.maximize import DesignOptions, initial_latents, maximize
+from tfdvbpr.design.maximize import DesignOptions, frame_steps, initial_latents, maximize
 from tfdvbpr.design.objective import DesignObjective
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import whole_directory
@@ -71,7 +71,7 @@ class Designer:
             adversarial=OBJECTIVES[gan_run.config.objective],
             realism_weight=self.options.realism_weight,
         )
-        self._maximize = tf.function(self._traced_maximize, reduce_retracing=True)
+        self._maximize = tf.function(self._traced_maximize, reduce_retracing=True, autograph=False)
 
     def _traced_maximize(self, users: Any, categories: Any, seeds: Any, num_frames: int) -> dict[str, Any]:
         latent_dim = self.gan_run.config.latent_dim
@@ -188,7 +188,7 @@ def write_designs(
         [*(frames[:, 0, number] if frames is not None else []), None, *dataset.images.read(near.items[number])]
         for number in range(count)
     ]
-    steps = [round(frame * designer.options.num_steps / (_FRAMES - 1)) for frame in range(_FRAMES)]
+    steps = frame_steps(designer.options.num_steps, _FRAMES)
     titles = ["start", *(f"step {step}" for step in steps[1:-1]), "design", "", "nearest"]
     row_titles = [f"{value:+.2f}" for value in designs.preferences[0, :count]]
     with whole_directory(output, overwrite=overwrite) as folder:
