@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.design.maximize import DesignOptions, initial_latents, maximize
+from tfdvbpr.design.maximize import DesignOptions, frame_steps, initial_latents, maximize
 from tfdvbpr.design.studio import Designer
 from tfdvbpr.errors import ConfigError
 
@@ -129,6 +129,14 @@ def test_frames_run_from_the_start_to_the_design(designer: Designer) -> None:
     np.testing.assert_allclose(
         objective.preferences(tf.constant(begun), users), designs.initial_preferences[0], atol=0.05
     )
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "num_frames", "expected"),
+    [(40, 5, [0, 10, 20, 30, 40]), (10, 2, [0, 10]), (10, 1, [10]), (2, 5, [0, 0, 1, 2, 2]), (10, 0, [])],
+)
+def test_frames_are_evenly_spaced(num_steps: int, num_frames: int, expected: list[int]) -> None:
+    assert frame_steps(num_steps, num_frames) == expected
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def maximize(
 ) -> dict[str, Any]:
     """Designs for users, in graph ops: the same function runs in-process and in the exported model.
 
-    Rows are independent of each other: batch normalisation is in inference mode, Adam works coordinate by coordinate, and each
-    request's starts come from its own seed.
+    Rows are independent of each other: batch normalisation is in inference mode, Adam works coordinate by coordinate,
+    and each request's starts come from its own seed.
 
     Args:
         objective: preference and realism.
@@ -87,8 +87,8 @@ def maximize(
         num_frames: if above 0, that many pictures from the start to the end are kept.
 
     Returns:
-        `images` uint8 [B, S, H, W, 3] by falling objective, `preferences`, `realism_logits`, `initial_preferences` float32 [B, S] in
-        the same order, and `frames` uint8 [F, B, S, H, W, 3] if asked for.
+        `images` uint8 [B, S, H, W, 3] by falling objective, `preferences`, `realism_logits`, `initial_preferences`
+        float32 [B, S] in the same order, and `frames` uint8 [F, B, S, H, W, 3] if asked for.
     """
     starts = options.num_starts
     users = tf.repeat(user_embeddings, starts, axis=0)  # [B·S, D]

@@ -162,8 +162,8 @@ def write_designs(
 ) -> Path:
     """Designs for one user and writes the folder that shows them.
 
-    The folder holds `grid.png` (start, steps, end, and the nearest real items of each design), `design_01.png` and on, and
-    `designs.json` with the preference, realism and nearest items of each.
+    The folder holds `grid.png` (start, steps, end, and the nearest real items of each design), `design_01.png` and on,
+    and `designs.json` with the preference, realism and nearest items of each.
 
     Args:
         designer: the two runs.
