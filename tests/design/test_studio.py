@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -28,11 +29,16 @@ def told(folder: Path) -> dict[str, Any]:
     return answer
 
 
+def _pixels(path: Path) -> npt.NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def test_the_folder_holds_pictures_grid_and_figures(folder: Path, designer: Designer) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["design_01.png", "design_02.png", "designs.json", "grid.png"]
-    assert Image.open(folder / "design_01.png").size == (32, 32)
-    width, height = Image.open(folder / "grid.png").size
+    assert _pixels(folder / "design_01.png").shape == (32, 32, 3)
+    height, width, _ = _pixels(folder / "grid.png").shape
     assert width > (5 + 1 + 3) * 96
     assert height > 2 * 96
     assert [path.name for path in folder.parent.iterdir()] == ["u1"]
@@ -52,8 +58,8 @@ def test_a_written_picture_scores_as_told(folder: Path, told: dict[str, Any], ti
     """Read back from the PNG and scored anew; rounding to 8 bits costs little."""
     user = tiny_run.factors.user_embeddings[tiny_run.user_indices(["u1"])]
     for design in told["designs"]:
-        pixels = np.asarray(Image.open(folder / design["file"]), np.float32)[None] / 127.5 - 1.0
-        embedding = tiny_run.recommender.embed_images(pixels).numpy()
+        images = _pixels(folder / design["file"])[None].astype(np.float32) / 127.5 - 1.0
+        embedding = tiny_run.recommender.embed_images(images).numpy()
         assert float((user @ embedding.T).item()) == pytest.approx(design["preference"], abs=0.02)
 
 

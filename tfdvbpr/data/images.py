@@ -7,6 +7,7 @@ exactly the pixels the network was trained on.
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
@@ -20,6 +21,7 @@ ImageFit = Literal["pad", "crop", "squash"]
 IMAGE_FITS: tuple[ImageFit, ...] = ("pad", "crop", "squash")
 MAX_PIXELS = 50_000_000
 _JPEG_QUALITY = 95
+_COMPILING = threading.Lock()
 
 
 class BrokenImageError(ValueError):
@@ -114,9 +116,14 @@ def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> 
     return tf.ensure_shape(fitted, [height, width, 3])
 
 
-@cache
 def decoder(image_size: tuple[int, int], fit: ImageFit) -> Callable[[bytes], Any]:
     """`decode_and_fit` compiled once for a size and a fit; call it with a file's bytes from any thread."""
+    with _COMPILING:  # `cache` alone would let each of the first threads make its own
+        return _decoder(image_size, fit)
+
+
+@cache
+def _decoder(image_size: tuple[int, int], fit: ImageFit) -> Callable[[bytes], Any]:
     import tensorflow as tf
 
     signature = [tf.TensorSpec([], tf.string)]
