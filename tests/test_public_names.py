@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,8 @@ EXPECTED = [
     "SyntheticOptions",
     "TfdvbprError",
     "__version__",
-    "design",
     "evaluate",
+    "make_designs",
     "make_strategy",
     "prepare",
     "prepare_synthetic",
@@ -48,6 +49,13 @@ def test_public_names() -> None:
 def test_public_name_resolves_and_says_what_it_is(name: str) -> None:
     value = getattr(tfdvbpr, name)
     assert name == "__version__" or value.__doc__
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_no_public_name_is_a_module_of_the_package(name: str) -> None:
+    """Importing the module would put it in the name's place."""
+    assert not (Path(tfdvbpr.__file__).parent / name).exists()
+    assert not (Path(tfdvbpr.__file__).parent / f"{name}.py").exists()
 
 
 def test_no_such_name() -> None:

@@ -196,7 +196,7 @@ def evaluate(run: Run | Path | str, *, split: str = "test", cold_threshold: int 
     return evaluate_run(opened, split=split, cold_threshold=cold_threshold)
 
 
-def design(
+def make_designs(
     run: Run | Path | str,
     gan_run: GanRun | Path | str,
     user_ids: Sequence[str],

@@ -130,7 +130,13 @@ class _RunFolder:
         Raises:
             DatasetError: if it is gone or its contents are not those the run was trained on.
         """
-        dataset = PreparedDataset.open(path or Path(self.manifest.dataset_path))
+        where = path or Path(self.manifest.dataset_path)
+        if path is None and not where.exists():
+            raise DatasetError(
+                f"{self.path} was trained on the dataset {where}, which must still be there. It is gone. "
+                "Say where it lies now with --dataset."
+            )
+        dataset = PreparedDataset.open(where)
         if dataset.manifest.fingerprint != self.manifest.dataset_fingerprint:
             raise DatasetError(
                 f"{self.path} was trained on the dataset {self.manifest.dataset_fingerprint}. "

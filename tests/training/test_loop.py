@@ -98,7 +98,7 @@ def test_a_loss_that_is_not_finite_ends_training() -> None:
         return {"loss": np.array(1.0), "penalty": np.array(np.nan if parts[0]["number"] == 6 else 0.0)}
 
     epochs: list[int] = []
-    with pytest.raises(FloatingPointError, match="`penalty` must stay finite. It is nan. Lower the learning rate"):
+    with pytest.raises(FloatingPointError, match=r"`penalty` must stay finite\. It is nan\. Lower the learning rate"):
         run_epochs(step, _Numbers(), epochs=3, actions=[lambda report: bool(epochs.append(report.epoch))])
     assert epochs == [0]
 
