@@ -71,9 +71,10 @@ def test_rows_do_not_know_of_each_other(served_designer: Exported) -> None:
 
 def test_unknown_users_are_designed_for_with_the_mean_taste(served_designer: Exported, designer: Designer) -> None:
     mean = designer.run.factors.mean_user_embedding
-    expected = designer.design_for_tastes(mean[None], ["shoe"], seeds=[3])
-    answer = served_designer("design", user_ids=["nobody"], categories=["shoe"], seeds=[3])
-    assert answer["known_users"].tolist() == [False]
+    known = designer.run.factors.user_embeddings[5]
+    expected = designer.design_for_tastes(np.stack([mean, known, mean]), CATEGORIES, seeds=SEEDS)
+    answer = served_designer("design", user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
+    assert answer["known_users"].tolist() == [False, True, False]
     assert _difference(answer["images"], expected.images) <= 1
     np.testing.assert_allclose(answer["preferences"], expected.preferences, rtol=1e-5, atol=1e-7)
 

@@ -65,7 +65,7 @@ def test_embed_images(client: Client, tiny_run: Run) -> None:
 
 
 def test_design(client: Client, designer: Designer) -> None:
-    users, categories, seeds = ["u0", "u3"], ["shoe", "shirt"], [11, 12]
+    users, categories, seeds = ["u0", "u3", "u4"], ["shoe", "shirt", "shoe"], [11, 12, -3]
     expected = designer.design(users, categories, seeds=seeds)
     for row, answer in enumerate(client.design(users, categories, seeds=seeds)):
         assert np.abs(answer.images.astype(int) - expected.images[row].astype(int)).max() <= 1
