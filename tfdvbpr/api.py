@@ -1,7 +1,7 @@
 """What people call: one function a command, from a source folder to designs.
 
-Each function is the command of the same name without the command line. Validation during training is put together here, so that
-training itself never imports evaluation.
+Each function is the command of the same name without the command line. Validation during training is put together here,
+so that training itself never imports evaluation.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ def prepare(
         Path | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="A folder with items.csv or .parquet (item_id, image, by choice category and more), interactions.csv or "
-            ".parquet (user_id, item_id), and the pictures. Not for --format synthetic.",
+            help="A folder with items.csv or .parquet (item_id, image, by choice category and more), interactions.csv "
+            "or .parquet (user_id, item_id), and the pictures. Not for --format synthetic.",
         ),
     ] = None,
     source_format: Annotated[
@@ -112,8 +112,9 @@ def prepare(
 ) -> None:
     """Turn pictures and clicks into a dataset that training reads.
 
-    Broken pictures, unknown ids, repeated and malformed rows never stop it: they are left out, counted, and listed with the reason in
-    DATASET/quarantine.csv. Of each user with 3 actions or more, one is kept for validation and one for the test.
+    Broken pictures, unknown ids, repeated and malformed rows never stop it: they are left out, counted, and listed with
+    the reason in DATASET/quarantine.csv. Of each user with 3 actions or more, one is kept for validation and one for
+    the test.
     """
     from tfdvbpr import progress
     from tfdvbpr.data.prepare import PrepareOptions
@@ -132,7 +133,9 @@ def prepare(
             from tfdvbpr import api
 
             if source is None:
-                raise ConfigError(f"--format {source_format} needs a SOURCE folder: tfdvbpr prepare SOURCE --output ...")
+                raise ConfigError(
+                    f"--format {source_format} needs a SOURCE folder: tfdvbpr prepare SOURCE --output ..."
+                )
             dataset = api.prepare(
                 source, output, source_format=source_format, options=options, overwrite=overwrite, progress=count
             )
@@ -172,7 +175,9 @@ def describe(
         out.print("Every file is as the manifest says.")
 
 
-@app.command(epilog="Example: [bold]tfdvbpr train shop.dataset --model dvbpr --output runs/dvbpr --set epochs=30[/bold]")
+@app.command(
+    epilog="Example: [bold]tfdvbpr train shop.dataset --model dvbpr --output runs/dvbpr --set epochs=30[/bold]"
+)
 def train(
     dataset: DatasetArgument,
     output: Annotated[Path, typer.Option(help="The run folder to make.")],
@@ -185,8 +190,8 @@ def train(
 ) -> None:
     """Train a recommender; the epoch with the best validation AUC is kept.
 
-    An interrupted training is taken up again by the same command. The run folder holds the resolved configuration (config.yaml, which
-    lists every value --set takes), the weights, the embeddings and the history.
+    An interrupted training is taken up again by the same command. The run folder holds the resolved configuration
+    (config.yaml, which lists every value --set takes), the weights, the embeddings and the history.
     """
     from tfdvbpr.config import recommender_config
 
@@ -219,8 +224,8 @@ def train_gan(
 ) -> None:
     """Train the category-conditional GAN that designs are drawn with.
 
-    The run folder holds samples.png, one row of random pictures a category. An interrupted training is taken up again by the same
-    command.
+    The run folder holds samples.png, one row of random pictures a category. An interrupted training is taken up again
+    by the same command.
     """
     from tfdvbpr.config import GanConfig, resolve_config
 
@@ -252,7 +257,8 @@ def evaluate(
 ) -> None:
     """Exact AUC (all and cold items), recall, NDCG and MRR over the whole catalogue.
 
-    No negative is sampled; ties count one half; everything a user acted on is masked. Each run's figures also go to its metrics.json.
+    No negative is sampled; ties count one half; everything a user acted on is masked. Each run's figures also go to its
+    metrics.json.
     """
     import json
 
@@ -289,8 +295,8 @@ def design(
 ) -> None:
     """Design new products of a category for a user.
 
-    Ascends the generator's latent space toward the user's taste. Writes grid.png (start, steps, design, nearest real items), each design as
-    a PNG, and designs.json with preference, realism and nearest items.
+    Ascends the generator's latent space toward the user's taste. Writes grid.png (start, steps, design, nearest real
+    items), each design as a PNG, and designs.json with preference, realism and nearest items.
     """
     from tfdvbpr import progress
     from tfdvbpr.files import check_output
@@ -331,9 +337,9 @@ def demo(
 ) -> None:
     """Walk the whole way on made-up data: train, compare, design, export, serve, report.
 
-    Renders garments, simulates shoppers with known tastes, trains DVBPR and baselines, trains a GAN, designs for several users, checks
-    the designs against the known tastes, exports both models, serves them, and holds the served answers against the ones in Python.
-    About 10 minutes on 2 cores. An interrupted demo goes on where it stopped.
+    Renders garments, simulates shoppers with known tastes, trains DVBPR and baselines, trains a GAN, designs for
+    several users, checks the designs against the known tastes, exports both models, serves them, and holds the served
+    answers against the ones in Python. About 10 minutes on 2 cores. An interrupted demo goes on where it stopped.
     """
     from tfdvbpr.demo import run_demo
 

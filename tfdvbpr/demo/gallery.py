@@ -75,7 +75,9 @@ def draw_gallery(designer: Designer, dataset: PreparedDataset, output: Path, *, 
     titles = ["liked", *[""] * _COLUMNS, "recommended", *[""] * _COLUMNS, "designed"]
     sheet = output / SHEET_NAME
     with whole_file(sheet) as scratch:
-        picture_grid(rows, column_titles=titles, row_titles=[user.category for user in users], cell_height=64).save(scratch)
+        picture_grid(rows, column_titles=titles, row_titles=[user.category for user in users], cell_height=64).save(
+            scratch
+        )
     return Gallery(users, sheet)
 
 

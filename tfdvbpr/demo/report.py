@@ -51,7 +51,9 @@ def render(
         serving: served answers against the ones in Python.
         seconds: what this pass of the demo took.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string((files("tfdvbpr.demo") / _TEMPLATE).read_text(encoding="utf-8"))
     return template.render(
         version=__version__,
@@ -89,8 +91,8 @@ def summary(tastes: TasteCheck, serving: ServingCheck) -> str:
     """The two checks in two lines, for the terminal."""
     verdict = "equal" if serving.equal else "[bold red]NOT equal[/bold red]"
     return (
-        f"Favourite colours show in {tastes.designs} of {tastes.num_users} designs and in {tastes.random} random pictures "
-        f"(exact McNemar test, one-sided: p = {tastes.p_value:.2g}).\n"
+        f"Favourite colours show in {tastes.designs} of {tastes.num_users} designs and in {tastes.random} random "
+        f"pictures (exact McNemar test, one-sided: p = {tastes.p_value:.2g}).\n"
         f"Served answers are {verdict} to those in Python (scores {serving.score:.1e}, pixels {serving.pixels}/255)."
     )
 

@@ -44,9 +44,7 @@ class ServingCheck:
     def equal(self) -> bool:
         """Whether all of it is within tolerance: 1e-5, and 1/255 for pixels."""
         return (
-            self.same_items
-            and max(self.score, self.preference) <= SCORE_TOLERANCE
-            and self.pixels <= PIXEL_TOLERANCE
+            self.same_items and max(self.score, self.preference) <= SCORE_TOLERANCE and self.pixels <= PIXEL_TOLERANCE
         )
 
 
@@ -83,7 +81,9 @@ def served(folders: Sequence[Path]) -> Iterator[Any]:
             try:
                 client.wait_until_ready(timeout_seconds=_START_SECONDS)
             except ServingError as error:
-                raise RunError(f"The local server did not start ({error}). Run {' '.join(command)} to see why.") from None
+                raise RunError(
+                    f"The local server did not start ({error}). Run {' '.join(command)} to see why."
+                ) from None
             yield client
     finally:
         process.terminate()
@@ -93,7 +93,9 @@ def served(folders: Sequence[Path]) -> Iterator[Any]:
             process.kill()
 
 
-def compare(client: Any, run: Run, designer: Designer, *, users: Sequence[str], category: str, k: int = 10) -> ServingCheck:
+def compare(
+    client: Any, run: Run, designer: Designer, *, users: Sequence[str], category: str, k: int = 10
+) -> ServingCheck:
     """Asks the server and Python for the same scores, recommendations and seeded designs."""
     item_ids = run.items.item_ids[:50]
     ours = run.score(users, item_ids)

@@ -18,7 +18,7 @@ _RANDOM_SEEDS = 1_000_000
 
 @dataclass(frozen=True)
 class TasteCheck:
-    """How often a user's favourite colours show, in that user's best design and in a random picture of the same category.
+    """How often a user's favourite colours show: in the user's best design, and in a random picture of its category.
 
     Attributes:
         num_users: pairs of pictures, one a user.
@@ -26,7 +26,8 @@ class TasteCheck:
         random: users whose random picture does.
         only_design: users where the design does and the random picture does not.
         only_random: the reverse.
-        p_value: exact McNemar test, one-sided: of the pairs that differ, more differ in favour of the design than chance (½) gives.
+        p_value: exact McNemar test, one-sided: of the pairs that differ, more differ in favour of the design than
+            chance (½) gives.
         mean_gain: mean rise of θᵀΦ from the start of the ascent to its end, unitless.
     """
 

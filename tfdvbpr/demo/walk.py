@@ -69,7 +69,9 @@ def _claim(output: Path, *, seed: int, overwrite: bool) -> None:
             return
         raise OutputExistsError(f"{output} holds a demo of another seed or version. Pass --overwrite to start afresh.")
     if output.exists() and (output.is_file() or any(output.iterdir())):
-        raise OutputExistsError(f"`output` must be a new or empty folder. {output} holds other things. Give another path.")
+        raise OutputExistsError(
+            f"`output` must be a new or empty folder. {output} holds other things. Give another path."
+        )
     write_text(marker, json.dumps(identity) + "\n")
 
 
