@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tfdvbpr.errors import ConfigError
 
 Batching = Literal["shared-item", "triplet"]
+TasteKind = Literal["leave-one-out", "free"]
 
 
 class TrainingConfig(BaseModel):
@@ -35,17 +36,25 @@ class RecommenderConfig(TrainingConfig):
         description="shared-item: each item is encoded once a batch and ranked against the others (an epoch draws "
         "every item once). triplet: the paper's (u, i, j), an epoch being as many triplets as training actions.",
     )
+    tastes: TasteKind = Field(
+        "leave-one-out",
+        description="leave-one-out: θ_u is the shrunk mean of Φ over the items u acted on, without the one being "
+        "ranked. free: the paper's, a table trained by gradient, with user_l2 and user_learning_rate. DVBPR only.",
+    )
+    shrinkage: float = Field(
+        1.0, gt=0, description="κ of leave-one-out tastes, in actions: a mean of n items is scaled by n / (n + κ)."
+    )
     global_batch_size: int = Field(
-        96, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas."
+        128, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas."
     )
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
     sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")
-    user_learning_rate: float = Field(1e-2, gt=0, description="Adam's step size for θ.")
+    user_learning_rate: float = Field(1e-2, gt=0, description="Adam's step size for free θ.")
     final_learning_rate: float = Field(
         0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none."
     )
-    user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² added for each ranked action.")
+    user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² of free θ, added for each ranked action.")
     item_l2: float = Field(0.0, ge=0, description="½λ‖γ_i‖² for each drawn item; BPR-MF only.")
     backbone_l2: float = Field(
         1e-4, ge=0, description="λ_CNN: ½λ‖W‖² a step, on weights and not on biases; DVBPR only."
@@ -82,6 +91,7 @@ class GanConfig(TrainingConfig):
 MODEL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "dvbpr": {},
     "bpr-mf": {
+        "tastes": "free",
         "batching": "triplet",
         "global_batch_size": 512,
         "epochs": 60,

@@ -228,6 +228,7 @@ class Run(_RunFolder):
             backbone=config.backbone,
             dropout=config.dropout,
             backbone_l2=config.backbone_l2,
+            tastes=config.tastes,
             seed=config.seed,
         )
         model.built = True

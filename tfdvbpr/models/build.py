@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tfdvbpr.models.base import PairwiseRecommender
 from tfdvbpr.models.bpr_mf import BPRMF
 from tfdvbpr.models.dvbpr import DVBPR
@@ -17,6 +19,7 @@ def build_recommender(
     backbone: str,
     dropout: float,
     backbone_l2: float,
+    tastes: Literal["leave-one-out", "free"],
     seed: int,
 ) -> PairwiseRecommender:
     """The named model with fresh weights.
@@ -30,6 +33,7 @@ def build_recommender(
         backbone: a name in BACKBONES.
         dropout: of the backbone.
         backbone_l2: λ_CNN.
+        tastes: how θ comes about; see `DVBPR`.
         seed: of the embeddings' initial values; the backbone's follow `keras.utils.set_random_seed`.
 
     Raises:
@@ -44,6 +48,7 @@ def build_recommender(
             backbone=backbone,
             dropout=dropout,
             backbone_l2=backbone_l2,
+            tastes=tastes,
             seed=seed,
         )
     if model == "bpr-mf":

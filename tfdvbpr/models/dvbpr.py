@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from tfdvbpr.models.backbones import BACKBONES
 from tfdvbpr.models.base import PairwiseRecommender
+
+_FIRST_SCALE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="tfdvbpr")
@@ -23,6 +26,8 @@ class DVBPR(PairwiseRecommender):
         backbone: a name in BACKBONES.
         dropout: of the backbone.
         backbone_l2: λ_CNN, the weight of ½‖W‖² added by the backbone's layers.
+        tastes: "free": θ is trained, as in the paper. "leave-one-out": θ_u = prior + scale · mean of the items u
+            acted on; prior and scale are trained, θ is filled in from the means.
         seed: of the initial values of θ.
 
     Raises:
@@ -41,9 +46,16 @@ class DVBPR(PairwiseRecommender):
         backbone: str = "small_cnn",
         dropout: float = 0.0,
         backbone_l2: float = 0.0,
+        tastes: Literal["leave-one-out", "free"] = "free",
         **kwargs: Any,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items, embedding_dim=embedding_dim, **kwargs)
+        self.tastes = tastes
+        if tastes == "leave-one-out":
+            self.user_embeddings.trainable = False
+            self.taste_prior = self.add_weight(name="taste_prior", shape=(embedding_dim,), initializer="zeros")
+            first = keras.initializers.Constant(math.log(_FIRST_SCALE))
+            self.taste_log_scale = self.add_weight(name="taste_log_scale", shape=(), initializer=first)
         if backbone not in BACKBONES:
             raise ValueError(f"`backbone` must be one of {', '.join(BACKBONES)}. Received {backbone!r}.")
         self.image_size = (int(image_size[0]), int(image_size[1]))
@@ -63,6 +75,10 @@ class DVBPR(PairwiseRecommender):
         embeddings = self.embed_images(images, training=training)
         return embeddings, ops.zeros_like(embeddings[:, 0])
 
+    def users_from_means(self, means: Any) -> Any:
+        """θ from means of liked items, float32 [B, D], where `tastes` is "leave-one-out"."""
+        return self.taste_prior + ops.exp(self.taste_log_scale) * means
+
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras."""
         return {
@@ -71,4 +87,5 @@ class DVBPR(PairwiseRecommender):
             "backbone": self.backbone_name,
             "dropout": self.dropout,
             "backbone_l2": self.backbone_l2,
+            "tastes": self.tastes,
         }

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.config import RecommenderConfig
@@ -26,17 +27,16 @@ from tfdvbpr.models.backbones import BACKBONES
 from tfdvbpr.models.base import PairwiseRecommender
 from tfdvbpr.models.build import build_recommender
 from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.popularity import popularity
-from tfdvbpr.models.visrank import FEATURE_EXTRACTORS, visrank
 from tfdvbpr.run import WEIGHTS_NAME, Run, new_manifest, write_recommender_tables, write_run_header
 from tfdvbpr.training.actions import History, KeepBest
 from tfdvbpr.training.checkpoints import Checkpoints
-from tfdvbpr.training.loop import Observer, StepReport, distributed_step, run_epochs
+from tfdvbpr.training.closed_form import closed_form_factors
+from tfdvbpr.training.loop import Batches, Observer, StepReport, distributed_step, run_epochs
 from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
+from tfdvbpr.training.tastes import TasteBatches, Tastes
 
 Validate = Callable[[Factors], Mapping[str, float]]
 _ENCODE_BATCH = 256
-_FEATURE_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def train_recommender(
     began = time.perf_counter()
     if RECOMMENDERS[config.model] == "closed-form":
         with whole_directory(output, overwrite=overwrite) as folder:
-            factors = _closed_form(dataset, config)
+            factors = closed_form_factors(config.model, dataset)
             _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
         return Run.open(output)
 
@@ -158,16 +158,14 @@ class RecommenderTrainer:
                 backbone=config.backbone,
                 dropout=config.dropout,
                 backbone_l2=config.backbone_l2,
+                tastes=config.tastes,
                 seed=config.seed,
             )
             self.model.built = True
-            self.batches = self._make_batches()
+            self.batches: Batches = self._make_batches()
             self.optimizers = self._make_optimizers()
         self._encode = tf.function(
-            lambda images: self.model.embed_items(
-                tf.zeros(tf.shape(images)[:1], tf.int32), to_float(images), training=False
-            ),
-            reduce_retracing=True,
+            lambda images: self.model.embed_images(to_float(images), training=False), reduce_retracing=True
         )
 
     @property
@@ -175,14 +173,26 @@ class RecommenderTrainer:
         users = self.model.user_embeddings
         return [variable for variable in self.model.trainable_variables if variable is not users]
 
-    def _make_batches(self) -> SharedItemBatches | TripletBatches:
+    @property
+    def _user_variables(self) -> list[Any]:
+        users = self.model.user_embeddings
+        return [users] if users.trainable else []
+
+    @property
+    def _leave_one_out(self) -> bool:
+        return self.model.uses_images and self.config.tastes == "leave-one-out"
+
+    def _make_batches(self) -> Batches:
         config = self.config
         augmentation = Augmentation(config.flip, config.max_shift)
         images = self.dataset.images.read if self.model.uses_images else None
         source = BatchSource(self.dataset.interactions, images, augmentation, config.seed, self._num_replicas)
+        batches: Batches
         if config.batching == "shared-item":
-            return SharedItemBatches(source, global_batch_size=config.global_batch_size, max_pairs=config.max_pairs)
-        return TripletBatches(source, global_batch_size=config.global_batch_size, sampler=config.sampler)
+            batches = SharedItemBatches(source, global_batch_size=config.global_batch_size, max_pairs=config.max_pairs)
+        else:
+            batches = TripletBatches(source, global_batch_size=config.global_batch_size, sampler=config.sampler)
+        return TasteBatches(batches, lambda: self._tastes(self._item_embeddings())) if self._leave_one_out else batches
 
     def _make_optimizers(self) -> Optimizers:
         steps = self.config.epochs * self.batches.steps_per_epoch
@@ -193,7 +203,7 @@ class RecommenderTrainer:
 
         optimizers = Optimizers(adam(self.config.learning_rate), adam(self.config.user_learning_rate))
         optimizers.network.build(self._network_variables)
-        optimizers.users.build([self.model.user_embeddings])
+        optimizers.users.build(self._user_variables)
         return optimizers
 
     def trackables(self) -> dict[str, Any]:
@@ -212,7 +222,7 @@ class RecommenderTrainer:
         Returns:
             This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
         """
-        network, users = self._network_variables, [self.model.user_embeddings]
+        network, users = self._network_variables, self._user_variables
         with tf.GradientTape() as tape:
             if self.config.batching == "shared-item":
                 ranking, penalty = self._shared_item_loss(batch)
@@ -224,8 +234,9 @@ class RecommenderTrainer:
         gradients = tape.gradient(total, [variable.value for variable in network + users])
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if network:
-            self.optimizers.network.apply(dense[:-1], network)
-        self.optimizers.users.apply(dense[-1:], users)
+            self.optimizers.network.apply(dense[: len(network)], network)
+        if users:
+            self.optimizers.users.apply(dense[len(network) :], users)
         return {"loss": ranking, "penalty": penalty}
 
     def _shared_item_loss(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -234,28 +245,37 @@ class RecommenderTrainer:
             # Every replica ranks its actions against the items of all replicas; the gradient finds its way back.
             context = tf.distribute.get_replica_context()
             items, biases = context.all_gather(items, axis=0), context.all_gather(biases, axis=0)
-        users = self.model.embed_users(batch["user_ids"])
+        users = self._embed_users(batch)
         scores = tf.matmul(users, items, transpose_b=True) + biases  # [P, M]
         positives = tf.gather(scores, batch["positive_index"][:, None], batch_dims=1)  # [P, 1]
         negatives = tf.cast(batch["is_negative"], tf.float32)
         losses = tf.reduce_sum(self._loss(positives, scores) * negatives, axis=1)
         losses /= tf.maximum(tf.reduce_sum(negatives, axis=1), 1.0)
         shares = batch["weights"] / batch["total_weight"]
-        penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(shares * tf.reduce_sum(users**2, axis=1))
+        penalty = 0.5 * self._user_l2 * tf.reduce_sum(shares * tf.reduce_sum(users**2, axis=1))
         return tf.reduce_sum(shares * losses), penalty
 
     def _triplet_loss(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         images = tf.concat([batch["positive_images"], batch["negative_images"]], axis=0)
         item_ids = tf.concat([batch["positive_item_ids"], batch["negative_item_ids"]], axis=0)
         items, biases = self._embed(item_ids, images)
-        users = self.model.embed_users(batch["user_ids"])
+        users = self._embed_users(batch)
         scores = tf.reduce_sum(tf.concat([users, users], axis=0) * items, axis=1) + biases
         positives, negatives = tf.split(scores, 2)
         count = tf.cast(tf.size(positives) * self._num_replicas, tf.float32)
-        penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(users**2) / count
+        penalty = 0.5 * self._user_l2 * tf.reduce_sum(users**2) / count
         if not self.model.uses_images:
             penalty += 0.5 * self.config.item_l2 * (tf.reduce_sum(items**2) + tf.reduce_sum(biases**2)) / count
         return tf.reduce_sum(self._loss(positives[:, None], negatives[:, None])) / count, penalty
+
+    @property
+    def _user_l2(self) -> float:
+        return 0.0 if self._leave_one_out else self.config.user_l2
+
+    def _embed_users(self, batch: Mapping[str, Any]) -> Any:
+        if self._leave_one_out:
+            return self.model.users_from_means(batch["tastes"])
+        return self.model.embed_users(batch["user_ids"])
 
     def _embed(self, item_ids: Any, images: Any) -> tuple[Any, Any]:
         pictures = to_float(images) if self.model.uses_images else images
@@ -263,29 +283,27 @@ class RecommenderTrainer:
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
-        model, num_items = self.model, self.dataset.manifest.num_items
-        users = keras.ops.convert_to_numpy(model.user_embeddings)
+        model = self.model
         if not model.uses_images:
-            items, biases = model.embed_items(np.arange(num_items), None, training=False)
+            items, biases = model.embed_items(np.arange(model.num_items), None, training=False)
+            users = keras.ops.convert_to_numpy(model.user_embeddings)
             return Factors(users, keras.ops.convert_to_numpy(items), keras.ops.convert_to_numpy(biases))
+        embeddings = self._item_embeddings()
+        if self._leave_one_out:
+            model.user_embeddings.assign(model.users_from_means(self._tastes(embeddings).means()))
+        users = keras.ops.convert_to_numpy(model.user_embeddings)
+        return Factors(users, embeddings, np.zeros(len(embeddings), np.float32))
+
+    def _tastes(self, embeddings: npt.NDArray[np.float32]) -> Tastes:
+        return Tastes.estimate(embeddings, self.dataset.interactions, shrinkage=self.config.shrinkage)
+
+    def _item_embeddings(self) -> npt.NDArray[np.float32]:
+        """float32 [num_items, D]: Φ of the whole catalogue, in inference mode."""
         parts = []
-        for start in range(0, num_items, _ENCODE_BATCH):
-            rows = np.arange(start, min(start + _ENCODE_BATCH, num_items), dtype=np.int32)
-            parts.append([part.numpy() for part in self._encode(self.dataset.images.read(rows))])
-        embeddings, zero_biases = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Factors(users, embeddings, zero_biases)
-
-
-def _closed_form(dataset: PreparedDataset, config: RecommenderConfig) -> Factors:
-    interactions = dataset.interactions
-    if config.model == "popularity":
-        return popularity(interactions.training_counts, num_users=interactions.num_users)
-    extract = FEATURE_EXTRACTORS["colour-and-edges"]
-    parts = []
-    for start in range(0, interactions.num_items, _FEATURE_BATCH):
-        rows = np.arange(start, min(start + _FEATURE_BATCH, interactions.num_items), dtype=np.int32)
-        parts.append(extract(dataset.images.read(rows)))
-    return visrank(np.concatenate(parts), interactions.training_matrix)
+        for start in range(0, self.model.num_items, _ENCODE_BATCH):
+            rows = np.arange(start, min(start + _ENCODE_BATCH, self.model.num_items), dtype=np.int32)
+            parts.append(self._encode(self.dataset.images.read(rows)).numpy())
+        return np.concatenate(parts)
 
 
 def _write(

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers
 
 _FILTERS = (32, 64, 128, 256)
+_COLOURS = (32, 64)
 
 
 def small_cnn(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2: float) -> keras.Model:
-    """Four 3×3 convolutions of stride 2 with batch normalisation, a 2×2 mean, and a linear embedding.
+    """Four 3×3 convolutions of stride 2, a soft colour histogram, and a linear embedding of all they see.
 
-    About 30 million multiply-adds (twice that in operations) for a 64×64 picture. The statistics of the batch
-    normalisation are shared over the replicas. A last normalisation without weights fixes the scale of Φ, which the
-    paper leaves free: without it θ's penalty can be dodged by making Φ large.
+    Shape comes from the last map (a 2×2 mean), texture from the means of the second and third, colour from two 1×1
+    convolutions on the picture at half size whose mean over the picture is a histogram over learnt colour bins: tastes
+    for colours are learnt in a few epochs that way, where the deep maps alone need many.
+
+    About 45 million multiply-adds for a 64×64 picture. The statistics of the batch normalisation are shared over the
+    replicas. A last normalisation without weights fixes the scale of Φ, which the paper leaves free: without it θ's
+    penalty can be dodged by making Φ large.
 
     Takes and returns what `cnn_f` does.
     """
     penalty = keras.regularizers.L2(0.5 * l2) if l2 else None
-
-    def normalise(**options: bool) -> layers.Layer:
-        return layers.BatchNormalization(momentum=0.9, synchronized=True, **options)
-
-    stack: list[layers.Layer] = [keras.Input((*image_size, 3), name="images")]
+    images = keras.Input((*image_size, 3), name="images")
+    colours = layers.AveragePooling2D(2)(images)
+    for units in _COLOURS:
+        colours = _block(colours, units, size=1, strides=1, penalty=penalty)
+    hidden, maps = images, []
     for filters in _FILTERS:
-        stack += [
-            layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, kernel_regularizer=penalty),
-            normalise(),
-            layers.LeakyReLU(0.1),
-        ]
-    stack += [
-        layers.AveragePooling2D(2, padding="same"),
-        layers.Flatten(),
-        layers.Dropout(dropout),
-        layers.Dense(embedding_dim, kernel_regularizer=penalty),
-        normalise(center=False, scale=False),
-    ]
-    return keras.Sequential(stack, name="small_cnn")
+        hidden = _block(hidden, filters, size=3, strides=2, penalty=penalty)
+        maps.append(hidden)
+    means = [_standard()(layers.GlobalAveragePooling2D()(part)) for part in (colours, maps[1], maps[2])]
+    shape = layers.Flatten()(layers.AveragePooling2D(2, padding="same")(maps[-1]))
+    seen = layers.Dropout(dropout)(layers.Concatenate()([*means, shape]))
+    embeddings = _standard()(layers.Dense(embedding_dim, kernel_regularizer=penalty)(seen))
+    return keras.Model(images, embeddings, name="small_cnn")
+
+
+def _block(hidden: Any, filters: int, *, size: int, strides: int, penalty: Any) -> Any:
+    """Convolution, batch normalisation, leaky ReLU."""
+    convolution = layers.Conv2D(
+        filters, size, strides=strides, padding="same", use_bias=False, kernel_regularizer=penalty
+    )
+    normalise = layers.BatchNormalization(momentum=0.9, synchronized=True)
+    return layers.LeakyReLU(0.1)(normalise(convolution(hidden)))
+
+
+def _standard() -> layers.Layer:
+    """Mean 0 and variance 1 a dimension, without weights."""
+    return layers.BatchNormalization(momentum=0.9, synchronized=True, center=False, scale=False)

@@ -1,0 +1,96 @@
+"""Leave-one-out tastes: while Φ is trained, θ_u for an action (u, i) comes from the *other* items of u.
+
+A free θ_u fits the few actions of its user together with a Φ that can tell every training picture from every other:
+the training loss falls, what is learnt about new items does not grow. Estimating θ_u without the item it is about to
+rank makes every training action a small test, as in FISM (Kabbur et al. 2013) with Φ in the place of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tfdvbpr.data.batches import Batch
+from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.training.loop import Batches
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tastes:
+    """Means of the items each user acted on in training, shrunk towards 0.
+
+    Attributes:
+        items: float32 [num_items, D], embeddings standardised over the items that have training actions.
+        sums: float32 [num_users, D], of each user's training items.
+        counts: float32 [num_users], training actions.
+        shrinkage: κ, in actions.
+    """
+
+    items: Array
+    sums: Array
+    counts: Array
+    shrinkage: float
+
+    @classmethod
+    def estimate(cls, embeddings: Array, interactions: Interactions, *, shrinkage: float) -> Tastes:
+        """Tastes from Φ of every item, float32 [num_items, D]."""
+        known = embeddings[interactions.training_counts > 0]
+        items = (embeddings - known.mean(axis=0)) / np.maximum(known.std(axis=0), 1e-6)
+        matrix = interactions.training_matrix.astype(np.float32)
+        counts = np.diff(matrix.indptr).astype(np.float32)
+        return cls(items.astype(np.float32), np.asarray(matrix @ items, np.float32), counts, shrinkage)
+
+    def means(self) -> Array:
+        """float32 [num_users, D]: Σ_j φ_j / (n_u + κ)."""
+        means: Array = self.sums / (self.counts + self.shrinkage)[:, None]
+        return means
+
+    def means_without(self, user_ids: npt.NDArray[np.int32], item_ids: npt.NDArray[np.int32]) -> Array:
+        """float32 [P, D]: the same for matching rows of users and items, each without its own item."""
+        others = np.maximum(self.counts[user_ids] - 1.0, 0.0) + self.shrinkage
+        means: Array = (self.sums[user_ids] - self.items[item_ids]) / others[:, None]
+        return means
+
+
+class TasteBatches:
+    """Adds `tastes`, float32 [P/R, D], to the parts of other batches; estimated anew as each epoch begins.
+
+    Args:
+        batches: `SharedItemBatches` or `TripletBatches`.
+        estimate: tastes as the network sees the catalogue now.
+    """
+
+    def __init__(self, batches: Batches, estimate: Callable[[], Tastes]) -> None:
+        self._batches = batches
+        self._estimate = estimate
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in an epoch."""
+        return self._batches.steps_per_epoch
+
+    @property
+    def images_per_step(self) -> int:
+        """Pictures encoded a step, over all replicas."""
+        return self._batches.images_per_step
+
+    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
+        """The steps of one epoch, each a part a replica."""
+        tastes = self._estimate()  # here and not in the iterator, which another thread draws from
+        return (self._with_tastes(parts, tastes) for parts in self._batches.epoch(epoch))
+
+    @staticmethod
+    def _with_tastes(parts: list[Batch], tastes: Tastes) -> list[Batch]:
+        drawn = np.concatenate([part["item_ids"] for part in parts]) if "item_ids" in parts[0] else None
+        return [{**part, "tastes": tastes.means_without(*_actions(part, drawn))} for part in parts]
+
+
+def _actions(part: Batch, drawn: npt.NDArray[np.generic] | None) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """User and item rows of a part's actions."""
+    items = part["positive_item_ids"] if drawn is None else drawn[part["positive_index"]]
+    return part["user_ids"].astype(np.int32), items.astype(np.int32)
