@@ -11,7 +11,7 @@ from tfdvbpr.design.studio import Designer
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, Run
 from tfdvbpr_export import export_designer, export_recommender
 
-OPTIONS = DesignOptions(num_starts=3, num_steps=6, learning_rate=0.2)
+OPTIONS = DesignOptions(num_starts=3, num_steps=6)
 
 
 @pytest.fixture(scope="session")
