@@ -34,8 +34,7 @@ _SETTLING_STEPS = 48
 class PictureBatches:
     """Every picture of the catalogue once an epoch, with its category and fresh latents.
 
-    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R] and two draws of z, `latents` and
-    `generator_latents` float32 [B/R, latent_dim].
+    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R] and `latents` float32 [B/R, latent_dim].
 
     Args:
         dataset: whose pictures are drawn.
@@ -72,13 +71,12 @@ class PictureBatches:
         size = self.global_batch_size
         for step in range(self.steps_per_epoch):
             items = order[step * size : (step + 1) * size]
-            latents = generator.standard_normal((2, size, self._config.latent_dim)).astype(np.float32)
+            latents = generator.standard_normal((size, self._config.latent_dim)).astype(np.float32)
             images = augment(self._dataset.images.read(items), generator, flip=self._config.flip, max_shift=0)
             batch: dict[str, np.typing.NDArray[np.generic]] = {
                 "images": images,
                 "category_ids": self._dataset.items.category_ids[items],
-                "latents": latents[0],
-                "generator_latents": latents[1],
+                "latents": latents,
             }
             yield cut_into_parts(batch, self._num_replicas)
 
@@ -137,23 +135,24 @@ class GanTrainer:
         }
 
     def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """One discriminator step, then one generator step, on one replica's part.
+        """One discriminator step, then one generator step on the same pictures, on one replica's part.
 
         Returns:
             This replica's shares of both losses, means over the global batch.
         """
         count = tf.cast(tf.size(batch["category_ids"]) * self._num_replicas, tf.float32)
         category_ids = batch["category_ids"]
-        fake = self._generate(batch["latents"], category_ids)
-        with tf.GradientTape() as tape:
-            real_logits = self._judge(to_float(batch["images"]), category_ids)
-            fake_logits = self._judge(tf.stop_gradient(fake), category_ids)
-            discriminator_loss = tf.reduce_sum(self._objective.discriminator_loss(real_logits, fake_logits)) / count
-        _descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
-        with tf.GradientTape() as tape:
-            logits = self._judge(self._generate(batch["generator_latents"], category_ids), category_ids)
+        with tf.GradientTape() as generator_tape:
+            fake = self._generate(batch["latents"], category_ids)
+            with generator_tape.stop_recording(), tf.GradientTape() as tape:
+                real_logits = self._judge(to_float(batch["images"]), category_ids)
+                fake_logits = self._judge(tf.stop_gradient(fake), category_ids)
+                discriminator_loss = tf.reduce_sum(self._objective.discriminator_loss(real_logits, fake_logits)) / count
+            with generator_tape.stop_recording():
+                _descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
+            logits = self._judge(fake, category_ids)
             generator_loss = tf.reduce_sum(self._objective.generator_loss(logits)) / count
-        _descend(tape, generator_loss, self.generator, self.generator_optimizer)
+        _descend(generator_tape, generator_loss, self.generator, self.generator_optimizer)
         return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}
 
     def _generate(self, latents: Any, category_ids: Any) -> Any:
