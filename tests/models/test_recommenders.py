@@ -35,6 +35,7 @@ def _build(name: str, *, seed: int = 0) -> Any:
         backbone="small_cnn",
         dropout=0.1,
         backbone_l2=0.0,
+        tastes="leave-one-out",
         seed=seed,
     )
     model.built = True

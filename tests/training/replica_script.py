@@ -32,6 +32,7 @@ def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: 
         model,
         batching=batching,
         epochs=2 if batching == "shared-item" else 1,
+        tastes="leave-one-out" if batching == "shared-item" else "free",
         embedding_dim=4,
         global_batch_size=8,
         dropout=0.0,

@@ -1,0 +1,15 @@
+import sys
+
+import tfdvbpr
+
+folder = sys.argv[1]
+dataset = tfdvbpr.prepare_synthetic(
+    f"{folder}/dataset", synthetic=tfdvbpr.SyntheticOptions(num_items=300, num_users=200)
+)
+run = tfdvbpr.train(dataset, f"{folder}/dvbpr", config=tfdvbpr.recommender_config("dvbpr", epochs=5))
+print(tfdvbpr.evaluate(run)["auc"])
+user = run.user_ids[0]
+print([item.item_id for item in run.recommend(user, k=5)])
+gan = tfdvbpr.train_gan(dataset, f"{folder}/gan", config=tfdvbpr.GanConfig(epochs=2, base_channels=8))
+designs = tfdvbpr.make_designs(run, gan, [user], ["dress"], seeds=[1])
+print(designs.images.shape, designs.preferences)

@@ -1,0 +1,190 @@
+"""The command line: what it prints, what it leaves, and one line with exit code 2 for what the user can mend."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tiny_data import RED, encoded, huge_png, noisy_picture, write_source
+
+from tfdvbpr import cli
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.run import GanRun, Run
+
+Call = Callable[..., int]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Runs `tfdvbpr ARGUMENTS...` in this process and returns its exit code."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["tfdvbpr", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run
+
+
+def complaint(call: Call, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr of a call that must end with 2."""
+    assert call(*arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tfdvbpr:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+COMMANDS = ("prepare", "describe", "train", "train-gan", "evaluate", "design", "demo")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches(call: Call, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert call(command, "--help") == 0
+    told = capsys.readouterr().out
+    assert "Example:" in told
+    assert f"tfdvbpr {command}" in told
+
+
+def test_help_lists_every_command(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--help") == 0
+    told = capsys.readouterr().out
+    assert all(f" {command} " in told for command in COMMANDS)
+
+
+def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    colours = [(200, 40, 40), (40, 60, 200)]
+    items = [
+        (f"i{n}", ("shirt", "shoe")[n // 2 % 2], encoded(noisy_picture(colours[n % 2], (40, 30), n))) for n in range(16)
+    ]
+    actions = [(f"u{user}", f"i{item}") for user in range(6) for item in range(user % 2, 16, 2)]
+    source = write_source(tmp_path / "shop", items, actions)
+    dataset, run, gan = tmp_path / "dataset", tmp_path / "run", tmp_path / "gan"
+    assert call("prepare", source, "--image-size", "32x32", "--output", dataset) == 0
+    assert call("describe", dataset, "--verify") == 0
+    told = capsys.readouterr().out
+    assert "32x32, pad" in told
+    assert "Every file is as the manifest says." in told
+    small = ("--set", "epochs=1", "--set", "embedding_dim=4", "--set", "global_batch_size=8")
+    assert call("train", dataset, "--model", "dvbpr", "--output", run, *small) == 0
+    assert Run.open(run).config.embedding_dim == 4
+    widths = ("--set", "base_channels=4", "--set", "discriminator_channels=4", "--set", "epochs=1")
+    assert call("train-gan", dataset, "--output", gan, *widths) == 0
+    assert (gan / "samples.png").is_file()
+    assert call("evaluate", run, "--output", tmp_path / "metrics.json") == 0
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(figures) >= {"model", "dataset", "split", "num_users", "auc", "recall@10", "ndcg@10", "mrr"}
+    assert set(figures["auc"]) == {"all", "cold"}
+    designs = tmp_path / "designs"
+    asked = ("--user", "u1", "--category", "shoe", "--output", designs)
+    assert call("design", run, "--gan", gan, *asked, "--starts", "2", "--steps", "2", "--count", "2") == 0
+    assert {path.name for path in designs.iterdir()} == {"grid.png", "designs.json", "design_01.png", "design_02.png"}
+
+
+def test_hostile_input_is_quarantined(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """5 % truncated pictures, 1 % unknown ids, an empty file, a huge PNG and a text file named .jpg."""
+    good = [encoded(noisy_picture(RED, (40, 40), number)) for number in range(100)]
+    pictures = [picture[: len(picture) // 2] if number < 5 else picture for number, picture in enumerate(good)]
+    pictures[5], pictures[6], pictures[7] = b"", huge_png(20_000), b"this is no picture"
+    items = [(f"i{number}", "shirt", picture) for number, picture in enumerate(pictures)]
+    actions = [(f"u{user}", f"i{(7 * user + 3 * step) % 100}") for user in range(50) for step in range(8)]
+    actions[::100] = [("u1", "nobody knows this item")] * 4
+    source = write_source(tmp_path / "shop", items, actions)
+    assert call("prepare", source, "--output", tmp_path / "dataset") == 0
+    told = capsys.readouterr().out
+    dataset = PreparedDataset.open(tmp_path / "dataset")
+    assert dataset.manifest.num_items == 92
+    assert dataset.manifest.quarantine["broken image"] == 8
+    assert dataset.manifest.quarantine["unknown item id"] == 4
+    listed = pl.read_csv(tmp_path / "dataset" / "quarantine.csv")
+    assert listed.height == dataset.manifest.num_quarantined
+    reasons = dict(zip(listed["value"], listed["reason"], strict=True))
+    assert "empty file" in reasons["images/5.jpg"]
+    assert "400000000 pixels" in reasons["images/6.jpg"]
+    assert "images/7.jpg" in reasons
+    assert "broken image" in told
+    assert "quarantine.csv" in told
+
+
+def test_a_wrong_header(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_source(tmp_path / "shop", [("i0", "shirt", encoded(noisy_picture(RED, (32, 32), 0)))], [])
+    (source / "interactions.csv").write_text("customer;product\n1;2\n")
+    told = complaint(call, capsys, "prepare", source, "--output", tmp_path / "dataset")
+    assert "interactions.csv" in told
+    assert "user_id" in told
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_missing_places(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "There is no folder" in complaint(call, capsys, "prepare", tmp_path / "no", "--output", tmp_path / "out")
+    assert "tfdvbpr prepare" in complaint(call, capsys, "describe", tmp_path / "no")
+    assert "tfdvbpr prepare" in complaint(call, capsys, "train", tmp_path / "no", "--output", tmp_path / "out")
+    assert "tfdvbpr train DATASET" in complaint(call, capsys, "evaluate", tmp_path / "no")
+
+
+def test_a_dataset_of_another_version(
+    call: Call, checkerboard_dataset: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(checkerboard_dataset.path, tmp_path / "dataset")
+    manifest = copy / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format_version": 99}))
+    assert "version 99" in complaint(call, capsys, "train", copy, "--output", tmp_path / "run")
+
+
+def test_unknown_names(
+    call: Call, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("design", tiny_run.path, "--gan", tiny_gan_run.path, "--output", tmp_path / "out")
+    told = complaint(call, capsys, *asked, "--user", "nobody", "--category", "shoe")
+    assert told.startswith("tfdvbpr: `user` must be one of the 8 known ids. Received 'nobody'.")
+    told = complaint(call, capsys, *asked, "--user", "u1", "--category", "shoes")
+    assert "`category` must be one of the 2 known" in told
+    assert "'shoe'" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--model", "magic"), "`model` must be one of dvbpr"),
+        (("--set", "epoch=3"), "`epoch` is no field"),
+        (("--set", "epochs=none"), "`epochs` has a wrong value"),
+        (("--set", "epochs"), "KEY=VALUE"),
+        (("--config", "no.yaml"), "no.yaml cannot be read"),
+    ],
+)
+def test_wrong_configuration(
+    call: Call,
+    checkerboard_dataset: PreparedDataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    told: str,
+) -> None:
+    line = complaint(call, capsys, "train", checkerboard_dataset.path, "--output", tmp_path / "run", *arguments)
+    assert told in line
+
+
+@pytest.mark.parametrize("size", ["64", "64x", "8x8", "0x64"])
+def test_wrong_image_sizes(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: str) -> None:
+    complaint(call, capsys, "prepare", tmp_path, "--image-size", size, "--output", tmp_path / "out")
+
+
+def test_an_output_that_is_taken(call: Call, tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = tiny_run.manifest.dataset_path
+    assert "--overwrite" in complaint(call, capsys, "train", dataset, "--output", tiny_run.path)
+
+
+def test_what_nobody_can_mend_ends_with_1(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tfdvbpr.data.dataset.PreparedDataset.open", lambda *_, **__: 1 / 0)
+    assert call("describe", tmp_path) == 1
+    assert capsys.readouterr().err.startswith("tfdvbpr: ZeroDivisionError")

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "docs" / "examples" / "ten_lines.py"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    shown = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert EXAMPLE.read_text(encoding="utf-8") == shown[0]
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE), str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert "'all'" in lines[0]
+    assert len(re.findall(r"item-\d+", lines[1])) == 5
+    assert lines[2].startswith("(1, 16, 64, 64, 3)")
+
+
+def test_every_file_the_readme_names_is_there() -> None:
+    for name in [*re.findall(r"`((?:docs|serving|tests|export)/[\w./-]*)`", README), "docs/pictures/designs.png"]:
+        assert (ROOT / name).exists(), name
