@@ -71,10 +71,10 @@ def test_a_trained_runs_users_are_their_shrunk_means(checkerboard_dataset: Prepa
     means = Tastes.estimate(
         run.factors.item_embeddings, checkerboard_dataset.interactions, shrinkage=config.shrinkage
     ).means()
-    prior, scale = np.array(run.recommender.taste_prior), np.exp(np.array(run.recommender.taste_log_scale))
+    prior, scale = run.recommender.taste_prior.numpy(), np.exp(run.recommender.taste_log_scale.numpy())
     assert np.abs(prior).max() > 0
     np.testing.assert_allclose(run.factors.user_embeddings, prior + scale * means, atol=1e-4)
-    np.testing.assert_allclose(np.array(run.recommender.user_embeddings), run.factors.user_embeddings, atol=1e-6)
+    np.testing.assert_allclose(run.recommender.user_embeddings.numpy(), run.factors.user_embeddings, atol=1e-6)
 
 
 def test_free_tastes_are_trained(checkerboard_dataset: PreparedDataset) -> None:
