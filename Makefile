@@ -17,7 +17,7 @@ test: install  ## Lint, types, and every test
 	$(BIN)/python -m pytest
 
 bench: install  ## Slow proofs and measurements
-	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config -ra"
+	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config"
 
 docs: install  ## The documentation as HTML, in docs/_build
 	$(BIN)/sphinx-build --quiet --fail-on-warning -b html docs docs/_build

@@ -20,7 +20,8 @@ from tfdvbpr.training.recommender_trainer import train_recommender
 @pytest.fixture(scope="module")
 def folder(designer: Designer, checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("designs") / "u1"
-    return write_designs(designer, output, user_id="u1", category="shoe", dataset=checkerboard_dataset, seed=4, count=2)
+    write_designs(designer, output, user_id="u1", category="shoe", dataset=checkerboard_dataset, seed=4, count=2)
+    return output
 
 
 @pytest.fixture(scope="module")

@@ -102,10 +102,9 @@ def _show(
     user_id = run.user_ids[user]
     liked = run.seen_items(user, Split.TRAIN)[:_COLUMNS]
     best = [row.item_id for row in run.recommend(user_id, k=_COLUMNS)]
-    folder = write_designs(
+    designs = write_designs(
         designer, output / user_id, user_id=user_id, category=category, dataset=dataset, seed=seed, overwrite=True
     )
-    designs = designer.design([user_id], [category], seeds=[seed])
     random = random_pictures(
         designer.gan_run, [category] * _COLUMNS, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + _COLUMNS)
     )
@@ -117,5 +116,5 @@ def _show(
         random=random,
         designed=designs.images[0, :_COLUMNS],
         preferences=designs.preferences[0, :_COLUMNS],
-        grid=folder / "grid.png",
+        grid=output / user_id / "grid.png",
     )

@@ -9,10 +9,12 @@ import polars as pl
 from scipy import stats
 
 from tfdvbpr.data.colours import read_colours
+from tfdvbpr.design.maximize import DesignOptions
 from tfdvbpr.design.samples import random_pictures
 from tfdvbpr.design.studio import Designer
+from tfdvbpr.run import GanRun, Run
 
-_USERS_A_BATCH = 4
+_USERS_A_BATCH = 5
 _RANDOM_SEEDS = 1_000_000
 
 
@@ -40,25 +42,31 @@ class TasteCheck:
     mean_gain: float
 
 
-def check_tastes(designer: Designer, truth: pl.DataFrame, *, num_users: int, seed: int) -> TasteCheck:
+NUM_STARTS = 4
+
+
+def check_tastes(run: Run, gan_run: GanRun, truth: pl.DataFrame, *, num_users: int, seed: int) -> TasteCheck:
     """Designs for users drawn at random, each in a category drawn at random, beside one random picture G(z, c) each.
 
-    Users are independent and each gives one pair, which is what McNemar's test asks for.
+    Users are independent and each gives one pair, which is what McNemar's test asks for. A design is the best of
+    `NUM_STARTS` starts by its objective, which knows nothing of the truth.
 
     Args:
-        designer: the runs under test.
+        run: the recommender.
+        gan_run: the generator.
         truth: the simulated shoppers' `user_id` and `favourite_colours`.
         num_users: pairs.
         seed: of users, categories and latents.
     """
+    designer = Designer(run, gan_run, options=DesignOptions(num_starts=NUM_STARTS))
     generator = np.random.default_rng(seed)
-    known = truth.filter(pl.col("user_id").is_in(designer.run.user_ids))
+    known = truth.filter(pl.col("user_id").is_in(run.user_ids))
     rows = generator.choice(known.height, min(num_users, known.height), replace=False)
     users = [known["user_id"][int(row)] for row in rows]
     favourites = [known["favourite_colours"][int(row)].to_list() for row in rows]
-    categories = [str(name) for name in generator.choice(designer.gan_run.manifest.categories, len(users))]
+    categories = [str(name) for name in generator.choice(gan_run.manifest.categories, len(users))]
     best, gains = _best_designs(designer, users, categories, seed=seed)
-    plain = random_pictures(designer.gan_run, categories, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + len(users)))
+    plain = random_pictures(gan_run, categories, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + len(users)))
     designed = _shows(best, favourites)
     random = _shows(plain, favourites)
     return compare(designed, random, mean_gain=float(gains.mean()))

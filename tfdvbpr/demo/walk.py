@@ -144,7 +144,7 @@ def _report(
         gallery = draw_gallery(designer, dataset, output / "designs", num_users=_SHOWN_USERS, seed=seed)
     with progress.console.status("Holding designs against the known tastes"):
         truth = read_truth(output / "source")
-        tastes = taste_check.check_tastes(designer, truth, num_users=_CHECKED_USERS, seed=seed)
+        tastes = taste_check.check_tastes(run, gan, truth, num_users=_CHECKED_USERS, seed=seed)
     with progress.console.status("Exporting, serving, and comparing over gRPC"):
         folders = _export(output, run, gan)
         users = [shown.user_id for shown in gallery.users]

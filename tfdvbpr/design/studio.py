@@ -19,7 +19,7 @@ from tfdvbpr.design.ground import EXTRACTOR, nearest_items
 from tfdvbpr.design.maximize import DesignOptions, frame_steps, initial_latents, maximize
 from tfdvbpr.design.objective import DesignObjective
 from tfdvbpr.errors import RunError
-from tfdvbpr.files import whole_directory
+from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.run import GanRun, Run
 
@@ -159,8 +159,8 @@ def write_designs(
     seed: int = 0,
     count: int = 8,
     overwrite: bool = False,
-) -> Path:
-    """Designs for one user and writes the folder that shows them.
+) -> Designs:
+    """Designs for one user, and a folder that shows them.
 
     The folder holds `grid.png` (start, steps, end, and the nearest real items of each design), `design_01.png` and on,
     and `designs.json` with the preference, realism and nearest items of each.
@@ -175,10 +175,14 @@ def write_designs(
         count: designs to write, at most the number of starts.
         overwrite: replace a folder that is already there.
 
+    Returns:
+        All the designs, one row, of which the first `count` are in the folder.
+
     Raises:
         UnknownIdError: if a run does not know the user or the category.
         OutputExistsError: if `output` holds something already.
     """
+    check_output(output, overwrite=overwrite)
     designs = designer.design([user_id], [category], seeds=[seed], num_frames=_FRAMES)
     frames = designs.frames
     count = min(count, designs.images.shape[1])
@@ -197,7 +201,7 @@ def write_designs(
             Image.fromarray(image).save(folder / f"design_{number + 1:02d}.png")
         told = _told(designer, designs, near.item_ids, near.distances, user_id=user_id, category=category, seed=seed)
         (folder / "designs.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    return output
+    return designs
 
 
 def _told(
