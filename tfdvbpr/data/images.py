@@ -118,7 +118,7 @@ def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> 
 
 def decoder(image_size: tuple[int, int], fit: ImageFit) -> Callable[[bytes], Any]:
     """`decode_and_fit` compiled once for a size and a fit; call it with a file's bytes from any thread."""
-    with _COMPILING:  # `cache` alone would let each of the first threads make its own
+    with _COMPILING:  # `cache` alone would let each of the first threads trace its own
         return _decoder(image_size, fit)
 
 
@@ -127,7 +127,9 @@ def _decoder(image_size: tuple[int, int], fit: ImageFit) -> Callable[[bytes], An
     import tensorflow as tf
 
     signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(partial(decode_and_fit, image_size=image_size, fit=fit), input_signature=signature)
+    function = tf.function(partial(decode_and_fit, image_size=image_size, fit=fit), input_signature=signature)
+    traced = function.get_concrete_function()
+    return lambda data: traced(tf.constant(data))
 
 
 def to_float(images_uint8: Any) -> Any:

@@ -167,9 +167,10 @@ class GanTrainer:
             return
         self.generator_optimizer.finalize_variable_values(self.generator.trainable_variables)
         generator = np.random.default_rng((config.seed, config.epochs))
+        generate = tf.function(self._generate, autograph=False)
         for _ in range(_SETTLING_STEPS):
             latents, category_ids = self.batches.fake_inputs(generator)
-            self._generate(tf.constant(latents), tf.constant(category_ids))
+            generate(tf.constant(latents), tf.constant(category_ids))
 
 
 def _descend(tape: Any, loss: Any, model: Any, optimizer: Any) -> None:

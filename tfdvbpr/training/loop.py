@@ -74,7 +74,7 @@ def distributed_step(strategy: Any, replica_step: ReplicaStep) -> Callable[[Sequ
         A function of one step's parts to scalars.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)  # nothing to convert, and looking for it takes time
     def step(parts: Any) -> dict[str, Any]:
         shares = strategy.run(replica_step, args=(parts,))
         return {name: strategy.reduce("SUM", share, axis=None) for name, share in shares.items()}
