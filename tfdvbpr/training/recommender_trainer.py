@@ -189,7 +189,12 @@ class RecommenderTrainer:
         source = BatchSource(self.dataset.interactions, images, augmentation, config.seed, self._num_replicas)
         batches: Batches
         if config.batching == "shared-item":
-            batches = SharedItemBatches(source, global_batch_size=config.global_batch_size, max_pairs=config.max_pairs)
+            batches = SharedItemBatches(
+                source,
+                global_batch_size=config.global_batch_size,
+                max_pairs=config.max_pairs,
+                popularity_exponent=config.popularity_exponent,
+            )
         else:
             batches = TripletBatches(source, global_batch_size=config.global_batch_size, sampler=config.sampler)
         return TasteBatches(batches, lambda: self._tastes(self._item_embeddings())) if self._leave_one_out else batches
