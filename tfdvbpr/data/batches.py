@@ -82,9 +82,9 @@ class SharedItemBatches:
         source: what to draw from.
         global_batch_size: M; rounded down to a multiple of the replicas and to the items there are.
         max_pairs: P is padded to a fixed size of at most this many; more actions are thinned at random.
-        popularity_exponent: α. 0 draws every item once an epoch. Above 0, each step draws items without replacement with
-            probability ∝ (training actions)^α, so that popular items are also drawn as negatives more often: less is
-            learnt about what is popular, more about who likes what.
+        popularity_exponent: α. 0 draws every item once an epoch. Above 0, each step draws items without replacement
+            with probability ∝ (training actions)^α, so that popular items are also drawn as negatives more often: less
+            is learnt about what is popular, more about who likes what.
     """
 
     def __init__(
