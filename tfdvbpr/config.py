@@ -47,10 +47,11 @@ class RecommenderConfig(TrainingConfig):
     global_batch_size: int = Field(
         128, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas."
     )
-    popularity_exponent: float = Field(
+    item_balance: float = Field(
         0.0,
         ge=0,
-        description="shared-item: 0 draws each item once an epoch; α above 0 draws by (training actions)^α, which "
+        le=1,
+        description="shared-item: an action weighs (training actions on its item)^-β; 1 counts every item the same, which "
         "favours cold items at the cost of popular ones.",
     )
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")

@@ -183,14 +183,3 @@ def test_batch_sizes_that_cannot_work(interactions: Interactions) -> None:
         _shared(interactions, size=1)
     with pytest.raises(ValueError, match="a triplet a replica"):
         _triplets(interactions, size=3, num_replicas=4)
-
-
-@pytest.mark.parametrize(("exponent", "chance"), [(0.0, 1 / 3), (1.0, 1 / 15)])
-def test_popular_items_are_drawn_more_often(exponent: float, chance: float) -> None:
-    """Two of three items with 1, 1 and 4 actions: with α = 1 the two rare ones meet with 2 · 1/6 · 1/5."""
-    users, items = np.array([0, 1, 2, 3, 4, 5], np.int32), np.array([0, 1, 2, 2, 2, 2], np.int32)
-    interactions = Interactions(users, items, np.full(6, Split.TRAIN, np.uint8), 6, 3)
-    batches = SharedItemBatches(_source(interactions), global_batch_size=2, max_pairs=100, popularity_exponent=exponent)
-    draws = 3_000
-    met = sum({0, 1} == set(parts[0]["item_ids"].tolist()) for n in range(draws) for parts in batches.epoch(n))
-    assert met / draws == pytest.approx(chance, abs=4 * (chance * (1 - chance) / draws) ** 0.5)

@@ -82,16 +82,15 @@ class SharedItemBatches:
         source: what to draw from.
         global_batch_size: M; rounded down to a multiple of the replicas and to the items there are.
         max_pairs: P is padded to a fixed size of at most this many; more actions are thinned at random.
-        popularity_exponent: α. 0 draws every item once an epoch. Above 0, each step draws items without replacement
-            with probability ∝ (training actions)^α, so that popular items are also drawn as negatives more often: less
-            is learnt about what is popular, more about who likes what.
+        item_balance: β, in [0, 1]. An action weighs (training actions on its item)^-β: 0 counts every action the same, 1
+            every item, so that nothing is learnt about what is popular and all about who likes what.
     """
 
     def __init__(
-        self, source: BatchSource, *, global_batch_size: int, max_pairs: int, popularity_exponent: float = 0.0
+        self, source: BatchSource, *, global_batch_size: int, max_pairs: int, item_balance: float = 0.0
     ) -> None:
         self._source = source
-        self._exponent = popularity_exponent
+        self._action_weights = np.maximum(source.interactions.training_counts, 1).astype(np.float32) ** -item_balance
         self._columns = source.interactions.training_matrix.tocsc()
         self._drawable = np.flatnonzero(source.interactions.training_counts > 0).astype(np.int32)
         replicas = source.num_replicas
@@ -101,10 +100,9 @@ class SharedItemBatches:
                 f"`global_batch_size` must leave at least 2 items a step. Received {global_batch_size} with "
                 f"{len(self._drawable)} items that have training actions and {replicas} replicas."
             )
-        counts = source.interactions.training_counts[self._drawable].astype(np.float64)
-        most = int(np.sort(counts)[::-1][: self.global_batch_size].sum())
-        chances = counts**popularity_exponent
-        typical = int(2.0 * (counts @ chances) / chances.sum() * self.global_batch_size) + 64
+        counts = np.sort(source.interactions.training_counts)[::-1]
+        most = int(counts[: self.global_batch_size].sum())
+        typical = int(2.0 * counts.sum() / len(self._drawable) * self.global_batch_size) + 64
         pairs = max(replicas, min(most, typical, max_pairs))
         self.num_pairs = -(-pairs // replicas) * replicas
 
@@ -121,20 +119,11 @@ class SharedItemBatches:
     def epoch(self, epoch: int) -> Iterator[list[Batch]]:
         """The steps of one epoch, each a part a replica."""
         generator = np.random.default_rng((self._source.seed, epoch))
-        for items in self._drawn(generator):
+        order = generator.permutation(self._drawable)
+        for step in range(self.steps_per_epoch):
+            start = step * self.global_batch_size
+            items = order[start : start + self.global_batch_size]
             yield cut_into_parts(self._draw(items, generator), self._source.num_replicas)
-
-    def _drawn(self, generator: np.random.Generator) -> Iterator[npt.NDArray[np.int32]]:
-        """int32 [M] for each step of an epoch."""
-        size = self.global_batch_size
-        if not self._exponent:
-            order = generator.permutation(self._drawable)
-            yield from (order[step * size : (step + 1) * size] for step in range(self.steps_per_epoch))
-            return
-        weights = self._exponent * np.log(self._source.interactions.training_counts[self._drawable])
-        for _ in range(self.steps_per_epoch):
-            keys = weights + generator.gumbel(size=len(weights))  # the top M are a draw without replacement
-            yield self._drawable[np.argpartition(-keys, size - 1)[:size]]
 
     def _draw(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
         actions = self._columns[:, items].tocoo()
@@ -144,8 +133,8 @@ class SharedItemBatches:
             users, positions = users[chosen], positions[chosen]
         padding = self.num_pairs - len(users)
         is_negative = ~self._source.interactions.training_matrix[users][:, items].toarray()
-        weights = np.asarray(is_negative.any(axis=1), np.float32)
-        total = np.full(self._source.num_replicas, max(float(weights.sum()), 1.0), np.float32)
+        weights = is_negative.any(axis=1) * self._action_weights[items[positions]]
+        total = np.full(self._source.num_replicas, max(float(weights.sum()), 1e-6), np.float32)
         return {
             "item_ids": items,
             "images": self._source.images(items, generator),

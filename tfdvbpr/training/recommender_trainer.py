@@ -193,7 +193,7 @@ class RecommenderTrainer:
                 source,
                 global_batch_size=config.global_batch_size,
                 max_pairs=config.max_pairs,
-                popularity_exponent=config.popularity_exponent,
+                item_balance=config.item_balance,
             )
         else:
             batches = TripletBatches(source, global_batch_size=config.global_batch_size, sampler=config.sampler)
