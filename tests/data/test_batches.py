@@ -183,3 +183,13 @@ def test_batch_sizes_that_cannot_work(interactions: Interactions) -> None:
         _shared(interactions, size=1)
     with pytest.raises(ValueError, match="a triplet a replica"):
         _triplets(interactions, size=3, num_replicas=4)
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_actions_weigh_by_item(interactions: Interactions, balance: float) -> None:
+    batches = SharedItemBatches(_source(interactions), global_batch_size=8, max_pairs=10_000, item_balance=balance)
+    part = next(iter(batches.epoch(0)))[0]
+    real = part["weights"] > 0
+    counts = interactions.training_counts[part["item_ids"][part["positive_index"][real]]]
+    np.testing.assert_allclose(part["weights"][real], counts.astype(np.float64) ** -balance, rtol=1e-6)
+    np.testing.assert_allclose(part["total_weight"], part["weights"].sum(), rtol=1e-6)
