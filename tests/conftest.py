@@ -17,13 +17,13 @@ def checkerboard_dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDa
 
 @pytest.fixture(scope="session")
 def tiny_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A DVBPR run of a few steps on the checkerboard."""
+    """A DVBPR run of a few steps on the checkerboard, its epoch chosen by validation."""
+    from tfdvbpr import api
     from tfdvbpr.config import recommender_config
-    from tfdvbpr.training.recommender_trainer import train_recommender
 
     config = recommender_config("dvbpr", epochs=2, embedding_dim=4, global_batch_size=16)
     output = tmp_path_factory.mktemp("runs") / "dvbpr"
-    return train_recommender(checkerboard_dataset, config, output)
+    return api.train(checkerboard_dataset, output, config=config)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def _checkpoint_after_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _config(**values: Any) -> RecommenderConfig:
-    chosen = {"epochs": 4, "embedding_dim": 4, "global_batch_size": 8, "dropout": 0.3, "evaluate_every": 1, **values}
+    chosen = {"epochs": 3, "embedding_dim": 4, "global_batch_size": 8, "dropout": 0.3, "evaluate_every": 1, **values}
     return recommender_config("dvbpr", **chosen)
 
 
@@ -63,7 +63,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     assert not output.exists()
     lines: list[str] = []
     resumed = _train(checkerboard_dataset, config, output, told=lines.append)
-    assert lines[0] == "Taking up an interrupted training after epoch 2 of 4."
+    assert lines[0] == "Taking up an interrupted training after epoch 2 of 3."
     assert _losses(resumed) == _losses(whole)
     for name in ("user_embeddings", "item_embeddings"):
         np.testing.assert_allclose(getattr(resumed.factors, name), getattr(whole.factors, name), atol=1e-6)
@@ -75,13 +75,13 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
 def test_epochs_after_the_last_checkpoint_are_not_counted_twice(
     checkerboard_dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With no checkpoint yet, validation had seen three epochs; they are run and seen again, once in the history."""
+    """With no checkpoint yet, validation had seen two epochs; they are run and seen again, once in the history."""
     monkeypatch.setattr(checkpoints, "_MIN_SECONDS", 1e9)
-    config = _config(patience=3, learning_rate=1e-9, user_learning_rate=1e-9)
+    config = _config(patience=2, learning_rate=1e-9, user_learning_rate=1e-9)
     whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     output = tmp_path / "interrupted"
     with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, config, output, observer=_pull_the_plug_in(3))
+        _train(checkerboard_dataset, config, output, observer=_pull_the_plug_in(2))
     resumed = _train(checkerboard_dataset, config, output)
     assert _losses(resumed) == _losses(whole)
 
@@ -112,14 +112,14 @@ def test_an_interrupted_gan_ends_like_an_uninterrupted_one(
     checkerboard_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
     config = GanConfig(
-        epochs=3, latent_dim=4, base_channels=4, discriminator_channels=4, global_batch_size=8, average_decay=0.5
+        epochs=2, latent_dim=4, base_channels=4, discriminator_channels=4, global_batch_size=8, average_decay=0.5
     )
     whole = train_gan(checkerboard_dataset, config, tmp_path / "whole")
     with pytest.raises(PulledPlugError):
-        train_gan(checkerboard_dataset, config, tmp_path / "run", observer=_pull_the_plug_in(2))
+        train_gan(checkerboard_dataset, config, tmp_path / "run", observer=_pull_the_plug_in(1))
     resumed = train_gan(checkerboard_dataset, config, tmp_path / "run")
     for network in ("generator", "discriminator"):
         pairs = zip(getattr(resumed, network).get_weights(), getattr(whole, network).get_weights(), strict=True)
         for weight, expected in pairs:
             np.testing.assert_allclose(weight, expected, atol=1e-6)
-    assert len((resumed.path / "history.csv").read_text().splitlines()) == 1 + 3
+    assert len((resumed.path / "history.csv").read_text().splitlines()) == 1 + 2
