@@ -51,8 +51,8 @@ class RecommenderConfig(TrainingConfig):
         0.0,
         ge=0,
         le=1,
-        description="shared-item: an action weighs (training actions on its item)^-β; 1 counts every item the same, which "
-        "favours cold items at the cost of popular ones.",
+        description="shared-item: an action weighs (training actions on its item)^-β; 1 counts every item the same, "
+        "which favours cold items at the cost of popular ones.",
     )
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")

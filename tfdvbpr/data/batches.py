@@ -82,8 +82,8 @@ class SharedItemBatches:
         source: what to draw from.
         global_batch_size: M; rounded down to a multiple of the replicas and to the items there are.
         max_pairs: P is padded to a fixed size of at most this many; more actions are thinned at random.
-        item_balance: β, in [0, 1]. An action weighs (training actions on its item)^-β: 0 counts every action the same, 1
-            every item, so that nothing is learnt about what is popular and all about who likes what.
+        item_balance: β, in [0, 1]. An action weighs (training actions on its item)^-β: 0 counts every action the same,
+            1 every item, so that nothing is learnt about what is popular and all about who likes what.
     """
 
     def __init__(
