@@ -13,6 +13,7 @@ from tfdvbpr.errors import ConfigError
 
 Batching = Literal["shared-item", "triplet"]
 TasteKind = Literal["leave-one-out", "free"]
+UpsamplingKind = Literal["bilinear", "transposed"]
 
 
 class TrainingConfig(BaseModel):
@@ -29,6 +30,7 @@ class RecommenderConfig(TrainingConfig):
     """Configuration of a recommender run. Defaults are the library's own; docs/equations.md lists the paper's."""
 
     model: str = Field("dvbpr", description="A name in RECOMMENDERS.")
+    epochs: int = Field(40, ge=1, description="Passes over the data; see `batching` for what one is.")
     embedding_dim: int = Field(64, ge=1, description="Length of θ_u and Φ(x).")
     backbone: str = Field("small_cnn", description="A name in BACKBONES; DVBPR only.")
     batching: Batching = Field(
@@ -48,7 +50,7 @@ class RecommenderConfig(TrainingConfig):
         128, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas."
     )
     item_balance: float = Field(
-        0.0,
+        0.5,
         ge=0,
         le=1,
         description="shared-item: an action weighs (training actions on its item)^-β; 1 counts every item the same, "
@@ -81,6 +83,10 @@ class GanConfig(TrainingConfig):
     objective: str = Field("lsgan", description="A name in OBJECTIVES.")
     latent_dim: int = Field(128, ge=1, description="Length of z ~ N(0, I); the paper's code has 256.")
     base_channels: int = Field(32, ge=4, description="Width of the generator; the paper's code has 64.")
+    upsampling: UpsamplingKind = Field(
+        "bilinear",
+        description="How the generator grows: bilinear leaves no grid in the picture; transposed is the paper's code.",
+    )
     discriminator_channels: int = Field(32, ge=4, description="Width of the discriminator; the paper's code has 64.")
     global_batch_size: int = Field(32, ge=2, description="Pictures a step, all replicas; the paper's code has 16.")
     learning_rate: float = Field(

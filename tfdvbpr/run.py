@@ -334,6 +334,7 @@ class GanRun(_RunFolder):
             num_categories=len(self.manifest.categories),
             latent_dim=self.config.latent_dim,
             base_channels=self.config.base_channels,
+            upsampling=self.config.upsampling,
         )
         model.load_weights(self.path / GENERATOR_NAME)
         return model

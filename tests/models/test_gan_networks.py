@@ -52,6 +52,18 @@ def test_generator_is_the_authors(generator: Any) -> None:
     assert {layer.negative_slope for layer in _layers(generator, keras.layers.LeakyReLU)} == {0.2}
 
 
+@pytest.mark.parametrize("size", [(64, 64), (48, 32)])
+def test_a_bilinear_generator_has_no_transposed_convolution(size: tuple[int, int]) -> None:
+    generator = build_generator(size, num_categories=6, latent_dim=256, base_channels=8, upsampling="bilinear")
+    assert not _layers(generator, keras.layers.Conv2DTranspose)
+    images = generator(_latents(3))
+    assert tuple(images.shape) == (3, *size, 3)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(generator(_latents(3), training=True) ** 2)
+    gradients = tape.gradient(loss, [variable.value for variable in generator.trainable_variables])
+    assert all(gradient is not None and np.isfinite(gradient).all() for gradient in gradients)
+
+
 def test_discriminator_is_the_authors(discriminator: Any) -> None:
     convolutions = _layers(discriminator, keras.layers.Conv2D)
     # c joins the picture and the first two hidden maps as 6 constant maps.

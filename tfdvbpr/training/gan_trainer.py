@@ -110,6 +110,7 @@ class GanTrainer:
                 num_categories=categories,
                 latent_dim=config.latent_dim,
                 base_channels=config.base_channels,
+                upsampling=config.upsampling,
             )
             self.discriminator = build_discriminator(
                 about.image_size, num_categories=categories, base_channels=config.discriminator_channels
