@@ -98,6 +98,14 @@ class GanConfig(TrainingConfig):
     average_decay: float = Field(
         0.995, ge=0, lt=1, description="Decay of the averaged generator that is kept; 0 keeps the last."
     )
+    batch_spread: bool = Field(
+        True, description="The discriminator sees how much a batch's pictures differ, against a loss of variety."
+    )
+    instance_noise: float = Field(
+        0.0,
+        ge=0,
+        description="σ of normal noise on what the discriminator sees in training; pictures span [-1, 1].",
+    )
     flip: bool = Field(True, description="Mirror real pictures at random.")
 
 

@@ -348,6 +348,7 @@ class GanRun(_RunFolder):
             self.manifest.image_size,
             num_categories=len(self.manifest.categories),
             base_channels=self.config.discriminator_channels,
+            batch_spread=self.config.batch_spread,
         )
         model.load_weights(self.path / DISCRIMINATOR_NAME)
         return model

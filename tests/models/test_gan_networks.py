@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.models.discriminator import build_discriminator
+from tfdvbpr.models.discriminator import BatchSpread, build_discriminator
 from tfdvbpr.models.generator import build_generator
 
 
@@ -140,3 +140,35 @@ def test_pictures_need_not_be_square() -> None:
     images = generator({"latents": tf.zeros((1, 4)), "category_ids": categories})
     assert images.shape == (1, 32, 48, 3)
     assert discriminator({"images": images, "category_ids": categories}).shape == (1,)
+
+
+def _spread(images: list[float], categories: list[int], *, training: bool, layer: BatchSpread) -> Any:
+    """The appended maps for grey pictures of the given brightness, with a 2x2 hidden map of zeros."""
+    pictures = np.broadcast_to(np.array(images, np.float32)[:, None, None, None], (len(images), 4, 4, 3))
+    hidden = np.zeros((len(images), 2, 2, 5), np.float32)
+    one_hot = np.eye(2, dtype=np.float32)[categories]
+    answer = layer([tf.constant(hidden), tf.constant(pictures), tf.constant(one_hot)], training=training).numpy()
+    assert answer.shape == (len(images), 2, 2, 8)
+    assert not answer[..., :5].any()
+    return answer[..., 5:]
+
+
+def test_batch_spread_by_hand() -> None:
+    """Within category 0 the pictures are 1 apart from their mean, within category 1 they are the same."""
+    layer = BatchSpread(momentum=0.5)
+    maps = _spread([-1.0, 1.0, 0.3, 0.3], [0, 0, 1, 1], training=True, layer=layer)
+    np.testing.assert_allclose(maps, np.sqrt(0.5), atol=1e-5)
+    # Half of it has gone into the moving average, which inference answers with whatever the batch.
+    alone = _spread([0.9], [0], training=False, layer=layer)
+    np.testing.assert_allclose(alone, 0.5 * np.sqrt(0.5), atol=1e-5)
+
+
+def test_a_discriminator_with_batch_spread_judges_row_by_row() -> None:
+    keras.utils.set_random_seed(3)
+    model = build_discriminator((32, 32), num_categories=2, base_channels=4, batch_spread=True)
+    images = tf.random.stateless_uniform((4, 32, 32, 3), (1, 2), -1.0, 1.0)
+    categories = tf.constant([0, 1, 0, 1])
+    model({"images": images, "category_ids": categories}, training=True)
+    together = model({"images": images, "category_ids": categories}, training=False).numpy()
+    alone = [model({"images": images[n : n + 1], "category_ids": categories[n : n + 1]}).numpy()[0] for n in range(4)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)

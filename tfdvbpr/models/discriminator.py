@@ -5,12 +5,66 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 _STDDEV = 0.02
+_EPSILON = 1e-6
 
 
-def build_discriminator(image_size: tuple[int, int], *, num_categories: int, base_channels: int) -> keras.Model:
+@keras.saving.register_keras_serializable(package="tfdvbpr")
+class BatchSpread(layers.Layer):
+    """Appends to each hidden map how much the pictures of the batch differ from others of their category.
+
+    A generator that draws the same colours whatever z is gives itself away by it: minibatch standard deviation, Karras
+    et al. 2018, here of the pictures themselves, averaged over the cells of the hidden map and within categories, since
+    a generator can vary with c and ignore z. In inference a moving
+    average over the real and generated batches of training stands in for the batch, so that no answer depends on its
+    neighbours.
+
+    Args:
+        momentum: of the moving average.
+    """
+
+    def __init__(self, *, momentum: float = 0.9, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
+        """Makes the moving average, of the hidden map's height and width."""
+        (_, height, width, _), (_, _, _, channels), _ = input_shape
+        self.moving_spread = self.add_weight(
+            name="moving_spread",
+            shape=(height, width, channels),
+            initializer="zeros",
+            trainable=False,
+            aggregation="mean",
+        )
+        self.built = True
+
+    def call(self, inputs: list[Any], training: bool = False) -> Any:
+        """[B, h, w, C], pictures [B, H, W, 3] and one-hot c [B, N] to [B, h, w, C + 3]."""
+        hidden, images, one_hot = inputs
+        _, height, width, _ = hidden.shape
+        spread = self.moving_spread
+        if training:
+            sizes = (images.shape[1] // height, images.shape[2] // width)
+            cells = ops.average_pool(images, sizes, sizes)
+            counts = ops.maximum(ops.sum(one_hot, axis=0), 1.0)
+            means = ops.tensordot(ops.transpose(one_hot) / counts[:, None], cells, axes=1)  # [N, h, w, 3]
+            apart = cells - ops.tensordot(one_hot, means, axes=1)
+            spread = ops.sqrt(ops.mean(ops.square(apart), axis=0) + _EPSILON)
+            self.moving_spread.assign(self.momentum * self.moving_spread + (1.0 - self.momentum) * spread)
+        maps = ops.broadcast_to(spread[None], (ops.shape(hidden)[0], *spread.shape))
+        return ops.concatenate([hidden, ops.cast(maps, hidden.dtype)], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras."""
+        return {**super().get_config(), "momentum": self.momentum}
+
+
+def build_discriminator(
+    image_size: tuple[int, int], *, num_categories: int, base_channels: int, batch_spread: bool = False
+) -> keras.Model:
     """Four convolutions 5×5 of stride 2, with c as constant maps beside the picture and the first two hidden maps.
 
     With `base_channels=64` this is the authors' discriminator: 64 (no normalisation), 128, 256, 512 filters, leaky ReLU
@@ -20,6 +74,7 @@ def build_discriminator(image_size: tuple[int, int], *, num_categories: int, bas
         image_size: (height, width) in pixels, multiples of 16.
         num_categories: number of constant maps.
         base_channels: filters of the first convolution; each further one doubles them.
+        batch_spread: add `BatchSpread` before the logit, which the authors' has not.
 
     Returns:
         A model from {"images": float32 [B, H, W, 3] in [-1, 1], "category_ids": int32 [B]} to logits float32 [B].
@@ -41,6 +96,8 @@ def build_discriminator(image_size: tuple[int, int], *, num_categories: int, bas
         if number:
             hidden = layers.BatchNormalization(momentum=0.9, synchronized=True)(hidden)
         hidden = layers.LeakyReLU(0.2)(hidden)
+    if batch_spread:
+        hidden = BatchSpread()([hidden, images, one_hot])
     logits = layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(stddev=_STDDEV))(
         layers.Flatten()(hidden)
     )

@@ -57,8 +57,6 @@ def build_generator(
     grow = _transposed if upsampling == "transposed" else _bilinear
     for filters, strides in ((wide, 2), (wide, 1), (wide, 2), (wide, 1), (middle, 2), (narrow, 2)):
         hidden = grow(hidden, filters, strides)
-    if upsampling == "bilinear":
-        hidden = _normalised(_convolution(narrow)(hidden))
     last = layers.Conv2DTranspose if upsampling == "transposed" else layers.Conv2D
     images = last(3, 3, padding="same", activation="tanh", kernel_initializer=_normal(), name="images")
     return keras.Model({"latents": latents, "category_ids": category_ids}, images(hidden), name="generator")

@@ -34,7 +34,8 @@ _SETTLING_STEPS = 48
 class PictureBatches:
     """Every picture of the catalogue once an epoch, with its category and fresh latents.
 
-    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R] and `latents` float32 [B/R, latent_dim].
+    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R], `latents` float32 [B/R, latent_dim]
+    and `noise_seeds` int32 [B/R, 2].
 
     Args:
         dataset: whose pictures are drawn.
@@ -77,6 +78,7 @@ class PictureBatches:
                 "images": images,
                 "category_ids": self._dataset.items.category_ids[items],
                 "latents": latents,
+                "noise_seeds": generator.integers(0, 2**30, (size, 2), np.int32),
             }
             yield cut_into_parts(batch, self._num_replicas)
 
@@ -100,6 +102,7 @@ class GanTrainer:
     def __init__(self, dataset: PreparedDataset, config: GanConfig, strategy: Any) -> None:
         about = dataset.manifest
         self._objective = OBJECTIVES[config.objective]
+        self._instance_noise = config.instance_noise
         self._num_replicas = strategy.num_replicas_in_sync
         self.batches = PictureBatches(dataset, config, num_replicas=self._num_replicas)
         keras.utils.set_random_seed(config.seed)
@@ -113,7 +116,10 @@ class GanTrainer:
                 upsampling=config.upsampling,
             )
             self.discriminator = build_discriminator(
-                about.image_size, num_categories=categories, base_channels=config.discriminator_channels
+                about.image_size,
+                num_categories=categories,
+                base_channels=config.discriminator_channels,
+                batch_spread=config.batch_spread,
             )
             self.generator_optimizer = self._adam(config, config.learning_rate, average=config.average_decay)
             self.discriminator_optimizer = self._adam(config, config.discriminator_learning_rate)
@@ -142,16 +148,16 @@ class GanTrainer:
             This replica's shares of both losses, means over the global batch.
         """
         count = tf.cast(tf.size(batch["category_ids"]) * self._num_replicas, tf.float32)
-        category_ids = batch["category_ids"]
+        category_ids, seed = batch["category_ids"], batch["noise_seeds"][0]
         with tf.GradientTape() as generator_tape:
             fake = self._generate(batch["latents"], category_ids)
             with generator_tape.stop_recording(), tf.GradientTape() as tape:
-                real_logits = self._judge(to_float(batch["images"]), category_ids)
-                fake_logits = self._judge(tf.stop_gradient(fake), category_ids)
+                real_logits = self._judge(to_float(batch["images"]), category_ids, seed)
+                fake_logits = self._judge(tf.stop_gradient(fake), category_ids, seed + 1)
                 discriminator_loss = tf.reduce_sum(self._objective.discriminator_loss(real_logits, fake_logits)) / count
             with generator_tape.stop_recording():
                 _descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
-            logits = self._judge(fake, category_ids)
+            logits = self._judge(fake, category_ids, seed + 2)
             generator_loss = tf.reduce_sum(self._objective.generator_loss(logits)) / count
         _descend(generator_tape, generator_loss, self.generator, self.generator_optimizer)
         return {"discriminator_loss": discriminator_loss, "generator_loss": generator_loss}
@@ -159,7 +165,9 @@ class GanTrainer:
     def _generate(self, latents: Any, category_ids: Any) -> Any:
         return self.generator({"latents": latents, "category_ids": category_ids}, training=True)
 
-    def _judge(self, images: Any, category_ids: Any) -> Any:
+    def _judge(self, images: Any, category_ids: Any, noise_seed: Any) -> Any:
+        if self._instance_noise:
+            images += self._instance_noise * tf.random.stateless_normal(tf.shape(images), noise_seed)
         return self.discriminator({"images": images, "category_ids": category_ids}, training=True)
 
     def finish(self, config: GanConfig) -> None:
