@@ -24,6 +24,9 @@ class TrainingConfig(BaseModel):
     seed: int = Field(0, ge=0, description="Seeds weights, batches and augmentation.")
     epochs: int = Field(20, ge=1, description="Passes over the data; see `batching` for what one is.")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size for the network.")
+    final_learning_rate: float = Field(
+        0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none."
+    )
 
 
 class RecommenderConfig(TrainingConfig):
@@ -60,9 +63,6 @@ class RecommenderConfig(TrainingConfig):
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
     sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")
     user_learning_rate: float = Field(1e-2, gt=0, description="Adam's step size for free θ.")
-    final_learning_rate: float = Field(
-        0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none."
-    )
     user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² of free θ, added for each ranked action.")
     item_l2: float = Field(0.0, ge=0, description="½λ‖γ_i‖² for each drawn item; BPR-MF only.")
     backbone_l2: float = Field(
@@ -91,6 +91,9 @@ class GanConfig(TrainingConfig):
     global_batch_size: int = Field(32, ge=2, description="Pictures a step, all replicas; the paper's code has 16.")
     learning_rate: float = Field(
         2e-4, gt=0, description="Adam's step size of the generator; the paper's code has 1e-4."
+    )
+    final_learning_rate: float = Field(
+        0.1, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none, as in the paper's code."
     )
     discriminator_learning_rate: float = Field(2e-4, gt=0, description="Adam's step size of the discriminator.")
     beta_1: float = Field(0.5, ge=0, lt=1, description="Adam's β₁.")

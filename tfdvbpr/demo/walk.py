@@ -31,7 +31,7 @@ _GAN = {
     "discriminator_channels": 16,
     "learning_rate": 3e-4,
     "discriminator_learning_rate": 3e-4,
-    "average_decay": 0.99,
+    "average_decay": 0.995,
     "instance_noise": 0.1,
 }
 _CHECKED_USERS = 80

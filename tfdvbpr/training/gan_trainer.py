@@ -126,10 +126,11 @@ class GanTrainer:
             self.generator_optimizer.build(self.generator.trainable_variables)
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    @staticmethod
-    def _adam(config: GanConfig, rate: float, *, average: float = 0.0) -> Any:
+    def _adam(self, config: GanConfig, rate: float, *, average: float = 0.0) -> Any:
+        steps = config.epochs * self.batches.steps_per_epoch
+        schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate)
         return keras.optimizers.Adam(
-            rate, beta_1=config.beta_1, beta_2=config.beta_2, use_ema=average > 0, ema_momentum=average or None
+            schedule, beta_1=config.beta_1, beta_2=config.beta_2, use_ema=average > 0, ema_momentum=average or None
         )
 
     def trackables(self) -> dict[str, Any]:
