@@ -95,13 +95,13 @@ def _dataset(output: Path, seed: int) -> PreparedDataset:
     folder = output / "dataset"
 
     def make() -> PreparedDataset:
-        shutil.rmtree(output / "source", ignore_errors=True)
+        shutil.rmtree(output / "garments", ignore_errors=True)
         with progress.counting("Rendering garments") as count:
             return api.prepare_synthetic(
                 folder,
                 synthetic=SyntheticOptions(seed=seed, image_size=_IMAGE_SIZE),
                 options=PrepareOptions(image_size=(_IMAGE_SIZE, _IMAGE_SIZE), seed=seed),
-                keep_source=output / "source",
+                keep_source=output / "garments",
                 progress=count,
             )
 
@@ -151,7 +151,7 @@ def _report(
     with progress.console.status("Designing for several users"):
         gallery = draw_gallery(designer, dataset, output / "designs", num_users=_SHOWN_USERS, seed=seed)
     with progress.console.status("Holding designs against the known tastes"):
-        truth = read_truth(output / "source")
+        truth = read_truth(output / "garments")
         tastes = taste_check.check_tastes(run, gan, truth, num_users=_CHECKED_USERS, seed=seed)
     with progress.console.status("Exporting, serving, and comparing over gRPC"):
         folders = _export(output, run, gan)
