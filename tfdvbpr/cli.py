@@ -339,7 +339,7 @@ def demo(
 
     Renders garments, simulates shoppers with known tastes, trains DVBPR and baselines, trains a GAN, designs for
     several users, checks the designs against the known tastes, exports both models, serves them, and holds the served
-    answers against the ones in Python. About 10 minutes on 2 cores. An interrupted demo goes on where it stopped.
+    answers against the ones in Python. About 12 minutes on 2 cores. An interrupted demo goes on where it stopped.
     """
     from tfdvbpr.demo import run_demo
 
