@@ -36,6 +36,9 @@ class RecommenderConfig(TrainingConfig):
     epochs: int = Field(40, ge=1, description="Passes over the data; see `batching` for what one is.")
     embedding_dim: int = Field(64, ge=1, description="Length of θ_u and Φ(x).")
     backbone: str = Field("small_cnn", description="A name in BACKBONES; DVBPR only.")
+    features: str = Field(
+        "colour-and-edges", description="Off-the-shelf features: a name in FEATURE_EXTRACTORS; VisRank only."
+    )
     batching: Batching = Field(
         "shared-item",
         description="shared-item: each item is encoded once a batch and ranked against the others (an epoch draws "

@@ -27,6 +27,7 @@ from tfdvbpr.models.backbones import BACKBONES
 from tfdvbpr.models.base import PairwiseRecommender
 from tfdvbpr.models.build import build_recommender
 from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.visrank import FEATURE_EXTRACTORS
 from tfdvbpr.run import WEIGHTS_NAME, Run, new_manifest, write_recommender_tables, write_run_header
 from tfdvbpr.training.actions import History, KeepBest
 from tfdvbpr.training.checkpoints import Checkpoints
@@ -86,7 +87,7 @@ def train_recommender(
     began = time.perf_counter()
     if RECOMMENDERS[config.model] == "closed-form":
         with whole_directory(output, overwrite=overwrite) as folder:
-            factors = closed_form_factors(config.model, dataset)
+            factors = closed_form_factors(config, dataset)
             _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
         return Run.open(output)
 
@@ -330,6 +331,7 @@ def _check_names(config: RecommenderConfig) -> None:
         ("backbone", config.backbone, BACKBONES),
         ("loss", config.loss, RANKING_LOSSES),
         ("sampler", config.sampler, SAMPLERS),
+        ("features", config.features, FEATURE_EXTRACTORS),
     ):
         if value not in known:
             raise ConfigError(f"`{field}` must be one of {', '.join(known)}. Received {value!r}.")
