@@ -35,9 +35,15 @@ class RecommenderConfig(TrainingConfig):
     model: str = Field("dvbpr", description="A name in RECOMMENDERS.")
     epochs: int = Field(40, ge=1, description="Passes over the data; see `batching` for what one is.")
     embedding_dim: int = Field(64, ge=1, description="Length of θ_u and Φ(x).")
-    backbone: str = Field("small_cnn", description="A name in BACKBONES; DVBPR only.")
+    factor_dim: int = Field(
+        0,
+        ge=0,
+        description="Length of non-visual factors γ beside θ and Φ; the paper's has none. DVBPR and VBPR.",
+    )
+    item_bias: bool = Field(False, description="Whether items have a bias β; the paper's has none. DVBPR and VBPR.")
+    backbone: str = Field("small_cnn", description="A name in BACKBONES; DVBPR and siamese.")
     features: str = Field(
-        "colour-and-edges", description="Off-the-shelf features: a name in FEATURE_EXTRACTORS; VisRank only."
+        "colour-and-edges", description="Off-the-shelf features: a name in FEATURE_EXTRACTORS; VisRank, VBPR and FM."
     )
     batching: Batching = Field(
         "shared-item",
@@ -65,9 +71,15 @@ class RecommenderConfig(TrainingConfig):
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
     sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")
-    user_learning_rate: float = Field(1e-2, gt=0, description="Adam's step size for free θ.")
-    user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² of free θ, added for each ranked action.")
-    item_l2: float = Field(0.0, ge=0, description="½λ‖γ_i‖² for each drawn item; BPR-MF only.")
+    num_negatives: int = Field(
+        1, ge=1, description="Negatives a positive; triplet batching only. The hard sampler keeps the best scored one."
+    )
+    popularity_power: float = Field(0.75, ge=0, description="α of the popularity sampler.")
+    user_learning_rate: float = Field(
+        1e-2, gt=0, description="Adam's step size for tables with a row a user or an item: free θ, γ, β."
+    )
+    user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² of free θ and γ_u, added for each ranked action.")
+    item_l2: float = Field(0.0, ge=0, description="½λ of ‖γ_i‖² + β_i² for each drawn item.")
     backbone_l2: float = Field(
         1e-4, ge=0, description="λ_CNN: ½λ‖W‖² a step, on weights and not on biases; DVBPR only."
     )
@@ -115,20 +127,24 @@ class GanConfig(TrainingConfig):
     flip: bool = Field(True, description="Mirror real pictures at random.")
 
 
+_FACTORISATION: Mapping[str, Any] = {
+    "tastes": "free",
+    "batching": "triplet",
+    "global_batch_size": 256,
+    "epochs": 60,
+    "user_learning_rate": 2e-2,
+    "user_l2": 0.05,
+    "item_l2": 0.05,
+    "patience": 4,
+}
 MODEL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "dvbpr": {},
-    "bpr-mf": {
-        "tastes": "free",
-        "batching": "triplet",
-        "global_batch_size": 256,
-        "epochs": 60,
-        "learning_rate": 2e-2,
-        "user_learning_rate": 2e-2,
-        "user_l2": 0.05,
-        "item_l2": 0.05,
-        "evaluate_every": 5,
-        "patience": 4,
-    },
+    "hybrid-dvbpr": {"factor_dim": 32, "item_bias": True, "item_balance": 0.0, "item_l2": 0.1},
+    "vbpr": {**_FACTORISATION, "factor_dim": 32, "item_bias": True, "learning_rate": 2e-2},
+    "fm": {**_FACTORISATION, "learning_rate": 2e-2},
+    "siamese": {"batching": "triplet", "global_batch_size": 64, "sampler": "in-batch"},
+    "bpr-mf": _FACTORISATION,
+    "warp": {**_FACTORISATION, "loss": "warp", "num_negatives": 16},
 }
 
 Config = TypeVar("Config", bound=TrainingConfig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tfdvbpr._version import __version__
 from tfdvbpr.config import Config, GanConfig, RecommenderConfig, dump_yaml, resolve_config
 from tfdvbpr.data.catalogue import Items
-from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.dataset import Manifest, PreparedDataset
 from tfdvbpr.data.images import ImageFit
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import DatasetError, RunError, unknown_id
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.architecture import Architecture
+from tfdvbpr.models.factors import Array, Factors
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -88,6 +90,12 @@ def new_manifest(dataset: PreparedDataset, *, kind: RunKind, model: str, trainin
         num_items=about.num_items,
         training_seconds=round(training_seconds, 1),
     )
+
+
+def architecture(config: RecommenderConfig, about: RunManifest | Manifest) -> Architecture:
+    """The sizes and parts of the recommender that a configuration describes, on a dataset."""
+    parts = config.model_dump(include={field.name for field in fields(Architecture)})
+    return Architecture(num_users=about.num_users, num_items=about.num_items, image_size=about.image_size, **parts)
 
 
 class _RunFolder:
@@ -200,6 +208,16 @@ class Run(_RunFolder):
         return Factors.read(self.path / FACTORS_NAME)
 
     @property
+    def tastes(self) -> Array:
+        """float32 [num_users, embedding_dim]: θ, what meets Φ; the user embeddings without non-visual factors."""
+        return self.factors.user_embeddings[:, : self.config.embedding_dim]
+
+    @property
+    def looks(self) -> Array:
+        """float32 [num_items, embedding_dim]: Φ of every item; the item embeddings without non-visual factors."""
+        return self.factors.item_embeddings[:, : self.config.embedding_dim]
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The last evaluation, empty before the first."""
         path = self.path / METRICS_NAME
@@ -218,19 +236,7 @@ class Run(_RunFolder):
             raise RunError(
                 f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run."
             )
-        config, about = self.config, self.manifest
-        model = build_recommender(
-            config.model,
-            num_users=about.num_users,
-            num_items=about.num_items,
-            embedding_dim=config.embedding_dim,
-            image_size=about.image_size,
-            backbone=config.backbone,
-            dropout=config.dropout,
-            backbone_l2=config.backbone_l2,
-            tastes=config.tastes,
-            seed=config.seed,
-        )
+        model = build_recommender(self.config.model, architecture(self.config, self.manifest))
         model.built = True
         model.load_weights(self.path / WEIGHTS_NAME)
         return model

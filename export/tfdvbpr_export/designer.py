@@ -29,7 +29,7 @@ class ServedDesigner(tf.Module):
     def __init__(self, designer: Designer) -> None:
         super().__init__()
         run, gan_run, objective = designer.run, designer.gan_run, designer.objective
-        self.tastes = Tastes(run.user_ids, run.factors)
+        self.tastes = Tastes(run.user_ids, run.tastes)
         self.categories = Ids(gan_run.manifest.categories)
         # Their variables are saved, their Keras objects are not: loading must not need them.
         networks = (run.recommender.backbone, objective.generator, objective.discriminator)
@@ -118,7 +118,7 @@ def _about(designer: Designer) -> dict[str, Any]:
         "run": run_facts(designer.run.manifest),
         "gan_run": run_facts(gan),
         "options": asdict(designer.options),
-        "embedding_dim": designer.run.factors.user_embeddings.shape[1],
+        "embedding_dim": designer.run.tastes.shape[1],
         "latent_dim": designer.gan_run.config.latent_dim,
         "num_users": designer.run.manifest.num_users,
         "categories": list(gan.categories),

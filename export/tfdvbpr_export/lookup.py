@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.factors import Array
 
 
 class Ids(tf.Module):
@@ -37,13 +37,14 @@ class Tastes(tf.Module):
 
     Args:
         user_ids: of row 0, 1, ...
-        factors: whose user embeddings are used.
+        user_embeddings: float32 [num_users, D].
     """
 
-    def __init__(self, user_ids: Sequence[str], factors: Factors) -> None:
+    def __init__(self, user_ids: Sequence[str], user_embeddings: Array) -> None:
         super().__init__()
         self.users = Ids(user_ids)
-        embeddings = np.vstack([factors.user_embeddings, factors.mean_user_embedding])
+        mean = user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+        embeddings = np.vstack([user_embeddings, mean])
         self.embeddings = tf.Variable(embeddings, trainable=False, name="user_embeddings")
 
     def lookup(self, user_ids: Any) -> tuple[Any, Any, Any]:

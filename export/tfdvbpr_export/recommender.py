@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfdvbpr.data.images import decode_and_fit, to_float
 from tfdvbpr.errors import RunError
+from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import Run
 from tfdvbpr_export.lookup import Ids, Tastes
 from tfdvbpr_export.saving import Arrays, run_facts, served, write_version
@@ -30,7 +31,7 @@ class ServedRecommender(tf.Module):
     def __init__(self, run: Run) -> None:
         super().__init__()
         factors, items = run.factors, run.items
-        self.tastes = Tastes(run.user_ids, factors)
+        self.tastes = Tastes(run.user_ids, factors.user_embeddings)
         self.items = Ids(items.item_ids)
         self.categories = Ids(items.categories)
         self.item_ids = tf.constant(items.item_ids)
@@ -128,7 +129,7 @@ def export_recommender(run_path: Path | str, output: Path | str, *, version: int
     folder = version_folder(Path(output), version)
     run = Run.open(run_path)
     check_finite(run)
-    visual = run.manifest.model == "dvbpr"
+    visual = run.manifest.model in LEARNS_FROM_PIXELS
     module = ServedVisualRecommender(run) if visual else ServedRecommender(run)
     return write_version(module, folder, warmup=_warmup(run, visual=visual), about=_about(run))
 

@@ -162,14 +162,37 @@ def test_triplets(interactions: Interactions) -> None:
             )
             assert {array.dtype for array in (users, positives, negatives)} == {np.dtype(np.int32)}
             assert matrix[users, positives].all()
-            assert not matrix[users, negatives].any()
+            assert negatives.shape == (6, 1)
+            assert not matrix[users[:, None], negatives].any()
             np.testing.assert_array_equal(part["positive_images"][:, 0, 0, 0], positives)
-            np.testing.assert_array_equal(part["negative_images"][:, 0, 0, 0], negatives)
+            np.testing.assert_array_equal(part["negative_images"][:, :, 0, 0, 0], negatives)
             seen += users.tolist()
     counts = np.bincount(seen, minlength=NUM_USERS)
     active = matrix.any(axis=1)
     assert not counts[~active].any()
     np.testing.assert_allclose(counts[active] / len(seen), 1 / active.sum(), atol=0.03)
+
+
+def test_triplets_with_several_negatives_and_an_anchor(interactions: Interactions) -> None:
+    matrix = interactions.training_matrix.toarray()
+    options = {"global_batch_size": 6, "sampler": "uniform", "num_negatives": 3, "anchors": True}
+    batches = TripletBatches(_source(interactions, num_replicas=2), **options)
+    assert batches.images_per_step == 30
+    anchors_of: dict[tuple[int, int], set[int]] = {}
+    for epoch in range(60):
+        for parts in batches.epoch(epoch):
+            part = _joined(parts)
+            users, positives, anchors = (part[name] for name in ("user_ids", "positive_item_ids", "anchor_item_ids"))
+            assert part["negative_item_ids"].shape == (6, 3)
+            assert not matrix[users[:, None], part["negative_item_ids"]].any()
+            assert matrix[users, anchors].all()
+            assert (anchors != positives).all()
+            np.testing.assert_array_equal(part["anchor_images"][:, 0, 0, 0], anchors)
+            np.testing.assert_array_equal(part["negative_images"][..., 0, 0, 0], part["negative_item_ids"])
+            for user, positive, anchor in zip(users.tolist(), positives.tolist(), anchors.tolist(), strict=True):
+                anchors_of.setdefault((user, positive), set()).add(anchor)
+    user, positive = max(anchors_of, key=lambda pair: len(anchors_of[pair]))
+    assert anchors_of[user, positive] == set(np.flatnonzero(matrix[user]).tolist()) - {positive}
 
 
 def test_a_model_without_pictures_reads_none(interactions: Interactions) -> None:

@@ -52,7 +52,7 @@ def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: 
     run_epochs(step, trainer.batches, epochs=config.epochs, actions=[keep])
     yield "replicas", strategy.num_replicas_in_sync
     yield "losses", losses
-    slots = [*trainer.optimizers.network.variables, *trainer.optimizers.users.variables]
+    slots = [*trainer.optimizers.network.variables, *trainer.optimizers.tables.variables]
     groups = {"weight": trainer.model.variables, "moment": [slot for slot in slots if "momentum" in slot.path]}
     for kind, variables in groups.items():
         for number, variable in enumerate(variables):

@@ -149,26 +149,42 @@ class SharedItemBatches:
 class TripletBatches:
     """The paper's (u, i, j): u uniform over users, i uniform over u's training items, j from a negative sampler.
 
-    An epoch is as many triplets as there are training actions. Each part holds `user_ids`, `positive_item_ids`,
-    `negative_item_ids` int32 [B/R] and `positive_images`, `negative_images` uint8 [B/R, H, W, 3].
+    An epoch is as many triplets as there are training actions. Each part holds `user_ids`, `positive_item_ids` int32
+    [B/R], `negative_item_ids` int32 [B/R, N], `positive_images` uint8 [B/R, H, W, 3] and `negative_images` uint8
+    [B/R, N, H, W, 3]; with anchors also `anchor_item_ids` int32 [B/R] and `anchor_images` uint8 [B/R, H, W, 3].
 
     Args:
         source: what to draw from.
         global_batch_size: triplets a step, B; rounded down to a multiple of the replicas.
         sampler: a name in SAMPLERS.
+        num_negatives: N, negatives a positive; the paper has 1.
+        popularity_power: α of the popularity sampler.
+        anchors: also draw another training item of u, uniformly; users with a single one are left out then.
     """
 
-    def __init__(self, source: BatchSource, *, global_batch_size: int, sampler: str) -> None:
+    def __init__(
+        self,
+        source: BatchSource,
+        *,
+        global_batch_size: int,
+        sampler: str,
+        num_negatives: int = 1,
+        popularity_power: float = 0.75,
+        anchors: bool = False,
+    ) -> None:
         self._source = source
         self._matrix = source.interactions.training_matrix
-        self._active = np.flatnonzero(np.diff(self._matrix.indptr)).astype(np.int32)
-        self._sample = SAMPLERS[sampler](source.interactions)
-        total = self._matrix.nnz
+        least = 2 if anchors else 1
+        self._active = np.flatnonzero(np.diff(self._matrix.indptr) >= least).astype(np.int32)
+        self._sample = SAMPLERS[sampler].make(source.interactions, popularity_power)
+        self._num_negatives = num_negatives
+        self._anchors = anchors
+        total = self._matrix.nnz if len(self._active) else 0
         self.global_batch_size = min(global_batch_size, total) // source.num_replicas * source.num_replicas
         if self.global_batch_size < 1:
             raise ValueError(
                 f"`global_batch_size` must leave a triplet a replica. Received {global_batch_size} with {total} "
-                f"training actions and {source.num_replicas} replicas."
+                f"training actions of users with at least {least} and {source.num_replicas} replicas."
             )
 
     @property
@@ -179,22 +195,31 @@ class TripletBatches:
     @property
     def images_per_step(self) -> int:
         """Pictures encoded a step, over all replicas."""
-        return 2 * self.global_batch_size
+        return (1 + self._num_negatives + self._anchors) * self.global_batch_size
 
     def epoch(self, epoch: int) -> Iterator[list[Batch]]:
         """The steps of one epoch, each a part a replica."""
         generator = np.random.default_rng((self._source.seed, epoch))
-        starts, sizes = self._matrix.indptr[:-1], np.diff(self._matrix.indptr)
         for _ in range(self.steps_per_epoch):
-            users = generator.choice(self._active, self.global_batch_size)
-            places = starts[users] + (generator.random(len(users)) * sizes[users]).astype(np.int64)
-            positives = self._matrix.indices[places].astype(np.int32)
-            negatives = self._sample(users, generator)
-            batch: dict[str, npt.NDArray[np.generic]] = {
-                "user_ids": users,
-                "positive_item_ids": positives,
-                "negative_item_ids": negatives,
-                "positive_images": self._source.images(positives, generator),
-                "negative_images": self._source.images(negatives, generator),
-            }
-            yield cut_into_parts(batch, self._source.num_replicas)
+            yield cut_into_parts(self._draw(generator), self._source.num_replicas)
+
+    def _draw(self, generator: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
+        starts, sizes = self._matrix.indptr[:-1], np.diff(self._matrix.indptr)
+        users = generator.choice(self._active, self.global_batch_size)
+        offsets = (generator.random(len(users)) * sizes[users]).astype(np.int64)
+        positives = self._matrix.indices[starts[users] + offsets].astype(np.int32)
+        each = self._num_negatives
+        negatives = self._sample(users.repeat(each), positives.repeat(each), generator)
+        negative_images = self._source.images(negatives, generator)
+        batch: dict[str, npt.NDArray[np.generic]] = {
+            "user_ids": users,
+            "positive_item_ids": positives,
+            "negative_item_ids": negatives.reshape(-1, each),
+            "positive_images": self._source.images(positives, generator),
+            "negative_images": negative_images.reshape(len(users), each, *negative_images.shape[1:]),
+        }
+        if self._anchors:
+            others = (offsets + 1 + (generator.random(len(users)) * (sizes[users] - 1)).astype(np.int64)) % sizes[users]
+            anchors = self._matrix.indices[starts[users] + others].astype(np.int32)
+            batch |= {"anchor_item_ids": anchors, "anchor_images": self._source.images(anchors, generator)}
+        return batch

@@ -21,6 +21,7 @@ from tfdvbpr.design.objective import DesignObjective
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.losses.adversarial import OBJECTIVES
+from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import GanRun, Run
 
 _NEIGHBOURS = 3
@@ -59,7 +60,7 @@ class Designer:
     """
 
     def __init__(self, run: Run, gan_run: GanRun, *, options: DesignOptions | None = None) -> None:
-        if run.manifest.model != "dvbpr":
+        if run.manifest.model not in LEARNS_FROM_PIXELS:
             raise RunError(f"Design needs a dvbpr run. {run.path} is a {run.manifest.model} run. Train --model dvbpr.")
         self.run = run
         self.gan_run = gan_run
@@ -99,7 +100,7 @@ class Designer:
         Raises:
             UnknownIdError: if a run does not know a user or a category.
         """
-        embeddings = self.run.factors.user_embeddings[self.run.user_indices(user_ids)]
+        embeddings = self.run.tastes[self.run.user_indices(user_ids)]
         return self.design_for_tastes(embeddings, categories, seeds=seeds, num_frames=num_frames)
 
     def design_for_tastes(

@@ -9,5 +9,18 @@ from typing import Literal
 ModelKind = Literal["gradient", "closed-form"]
 
 RECOMMENDERS: Mapping[str, ModelKind] = MappingProxyType(
-    {"dvbpr": "gradient", "bpr-mf": "gradient", "popularity": "closed-form", "visrank": "closed-form"}
+    {
+        "dvbpr": "gradient",
+        "hybrid-dvbpr": "gradient",
+        "vbpr": "gradient",
+        "fm": "gradient",
+        "siamese": "gradient",
+        "bpr-mf": "gradient",
+        "warp": "gradient",
+        "visrank": "closed-form",
+        "popularity": "closed-form",
+    }
 )
+
+# θᵀΦ(X) from pixels: what design, explanation and served pictures need.
+LEARNS_FROM_PIXELS = frozenset({"dvbpr", "hybrid-dvbpr"})

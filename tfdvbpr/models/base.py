@@ -17,9 +17,16 @@ class PairwiseRecommender(keras.Model):
         embedding_dim: length of θ_u and of an item's embedding.
         user_stddev: standard deviation of θ's normal initial values.
         seed: of the initial values.
+
+    Attributes:
+        uses_images: whether `embed_items` looks at pictures.
+        uses_features: whether the model has a table of off-the-shelf features to be filled by `set_features`.
+        uses_anchors: whether a liked item stands in for the user in training.
     """
 
     uses_images = False
+    uses_features = False
+    uses_anchors = False
 
     def __init__(
         self,
@@ -38,10 +45,17 @@ class PairwiseRecommender(keras.Model):
         self.user_stddev = user_stddev
         self.seed = seed
         self.user_embeddings = self.add_weight(
-            name="user_embeddings",
-            shape=(num_users, embedding_dim),
-            initializer=keras.initializers.RandomNormal(stddev=user_stddev, seed=seed),
+            name="user_embeddings", shape=(num_users, embedding_dim), initializer=self._normal(0)
         )
+
+    def _normal(self, number: int) -> Any:
+        """Initial values of the model's `number`-th table."""
+        return keras.initializers.RandomNormal(stddev=self.user_stddev, seed=self.seed + number)
+
+    @property
+    def tables(self) -> list[Any]:
+        """Trainable variables with a row a user or an item; they learn at a speed of their own."""
+        return [self.user_embeddings] if self.user_embeddings.trainable else []
 
     def embed_users(self, user_ids: Any) -> Any:
         """float32 [B, D]: θ of the given user rows, int32 [B]."""
@@ -60,6 +74,14 @@ class PairwiseRecommender(keras.Model):
         """
         raise TypeError(f"{type(self).__name__} must define embed_items.")
 
+    def user_squares(self, user_ids: Any) -> Any:
+        """float32 [B]: squared length of what is trained of each user, on which `user_l2` falls."""
+        return squares(self.tables[:1], user_ids)
+
+    def item_squares(self, item_ids: Any) -> Any:
+        """float32 [M]: squared length of what is trained of each item alone, on which `item_l2` falls."""
+        return squares(self.tables[1:], item_ids)
+
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """float32 [B]: x̂_ui of matching rows of `user_ids`, `item_ids` and `images`."""
         users = self.embed_users(inputs["user_ids"])
@@ -76,3 +98,89 @@ class PairwiseRecommender(keras.Model):
             "user_stddev": self.user_stddev,
             "seed": self.seed,
         }
+
+
+def squares(tables: list[Any], rows: Any) -> Any:
+    """float32 [B]: Σ of squares over the given rows, int32 [B], of tables [N] or [N, D]; 0 without tables."""
+    total = ops.zeros(ops.shape(rows), "float32")
+    for table in tables:
+        taken = ops.square(ops.take(table, rows, axis=0))
+        total += ops.sum(taken, axis=-1) if len(table.shape) > 1 else taken
+    return total
+
+
+class VisualRecommender(PairwiseRecommender):
+    """x̂_ui = θ_uᵀ v_i + γ_uᵀ γ_i + β_i, with v_i from the picture and γ, β by choice.
+
+    γ_i and β_i begin at 0, so an item that was never trained is ranked by its looks alone.
+
+    Args:
+        factor_dim: length of γ; 0 for none.
+        item_bias: whether there is a β_i.
+        **kwargs: of `PairwiseRecommender`; `embedding_dim` is the length of θ_u and v_i.
+    """
+
+    def __init__(self, *, factor_dim: int = 0, item_bias: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor_dim = factor_dim
+        self.item_bias = item_bias
+        if factor_dim:
+            self.user_factors = self.add_weight(
+                name="user_factors", shape=(self.num_users, factor_dim), initializer=self._normal(1)
+            )
+            self.item_factors = self.add_weight(
+                name="item_factors", shape=(self.num_items, factor_dim), initializer="zeros"
+            )
+        if item_bias:
+            self.item_biases = self.add_weight(name="item_biases", shape=(self.num_items,), initializer="zeros")
+
+    def embed_visual(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
+        """v_i, float32 [M, D], and what the looks add to the bias, float32 [M]; arguments as of `embed_items`."""
+        raise TypeError(f"{type(self).__name__} must define embed_visual.")
+
+    @property
+    def _user_tables(self) -> list[Any]:
+        return super().tables + ([self.user_factors] if self.factor_dim else [])
+
+    @property
+    def _item_tables(self) -> list[Any]:
+        return ([self.item_factors] if self.factor_dim else []) + ([self.item_biases] if self.item_bias else [])
+
+    @property
+    def tables(self) -> list[Any]:
+        """Trainable variables with a row a user or an item."""
+        return self._user_tables + self._item_tables
+
+    def user_squares(self, user_ids: Any) -> Any:
+        """‖θ_u‖² where θ is trained, plus ‖γ_u‖²."""
+        return squares(self._user_tables, user_ids)
+
+    def item_squares(self, item_ids: Any) -> Any:
+        """‖γ_i‖² + β_i²."""
+        return squares(self._item_tables, item_ids)
+
+    def embed_users(self, user_ids: Any) -> Any:
+        """[θ_u; γ_u]."""
+        return self.beside_tastes(user_ids, super().embed_users(user_ids))
+
+    def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
+        """[v_i; γ_i] and the bias."""
+        return self.beside_looks(item_ids, *self.embed_visual(item_ids, images, training=training))
+
+    def beside_tastes(self, user_ids: Any, tastes: Any) -> Any:
+        """[θ_u; γ_u] for θ that comes from elsewhere, float32 [B, D]."""
+        if not self.factor_dim:
+            return tastes
+        return ops.concatenate([tastes, ops.take(self.user_factors, user_ids, axis=0)], axis=1)
+
+    def beside_looks(self, item_ids: Any, visual: Any, biases: Any) -> tuple[Any, Any]:
+        """[v_i; γ_i] and the bias, for v_i and a visual bias that are known already."""
+        if self.factor_dim:
+            visual = ops.concatenate([visual, ops.take(self.item_factors, item_ids, axis=0)], axis=1)
+        if self.item_bias:
+            biases = biases + ops.take(self.item_biases, item_ids, axis=0)
+        return visual, biases
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras."""
+        return {**super().get_config(), "factor_dim": self.factor_dim, "item_bias": self.item_bias}

@@ -2,55 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import numpy as np
 
+from tfdvbpr.models.architecture import Architecture
 from tfdvbpr.models.base import PairwiseRecommender
 from tfdvbpr.models.bpr_mf import BPRMF
 from tfdvbpr.models.dvbpr import DVBPR
+from tfdvbpr.models.factorization_machine import FactorizationMachine
+from tfdvbpr.models.siamese import SiameseCNN
+from tfdvbpr.models.vbpr import VBPR
+from tfdvbpr.models.visrank import FEATURE_EXTRACTORS
 
 
-def build_recommender(
-    model: str,
-    *,
-    num_users: int,
-    num_items: int,
-    embedding_dim: int,
-    image_size: tuple[int, int],
-    backbone: str,
-    dropout: float,
-    backbone_l2: float,
-    tastes: Literal["leave-one-out", "free"],
-    seed: int,
-) -> PairwiseRecommender:
+def build_recommender(model: str, shape: Architecture) -> PairwiseRecommender:
     """The named model with fresh weights.
 
     Args:
-        model: "dvbpr" or "bpr-mf".
-        num_users: rows of θ.
-        num_items: size of the catalogue.
-        embedding_dim: length of θ_u.
-        image_size: (height, width) in pixels.
-        backbone: a name in BACKBONES.
-        dropout: of the backbone.
-        backbone_l2: λ_CNN.
-        tastes: how θ comes about; see `DVBPR`.
-        seed: of the embeddings' initial values; the backbone's follow `keras.utils.set_random_seed`.
+        model: a name in RECOMMENDERS that is trained by gradient.
+        shape: its sizes and parts; each model takes what it has.
 
     Raises:
         ValueError: if the model is not trained by gradient, or the backbone is unknown.
     """
-    if model == "dvbpr":
-        return DVBPR(
-            num_users=num_users,
-            num_items=num_items,
-            embedding_dim=embedding_dim,
-            image_size=image_size,
-            backbone=backbone,
-            dropout=dropout,
-            backbone_l2=backbone_l2,
-            tastes=tastes,
-            seed=seed,
-        )
-    if model == "bpr-mf":
-        return BPRMF(num_users=num_users, num_items=num_items, embedding_dim=embedding_dim, seed=seed)
-    raise ValueError(f"`model` must be dvbpr or bpr-mf. Received {model!r}.")
+    table = {
+        "num_users": shape.num_users,
+        "num_items": shape.num_items,
+        "embedding_dim": shape.embedding_dim,
+        "seed": shape.seed,
+    }
+    beside = {"factor_dim": shape.factor_dim, "item_bias": shape.item_bias}
+    network = {
+        "image_size": shape.image_size,
+        "backbone": shape.backbone,
+        "dropout": shape.dropout,
+        "backbone_l2": shape.backbone_l2,
+    }
+    match model:
+        case "dvbpr" | "hybrid-dvbpr":
+            return DVBPR(**table, **beside, **network, tastes=shape.tastes)
+        case "siamese":
+            return SiameseCNN(**table, **network)
+        case "vbpr":
+            return VBPR(**table, **beside, feature_dim=_feature_dim(shape))
+        case "fm":
+            return FactorizationMachine(**table, feature_dim=_feature_dim(shape))
+        case "bpr-mf" | "warp":
+            return BPRMF(**table)
+    raise ValueError(f"`model` must be one that is trained by gradient. Received {model!r}.")
+
+
+def _feature_dim(shape: Architecture) -> int:
+    blank = np.zeros((1, *shape.image_size, 3), np.uint8)
+    return FEATURE_EXTRACTORS[shape.features](blank).shape[1]

@@ -1,4 +1,4 @@
-"""DVBPR: x̂_ui = θ_uᵀ Φ(X_i), with Φ a CNN trained together with θ."""
+"""DVBPR: x̂_ui = θ_uᵀ Φ(X_i), with Φ a CNN trained together with θ; by choice a bias and factors beside it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import keras
 from keras import ops
 
 from tfdvbpr.models.backbones import BACKBONES
-from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.models.base import VisualRecommender
 
 _FIRST_SCALE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="tfdvbpr")
-class DVBPR(PairwiseRecommender):
-    """Deep visual BPR, Kang et al. 2017: no item bias and no non-visual item factor.
+class DVBPR(VisualRecommender):
+    """Deep visual BPR, Kang et al. 2017: no item bias and no non-visual item factor, unless they are asked for.
 
     Args:
         num_users: rows of θ.
@@ -28,7 +28,9 @@ class DVBPR(PairwiseRecommender):
         backbone_l2: λ_CNN, the weight of ½‖W‖² added by the backbone's layers.
         tastes: "free": θ is trained, as in the paper. "leave-one-out": θ_u = prior + scale · mean of the items u
             acted on; prior and scale are trained, θ is filled in from the means.
-        seed: of the initial values of θ.
+        factor_dim: length of non-visual factors γ beside θ and Φ; the paper's model has none.
+        item_bias: whether items have a bias β; the paper's have not.
+        seed: of the initial values of θ and γ.
 
     Raises:
         ValueError: if there is no such backbone.
@@ -70,8 +72,8 @@ class DVBPR(PairwiseRecommender):
         """Φ(X): float32 [B, H, W, 3] in [-1, 1] to float32 [B, D]."""
         return self.backbone(images, training=training)
 
-    def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
-        """Φ of the pictures; the bias is zero."""
+    def embed_visual(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
+        """Φ of the pictures; they add nothing to the bias."""
         embeddings = self.embed_images(images, training=training)
         return embeddings, ops.zeros_like(embeddings[:, 0])
 

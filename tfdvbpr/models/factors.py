@@ -38,12 +38,6 @@ class Factors:
         """float32 [B, num_items]: x̂_ui of the given user rows for every item."""
         return self.user_embeddings[users] @ self.item_embeddings.T + self.item_biases
 
-    @property
-    def mean_user_embedding(self) -> Array:
-        """float32 [D]: the mean taste, which stands in for a user nobody knows."""
-        mean: Array = self.user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return mean
-
     def write(self, path: Path) -> None:
         """Writes the three arrays as .npz."""
         np.savez(

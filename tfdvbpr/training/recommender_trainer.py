@@ -21,18 +21,27 @@ from tfdvbpr.data.images import to_float
 from tfdvbpr.data.samplers import SAMPLERS
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import check_output, whole_directory
-from tfdvbpr.losses.ranking import RANKING_LOSSES, RankingLoss
+from tfdvbpr.losses.ranking import RANKING_LOSSES
 from tfdvbpr.models import RECOMMENDERS
 from tfdvbpr.models.backbones import BACKBONES
 from tfdvbpr.models.base import PairwiseRecommender
 from tfdvbpr.models.build import build_recommender
 from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.visrank import FEATURE_EXTRACTORS
-from tfdvbpr.run import WEIGHTS_NAME, Run, new_manifest, write_recommender_tables, write_run_header
+from tfdvbpr.models.visrank import FEATURE_EXTRACTORS, visrank
+from tfdvbpr.run import (
+    WEIGHTS_NAME,
+    Run,
+    architecture,
+    new_manifest,
+    write_recommender_tables,
+    write_run_header,
+)
 from tfdvbpr.training.actions import History, KeepBest
 from tfdvbpr.training.checkpoints import Checkpoints
 from tfdvbpr.training.closed_form import closed_form_factors
+from tfdvbpr.training.features import catalogue_features
 from tfdvbpr.training.loop import Batches, Observer, StepReport, distributed_step, run_epochs
+from tfdvbpr.training.objective import RankingObjective
 from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
 from tfdvbpr.training.tastes import TasteBatches, Tastes
 
@@ -42,10 +51,10 @@ _ENCODE_BATCH = 256
 
 @dataclass(frozen=True)
 class Optimizers:
-    """One for θ, one for everything else: they learn at different speeds."""
+    """One for tables with a row a user or an item, one for everything else: they learn at different speeds."""
 
     network: Any
-    users: Any
+    tables: Any
 
 
 def train_recommender(
@@ -147,22 +156,14 @@ class RecommenderTrainer:
         self.dataset = dataset
         self.config = config
         self._num_replicas = strategy.num_replicas_in_sync
-        self._loss: RankingLoss = RANKING_LOSSES[config.loss]
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            self.model: PairwiseRecommender = build_recommender(
-                config.model,
-                num_users=dataset.manifest.num_users,
-                num_items=dataset.manifest.num_items,
-                embedding_dim=config.embedding_dim,
-                image_size=dataset.manifest.image_size,
-                backbone=config.backbone,
-                dropout=config.dropout,
-                backbone_l2=config.backbone_l2,
-                tastes=config.tastes,
-                seed=config.seed,
-            )
+            shape = architecture(config, dataset.manifest)
+            self.model: PairwiseRecommender = build_recommender(config.model, shape)
             self.model.built = True
+            if self.model.uses_features:
+                self.model.set_features(catalogue_features(dataset, config.features))
+            self._objective = RankingObjective(self.model, config, num_replicas=self._num_replicas)
             self.batches: Batches = self._make_batches()
             self.optimizers = self._make_optimizers()
         self._encode = tf.function(
@@ -171,17 +172,8 @@ class RecommenderTrainer:
 
     @property
     def _network_variables(self) -> list[Any]:
-        users = self.model.user_embeddings
-        return [variable for variable in self.model.trainable_variables if variable is not users]
-
-    @property
-    def _user_variables(self) -> list[Any]:
-        users = self.model.user_embeddings
-        return [users] if users.trainable else []
-
-    @property
-    def _leave_one_out(self) -> bool:
-        return self.model.uses_images and self.config.tastes == "leave-one-out"
+        tables = {id(table) for table in self.model.tables}
+        return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
 
     def _make_batches(self) -> Batches:
         config = self.config
@@ -197,8 +189,17 @@ class RecommenderTrainer:
                 item_balance=config.item_balance,
             )
         else:
-            batches = TripletBatches(source, global_batch_size=config.global_batch_size, sampler=config.sampler)
-        return TasteBatches(batches, lambda: self._tastes(self._item_embeddings())) if self._leave_one_out else batches
+            batches = TripletBatches(
+                source,
+                global_batch_size=config.global_batch_size,
+                sampler=config.sampler,
+                num_negatives=config.num_negatives,
+                popularity_power=config.popularity_power,
+                anchors=self.model.uses_anchors,
+            )
+        if self._objective.leave_one_out:
+            return TasteBatches(batches, lambda: self._tastes(self._item_embeddings()))
+        return batches
 
     def _make_optimizers(self) -> Optimizers:
         steps = self.config.epochs * self.batches.steps_per_epoch
@@ -209,14 +210,14 @@ class RecommenderTrainer:
 
         optimizers = Optimizers(adam(self.config.learning_rate), adam(self.config.user_learning_rate))
         optimizers.network.build(self._network_variables)
-        optimizers.users.build(self._user_variables)
+        optimizers.tables.build(self.model.tables)
         return optimizers
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint has to hold."""
         # Keras leaves the state of dropout's generators out of a model's checkpoint.
         seeds = [variable.value for variable in self.model.variables if "seed" in variable.path.rpartition("/")[2]]
-        optimizers = {"network": self.optimizers.network, "users": self.optimizers.users}
+        optimizers = {"network": self.optimizers.network, "tables": self.optimizers.tables}
         return {"model": self.model, **optimizers, "seeds": seeds}
 
     def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,77 +229,34 @@ class RecommenderTrainer:
         Returns:
             This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
         """
-        network, users = self._network_variables, self._user_variables
+        network, tables = self._network_variables, self.model.tables
         with tf.GradientTape() as tape:
-            if self.config.batching == "shared-item":
-                ranking, penalty = self._shared_item_loss(batch)
-            else:
-                ranking, penalty = self._triplet_loss(batch)
-            if self.model.losses:
-                penalty += tf.add_n(self.model.losses) / self._num_replicas
+            ranking, penalty = self._objective(batch)
             total = ranking + penalty
-        gradients = tape.gradient(total, [variable.value for variable in network + users])
+        gradients = tape.gradient(total, [variable.value for variable in network + tables])
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if network:
             self.optimizers.network.apply(dense[: len(network)], network)
-        if users:
-            self.optimizers.users.apply(dense[len(network) :], users)
+        if tables:
+            self.optimizers.tables.apply(dense[len(network) :], tables)
         return {"loss": ranking, "penalty": penalty}
-
-    def _shared_item_loss(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
-        items, biases = self._embed(batch["item_ids"], batch["images"])
-        if self._num_replicas > 1:
-            # Every replica ranks its actions against the items of all replicas; the gradient finds its way back.
-            context = tf.distribute.get_replica_context()
-            items, biases = context.all_gather(items, axis=0), context.all_gather(biases, axis=0)
-        users = self._embed_users(batch)
-        scores = tf.matmul(users, items, transpose_b=True) + biases  # [P, M]
-        positives = tf.gather(scores, batch["positive_index"][:, None], batch_dims=1)  # [P, 1]
-        negatives = tf.cast(batch["is_negative"], tf.float32)
-        losses = tf.reduce_sum(self._loss(positives, scores) * negatives, axis=1)
-        losses /= tf.maximum(tf.reduce_sum(negatives, axis=1), 1.0)
-        shares = batch["weights"] / batch["total_weight"]
-        penalty = 0.5 * self._user_l2 * tf.reduce_sum(shares * tf.reduce_sum(users**2, axis=1))
-        return tf.reduce_sum(shares * losses), penalty
-
-    def _triplet_loss(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
-        images = tf.concat([batch["positive_images"], batch["negative_images"]], axis=0)
-        item_ids = tf.concat([batch["positive_item_ids"], batch["negative_item_ids"]], axis=0)
-        items, biases = self._embed(item_ids, images)
-        users = self._embed_users(batch)
-        scores = tf.reduce_sum(tf.concat([users, users], axis=0) * items, axis=1) + biases
-        positives, negatives = tf.split(scores, 2)
-        count = tf.cast(tf.size(positives) * self._num_replicas, tf.float32)
-        penalty = 0.5 * self._user_l2 * tf.reduce_sum(users**2) / count
-        if not self.model.uses_images:
-            penalty += 0.5 * self.config.item_l2 * (tf.reduce_sum(items**2) + tf.reduce_sum(biases**2)) / count
-        return tf.reduce_sum(self._loss(positives[:, None], negatives[:, None])) / count, penalty
-
-    @property
-    def _user_l2(self) -> float:
-        return 0.0 if self._leave_one_out else self.config.user_l2
-
-    def _embed_users(self, batch: Mapping[str, Any]) -> Any:
-        if self._leave_one_out:
-            return self.model.users_from_means(batch["tastes"])
-        return self.model.embed_users(batch["user_ids"])
-
-    def _embed(self, item_ids: Any, images: Any) -> tuple[Any, Any]:
-        pictures = to_float(images) if self.model.uses_images else images
-        return self.model.embed_items(item_ids, pictures, training=True)
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
-        model = self.model
+        model, everything = self.model, np.arange(self.model.num_items, dtype=np.int32)
         if not model.uses_images:
-            items, biases = model.embed_items(np.arange(model.num_items), None, training=False)
-            users = keras.ops.convert_to_numpy(model.user_embeddings)
-            return Factors(users, keras.ops.convert_to_numpy(items), keras.ops.convert_to_numpy(biases))
-        embeddings = self._item_embeddings()
-        if self._leave_one_out:
-            model.user_embeddings.assign(model.users_from_means(self._tastes(embeddings).means()))
-        users = keras.ops.convert_to_numpy(model.user_embeddings)
-        return Factors(users, embeddings, np.zeros(len(embeddings), np.float32))
+            items, biases = model.embed_items(everything, None, training=False)
+            return self._as_factors(items, biases)
+        looks = self._item_embeddings()
+        if model.uses_anchors:
+            return visrank(looks, self.dataset.interactions.training_matrix)
+        if self._objective.leave_one_out:
+            model.user_embeddings.assign(model.users_from_means(self._tastes(looks).means()))
+        return self._as_factors(*model.beside_looks(everything, looks, np.zeros(len(looks), np.float32)))
+
+    def _as_factors(self, items: Any, biases: Any) -> Factors:
+        users = self.model.embed_users(np.arange(self.model.num_users, dtype=np.int32))
+        return Factors(*(keras.ops.convert_to_numpy(array) for array in (users, items, biases)))
 
     def _tastes(self, embeddings: npt.NDArray[np.float32]) -> Tastes:
         return Tastes.estimate(embeddings, self.dataset.interactions, shrinkage=self.config.shrinkage)
@@ -335,6 +293,8 @@ def _check_names(config: RecommenderConfig) -> None:
     ):
         if value not in known:
             raise ConfigError(f"`{field}` must be one of {', '.join(known)}. Received {value!r}.")
+    if config.model == "siamese" and config.batching != "triplet":
+        raise ConfigError("`batching` of a siamese model must be triplet. Received shared-item. Leave it out.")
 
 
 __all__ = ["RecommenderTrainer", "StepReport", "train_recommender"]

@@ -1,0 +1,57 @@
+"""The checkerboard: users like items of their own parity, which is the picture's colour; the diagonals are held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfdvbpr.config import recommender_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.interactions import Split
+from tfdvbpr.data.samplers import SAMPLERS
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.evaluation.ranking import held_out_ranks, summary
+from tfdvbpr.losses.ranking import RANKING_LOSSES
+from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.training.recommender_trainer import train_recommender
+
+STEPS = {"dvbpr": 10, "hybrid-dvbpr": 10, "siamese": 4, "visrank": 1}
+PERSONAL = [name for name in RECOMMENDERS if name != "popularity"]
+
+
+def _test_auc(dataset: PreparedDataset, output: Path, model: str, **values: Any) -> float:
+    settings = {"embedding_dim": 4, "global_batch_size": 16, "epochs": STEPS.get(model, 25), "backbone_l2": 0.0}
+    config = recommender_config(model, **{**settings, **values})
+    run = train_recommender(dataset, config, output)
+    figures = summary(held_out_ranks(run.factors, dataset.interactions, Split.TEST), dataset.interactions)
+    assert figures["num_users"] == 8
+    return float(figures["auc"]["all"])
+
+
+@pytest.mark.parametrize("model", PERSONAL)
+def test_every_personal_model_learns(model: str, checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    assert _test_auc(checkerboard_dataset, tmp_path / "run", model) > 0.95
+
+
+def test_popularity_cannot_tell_users_apart(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    """Every candidate is as popular as the held-out item, or more: its own test action is hidden."""
+    assert _test_auc(checkerboard_dataset, tmp_path / "run", "popularity") <= 0.5
+
+
+@pytest.mark.parametrize("loss", RANKING_LOSSES)
+def test_every_loss_teaches(loss: str, checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    values = {"batching": "shared-item", "item_l2": 0.0}
+    assert _test_auc(checkerboard_dataset, tmp_path / "run", "bpr-mf", loss=loss, **values) > 0.95
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_teaches(sampler: str, checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    assert _test_auc(checkerboard_dataset, tmp_path / "run", "bpr-mf", sampler=sampler, num_negatives=2) > 0.95
+
+
+def test_siamese_pairs_need_triplets(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    config = recommender_config("siamese", batching="shared-item")
+    with pytest.raises(ConfigError, match="siamese model must be triplet"):
+        train_recommender(checkerboard_dataset, config, tmp_path / "run")

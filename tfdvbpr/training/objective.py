@@ -1,0 +1,87 @@
+"""What one replica computes of a step: its shares of the ranking loss and of the penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.data.images import to_float
+from tfdvbpr.data.samplers import SAMPLERS
+from tfdvbpr.losses.ranking import RANKING_LOSSES
+from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.models.dvbpr import DVBPR
+
+
+class RankingObjective:
+    """The loss of a recommender on a part of a batch.
+
+    Args:
+        model: the recommender.
+        config: batching, loss, penalties.
+        num_replicas: parts of a global batch.
+    """
+
+    def __init__(self, model: PairwiseRecommender, config: RecommenderConfig, *, num_replicas: int) -> None:
+        self.model = model
+        self.config = config
+        self._loss = RANKING_LOSSES[config.loss]
+        self._num_replicas = num_replicas
+        self.leave_one_out = isinstance(model, DVBPR) and config.tastes == "leave-one-out"
+
+    def __call__(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Shares of the ranking loss, nats an action, and of the penalty; summed over replicas they are the batch's."""
+        ranking, penalty = self._shared_item(batch) if self.config.batching == "shared-item" else self._triplet(batch)
+        if self.model.losses:
+            penalty += tf.add_n(self.model.losses) / self._num_replicas
+        return ranking, penalty
+
+    def _shared_item(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        items, biases = self._embed(batch["item_ids"], batch["images"])
+        if self._num_replicas > 1:
+            # Every replica ranks its actions against the items of all replicas; the gradient finds its way back.
+            context = tf.distribute.get_replica_context()
+            items, biases = context.all_gather(items, axis=0), context.all_gather(biases, axis=0)
+        users = self._embed_users(batch)
+        scores = tf.matmul(users, items, transpose_b=True) + biases  # [P, M]
+        positives = tf.gather(scores, batch["positive_index"][:, None], batch_dims=1)  # [P, 1]
+        losses = self._loss(positives, scores, tf.cast(batch["is_negative"], tf.float32))
+        shares = batch["weights"] / batch["total_weight"]
+        penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(shares * self.model.user_squares(batch["user_ids"]))
+        drawn = self.model.item_squares(batch["item_ids"])
+        penalty += 0.5 * self.config.item_l2 * tf.reduce_sum(drawn) / tf.cast(tf.shape(items)[0], tf.float32)
+        return tf.reduce_sum(shares * losses), penalty
+
+    def _triplet(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        count = tf.shape(batch["user_ids"])[0]
+        negatives = tf.reshape(batch["negative_item_ids"], [-1])  # [B·N]
+        item_ids = tf.concat([batch["positive_item_ids"], negatives], axis=0)
+        apart = tf.reshape(
+            batch["negative_images"], tf.concat([[tf.size(negatives)], tf.shape(batch["negative_images"])[2:]], axis=0)
+        )
+        items, biases = self._embed(item_ids, tf.concat([batch["positive_images"], apart], axis=0))
+        users = self._embed_users(batch)
+        each = 1 + self.config.num_negatives
+        scores = tf.reduce_sum(tf.concat([users, tf.repeat(users, each - 1, axis=0)], axis=0) * items, axis=1) + biases
+        positive_scores = scores[:count, None]
+        negative_scores = tf.reshape(scores[count:], [count, each - 1])
+        if SAMPLERS[self.config.sampler].keeps_hardest:
+            negative_scores = tf.reduce_max(negative_scores, axis=1, keepdims=True)
+        losses = self._loss(positive_scores, negative_scores, tf.ones_like(negative_scores))
+        whole = tf.cast(count * self._num_replicas, tf.float32)
+        penalty = self.config.user_l2 * tf.reduce_sum(self.model.user_squares(batch["user_ids"]))
+        penalty += self.config.item_l2 * tf.reduce_sum(self.model.item_squares(item_ids))
+        return tf.reduce_sum(losses) / whole, 0.5 * penalty / whole
+
+    def _embed_users(self, batch: Mapping[str, Any]) -> Any:
+        if self.model.uses_anchors:
+            return self._embed(batch["anchor_item_ids"], batch["anchor_images"])[0]
+        if self.leave_one_out:
+            return self.model.beside_tastes(batch["user_ids"], self.model.users_from_means(batch["tastes"]))
+        return self.model.embed_users(batch["user_ids"])
+
+    def _embed(self, item_ids: Any, images: Any) -> tuple[Any, Any]:
+        pictures = to_float(images) if self.model.uses_images else images
+        return self.model.embed_items(item_ids, pictures, training=True)
