@@ -181,7 +181,9 @@ def describe(
 def train(
     dataset: DatasetArgument,
     output: Annotated[Path, typer.Option(help="The run folder to make.")],
-    model: Annotated[str, typer.Option(help="dvbpr, hybrid-dvbpr, vbpr, fm, siamese, bpr-mf, warp, visrank or popularity.")] = "dvbpr",
+    model: Annotated[
+        str, typer.Option(help="dvbpr, hybrid-dvbpr, vbpr, fm, siamese, bpr-mf, warp, visrank or popularity.")
+    ] = "dvbpr",
     config: ConfigFile = None,
     set_values: SetValues = None,
     strategy: StrategyOption = Strategy.auto,

@@ -82,8 +82,8 @@ def test_a_row_alone_is_the_row_in_a_batch(served_designer: Exported) -> None:
 
 
 def test_unknown_users_are_designed_for_with_the_mean_taste(served_designer: Exported, designer: Designer) -> None:
-    mean = designer.run.factors.mean_user_embedding
-    known = designer.run.factors.user_embeddings[5]
+    mean = designer.run.tastes.mean(axis=0, dtype=np.float64).astype(np.float32)
+    known = designer.run.tastes[5]
     expected = designer.design_for_tastes(np.stack([mean, known, mean]), CATEGORIES, seeds=SEEDS)
     answer = served_designer("design", user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].tolist() == [False, True, False]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tfdvbpr.models.architecture import Architecture
@@ -24,14 +26,14 @@ def build_recommender(model: str, shape: Architecture) -> PairwiseRecommender:
     Raises:
         ValueError: if the model is not trained by gradient, or the backbone is unknown.
     """
-    table = {
+    table: dict[str, Any] = {
         "num_users": shape.num_users,
         "num_items": shape.num_items,
         "embedding_dim": shape.embedding_dim,
         "seed": shape.seed,
     }
-    beside = {"factor_dim": shape.factor_dim, "item_bias": shape.item_bias}
-    network = {
+    beside: dict[str, Any] = {"factor_dim": shape.factor_dim, "item_bias": shape.item_bias}
+    network: dict[str, Any] = {
         "image_size": shape.image_size,
         "backbone": shape.backbone,
         "dropout": shape.dropout,
