@@ -1,0 +1,5 @@
+"""`python -m tfdvbpr.cli`."""
+
+from tfdvbpr.cli import main
+
+main()

@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tfdvbpr.errors import ConfigError
+
+out = Console()
+
+
+class Strategy(str, Enum):
+    """Which devices train."""
+
+    auto = "auto"
+    one_device = "one-device"
+    mirrored = "mirrored"
+    multi_worker = "multi-worker"
+
+
+DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder made by `tfdvbpr prepare`.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Forget an interrupted training of the same output.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of configuration values.")]
+SetValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides one configuration value; repeat for more."),
+]
+StrategyOption = Annotated[
+    Strategy,
+    typer.Option(help="Devices: auto mirrors over the GPUs there are, or follows TF_CONFIG to several machines."),
+]
+
+
+def parse_image_size(text: str) -> tuple[int, int]:
+    """(height, width) from HEIGHTxWIDTH."""
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if match is None:
+        raise ConfigError(f"--image-size takes HEIGHTxWIDTH in pixels, such as 64x64. Received {text!r}.")
+    return int(match[1]), int(match[2])
+
+
+def strategy_of(strategy: Strategy) -> Any:
+    """The tf.distribute strategy of an option."""
+    from tfdvbpr.training.strategy import make_strategy
+
+    return make_strategy(strategy.value)

@@ -1,0 +1,95 @@
+"""`tfdvbpr train` and `tfdvbpr train-gan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfdvbpr.cli.options import (
+    ConfigFile,
+    DatasetArgument,
+    Overwrite,
+    Restart,
+    SetValues,
+    Strategy,
+    StrategyOption,
+    out,
+    strategy_of,
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: [bold]tfdvbpr train shop.dataset --model dvbpr --output runs/dvbpr --set epochs=30[/bold]"
+)
+def train(
+    dataset: DatasetArgument,
+    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    model: Annotated[
+        str, typer.Option(help="dvbpr, hybrid-dvbpr, vbpr, fm, siamese, bpr-mf, warp, visrank or popularity.")
+    ] = "dvbpr",
+    config: ConfigFile = None,
+    set_values: SetValues = None,
+    strategy: StrategyOption = Strategy.auto,
+    overwrite: Overwrite = False,
+    restart: Restart = False,
+) -> None:
+    """Train a recommender; the epoch with the best validation AUC is kept.
+
+    An interrupted training is taken up again by the same command. The run folder holds the resolved configuration
+    (config.yaml, which lists every value --set takes), the weights, the embeddings and the history.
+    """
+    from tfdvbpr.config import recommender_config
+
+    settled = recommender_config(model, file=config, overrides=set_values or ())
+    from tfdvbpr import api, progress
+
+    with progress.training(f"Training {model}") as (observe, told):
+        run = api.train(
+            dataset,
+            output,
+            config=settled,
+            observer=observe,
+            strategy=strategy_of(strategy),
+            overwrite=overwrite,
+            restart=restart,
+            told=told,
+        )
+    out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
+
+
+@app.command("train-gan", epilog="Example: [bold]tfdvbpr train-gan shop.dataset --output runs/gan[/bold]")
+def train_gan(
+    dataset: DatasetArgument,
+    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    config: ConfigFile = None,
+    set_values: SetValues = None,
+    strategy: StrategyOption = Strategy.auto,
+    overwrite: Overwrite = False,
+    restart: Restart = False,
+) -> None:
+    """Train the category-conditional GAN that designs are drawn with.
+
+    The run folder holds samples.png, one row of random pictures a category. An interrupted training is taken up again
+    by the same command.
+    """
+    from tfdvbpr.config import GanConfig, resolve_config
+
+    settled = resolve_config(GanConfig, file=config, overrides=set_values or ())
+    from tfdvbpr import api, progress
+
+    with progress.training("Training the GAN") as (observe, told):
+        run = api.train_gan(
+            dataset,
+            output,
+            config=settled,
+            observer=observe,
+            strategy=strategy_of(strategy),
+            overwrite=overwrite,
+            restart=restart,
+            told=told,
+        )
+    out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
