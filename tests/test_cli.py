@@ -81,7 +81,8 @@ def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: py
     assert call("evaluate", run, "--output", tmp_path / "metrics.json") == 0
     figures = json.loads((tmp_path / "metrics.json").read_text())
     assert set(figures) >= {"model", "dataset", "split", "num_users", "auc", "recall@10", "ndcg@10", "mrr"}
-    assert set(figures["auc"]) == {"all", "cold"}
+    assert set(figures["auc"]) == {"all", "cold", "warm"}
+    assert pl.read_parquet(run / "per_user-test.parquet").height == figures["num_users"]
     designs = tmp_path / "designs"
     asked = ("--user", "u1", "--category", "shoe", "--output", designs)
     assert call("design", run, "--gan", gan, *asked, "--starts", "2", "--steps", "2", "--count", "2") == 0

@@ -188,12 +188,28 @@ def train_gan(
     return run
 
 
-def evaluate(run: Run | Path | str, *, split: str = "test", cold_threshold: int | None = None) -> dict[str, Any]:
-    """Exact figures of a run, also written to its metrics.json; see `evaluation.evaluate.evaluate_run`."""
+def evaluate(
+    run: Run | Path | str,
+    *,
+    split: str = "test",
+    cold_threshold: int | None = None,
+    k: int = 10,
+    legacy_sampled: bool = False,
+    seed: int = 0,
+    dataset: Path | None = None,
+) -> dict[str, Any]:
+    """Exact figures of a run, also written into its folder; see `evaluation.evaluate.evaluate_run`."""
     from tfdvbpr.evaluation.evaluate import evaluate_run
 
-    opened = run if isinstance(run, Run) else Run.open(run)
-    return evaluate_run(opened, split=split, cold_threshold=cold_threshold)
+    return evaluate_run(
+        _opened_run(run),
+        split=split,
+        cold_threshold=cold_threshold,
+        k=k,
+        legacy_sampled=legacy_sampled,
+        seed=seed,
+        dataset=dataset,
+    )
 
 
 def make_designs(
@@ -228,3 +244,7 @@ def make_designs(
 
 def _opened(dataset: PreparedDataset | Path | str) -> PreparedDataset:
     return dataset if isinstance(dataset, PreparedDataset) else PreparedDataset.open(dataset)
+
+
+def _opened_run(run: Run | Path | str) -> Run:
+    return run if isinstance(run, Run) else Run.open(run)

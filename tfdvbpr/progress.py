@@ -62,16 +62,27 @@ def figure(value: float | None) -> str:
 
 
 def metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The figures of several runs, one a row."""
+    """The figures of several runs, one a column."""
     table = Table(title=f"{rows[0]['dataset']}, {rows[0]['split']}" if rows else None)
-    names = [name for name in rows[0] if "@" in name or name == "mrr"] if rows else []
-    for heading in ("model", "users", "AUC all", "AUC cold", *names):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
+    table.add_column("")
     for row in rows:
-        areas = row["auc"]
-        figures = [figure(areas["all"]), figure(areas["cold"]), *(figure(row[name]) for name in names)]
-        table.add_row(row["model"], str(row["num_users"]), *figures)
+        table.add_column(row["model"], justify="right")
+    if rows:
+        table.add_row("users", *(str(row["num_users"]) for row in rows))
+        for kind in rows[0]["auc"]:
+            table.add_row(f"AUC {kind}", *(figure(row["auc"][kind]) for row in rows))
+            table.add_row("  95 %", *(interval(row["auc_interval"][kind]) for row in rows), style="dim")
+        for name in [name for name in rows[0] if "@" in name or name == "mrr"]:
+            table.add_row(name, *(figure(row.get(name)) for row in rows))
+        for kind in rows[0].get("legacy_sampled", {}).get("auc", {}):
+            told = (figure(row["legacy_sampled"]["auc"][kind]) for row in rows)
+            table.add_row(f"authors' sampled AUC {kind}", *told)
     return table
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """The ends of a confidence interval, or a dash where there is none."""
+    return "–" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
 
 
 def facts_table(title: str, facts: Mapping[str, object]) -> Table:

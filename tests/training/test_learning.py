@@ -12,7 +12,8 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.data.samplers import SAMPLERS
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.evaluation.ranking import held_out_ranks, summary
+from tfdvbpr.evaluation.ranking import held_out_ranks
+from tfdvbpr.evaluation.summary import summary
 from tfdvbpr.losses.ranking import RANKING_LOSSES
 from tfdvbpr.models import RECOMMENDERS
 from tfdvbpr.training.recommender_trainer import train_recommender
