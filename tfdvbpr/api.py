@@ -6,10 +6,10 @@ so that training itself never imports evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
@@ -18,8 +18,11 @@ from tfdvbpr.data.prepare import PrepareOptions, Progress
 from tfdvbpr.data.prepare import prepare as prepare_source
 from tfdvbpr.data.synthetic import SyntheticOptions, write_synthetic
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.files import check_output
+from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
+
+if TYPE_CHECKING:
+    from tfdvbpr.evaluation.compare import Comparison
 
 Told = Callable[[str], None]
 
@@ -210,6 +213,49 @@ def evaluate(
         seed=seed,
         dataset=dataset,
     )
+
+
+def compare(
+    runs: Sequence[Run | Path | str] | Mapping[str, Sequence[Run | Path | str]],
+    output: Path | str | None = None,
+    *,
+    split: str = "test",
+    metrics: Sequence[str] = ("auc", "auc_cold", "recall@10", "ndcg@10"),
+    cold_threshold: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Comparison:
+    """Holds runs against each other on one split, with 95 % intervals and paired tests over users.
+
+    Args:
+        runs: runs or their folders. Those that differ in nothing but the seed are taken together; a mapping of labels
+            to runs says by itself what belongs together.
+        output: a folder for comparison.csv, .md and .png and pairs.csv; left out, nothing is written.
+        split: "validation" or "test".
+        metrics: such as "auc_cold" or "recall@10".
+        cold_threshold: an item with fewer training actions is cold; the paper's 5 when left out.
+        seed: of the bootstrap.
+        overwrite: replace what `output` holds.
+
+    Raises:
+        ConfigError: if there is no such metric or part.
+        RunError: if the runs are of different datasets or splits, or the part is empty.
+        OutputExistsError: if `output` holds something already.
+    """
+    from tfdvbpr.evaluation.compare import compare_runs, group_by_seed
+    from tfdvbpr.evaluation.compare_tables import write_comparison
+
+    if output is not None:
+        check_output(Path(output), overwrite=overwrite)
+    if isinstance(runs, Mapping):
+        groups = {label: [_opened_run(run) for run in group] for label, group in runs.items()}
+    else:
+        groups = group_by_seed([_opened_run(run) for run in runs])
+    comparison = compare_runs(groups, split=split, metrics=metrics, cold_threshold=cold_threshold, seed=seed)
+    if output is not None:
+        with whole_directory(Path(output), overwrite=overwrite) as folder:
+            write_comparison(comparison, folder)
+    return comparison
 
 
 def make_designs(

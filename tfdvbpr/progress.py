@@ -80,6 +80,30 @@ def metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def comparison_table(comparison: Any, titles: Sequence[str]) -> Table:
+    """One model a row: mean ± spread over seeds, and below it the 95 % interval over users.
+
+    Args:
+        comparison: an `evaluation.compare.Comparison`.
+        titles: of its metrics, for people.
+    """
+    table = Table(title=f"{comparison.dataset}, {comparison.split}", show_lines=True)
+    for heading in ("model", "seeds", *titles):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for model in comparison.models:
+        cells = [comparison.cell(model, metric) for metric in comparison.metrics]
+        table.add_row(model, str(cells[0]["seeds"]), *map(_compared, cells))
+    return table
+
+
+def _compared(cell: Mapping[str, Any]) -> str:
+    if cell["mean"] is None:
+        return figure(None)
+    spread = "" if cell["seed_sd"] is None else f" ± {cell['seed_sd']:.4f}"
+    mean = f"[bold green]{figure(cell['mean'])}[/bold green]" if cell["best"] else figure(cell["mean"])
+    return f"{mean}{spread}\n[dim]{interval((cell['low'], cell['high']))}[/dim]"
+
+
 def interval(ends: Sequence[float] | None) -> str:
     """The ends of a confidence interval, or a dash where there is none."""
     return "–" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfdvbpr.evaluation import significance
-from tfdvbpr.evaluation.significance import holm, mean_interval, wilcoxon
+from tfdvbpr.evaluation.significance import (
+    Interval,
+    PairedTest,
+    holm,
+    mean_interval,
+    percentile_interval,
+    resampled_means,
+    wilcoxon,
+)
 
 
 def test_interval_equals_the_closed_form_on_many_values() -> None:
@@ -28,20 +35,28 @@ def test_interval_equals_scipys_on_few_values() -> None:
     assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
 
 
-def test_interval_follows_seed_and_level_and_not_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interval_follows_seed_and_level() -> None:
     values = np.random.default_rng(2).random(50)
     interval = mean_interval(values)
     assert mean_interval(values) == interval
     assert mean_interval(values, seed=1) != interval
     wide = mean_interval(values, level=0.99)
     assert wide.low < interval.low < interval.high < wide.high
-    monkeypatch.setattr(significance, "_BLOCK_BYTES", 8 * 50 * 7)
-    assert mean_interval(values) == interval
+
+
+def test_columns_are_resampled_together() -> None:
+    """Two models that differ by the same amount for every user differ by it for every draw of users."""
+    values = np.random.default_rng(5).random(40)
+    means = resampled_means(np.stack([values, values + 0.125], axis=1), num_resamples=50)
+    np.testing.assert_allclose(means[:, 1] - means[:, 0], 0.125)
+    assert means[:, 0].std() > 0.01
+    assert percentile_interval(0.5, means[:, 0]).mean == 0.5
+    np.testing.assert_allclose(means[:, :1], resampled_means(values[:, None], num_resamples=50))
 
 
 def test_interval_of_one_value_and_of_none() -> None:
-    assert mean_interval(np.array([0.25])) == significance.Interval(0.25, 0.25, 0.25)
-    with pytest.raises(ValueError, match="at least one value"):
+    assert mean_interval(np.array([0.25])) == Interval(0.25, 0.25, 0.25)
+    with pytest.raises(ValueError, match="at least one user"):
         mean_interval(np.array([]))
 
 
@@ -57,14 +72,14 @@ def test_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_wilcoxon_by_hand() -> None:
     """Five differences of one sign: of 2^5 assignments of signs two are as extreme, p = 2 / 32."""
     test = wilcoxon(np.array([1.0, 2, 3, 4, 5]), np.zeros(5))
-    assert test == significance.PairedTest(pytest.approx(2 / 32), 1)
+    assert test == PairedTest(pytest.approx(2 / 32), 1)
     assert wilcoxon(np.zeros(5), np.array([1.0, 2, 3, 4, 5])).direction == -1
 
 
 def test_wilcoxon_leaves_equal_pairs_out() -> None:
     differences = np.array([0, 0, 0.3, -0.1, 0.4, 0.7])
     assert wilcoxon(differences, np.zeros(6)) == wilcoxon(differences[2:], np.zeros(4))
-    assert wilcoxon(np.ones(4), np.ones(4)) == significance.PairedTest(1.0, 0)
+    assert wilcoxon(np.ones(4), np.ones(4)) == PairedTest(1.0, 0)
 
 
 def test_wilcoxon_equals_scipys_with_ties() -> None:

@@ -1,4 +1,4 @@
-"""`tfdvbpr evaluate`."""
+"""`tfdvbpr evaluate` and `tfdvbpr compare`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfdvbpr.cli.options import out
+from tfdvbpr.cli.options import Overwrite, out
 
 app = typer.Typer()
 
@@ -63,3 +63,49 @@ def evaluate(
     out.print(progress.metrics_table(rows))
     if output is not None:
         write_text(output, json.dumps(rows[0] if len(rows) == 1 else rows, indent=2) + "\n")
+
+
+@app.command(
+    epilog="Example: [bold]tfdvbpr compare runs/dvbpr-0 runs/dvbpr-1 runs/vbpr-0 runs/vbpr-1 --output compared[/bold]"
+)
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")],
+    output: Annotated[
+        Path | None, typer.Option(help="A folder to make, for the table as CSV, Markdown and PNG.")
+    ] = None,
+    split: SplitOption = "test",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="auc, auc_cold, auc_warm, recall@10, hit_rate@10, ndcg@10, map@10, mrr, novelty@10 or diversity@10, "
+            "with any number for 10; repeat for more. auc, auc_cold, recall@10 and ndcg@10 when left out."
+        ),
+    ] = None,
+    cold_threshold: ColdThreshold = None,
+    seed: Annotated[int, typer.Option(help="Of the intervals.", min=0)] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Hold runs against each other: one table with 95 % intervals, the best marked only where it is significant.
+
+    Runs that differ in nothing but the seed are one model: each user's figures are averaged over them, and their spread
+    is shown. A figure is marked where its model is higher than every other by Wilcoxon's signed-rank test over users,
+    p < 0.05 after Holm's correction over all pairs of the table.
+    """
+    from tfdvbpr import api, progress
+    from tfdvbpr.evaluation.compare import DEFAULT_METRICS
+    from tfdvbpr.evaluation.compare_tables import notes, title
+
+    with progress.console.status("Comparing"):
+        comparison = api.compare(
+            list(runs),
+            output,
+            split=split,
+            metrics=metric or DEFAULT_METRICS,
+            cold_threshold=cold_threshold,
+            seed=seed,
+            overwrite=overwrite,
+        )
+    out.print(progress.comparison_table(comparison, [title(name) for name in comparison.metrics]))
+    out.print(notes(comparison).replace("Bold:", "Marked:"), style="dim", highlight=False)
+    if output is not None:
+        out.print(f"Table: {output / 'comparison.md'}", highlight=False, soft_wrap=True)

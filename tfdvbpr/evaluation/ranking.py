@@ -164,8 +164,7 @@ def _reciprocal_of_first(first: int, size: int, hits: int) -> float:
 
 
 def _by_user(groups: TieGroups, values: Figures) -> Figures:
-    sums: Figures = np.bincount(groups.owner, weights=values, minlength=len(groups.users))
-    return sums
+    return np.bincount(groups.owner, weights=values, minlength=len(groups.users)).astype(np.float64)
 
 
 def _mean_gain(groups: TieGroups, gains: Figures) -> Figures:

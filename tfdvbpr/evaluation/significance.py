@@ -11,7 +11,6 @@ from scipy import stats
 
 LEVEL = 0.95
 NUM_RESAMPLES = 2000
-_BLOCK_BYTES = 32 << 20
 
 Values = npt.NDArray[np.float64]
 
@@ -38,14 +37,39 @@ class PairedTest:
     direction: int
 
 
+def resampled_means(values: Values, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> Values:
+    """float64 [num_resamples, M]: means over users drawn with replacement, the same users for every column.
+
+    Differences of two columns are the paired bootstrap of their difference.
+
+    Args:
+        values: float64 [U, M], a row a user, no NaN.
+        num_resamples: how often as many users as there are are drawn.
+        seed: the same seed draws the same users.
+
+    Raises:
+        ValueError: if there is no user.
+    """
+    if not len(values):
+        raise ValueError("`values` must hold at least one user. Received none.")
+    generator, num_users = np.random.default_rng(seed), len(values)
+    draws = (generator.integers(0, num_users, num_users) for _ in range(num_resamples))
+    return np.stack([np.bincount(drawn, minlength=num_users) @ values for drawn in draws]) / num_users
+
+
+def percentile_interval(mean: float, resampled: Values, *, level: float = LEVEL) -> Interval:
+    """A mean with the percentiles of its resampled values, float64 [num_resamples]."""
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(mean, float(low), float(high))
+
+
 def mean_interval(
     values: Values, *, level: float = LEVEL, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> Interval:
     """Percentile bootstrap interval of a mean over users.
 
-    Users are drawn with replacement. The interval says how the mean would vary with other users of the same kind; it
-    knows nothing of other seeds of the training. For the difference of two models pass the differences of the same
-    users: then the bootstrap is a paired one.
+    It says how the mean would vary with other users of the same kind; it knows nothing of other seeds of the training.
+    For the difference of two models pass the differences of the same users.
 
     Args:
         values: float64 [U], one a user, no NaN.
@@ -54,20 +78,10 @@ def mean_interval(
         seed: the same seed gives the same interval.
 
     Raises:
-        ValueError: if there is no value.
+        ValueError: if there is no user.
     """
-    if not len(values):
-        raise ValueError("`values` must hold at least one value. Received none.")
-    generator = np.random.default_rng(seed)
-    rows = max(1, _BLOCK_BYTES // (8 * len(values)))
-    means = np.concatenate(
-        [
-            values[generator.integers(0, len(values), (min(rows, num_resamples - start), len(values)))].mean(axis=1)
-            for start in range(0, num_resamples, rows)
-        ]
-    )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    resampled = resampled_means(values[:, None], num_resamples=num_resamples, seed=seed)[:, 0]
+    return percentile_interval(float(values.mean()), resampled, level=level)
 
 
 def wilcoxon(first: Values, second: Values) -> PairedTest:
