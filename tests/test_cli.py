@@ -42,7 +42,7 @@ def complaint(call: Call, capsys: pytest.CaptureFixture[str], *arguments: object
     return lines[0]
 
 
-COMMANDS = ("prepare", "describe", "train", "train-gan", "evaluate", "compare", "design", "demo")
+COMMANDS = ("prepare", "describe", "train", "train-gan", "evaluate", "compare", "experiment", "design", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -22,6 +22,7 @@ EXPECTED = [
     "__version__",
     "compare",
     "evaluate",
+    "experiment",
     "make_designs",
     "make_strategy",
     "prepare",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tfdvbpr._version import __version__
 
 if TYPE_CHECKING:
-    from tfdvbpr.api import compare, evaluate, make_designs, prepare, prepare_synthetic, train, train_gan
+    from tfdvbpr.api import compare, evaluate, experiment, make_designs, prepare, prepare_synthetic, train, train_gan
     from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.prepare import PrepareOptions
@@ -35,6 +35,7 @@ _HOMES = {
     "TfdvbprError": "tfdvbpr.errors",
     "compare": "tfdvbpr.api",
     "evaluate": "tfdvbpr.api",
+    "experiment": "tfdvbpr.api",
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
     "prepare": "tfdvbpr.api",
@@ -58,6 +59,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "experiment",
     "make_designs",
     "make_strategy",
     "prepare",

@@ -23,6 +23,7 @@ from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
     from tfdvbpr.evaluation.compare import Comparison
+    from tfdvbpr.evaluation.experiment import Experiment
 
 Told = Callable[[str], None]
 
@@ -256,6 +257,49 @@ def compare(
         with whole_directory(Path(output), overwrite=overwrite) as folder:
             write_comparison(comparison, folder)
     return comparison
+
+
+def experiment(
+    file: Path | str,
+    output: Path | str,
+    *,
+    dataset: PreparedDataset | Path | str | None = None,
+    observer: Any = None,
+    strategy: Any = None,
+    told: Told = _quiet,
+) -> Experiment:
+    """Trains several models with several seeds and small grids, tuned on validation, tested once.
+
+    Args:
+        file: the experiment's YAML file, with the fields of `evaluation.plan.ExperimentPlan`.
+        output: the folder to make or to go on with; every cell is a run below output/runs, and report.md, grid.csv and
+            comparison/ stand beside them at the end.
+        dataset: in the place of the file's.
+        observer: told how training stands about twice a second.
+        strategy: a tf.distribute strategy; left out, chosen from TF_CONFIG and the GPUs.
+        told: takes a line for people a cell.
+
+    Raises:
+        ConfigError: if the file cannot be read or a value in it is wrong.
+        DatasetError: if the dataset is none.
+        RunError: if `output` holds a run of other values or another dataset, or a part of the split is empty.
+    """
+    from tfdvbpr.evaluation.experiment import run_experiment
+    from tfdvbpr.evaluation.experiment_report import write_report
+    from tfdvbpr.evaluation.plan import read_plan
+
+    plan = read_plan(Path(file))
+    opened = _opened(plan.dataset if dataset is None else dataset)
+
+    def train_cell(data: PreparedDataset, config: RecommenderConfig, folder: Path) -> Run:
+        import keras
+
+        keras.utils.clear_session()  # else the graphs of every cell stay in memory
+        return train(data, folder, config=config, observer=observer, strategy=strategy)
+
+    found = run_experiment(plan, opened, Path(output), train=train_cell, told=told)
+    write_report(found, Path(output))
+    return found
 
 
 def make_designs(

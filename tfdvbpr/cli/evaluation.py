@@ -1,13 +1,16 @@
-"""`tfdvbpr evaluate` and `tfdvbpr compare`."""
+"""`tfdvbpr evaluate`, `tfdvbpr compare` and `tfdvbpr experiment`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, out
+from tfdvbpr.cli.options import Overwrite, Strategy, StrategyOption, out, strategy_of
+
+if TYPE_CHECKING:
+    from tfdvbpr.evaluation.compare import Comparison
 
 app = typer.Typer()
 
@@ -93,7 +96,6 @@ def compare(
     """
     from tfdvbpr import api, progress
     from tfdvbpr.evaluation.compare import DEFAULT_METRICS
-    from tfdvbpr.evaluation.compare_tables import notes, title
 
     with progress.console.status("Comparing"):
         comparison = api.compare(
@@ -105,7 +107,57 @@ def compare(
             seed=seed,
             overwrite=overwrite,
         )
-    out.print(progress.comparison_table(comparison, [title(name) for name in comparison.metrics]))
-    out.print(notes(comparison).replace("Bold:", "Marked:"), style="dim", highlight=False)
+    _print_comparison(comparison)
     if output is not None:
         out.print(f"Table: {output / 'comparison.md'}", highlight=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: [bold]tfdvbpr experiment shop.yaml --output experiments/shop[/bold]")
+def experiment(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.yaml",
+            help="dataset, seeds, models (a list of name, model, config, grid), and by choice tune_by, metrics, "
+            "cold_threshold.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")],
+    dataset: Annotated[Path | None, typer.Option(help="In the place of the file's dataset.")] = None,
+    strategy: StrategyOption = Strategy.auto,
+) -> None:
+    """Train several models with several seeds and small grids on one dataset; one table at the end.
+
+    \b
+    dataset: shop.dataset
+    seeds: [0, 1, 2]
+    models:
+      - {name: popularity, model: popularity}
+      - name: dvbpr
+        model: dvbpr
+        config: {epochs: 30}
+        grid: {embedding_dim: [32, 64]}
+
+    A grid is trained with the first seed and its best cell chosen by validation AUC (tune_by); that cell is trained
+    with every seed, and the test part is looked at once. Every cell is a run folder under OUTPUT/runs: the same command
+    goes on where an interrupted one stopped. OUTPUT/report.md holds the table, the chosen values and the figures of the
+    grid.
+    """
+    from tfdvbpr import api, progress
+    from tfdvbpr.evaluation.plan import read_plan
+
+    read_plan(file)  # a wrong file is told before TensorFlow is loaded
+    with progress.training("Experiment") as (observe, told):
+        found = api.experiment(
+            file, output, dataset=dataset, observer=observe, strategy=strategy_of(strategy), told=told
+        )
+    _print_comparison(found.comparison)
+    out.print(f"Report: {output / 'report.md'}", highlight=False, soft_wrap=True)
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    from tfdvbpr import progress
+    from tfdvbpr.evaluation.compare_tables import notes, title
+
+    out.print(progress.comparison_table(comparison, [title(name) for name in comparison.metrics]))
+    out.print(notes(comparison).replace("Bold:", "Marked:"), style="dim", highlight=False)

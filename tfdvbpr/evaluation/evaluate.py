@@ -73,17 +73,38 @@ def evaluate_run(
         DatasetError: if `dataset` is not the one the run was trained on.
     """
     names = metric_names(k)
+    return measure_and_write(
+        run,
+        names,
+        split=split,
+        cold_threshold=cold_threshold,
+        legacy_sampled=legacy_sampled,
+        seed=seed,
+        dataset=dataset,
+    ).figures
+
+
+def measure_and_write(
+    run: Run,
+    names: Sequence[str],
+    *,
+    split: str = "test",
+    cold_threshold: int | None = None,
+    legacy_sampled: bool = False,
+    seed: int = 0,
+    dataset: Path | None = None,
+) -> Evaluation:
+    """The named figures of a run, written as `evaluate_run` writes them; arguments and errors are its own."""
     evaluation = measure(run, names, split=split, cold_threshold=cold_threshold, seed=seed, dataset=dataset)
-    figures = evaluation.figures
     if legacy_sampled:
         threshold = COLD_THRESHOLD if cold_threshold is None else cold_threshold
-        figures["legacy_sampled"] = legacy_sampled_auc(
+        evaluation.figures["legacy_sampled"] = legacy_sampled_auc(
             run.factors, run.interactions, SPLITS[split], cold_threshold=threshold, seed=seed
         )
     with whole_file(run.path / per_user_name(split)) as scratch:
         evaluation.per_user.write_parquet(scratch)
-    write_text(run.path / METRICS_NAME, json.dumps(figures, indent=2) + "\n")
-    return figures
+    write_text(run.path / METRICS_NAME, json.dumps(evaluation.figures, indent=2) + "\n")
+    return evaluation
 
 
 def per_user_name(split: str) -> str:
