@@ -83,10 +83,31 @@ def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: py
     assert set(figures) >= {"model", "dataset", "split", "num_users", "auc", "recall@10", "ndcg@10", "mrr"}
     assert set(figures["auc"]) == {"all", "cold", "warm"}
     assert pl.read_parquet(run / "per_user-test.parquet").height == figures["num_users"]
+    assert call("compare", run, "--metric", "auc", "--metric", "mrr", "--output", tmp_path / "compared") == 0
+    assert "dvbpr" in (tmp_path / "compared" / "comparison.md").read_text()
     designs = tmp_path / "designs"
     asked = ("--user", "u1", "--category", "shoe", "--output", designs)
     assert call("design", run, "--gan", gan, *asked, "--starts", "2", "--steps", "2", "--count", "2") == 0
     assert {path.name for path in designs.iterdir()} == {"grid.png", "designs.json", "design_01.png", "design_02.png"}
+
+
+def test_an_experiment_from_its_file(
+    call: Call, checkerboard_dataset: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = "models: [{name: looks, model: visrank}, {name: most bought, model: popularity}]"
+    file = tmp_path / "shop.yaml"
+    file.write_text(f"dataset: {checkerboard_dataset.path}\n{models}\n", encoding="utf-8")
+    assert call("experiment", file, "--output", tmp_path / "out") == 0
+    told = capsys.readouterr()
+    assert "2/2 most bought seed 0: trained, validation auc" in told.err
+    assert "most bought" in told.out
+    assert (tmp_path / "out" / "report.md").is_file()
+    assert call("evaluate", tmp_path / "out/runs/looks/base/seed-0", "--legacy-sampled", "--k", "3") == 0
+    told = capsys.readouterr()
+    assert "authors' sampled AUC all" in told.out
+    assert "hit_rate@3" in told.out
+    file.write_text("dataset: d\nmodels: [{name: a, model: svd}]\n", encoding="utf-8")
+    assert "Received 'svd'" in complaint(call, capsys, "experiment", file, "--output", tmp_path / "out")
 
 
 def test_hostile_input_is_quarantined(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

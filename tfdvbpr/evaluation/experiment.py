@@ -131,7 +131,7 @@ class _Worker:
         runs = [chosen.run]
         for seed in self._seeds_of(model)[1:]:
             run, verb = self._run(model, chosen.values, seed)
-            self._tell(model, chosen.values, seed, verb, f"{run.manifest.training_seconds:.0f} s")
+            self._tell(model, chosen.values, seed, verb, f"in {run.manifest.training_seconds:.0f} s of training")
             runs.append(run)
         return runs
 

@@ -53,8 +53,9 @@ def resampled_means(values: Values, *, num_resamples: int = NUM_RESAMPLES, seed:
     if not len(values):
         raise ValueError("`values` must hold at least one user. Received none.")
     generator, num_users = np.random.default_rng(seed), len(values)
-    draws = (generator.integers(0, num_users, num_users) for _ in range(num_resamples))
-    return np.stack([np.bincount(drawn, minlength=num_users) @ values for drawn in draws]) / num_users
+    columns = np.ascontiguousarray(values.T)
+    draws = (generator.integers(0, num_users, num_users, dtype=np.int32) for _ in range(num_resamples))
+    return np.array([[column[drawn].sum() for column in columns] for drawn in draws]) / num_users
 
 
 def percentile_interval(mean: float, resampled: Values, *, level: float = LEVEL) -> Interval:
