@@ -54,7 +54,9 @@ def test_metrics_are_written_into_the_run(tiny_run: Run, tmp_path: Path) -> None
     assert 0.0 <= low <= figures["auc"]["all"] <= high <= 1.0
     assert figures["num_cold"] == 8
     assert 0.0 < figures["diversity@10"] < 1.0
-    assert evaluate_run(run, cold_threshold=0)["auc"]["cold"] is None
+    without = evaluate_run(run, cold_threshold=0, lists=False)
+    assert without["auc"]["cold"] is None
+    assert list(without) == list(figures)[:-3]
 
 
 def test_every_user_has_a_row(tiny_run: Run, tmp_path: Path) -> None:

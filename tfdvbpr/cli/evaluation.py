@@ -27,6 +27,9 @@ def evaluate(
     split: SplitOption = "test",
     cold_threshold: ColdThreshold = None,
     k: Annotated[int, typer.Option("--k", help="Where recall, NDCG and the like are cut off.", min=1)] = 10,
+    lists: Annotated[
+        bool, typer.Option("--lists/--no-lists", help="Novelty, diversity and coverage; slow on a large catalogue.")
+    ] = True,
     legacy_sampled: Annotated[
         bool,
         typer.Option("--legacy-sampled", help="Also the paper's code's own estimate, from 100 drawn items a user."),
@@ -57,6 +60,7 @@ def evaluate(
                     split=split,
                     cold_threshold=cold_threshold,
                     k=k,
+                    lists=lists,
                     legacy_sampled=legacy_sampled,
                     seed=seed,
                     dataset=dataset,

@@ -45,6 +45,7 @@ def evaluate_run(
     split: str = "test",
     cold_threshold: int | None = None,
     k: int = DEFAULT_K,
+    lists: bool = True,
     legacy_sampled: bool = False,
     seed: int = 0,
     dataset: Path | None = None,
@@ -58,6 +59,8 @@ def evaluate_run(
         split: "validation" or "test".
         cold_threshold: an item with fewer training actions is cold; the paper's 5 when left out.
         k: where recall, NDCG and the like are cut off.
+        lists: also make every user's list of k items, for novelty, diversity and coverage; on a large catalogue this
+            takes longer than all other figures, as pictures have to be read.
         legacy_sampled: also estimate the AUC as the authors' code does.
         seed: of the bootstrap and of the sampled estimate.
         dataset: where the run's dataset lies now; where it cannot be found the visual diversity is None.
@@ -65,14 +68,14 @@ def evaluate_run(
     Returns:
         `{"model", "dataset", "split", "num_users", "num_held_out", "num_cold", "auc": {"all", "cold", "warm"},
         "auc_interval", "recall@10", "hit_rate@10", "ndcg@10", "map@10", "mrr", "novelty@10", "diversity@10",
-        "coverage@10"}` and, if asked for, `"legacy_sampled"`.
+        "coverage@10"}`, the last three only with `lists`, and, if asked for, `"legacy_sampled"`.
 
     Raises:
         ConfigError: if there is no such part, or `k` is less than 1.
         RunError: if the part is empty.
         DatasetError: if `dataset` is not the one the run was trained on.
     """
-    names = metric_names(k)
+    names = metric_names(k, lists=lists)
     return measure_and_write(
         run,
         names,

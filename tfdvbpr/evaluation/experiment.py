@@ -115,7 +115,7 @@ class _Worker:
 
     def _cell(self, model: ModelPlan, values: dict[str, Any]) -> Cell:
         run, verb = self._run(model, values, self._plan.seeds[0])
-        names = tuple(dict.fromkeys([*_figures_of_ranks(), self._plan.tune_by]))
+        names = tuple(dict.fromkeys([*metric_names(lists=False), self._plan.tune_by]))
         looked = measure(run, names, split="validation", cold_threshold=self._plan.cold_threshold)
         score = column_mean(looked.per_user, self._plan.tune_by)
         if score is None:
@@ -158,8 +158,3 @@ class _Worker:
         self._done += 1
         cell = f" {cell_name(values)}" if values else ""
         self._told(f"{self._done}/{self._total} {model.name}{cell} seed {seed}: {verb}, {figure}")
-
-
-def _figures_of_ranks() -> tuple[str, ...]:
-    """Every figure that needs no lists, so that a cell is looked at quickly."""
-    return tuple(name for name in metric_names() if not name.startswith(("novelty", "diversity")))

@@ -36,15 +36,15 @@ def split_name(name: str) -> tuple[str, int]:
     return kind, k
 
 
-def metric_names(k: int = DEFAULT_K) -> tuple[str, ...]:
-    """The names of every figure a user has, cut off at k.
+def metric_names(k: int = DEFAULT_K, *, lists: bool = True) -> tuple[str, ...]:
+    """The names of every figure a user has, cut off at k; with or without those of lists.
 
     Raises:
         ConfigError: if `k` is less than 1.
     """
     if k < 1:
         raise ConfigError(f"`k` must be at least 1. Received {k}.")
-    kinds = (*AREAS, *(name for name in METRICS if name != "auc"), *LIST_METRICS)
+    kinds = (*AREAS, *(name for name in METRICS if name != "auc"), *(LIST_METRICS if lists else ()))
     return tuple(kind.replace("@k", f"@{k}") for kind in kinds)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions
-from tfdvbpr.evaluation.per_user import AREAS, DEFAULT_K, metric_names, per_user_table, split_name
-from tfdvbpr.evaluation.ranking import METRICS, Ranks
+from tfdvbpr.evaluation.per_user import AREAS, DEFAULT_K, metric_names, per_user_table
+from tfdvbpr.evaluation.ranking import Ranks
 from tfdvbpr.evaluation.significance import mean_interval
 
 _KEYS = {"auc": "all", "auc_cold": "cold", "auc_warm": "warm"}
@@ -48,7 +48,7 @@ def summary(
     ranks: Ranks, interactions: Interactions, *, k: int = DEFAULT_K, cold_threshold: int = COLD_THRESHOLD
 ) -> dict[str, Any]:
     """Means over users of everything that ranks tell; the figures of lists need more, see `evaluate.measure`."""
-    names = [name for name in metric_names(k) if split_name(name)[0] in (*AREAS, *METRICS)]
+    names = metric_names(k, lists=False)
     return summarise(per_user_table(ranks, interactions, names, cold_threshold=cold_threshold))
 
 
