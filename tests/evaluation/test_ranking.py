@@ -7,7 +7,6 @@ import pytest
 
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.evaluation import ranking
 from tfdvbpr.evaluation.per_user import metric_names, per_user_table, split_name
 from tfdvbpr.evaluation.ranking import (
     METRICS,
@@ -115,16 +114,6 @@ def test_equals_a_plain_loop(split: Split) -> None:
         first = 1 + sum(scores[other] > scores[item] for other in others)
         last = first + sum(scores[other] == scores[item] for other in others)
         assert rank == pytest.approx(np.mean([1 / place for place in range(first, last + 1)]))
-
-
-def test_block_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    factors, interactions = _random(1)
-    whole = held_out_ranks(factors, interactions, Split.TEST)
-    for rows in (1, 3):
-        monkeypatch.setattr(ranking, "_BLOCK_BYTES", rows * 4 * 40)
-        blocked = held_out_ranks(factors, interactions, Split.TEST)
-        for name in ("user_ids", "item_ids", "num_higher", "num_equal", "num_candidates"):
-            np.testing.assert_array_equal(getattr(blocked, name), getattr(whole, name))
 
 
 def test_summary_means_and_cold() -> None:

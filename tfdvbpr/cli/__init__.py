@@ -64,7 +64,7 @@ def demo(
 
 def main() -> None:
     """The entry point: one line on stderr, exit code 2 for what the user can mend and 1 for the rest."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
     except TfdvbprError as error:

@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.evaluation.counting import count_higher_and_equal
 from tfdvbpr.evaluation.ties import TieGroups, tie_groups
 from tfdvbpr.models.factors import Factors
-
-_BLOCK_BYTES = 128 << 20
 
 Figures = npt.NDArray[np.float64]
 
@@ -47,8 +46,7 @@ class Ranks:
 def held_out_ranks(factors: Factors, interactions: Interactions, split: Split) -> Ranks:
     """Ranks every held-out item of a part against all items its user has not acted on.
 
-    Training, validation, test and withheld positives of the user are masked. Works through blocks of users, so that
-    memory stays near 256 MiB whatever the sizes.
+    Training, validation, test and withheld positives of the user are masked.
 
     Args:
         factors: of the model.
@@ -57,18 +55,7 @@ def held_out_ranks(factors: Factors, interactions: Interactions, split: Split) -
     """
     user_ids, item_ids = interactions.of(split)
     acted = interactions.matrix(*Split)
-    higher = np.zeros(len(user_ids), np.int64)
-    equal = np.zeros(len(user_ids), np.int64)
-    rows = max(1, _BLOCK_BYTES // (4 * interactions.num_items))
-    for start in range(0, len(user_ids), rows):
-        users, items = user_ids[start : start + rows], item_ids[start : start + rows]
-        scores = factors.scores(users)
-        held_out = scores[np.arange(len(users)), items].copy()
-        block = acted[users]
-        # A known positive is moved out of the way: NaN is neither higher nor equal.
-        scores[np.repeat(np.arange(len(users)), np.diff(block.indptr)), block.indices] = np.nan
-        higher[start : start + rows] = np.count_nonzero(scores > held_out[:, None], axis=1)
-        equal[start : start + rows] = np.count_nonzero(scores == held_out[:, None], axis=1)
+    higher, equal = count_higher_and_equal(factors, user_ids, item_ids, acted)
     num_acted = np.diff(acted.indptr)[user_ids]
     return Ranks(user_ids, item_ids, higher, equal, interactions.num_items - num_acted)
 
