@@ -14,7 +14,8 @@ from typing import Any
 from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
-from tfdvbpr.data.prepare import PrepareOptions, Progress
+from tfdvbpr.data.packing import Progress
+from tfdvbpr.data.prepare import PrepareOptions
 from tfdvbpr.data.prepare import prepare as prepare_source
 from tfdvbpr.data.synthetic import SyntheticOptions, write_synthetic
 from tfdvbpr.errors import ConfigError
