@@ -20,6 +20,7 @@ EXPECTED = [
     "SyntheticOptions",
     "TfdvbprError",
     "__version__",
+    "describe",
     "evaluate",
     "make_designs",
     "make_strategy",

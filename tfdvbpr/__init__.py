@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tfdvbpr._version import __version__
 
 if TYPE_CHECKING:
-    from tfdvbpr.api import evaluate, make_designs, prepare, prepare_synthetic, train, train_gan
+    from tfdvbpr.api import describe, evaluate, make_designs, prepare, prepare_synthetic, train, train_gan
     from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.prepare import PrepareOptions
@@ -33,6 +33,7 @@ _HOMES = {
     "Run": "tfdvbpr.run",
     "SyntheticOptions": "tfdvbpr.data.synthetic",
     "TfdvbprError": "tfdvbpr.errors",
+    "describe": "tfdvbpr.api",
     "evaluate": "tfdvbpr.api",
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
@@ -55,6 +56,7 @@ __all__ = [
     "SyntheticOptions",
     "TfdvbprError",
     "__version__",
+    "describe",
     "evaluate",
     "make_designs",
     "make_strategy",
