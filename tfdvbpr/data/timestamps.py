@@ -25,18 +25,22 @@ def seconds(column: str) -> pl.Expr:
     """
     text = pl.col(column).str.strip_chars()
     number = text.cast(pl.Float64, strict=False)
-    number = pl.when(number.abs() > _MILLISECONDS_FROM).then(number / 1000.0).otherwise(number)
-    value = pl.coalesce(number, _iso_seconds(text))
-    return pl.when(value.is_finite() & (value >= _YEAR_1) & (value < _YEAR_10000)).then(value)
+    microseconds = (number * pl.when(number.abs() > _MILLISECONDS_FROM).then(1e3).otherwise(1e6)).round()
+    in_reach = (microseconds >= _YEAR_1 * 1e6) & (microseconds < _YEAR_10000 * 1e6)  # false for NaN and infinity
+    # Whole microseconds first, so that the same moment is the same number however it was written.
+    whole = pl.coalesce(pl.when(in_reach).then(microseconds).cast(pl.Int64), _iso_microseconds(text))
+    return whole / 1e6
 
 
-def _iso_seconds(text: pl.Expr) -> pl.Expr:
+def _iso_microseconds(text: pl.Expr) -> pl.Expr:
     groups = text.str.extract_groups(_ISO)
     parts = {name: groups.struct.field(name) for name in ("date", "time", "second", "zone")}
     time = parts["time"].fill_null("00:00") + ":" + parts["second"].fill_null("00")
     local = (parts["date"] + " " + time).str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    sign = pl.when(parts["zone"].str.starts_with("-")).then(-1.0).otherwise(1.0)
+    sign = pl.when(parts["zone"].str.starts_with("-")).then(-1).otherwise(1)
     digits = parts["zone"].str.replace_all(r"\D", "")
-    hours = digits.str.slice(0, 2).cast(pl.Float64, strict=False).fill_null(0.0)
-    minutes = digits.str.slice(2, 2).cast(pl.Float64, strict=False).fill_null(0.0)
-    return local.dt.epoch("us") / 1e6 - sign * (hours * 3600.0 + minutes * 60.0)
+    hours = digits.str.slice(0, 2).cast(pl.Int64, strict=False).fill_null(0)
+    minutes = digits.str.slice(2, 2).cast(pl.Int64, strict=False).fill_null(0)
+    microseconds = local.dt.epoch("us") - sign * (hours * 3600 + minutes * 60) * 1_000_000
+    in_reach = (microseconds >= int(_YEAR_1) * 1_000_000) & (microseconds < int(_YEAR_10000) * 1_000_000)
+    return pl.when(in_reach).then(microseconds)
