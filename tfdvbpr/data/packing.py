@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +14,13 @@ import polars as pl
 import pyarrow as pa
 
 from tfdvbpr.data.catalogue import CACHE_NAME, IMAGES_NAME
-from tfdvbpr.data.images import MAX_PIXELS, BrokenImageError, ImageFit, checked_jpeg, decoder
+from tfdvbpr.data.images import IMAGE_FITS, MAX_PIXELS, BrokenImageError, ImageFit, checked_jpeg, decoder
 from tfdvbpr.data.source import Source
 from tfdvbpr.data.tables import ROW
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import whole_file
 
-DIGEST = "__digest__"
+_MIN_IMAGE_SIDE = 16
 _CHUNK = 256
 _SCHEMA = pa.schema([("jpeg", pa.large_binary())])
 
@@ -33,16 +33,22 @@ class PictureOptions:
     """How pictures are checked and packed.
 
     Attributes:
-        image_size: (height, width) of the decoded cache, in pixels.
+        image_size: (height, width) of the decoded pictures, in pixels.
         fit: what happens to a photo of another shape: "pad", "crop" or "squash".
         max_pixels: larger pictures are quarantined without being decoded.
         max_cache_bytes: the decoded uint8 cache is written if it fits into this many bytes.
     """
 
-    image_size: tuple[int, int]
-    fit: ImageFit
+    image_size: tuple[int, int] = (64, 64)
+    fit: ImageFit = "pad"
     max_pixels: int = MAX_PIXELS
     max_cache_bytes: int = 8 << 30
+
+    def __post_init__(self) -> None:
+        if min(self.image_size) < _MIN_IMAGE_SIDE:
+            raise ConfigError(f"`image_size` must be at least 16x16 pixels. Received {self.image_size}.")
+        if self.fit not in IMAGE_FITS:
+            raise ConfigError(f"`fit` must be one of {', '.join(IMAGE_FITS)}. Received {self.fit!r}.")
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,6 @@ class _Checked:
 
     jpeg: bytes = b""
     pixels: Pixels | None = None
-    digest: str = ""
     reason: str = ""
 
 
@@ -63,7 +68,7 @@ def distinct_items(source: Source) -> pl.DataFrame:
     return source.items.filter(first)
 
 
-def pack_pictures(
+def write_images(
     source: Source, items: pl.DataFrame, folder: Path, options: PictureOptions, progress: Progress | None = None
 ) -> pl.DataFrame:
     """Packs every usable picture, and the decoded cache if it fits; the other pictures are quarantined.
@@ -76,11 +81,10 @@ def pack_pictures(
         progress: called with (pictures read, pictures in all).
 
     Returns:
-        The items whose picture was packed, in order, with the column `DIGEST`: a hash of the stored bytes.
+        The items whose picture was packed, in order.
     """
     height, width = options.image_size
     keep: list[int] = []
-    digests: list[str] = []
     decoded_bytes = items.height * height * width * 3
     cached = 0 < decoded_bytes <= options.max_cache_bytes
     cache = np.zeros((items.height, height, width, 3), np.uint8) if cached else None
@@ -93,21 +97,29 @@ def pack_pictures(
                 if cache is not None and picture.pixels is not None:
                     cache[len(keep)] = picture.pixels
                 keep.append(row)
-                digests.append(picture.digest)
                 packed.append(picture.jpeg)
             writer.write_batch(pa.record_batch([pa.array(packed, pa.large_binary())], schema=_SCHEMA))
             if progress is not None:
                 progress(rows[-1] + 1, items.height)
     if cache is not None:
         np.save(folder / CACHE_NAME, cache[: len(keep)], allow_pickle=False)
-    return items[keep].with_columns(pl.Series(DIGEST, digests, pl.String))
+    return items[keep]
 
 
-def keep_pictures(folder: Path, kept: npt.NDArray[np.bool_]) -> None:
+def packed_jpegs(folder: Path) -> Iterator[bytes]:
+    """The stored files of a packed folder, in order."""
+    with pa.memory_map(str(folder / IMAGES_NAME)) as file:
+        reader = pa.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            for jpeg in reader.get_batch(number).column("jpeg"):
+                yield jpeg.as_py()
+
+
+def keep_images(folder: Path, kept: npt.NDArray[np.bool_]) -> None:
     """Takes pictures out of a packed folder.
 
     Args:
-        folder: what `pack_pictures` filled.
+        folder: what `write_images` filled.
         kept: bool, one a packed picture.
     """
     path, start = folder / IMAGES_NAME, 0
@@ -149,7 +161,7 @@ def _checked_chunks(
             return _Checked(reason=str(error))
         except OSError as error:
             return _Checked(reason=f"cannot be read: {error.strerror or error}")
-        return _Checked(jpeg, pixels, hashlib.blake2b(jpeg, digest_size=16).hexdigest())
+        return _Checked(jpeg, pixels)
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, items.height, _CHUNK):

@@ -27,16 +27,14 @@ from tfdvbpr.data.dataset import (
 )
 from tfdvbpr.data.duplicates import DUPLICATE_HANDLINGS, DuplicateHandling, find_duplicates
 from tfdvbpr.data.filters import k_core
-from tfdvbpr.data.images import IMAGE_FITS, MAX_PIXELS, ImageFit
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.packing import DIGEST, PictureOptions, Progress, distinct_items, keep_pictures, pack_pictures
+from tfdvbpr.data.packing import PictureOptions, Progress, distinct_items, keep_images, write_images
 from tfdvbpr.data.source import Source
 from tfdvbpr.data.splits import SPLITS, Actions, Fractions, SplitKind, split_actions
 from tfdvbpr.data.tables import ROW
 from tfdvbpr.errors import ConfigError, SourceError
 from tfdvbpr.files import sha256, whole_directory
 
-_MIN_IMAGE_SIDE = 16
 # Reports; what training reads is the same with and without them.
 _NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME)
 _OPTIONS_TOLD = (
@@ -54,16 +52,16 @@ _OPTIONS_TOLD = (
 
 
 @dataclass(frozen=True)
-class PrepareOptions:
+class PrepareOptions(PictureOptions):
     """How a source becomes a prepared dataset.
 
     Attributes:
         image_size: (height, width) of the decoded pictures, in pixels.
         fit: what happens to a photo of another shape: "pad", "crop" or "squash".
-        seed: of the split and of the withheld items.
-        withhold_items: fraction of the items kept out of training altogether.
         max_pixels: larger pictures are quarantined without being decoded.
         max_cache_bytes: the decoded uint8 cache is written if it fits into this many bytes.
+        seed: of the split and of the withheld items.
+        withhold_items: fraction of the items kept out of training altogether.
         split: a name in SPLITS; left out, the source's own split if it has one, else "leave-one-out".
         validation_fraction: part of the actions that `split="time"` validates on.
         test_fraction: part of the actions, the latest, that `split="time"` tests on.
@@ -73,12 +71,8 @@ class PrepareOptions:
             of them ("merge").
     """
 
-    image_size: tuple[int, int] = (64, 64)
-    fit: ImageFit = "pad"
     seed: int = 0
     withhold_items: float = 0.0
-    max_pixels: int = MAX_PIXELS
-    max_cache_bytes: int = 8 << 30
     split: SplitKind | None = None
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
@@ -87,10 +81,7 @@ class PrepareOptions:
     duplicates: DuplicateHandling = "keep"
 
     def __post_init__(self) -> None:
-        if min(self.image_size) < _MIN_IMAGE_SIDE:
-            raise ConfigError(f"`image_size` must be at least 16x16 pixels. Received {self.image_size}.")
-        if self.fit not in IMAGE_FITS:
-            raise ConfigError(f"`fit` must be one of {', '.join(IMAGE_FITS)}. Received {self.fit!r}.")
+        super().__post_init__()
         if not 0.0 <= self.withhold_items < 1.0:
             raise ConfigError(f"`withhold_items` must be in [0, 1). Received {self.withhold_items}.")
         if self.split is not None and self.split not in SPLITS:
@@ -110,11 +101,6 @@ class PrepareOptions:
         for name in ("min_user_actions", "min_item_actions"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"`{name}` must be at least 0. Received {getattr(self, name)}.")
-
-    @property
-    def pictures(self) -> PictureOptions:
-        """What packing the pictures needs."""
-        return PictureOptions(self.image_size, self.fit, self.max_pixels, self.max_cache_bytes)
 
 
 def prepare(
@@ -142,19 +128,19 @@ def prepare(
     """
     split = chosen_split(source, options.split)
     with whole_directory(output, overwrite=overwrite) as folder:
-        packed = pack_pictures(source, distinct_items(source), folder, options.pictures, progress)
+        packed = write_images(source, distinct_items(source), folder, options, progress)
         _check_left(source, packed, "item")
-        duplicates = find_duplicates(packed)
+        duplicates = find_duplicates(packed, folder)
         merged = duplicates if options.duplicates == "merge" else duplicates.clear()
         actions = usable_actions(source, packed, split=split, duplicates=merged)
         _check_left(source, actions, "action")
         items = packed.join(merged, on="item_id", how="anti", maintain_order="left")
         items, actions, filtered = _filtered(items, actions, options)
         if items.height < packed.height:
-            keep_pictures(folder, packed["item_id"].is_in(items["item_id"].implode()).to_numpy())
+            keep_images(folder, packed["item_id"].is_in(items["item_id"].implode()).to_numpy())
         users = actions.select("user_id").unique(maintain_order=True)
         interactions = _split(actions, items, users, split, options)
-        items.drop(ROW, DIGEST, "image").write_parquet(folder / ITEMS_NAME)
+        items.drop(ROW, "image").write_parquet(folder / ITEMS_NAME)
         users.write_parquet(folder / USERS_NAME)
         interactions.write(folder / INTERACTIONS_NAME)
         duplicates.write_csv(folder / DUPLICATES_NAME)
@@ -235,10 +221,7 @@ def _manifest(
     **told: Any,
 ) -> Manifest:
     """The manifest of what lies in `folder`; `told` are the fields that cannot be read off the other arguments."""
-    files = {
-        path.name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256(path)) for path in sorted(folder.iterdir())
-    }
-    hashes = "".join(f"{name} {record.sha256}\n" for name, record in files.items() if name not in _NOT_IN_FINGERPRINT)
+    files, fingerprint = file_records(folder)
     counts = Counter(interactions.splits.tolist())
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -256,7 +239,16 @@ def _manifest(
         num_cold_items=int(interactions.cold_items().sum()),
         num_quarantined=len(source.quarantine),
         quarantine=dict(source.quarantine.counts),
-        fingerprint=hashlib.sha256(hashes.encode()).hexdigest()[:16],
+        fingerprint=fingerprint,
         files=files,
         **told,
     )
+
+
+def file_records(folder: Path) -> tuple[dict[str, FileRecord], str]:
+    """Sizes and hashes of a dataset's files, by name, and the fingerprint of those that training reads."""
+    files = {
+        path.name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256(path)) for path in sorted(folder.iterdir())
+    }
+    told = "".join(f"{name} {record.sha256}\n" for name, record in files.items() if name not in _NOT_IN_FINGERPRINT)
+    return files, hashlib.sha256(told.encode()).hexdigest()[:16]
