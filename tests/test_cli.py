@@ -135,6 +135,35 @@ def test_hostile_input_is_quarantined(call: Call, tmp_path: Path, capsys: pytest
     assert "quarantine.csv" in told
 
 
+def test_splits_filters_and_duplicates(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = [encoded(noisy_picture(RED, (32, 32), min(number, 5))) for number in range(7)]  # the last two the same
+    items = [(f"i{number}", "shirt", picture) for number, picture in enumerate(pictures)]
+    source = write_source(tmp_path / "shop", items, [])
+    rows = [f"u{user},i{item},2024-01-0{item + 1}" for user in range(4) for item in range(6)]
+    (source / "interactions.csv").write_text(
+        "\n".join(["user_id,item_id,timestamp", *rows, "lone,i6,2024-01-01"]) + "\n"
+    )
+    dataset, output = tmp_path / "dataset", tmp_path / "description"
+    asked = ("--split", "time", "--test-fraction", "0.2", "--min-user-actions", "2", "--duplicates", "merge")
+    assert call("prepare", source, "--output", dataset, "--image-size", "32x32", *asked) == 0
+    told = capsys.readouterr().out
+    assert "split: time" in told
+    assert "filtered: users with fewer than 2 actions" in told
+    assert "duplicates.csv" in told
+    about = PreparedDataset.open(dataset).manifest
+    assert (about.num_train, about.num_validation, about.num_test) == (16, 4, 4)
+    assert (about.num_items, about.filtered["users"]) == (6, 1)
+    assert call("describe", dataset, "--output", output) == 0
+    told = capsys.readouterr().out
+    assert "2024-01-06T00:00:00Z" in told
+    assert "Gini" in told
+    assert {path.name for path in output.iterdir()} == {"long_tail.png", "contact_sheet.png", "description.json"}
+    line = complaint(call, capsys, "prepare", source, "--output", tmp_path / "other", "--split", "source")
+    assert "needs a column `split`" in line
+    line = complaint(call, capsys, "prepare", source, "--output", tmp_path / "other", "--test-fraction", "1")
+    assert "`test_fraction`" in line
+
+
 def test_a_wrong_header(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_source(tmp_path / "shop", [("i0", "shirt", encoded(noisy_picture(RED, (32, 32), 0)))], [])
     (source / "interactions.csv").write_text("customer;product\n1;2\n")

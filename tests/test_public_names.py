@@ -21,6 +21,7 @@ EXPECTED = [
     "TfdvbprError",
     "__version__",
     "compare",
+    "describe",
     "evaluate",
     "experiment",
     "make_designs",

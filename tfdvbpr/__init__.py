@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from tfdvbpr._version import __version__
 
 if TYPE_CHECKING:
-    from tfdvbpr.api import compare, evaluate, experiment, make_designs, prepare, prepare_synthetic, train, train_gan
+    from tfdvbpr.api import (
+        compare,
+        describe,
+        evaluate,
+        experiment,
+        make_designs,
+        prepare,
+        prepare_synthetic,
+        train,
+        train_gan,
+    )
     from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.prepare import PrepareOptions
@@ -34,6 +44,7 @@ _HOMES = {
     "SyntheticOptions": "tfdvbpr.data.synthetic",
     "TfdvbprError": "tfdvbpr.errors",
     "compare": "tfdvbpr.api",
+    "describe": "tfdvbpr.api",
     "evaluate": "tfdvbpr.api",
     "experiment": "tfdvbpr.api",
     "make_designs": "tfdvbpr.api",
@@ -58,6 +69,7 @@ __all__ = [
     "TfdvbprError",
     "__version__",
     "compare",
+    "describe",
     "evaluate",
     "experiment",
     "make_designs",

@@ -6,6 +6,7 @@ so that training itself never imports evaluation.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.description import Description, describe_dataset
 from tfdvbpr.data.importers import IMPORTERS
-from tfdvbpr.data.prepare import PrepareOptions, Progress
+from tfdvbpr.data.interactions import COLD_THRESHOLD
+from tfdvbpr.data.packing import Progress
+from tfdvbpr.data.prepare import PrepareOptions
 from tfdvbpr.data.prepare import prepare as prepare_source
 from tfdvbpr.data.synthetic import SyntheticOptions, write_synthetic
 from tfdvbpr.errors import ConfigError
@@ -107,6 +111,43 @@ def prepare_synthetic(
             source_format="synthetic",
             overwrite=overwrite,
         )
+
+
+def describe(
+    dataset: PreparedDataset | Path | str,
+    *,
+    output: Path | str | None = None,
+    cold_threshold: int = COLD_THRESHOLD,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Description:
+    """Counts what a dataset holds and, with `output`, draws its long tail and a contact sheet.
+
+    Args:
+        dataset: a prepared dataset or its folder.
+        output: a folder to make, with long_tail.png, contact_sheet.png and description.json; left out, nothing is
+            written.
+        cold_threshold: an item with fewer training actions is cold.
+        seed: which items the contact sheet shows.
+        overwrite: replace a folder that is already there.
+
+    Raises:
+        DatasetError: if `dataset` is no prepared dataset.
+        OutputExistsError: if `output` holds something already.
+    """
+    from tfdvbpr.data import description_pictures as pictures
+
+    opened = _opened(dataset)
+    told = describe_dataset(opened, cold_threshold=cold_threshold)
+    if output is not None:
+        with whole_directory(Path(output), overwrite=overwrite) as folder:
+            pictures.draw_long_tail(
+                opened.interactions, folder / pictures.LONG_TAIL_NAME, cold_threshold=cold_threshold
+            )
+            pictures.draw_contact_sheet(opened, folder / pictures.CONTACT_SHEET_NAME, seed=seed)
+            text = json.dumps(told.as_dict(), indent=2, ensure_ascii=False)
+            (folder / "description.json").write_text(text + "\n", encoding="utf-8")
+    return told
 
 
 def train(

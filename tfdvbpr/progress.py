@@ -117,3 +117,13 @@ def facts_table(title: str, facts: Mapping[str, object]) -> Table:
     for name, value in facts.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
     return table
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """The first column to the left, the others to the right; whole numbers with separators."""
+    table = Table()
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+    return table

@@ -15,7 +15,7 @@ from tfdvbpr.data.colours import PALETTE, lab, read_colours
 from tfdvbpr.data.garments import CATEGORIES, CUTS, PATTERNS, Garment, random_garment, render_garment
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.prepare import PrepareOptions, prepare
-from tfdvbpr.data.splits import leave_one_out
+from tfdvbpr.data.splits import Actions, split_actions
 from tfdvbpr.data.synthetic import SyntheticOptions, read_truth, true_scores, write_synthetic
 from tfdvbpr.errors import ConfigError, OutputExistsError, SourceError
 
@@ -54,7 +54,9 @@ def _figures(folder: Path) -> tuple[float, float, float]:
     """(AUC of the true utility, AUC of popularity, share of cold items) on the test actions."""
     scores = true_scores(folder)
     users, items = _actions(folder)
-    splits = leave_one_out(users, items, num_items=scores.shape[1], withhold_items=0, seed=0)
+    splits = split_actions(
+        Actions(users, items), kind="leave-one-out", num_items=scores.shape[1], withhold_items=0, seed=0
+    )
     acted = np.zeros(scores.shape, bool)
     acted[users, items] = True
     counts = np.bincount(items[splits == 0], minlength=scores.shape[1])

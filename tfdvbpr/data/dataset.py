@@ -13,8 +13,10 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tfdvbpr.data.catalogue import ItemImages, Items
+from tfdvbpr.data.duplicates import DuplicateHandling
 from tfdvbpr.data.images import ImageFit
 from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.data.splits import SplitKind
 from tfdvbpr.errors import DatasetError, unknown_id
 from tfdvbpr.files import sha256
 
@@ -24,6 +26,7 @@ ITEMS_NAME = "items.parquet"
 USERS_NAME = "users.parquet"
 INTERACTIONS_NAME = "interactions.parquet"
 QUARANTINE_NAME = "quarantine.csv"
+DUPLICATES_NAME = "duplicates.csv"
 
 
 class FileRecord(BaseModel):
@@ -35,7 +38,11 @@ class FileRecord(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a prepared dataset says of itself (`manifest.json`)."""
+    """What a prepared dataset says of itself (`manifest.json`).
+
+    Fields with a default came after the first release; a folder made before has none of what they tell, except that
+    None means not counted.
+    """
 
     model_config = ConfigDict(frozen=True)
     format_version: int
@@ -45,6 +52,12 @@ class Manifest(BaseModel):
     fit: ImageFit
     seed: int
     withhold_items: float
+    split: SplitKind = "leave-one-out"
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    min_user_actions: int = 0
+    min_item_actions: int = 0
+    duplicates: DuplicateHandling = "keep"
     categories: tuple[str, ...]
     num_users: int
     num_items: int
@@ -53,9 +66,13 @@ class Manifest(BaseModel):
     num_validation: int
     num_test: int
     num_withheld: int
+    num_timed: int = 0
+    num_untrained_users: int | None = None
     num_cold_items: int
     num_quarantined: int
     quarantine: dict[str, int]
+    filtered: dict[str, int] = {}
+    num_duplicate_items: int | None = None
     fingerprint: str
     files: dict[str, FileRecord]
 

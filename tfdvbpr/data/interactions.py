@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,12 @@ class Interactions:
     Attributes:
         user_ids: int32 [N], contiguous from 0.
         item_ids: int32 [N], contiguous from 0.
-        splits: uint8 [N], values of `Split`. WITHHELD actions fall on items kept out of training altogether: they are
-            neither trained on nor evaluated, but masked as known positives.
+        splits: uint8 [N], values of `Split`; a user may have any number of each. WITHHELD actions are neither trained
+            on nor evaluated, but masked as known positives: they fall on items kept out of training altogether, or
+            belong to users whom a split by time left no training action.
         num_users: number of users, each with at least one action.
         num_items: number of items in the catalogue, with or without actions.
+        timestamps: float64 [N], seconds since 1970-01-01 UTC, NaN where unknown; None where none is known.
     """
 
     user_ids: npt.NDArray[np.int32]
@@ -42,6 +45,7 @@ class Interactions:
     splits: npt.NDArray[np.uint8]
     num_users: int
     num_items: int
+    timestamps: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         for name, ids, limit in (
@@ -78,17 +82,31 @@ class Interactions:
         """int64 [num_items]: training actions an item."""
         return np.bincount(self.of(Split.TRAIN)[1], minlength=self.num_items)
 
+    @property
+    def num_untrained_users(self) -> int:
+        """Users without a training action."""
+        return self.num_users - len(np.unique(self.of(Split.TRAIN)[0]))
+
+    @property
+    def num_timed(self) -> int:
+        """Actions whose time is known."""
+        return 0 if self.timestamps is None else int(np.isfinite(self.timestamps).sum())
+
     def cold_items(self, threshold: int = COLD_THRESHOLD) -> npt.NDArray[np.bool_]:
         """bool [num_items]: fewer than `threshold` training actions (the paper's 5)."""
         return self.training_counts < threshold
 
     def write(self, path: Path) -> None:
-        """Writes a parquet table of the three columns."""
-        columns = {"user": self.user_ids, "item": self.item_ids, "split": self.splits}
+        """Writes a parquet table of user, item and split, and of timestamp where times are known."""
+        columns: dict[str, npt.NDArray[Any]] = {"user": self.user_ids, "item": self.item_ids, "split": self.splits}
+        if self.timestamps is not None:
+            columns["timestamp"] = self.timestamps
         pl.DataFrame(columns).write_parquet(path)
 
     @classmethod
     def read(cls, path: Path, *, num_users: int, num_items: int) -> Interactions:
         """Reads what `write` wrote."""
         table = pl.read_parquet(path)
-        return cls(table["user"].to_numpy(), table["item"].to_numpy(), table["split"].to_numpy(), num_users, num_items)
+        user_ids, item_ids, splits = (table[name].to_numpy() for name in ("user", "item", "split"))
+        timestamps = table["timestamp"].to_numpy() if "timestamp" in table.columns else None
+        return cls(user_ids, item_ids, splits, num_users, num_items, timestamps)

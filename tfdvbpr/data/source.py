@@ -19,7 +19,9 @@ class Source:
     Attributes:
         name: for people, and for the manifest.
         items: string columns item_id, category, image and any others (kept as metadata), and `tables.ROW`.
-        interactions: string columns user_id, item_id, and `tables.ROW`.
+        interactions: string columns user_id, item_id, and `tables.ROW`; by choice `timestamp` (what
+            `timestamps.seconds` reads) and `split` ("train", "validation" or "test": the source's own split). In these
+            two, null and "" mean unknown.
         image_bytes: a picture file's bytes, by its value in the column `image`; raises OSError.
         quarantine: what the importer already left out.
         items_name: the file the items stand in, for the quarantine.

@@ -17,7 +17,8 @@ def read_folder(folder: Path) -> Source:
 
     Args:
         folder: holds items.csv or .parquet (`item_id`, `image` as a path inside the folder, and by choice `category`
-            and any other columns), interactions.csv or .parquet (`user_id`, `item_id`), and the pictures.
+            and any other columns), interactions.csv or .parquet (`user_id`, `item_id`, and by choice `timestamp` and
+            `split`, see `Source`), and the pictures.
 
     Raises:
         SourceError: if the folder, a table or a required column is missing.

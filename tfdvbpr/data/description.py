@@ -1,0 +1,184 @@
+"""What a prepared dataset looks like in figures: sizes, density, how actions spread over users and items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
+from tfdvbpr.data.splits import SplitKind
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How many actions each user, or each item, has; all parts of the split together.
+
+    Attributes:
+        mean: actions.
+        median: actions.
+        most: actions.
+        gini: 0 where all have as many, towards 1 where one has them all; see `gini`.
+    """
+
+    mean: float
+    median: float
+    most: int
+    gini: float
+
+
+@dataclass(frozen=True)
+class CategoryFigures:
+    """One category's part of the catalogue.
+
+    Attributes:
+        category: its name.
+        num_items: items, with or without actions.
+        num_actions: actions on them, all parts together.
+        cold_share: of its items, in [0, 1].
+    """
+
+    category: str
+    num_items: int
+    num_actions: int
+    cold_share: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """The figures `tfdvbpr describe` prints.
+
+    Attributes:
+        name: of the dataset.
+        fingerprint: of what training reads.
+        split: how the actions were divided.
+        num_users: users with at least one action.
+        num_items: items in the catalogue.
+        num_actions: distinct (user, item) actions.
+        density: actions / (users × items), in [0, 1].
+        parts: actions by part of the split: train, validation, test, withheld.
+        num_tested_users: users with at least one test action.
+        num_untrained_users: users without a training action.
+        actions_per_user: over all users.
+        actions_per_item: over all items, those without actions too.
+        cold_threshold: an item with fewer training actions is cold.
+        cold_item_share: of the items, in [0, 1].
+        cold_test_share: of the test actions, those on cold items; 0 without any.
+        num_duplicate_items: items with the picture of an earlier one; None where they were not counted.
+        first_actions: by part of the split, the time of the first action, ISO 8601 UTC; empty where no time is known.
+        last_actions: likewise, of the last.
+        categories: in the order of their ids.
+    """
+
+    name: str
+    fingerprint: str
+    split: SplitKind
+    num_users: int
+    num_items: int
+    num_actions: int
+    density: float
+    parts: Mapping[str, int]
+    num_tested_users: int
+    num_untrained_users: int
+    actions_per_user: Spread
+    actions_per_item: Spread
+    cold_threshold: int
+    cold_item_share: float
+    cold_test_share: float
+    num_duplicate_items: int | None
+    first_actions: Mapping[str, str]
+    last_actions: Mapping[str, str]
+    categories: tuple[CategoryFigures, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return asdict(self)
+
+
+def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THRESHOLD) -> Description:
+    """Counts what is to be known before a model is chosen.
+
+    Args:
+        dataset: opened.
+        cold_threshold: an item with fewer training actions is cold.
+    """
+    actions = dataset.interactions
+    about = dataset.manifest
+    cold = actions.cold_items(cold_threshold)
+    tested_users, tested_items = actions.of(Split.TEST)
+    first, last = _times(actions)
+    return Description(
+        name=about.name,
+        fingerprint=about.fingerprint,
+        split=about.split,
+        num_users=actions.num_users,
+        num_items=actions.num_items,
+        num_actions=len(actions),
+        density=len(actions) / (actions.num_users * actions.num_items),
+        parts={split.name.lower(): len(actions.of(split)[0]) for split in Split},
+        num_tested_users=len(np.unique(tested_users)),
+        num_untrained_users=actions.num_untrained_users,
+        actions_per_user=_spread(np.bincount(actions.user_ids, minlength=actions.num_users)),
+        actions_per_item=_spread(np.bincount(actions.item_ids, minlength=actions.num_items)),
+        cold_threshold=cold_threshold,
+        cold_item_share=float(cold.mean()),
+        cold_test_share=float(cold[tested_items].mean()) if len(tested_items) else 0.0,
+        num_duplicate_items=about.num_duplicate_items,
+        first_actions=first,
+        last_actions=last,
+        categories=_categories(dataset, cold),
+    )
+
+
+def gini(counts: npt.NDArray[np.integer[Any]]) -> float:
+    """The Gini coefficient of counts: the mean difference of two of them drawn at random, over twice their mean.
+
+    Σ_k (2k − n − 1) x_k / (n Σ x) for x sorted upwards and k from 1. It is 0 for equal counts and (n − 1) / n where
+    one has all.
+
+    Args:
+        counts: int [n], at least one of them above 0.
+    """
+    ordered = np.sort(counts)
+    places = 2.0 * np.arange(1, len(ordered) + 1) - len(ordered) - 1.0
+    return float((places * ordered).sum() / (len(ordered) * ordered.sum()))
+
+
+def _spread(counts: npt.NDArray[np.int64]) -> Spread:
+    return Spread(float(counts.mean()), float(np.median(counts)), int(counts.max()), gini(counts))
+
+
+def _times(actions: Interactions) -> tuple[dict[str, str], dict[str, str]]:
+    """First and last known time of each part."""
+    first: dict[str, str] = {}
+    last: dict[str, str] = {}
+    if actions.timestamps is not None:
+        for split in Split:
+            times = actions.timestamps[actions.splits == split]
+            times = times[np.isfinite(times)]
+            if len(times):
+                first[split.name.lower()], last[split.name.lower()] = _iso(times.min()), _iso(times.max())
+    return first, last
+
+
+def _iso(seconds: float) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=int(seconds))  # before 1970 too
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _categories(dataset: PreparedDataset, cold: npt.NDArray[np.bool_]) -> tuple[CategoryFigures, ...]:
+    names, ids = dataset.items.categories, dataset.items.category_ids
+    num_items = np.bincount(ids, minlength=len(names))
+    num_cold = np.bincount(ids[cold], minlength=len(names))
+    num_actions = np.bincount(ids[dataset.interactions.item_ids], minlength=len(names))
+    return tuple(
+        CategoryFigures(
+            name, int(num_items[number]), int(num_actions[number]), float(num_cold[number] / num_items[number])
+        )
+        for number, name in enumerate(names)
+    )
