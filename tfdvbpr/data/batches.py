@@ -21,9 +21,9 @@ Batch = Mapping[str, npt.NDArray[np.generic]]
 
 
 class ReadImages(Protocol):
-    """uint8 [N, H, W, 3] of item rows, int [N]."""
+    """uint8 [N, H, W, 3] of item rows, int [N]; or float32 [N, F], what a network has seen of them already."""
 
-    def __call__(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+    def __call__(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
         """Reads the pictures."""
         ...
 
@@ -54,12 +54,15 @@ class BatchSource:
     seed: int
     num_replicas: int
 
-    def images(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """Augmented uint8 [N, H, W, 3], or [N, 0] for a model that sees no pictures."""
+    def images(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> npt.NDArray[np.generic]:
+        """Augmented uint8 [N, H, W, 3]; [N, 0] for a model that sees no pictures; float32 [N, F] as it was read."""
         if self.read_images is None:
             return np.zeros((len(items), 0), np.uint8)
+        pictures = self.read_images(items)
+        if pictures.dtype != np.uint8:
+            return pictures
         flip, max_shift = self.augmentation.flip, self.augmentation.max_shift
-        return augment(self.read_images(items), generator, flip=flip, max_shift=max_shift)
+        return augment(pictures.astype(np.uint8, copy=False), generator, flip=flip, max_shift=max_shift)
 
 
 def cut_into_parts(batch: dict[str, npt.NDArray[np.generic]], num_replicas: int) -> list[Batch]:

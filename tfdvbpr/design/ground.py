@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.models.visrank import FEATURE_EXTRACTORS
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 
 EXTRACTOR = "colour-and-edges"
 

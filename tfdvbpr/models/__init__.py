@@ -24,3 +24,6 @@ RECOMMENDERS: Mapping[str, ModelKind] = MappingProxyType(
 
 # θᵀΦ(X) from pixels: what design, explanation and served pictures need.
 LEARNS_FROM_PIXELS = frozenset({"dvbpr", "hybrid-dvbpr"})
+
+# Off-the-shelf features of the whole catalogue are put into these before they are trained.
+USES_FEATURES = frozenset({"vbpr", "fm"})

@@ -20,8 +20,11 @@ class Architecture:
         backbone: a name in BACKBONES.
         dropout: of the backbone.
         backbone_l2: λ_CNN.
+        backbone_weights: what the backbone begins with; "random" where weights are loaded afterwards.
+        backbone_trainable: how much of the backbone is trained.
         tastes: how DVBPR's θ comes about.
         features: a name in FEATURE_EXTRACTORS.
+        user_initializer: of θ.
         seed: of the tables' initial values; the backbone's follow `keras.utils.set_random_seed`.
     """
 
@@ -34,6 +37,9 @@ class Architecture:
     backbone: str = "small_cnn"
     dropout: float = 0.0
     backbone_l2: float = 0.0
+    backbone_weights: Literal["auto", "imagenet", "random"] = "auto"
+    backbone_trainable: str = "all"
     tastes: Literal["leave-one-out", "free"] = "leave-one-out"
     features: str = "colour-and-edges"
+    user_initializer: Literal["normal", "uniform"] = "normal"
     seed: int = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
+
+_UNIFORM_BELOW = 0.01
 
 
 class PairwiseRecommender(keras.Model):
@@ -15,7 +17,8 @@ class PairwiseRecommender(keras.Model):
         num_users: rows of the table.
         num_items: size of the catalogue.
         embedding_dim: length of θ_u and of an item's embedding.
-        user_stddev: standard deviation of θ's normal initial values.
+        user_stddev: standard deviation of normal initial values.
+        user_initializer: of θ: "normal", or "uniform" in [0, 0.01) as the authors' DVBPR code has it.
         seed: of the initial values.
 
     Attributes:
@@ -35,6 +38,7 @@ class PairwiseRecommender(keras.Model):
         num_items: int,
         embedding_dim: int,
         user_stddev: float = 0.1,
+        user_initializer: Literal["normal", "uniform"] = "normal",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -43,14 +47,22 @@ class PairwiseRecommender(keras.Model):
         self.num_items = num_items
         self.embedding_dim = embedding_dim
         self.user_stddev = user_stddev
+        self.user_initializer = user_initializer
         self.seed = seed
+        uniform = keras.initializers.RandomUniform(0.0, _UNIFORM_BELOW, seed=seed)
+        initial = uniform if user_initializer == "uniform" else self._normal(0)
         self.user_embeddings = self.add_weight(
-            name="user_embeddings", shape=(num_users, embedding_dim), initializer=self._normal(0)
+            name="user_embeddings", shape=(num_users, embedding_dim), initializer=initial
         )
 
     def _normal(self, number: int) -> Any:
         """Initial values of the model's `number`-th table."""
         return keras.initializers.RandomNormal(stddev=self.user_stddev, seed=self.seed + number)
+
+    @property
+    def frozen_trunk(self) -> keras.Model | None:
+        """What sees each picture the same way for the whole training, if the model has any such part."""
+        return None
 
     @property
     def tables(self) -> list[Any]:
@@ -96,6 +108,7 @@ class PairwiseRecommender(keras.Model):
             "num_items": self.num_items,
             "embedding_dim": self.embedding_dim,
             "user_stddev": self.user_stddev,
+            "user_initializer": self.user_initializer,
             "seed": self.seed,
         }
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tfdvbpr.models.architecture import Architecture
 from tfdvbpr.models.base import PairwiseRecommender
 from tfdvbpr.models.bpr_mf import BPRMF
 from tfdvbpr.models.dvbpr import DVBPR
 from tfdvbpr.models.factorization_machine import FactorizationMachine
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.siamese import SiameseCNN
 from tfdvbpr.models.vbpr import VBPR
-from tfdvbpr.models.visrank import FEATURE_EXTRACTORS
 
 
 def build_recommender(model: str, shape: Architecture) -> PairwiseRecommender:
@@ -30,6 +28,7 @@ def build_recommender(model: str, shape: Architecture) -> PairwiseRecommender:
         "num_users": shape.num_users,
         "num_items": shape.num_items,
         "embedding_dim": shape.embedding_dim,
+        "user_initializer": shape.user_initializer,
         "seed": shape.seed,
     }
     beside: dict[str, Any] = {"factor_dim": shape.factor_dim, "item_bias": shape.item_bias}
@@ -38,6 +37,8 @@ def build_recommender(model: str, shape: Architecture) -> PairwiseRecommender:
         "backbone": shape.backbone,
         "dropout": shape.dropout,
         "backbone_l2": shape.backbone_l2,
+        "backbone_weights": shape.backbone_weights,
+        "backbone_trainable": shape.backbone_trainable,
     }
     match model:
         case "dvbpr" | "hybrid-dvbpr":
@@ -54,5 +55,4 @@ def build_recommender(model: str, shape: Architecture) -> PairwiseRecommender:
 
 
 def _feature_dim(shape: Architecture) -> int:
-    blank = np.zeros((1, *shape.image_size, 3), np.uint8)
-    return FEATURE_EXTRACTORS[shape.features](blank).shape[1]
+    return FEATURE_EXTRACTORS[shape.features].feature_dim(shape.image_size)

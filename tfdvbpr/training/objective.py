@@ -22,20 +22,27 @@ class RankingObjective:
         model: the recommender.
         config: batching, loss, penalties.
         num_replicas: parts of a global batch.
+
+    Attributes:
+        scale: what the mean over a batch is multiplied by before it is differentiated: 1, or the actions a batch where
+            they are summed. Figures are reported of the mean either way.
     """
 
-    def __init__(self, model: PairwiseRecommender, config: RecommenderConfig, *, num_replicas: int) -> None:
+    def __init__(
+        self, model: PairwiseRecommender, config: RecommenderConfig, *, num_replicas: int, global_batch_size: int
+    ) -> None:
         self.model = model
         self.config = config
         self._loss = RANKING_LOSSES[config.loss]
         self._num_replicas = num_replicas
+        self.scale = float(global_batch_size) if config.reduction == "sum" else 1.0
         self.leave_one_out = isinstance(model, DVBPR) and config.tastes == "leave-one-out"
 
     def __call__(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         """Shares of the ranking loss, nats an action, and of the penalty; summed over replicas they are the batch's."""
         ranking, penalty = self._shared_item(batch) if self.config.batching == "shared-item" else self._triplet(batch)
         if self.model.losses:
-            penalty += tf.add_n(self.model.losses) / self._num_replicas
+            penalty += tf.add_n(self.model.losses) / self._num_replicas / self.scale
         return ranking, penalty
 
     def _shared_item(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -83,5 +90,9 @@ class RankingObjective:
         return self.model.embed_users(batch["user_ids"])
 
     def _embed(self, item_ids: Any, images: Any) -> tuple[Any, Any]:
-        pictures = to_float(images) if self.model.uses_images else images
-        return self.model.embed_items(item_ids, pictures, training=True)
+        return self.model.embed_items(item_ids, network_input(images), training=True)
+
+
+def network_input(images: Any) -> Any:
+    """Pictures, uint8, as float32 in [-1, 1]; what a frozen trunk has seen of them, float32, as it is."""
+    return to_float(images) if images.dtype == tf.uint8 else images

@@ -15,19 +15,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.batches import Augmentation, BatchSource, SharedItemBatches, TripletBatches
+from tfdvbpr.data.batches import Augmentation, BatchSource, ReadImages, SharedItemBatches, TripletBatches
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images import to_float
-from tfdvbpr.data.samplers import SAMPLERS
-from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import check_output, whole_directory
-from tfdvbpr.losses.ranking import RANKING_LOSSES
-from tfdvbpr.models import RECOMMENDERS
-from tfdvbpr.models.backbones import BACKBONES
+from tfdvbpr.models import RECOMMENDERS, USES_FEATURES
 from tfdvbpr.models.base import PairwiseRecommender
 from tfdvbpr.models.build import build_recommender
 from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.visrank import FEATURE_EXTRACTORS, visrank
+from tfdvbpr.models.visrank import visrank
 from tfdvbpr.run import (
     WEIGHTS_NAME,
     Run,
@@ -38,10 +33,11 @@ from tfdvbpr.run import (
 )
 from tfdvbpr.training.actions import History, KeepBest
 from tfdvbpr.training.checkpoints import Checkpoints
+from tfdvbpr.training.checks import check_names, notes
 from tfdvbpr.training.closed_form import closed_form_factors
-from tfdvbpr.training.features import catalogue_features
+from tfdvbpr.training.features import catalogue_features, trunk_features
 from tfdvbpr.training.loop import Batches, Observer, StepReport, distributed_step, run_epochs
-from tfdvbpr.training.objective import RankingObjective
+from tfdvbpr.training.objective import RankingObjective, network_input
 from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
 from tfdvbpr.training.tastes import TasteBatches, Tastes
 
@@ -91,7 +87,7 @@ def train_recommender(
         OutputExistsError: if `output` holds something already.
         RunError: if a different training was interrupted at the same output.
     """
-    _check_names(config)
+    check_names(config)
     check_output(output, overwrite=overwrite)
     began = time.perf_counter()
     if RECOMMENDERS[config.model] == "closed-form":
@@ -109,7 +105,11 @@ def train_recommender(
         worker=worker_number(strategy),
         least=partial(least_over_workers, strategy),
     )
+    for line in notes(config, dataset):
+        told(line)
     trainer = RecommenderTrainer(dataset, config, strategy)
+    if trainer.model.frozen_trunk is not None:
+        told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
     seconds_before = checkpoints.restore(trainer.trackables())
     if checkpoints.first_epoch:
         told(f"Taking up an interrupted training after epoch {checkpoints.first_epoch} of {config.epochs}.")
@@ -156,57 +156,70 @@ class RecommenderTrainer:
         self.dataset = dataset
         self.config = config
         self._num_replicas = strategy.num_replicas_in_sync
+        # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
+        features = catalogue_features(dataset, config.features) if config.model in USES_FEATURES else None
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             shape = architecture(config, dataset.manifest)
             self.model: PairwiseRecommender = build_recommender(config.model, shape)
             self.model.built = True
-            if self.model.uses_features:
-                self.model.set_features(catalogue_features(dataset, config.features))
-            self._objective = RankingObjective(self.model, config, num_replicas=self._num_replicas)
-            self.batches: Batches = self._make_batches()
-            self.optimizers = self._make_optimizers()
+            if features is not None:
+                self.model.set_features(features)
+        self._read = self._make_reader()
         self._encode = tf.function(
-            lambda images: self.model.embed_images(to_float(images), training=False), reduce_retracing=True
+            lambda images: self.model.embed_images(network_input(images), training=False), reduce_retracing=True
         )
+        drawn = self._make_batches()
+        self._objective = RankingObjective(
+            self.model, config, num_replicas=self._num_replicas, global_batch_size=drawn.global_batch_size
+        )
+        self.batches: Batches = drawn
+        if self._objective.leave_one_out:
+            self.batches = TasteBatches(drawn, lambda: self._tastes(self._item_embeddings()))
+        with strategy.scope():
+            self.optimizers = self._make_optimizers()
+
+    def _make_reader(self) -> ReadImages:
+        """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
+        trunk = self.model.frozen_trunk
+        if trunk is None:
+            return self.dataset.images.read
+        everybodys = self.config.backbone_weights != "random"
+        seen = trunk_features(self.dataset, trunk, name=self.config.backbone if everybodys else None)
+        return lambda items: seen[items]
 
     @property
     def _network_variables(self) -> list[Any]:
         tables = {id(table) for table in self.model.tables}
         return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
 
-    def _make_batches(self) -> Batches:
+    def _make_batches(self) -> SharedItemBatches | TripletBatches:
         config = self.config
         augmentation = Augmentation(config.flip, config.max_shift)
-        images = self.dataset.images.read if self.model.uses_images else None
+        images = self._read if self.model.uses_images else None
         source = BatchSource(self.dataset.interactions, images, augmentation, config.seed, self._num_replicas)
-        batches: Batches
         if config.batching == "shared-item":
-            batches = SharedItemBatches(
+            return SharedItemBatches(
                 source,
                 global_batch_size=config.global_batch_size,
                 max_pairs=config.max_pairs,
                 item_balance=config.item_balance,
             )
-        else:
-            batches = TripletBatches(
-                source,
-                global_batch_size=config.global_batch_size,
-                sampler=config.sampler,
-                num_negatives=config.num_negatives,
-                popularity_power=config.popularity_power,
-                anchors=self.model.uses_anchors,
-            )
-        if self._objective.leave_one_out:
-            return TasteBatches(batches, lambda: self._tastes(self._item_embeddings()))
-        return batches
+        return TripletBatches(
+            source,
+            global_batch_size=config.global_batch_size,
+            sampler=config.sampler,
+            num_negatives=config.num_negatives,
+            popularity_power=config.popularity_power,
+            anchors=self.model.uses_anchors,
+        )
 
     def _make_optimizers(self) -> Optimizers:
         steps = self.config.epochs * self.batches.steps_per_epoch
 
         def adam(rate: float) -> Any:
             schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=self.config.final_learning_rate)
-            return keras.optimizers.Adam(schedule)
+            return keras.optimizers.Adam(schedule, epsilon=self.config.adam_epsilon)
 
         optimizers = Optimizers(adam(self.config.learning_rate), adam(self.config.user_learning_rate))
         optimizers.network.build(self._network_variables)
@@ -230,16 +243,20 @@ class RecommenderTrainer:
             This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
         """
         network, tables = self._network_variables, self.model.tables
+        shares, gradients = self.gradients(batch, network + tables)
+        if network:
+            self.optimizers.network.apply(gradients[: len(network)], network)
+        if tables:
+            self.optimizers.tables.apply(gradients[len(network) :], tables)
+        return shares
+
+    def gradients(self, batch: Mapping[str, Any], variables: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        """One replica's shares of the loss and the penalty, and its share of the gradient, dense, of each variable."""
         with tf.GradientTape() as tape:
             ranking, penalty = self._objective(batch)
-            total = ranking + penalty
-        gradients = tape.gradient(total, [variable.value for variable in network + tables])
-        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        if network:
-            self.optimizers.network.apply(dense[: len(network)], network)
-        if tables:
-            self.optimizers.tables.apply(dense[len(network) :], tables)
-        return {"loss": ranking, "penalty": penalty}
+            total = self._objective.scale * (ranking + penalty)
+        gradients = tape.gradient(total, [variable.value for variable in variables])
+        return {"loss": ranking, "penalty": penalty}, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
@@ -266,7 +283,7 @@ class RecommenderTrainer:
         parts = []
         for start in range(0, self.model.num_items, _ENCODE_BATCH):
             rows = np.arange(start, min(start + _ENCODE_BATCH, self.model.num_items), dtype=np.int32)
-            parts.append(self._encode(self.dataset.images.read(rows)).numpy())
+            parts.append(self._encode(self._read(rows)).numpy())
         return np.concatenate(parts)
 
 
@@ -281,20 +298,6 @@ def _write(
     manifest = new_manifest(dataset, kind="recommender", model=config.model, training_seconds=seconds)
     write_run_header(folder, manifest, config, history.table())
     write_recommender_tables(folder, dataset, factors)
-
-
-def _check_names(config: RecommenderConfig) -> None:
-    for field, value, known in (
-        ("model", config.model, RECOMMENDERS),
-        ("backbone", config.backbone, BACKBONES),
-        ("loss", config.loss, RANKING_LOSSES),
-        ("sampler", config.sampler, SAMPLERS),
-        ("features", config.features, FEATURE_EXTRACTORS),
-    ):
-        if value not in known:
-            raise ConfigError(f"`{field}` must be one of {', '.join(known)}. Received {value!r}.")
-    if config.model == "siamese" and config.batching != "triplet":
-        raise ConfigError("`batching` of a siamese model must be triplet. Received shared-item. Leave it out.")
 
 
 __all__ = ["RecommenderTrainer", "StepReport", "train_recommender"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from tfdvbpr.models.backbones.freezing import freeze_below_head, scratch_only
+from tfdvbpr.models.backbones.options import BackboneOptions
 
-def cnn_f(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2: float) -> keras.Model:
+
+def cnn_f(image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
     """CNN-F: five convolutions, two dense layers of 4,096, and a linear embedding.
 
     Chatfield et al. 2014, in the form of the authors' DVBPR code: SAME padding, ReLU, Glorot weights, zero biases, no
@@ -15,14 +18,16 @@ def cnn_f(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2
 
     Args:
         image_size: (height, width) in pixels; the paper's is 224×224.
-        embedding_dim: length of Φ(x).
-        dropout: after each of the two wide dense layers.
-        l2: weight λ of the added ½λ‖W‖².
+        options: its dropout falls after each of the two wide dense layers.
 
     Returns:
         A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, embedding_dim].
+
+    Raises:
+        ConfigError: if ImageNet weights are asked for.
     """
-    penalty = keras.regularizers.L2(0.5 * l2) if l2 else None
+    scratch_only("cnn_f", options)
+    penalty = keras.regularizers.L2(0.5 * options.l2) if options.l2 else None
 
     def convolution(filters: int, size: int, strides: int = 1) -> layers.Layer:
         return layers.Conv2D(filters, size, strides, padding="same", activation="relu", kernel_regularizer=penalty)
@@ -45,9 +50,9 @@ def cnn_f(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2
         pool(),
         layers.Flatten(),
         dense(4096),
-        layers.Dropout(dropout),
+        layers.Dropout(options.dropout),
         dense(4096),
-        layers.Dropout(dropout),
-        dense(embedding_dim, activation=None),
+        layers.Dropout(options.dropout),
+        dense(options.embedding_dim, activation=None),
     ]
-    return keras.Sequential(stack, name="cnn_f")
+    return freeze_below_head(keras.Sequential(stack, name="cnn_f"), options.trainable)

