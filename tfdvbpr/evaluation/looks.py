@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DatasetError
 from tfdvbpr.models.factors import Array
-from tfdvbpr.models.visrank import FEATURE_EXTRACTORS
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import Run
 
 FEATURE = "colour-and-edges"
