@@ -1,0 +1,162 @@
+"""CSV in blocks: polars splits the plain ones, the csv module reads the rest row by row, with the same result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from tfdvbpr.data.quarantine import Quarantine
+from tfdvbpr.data.rows import ROW, TableBuilder, is_text, printable
+from tfdvbpr.errors import SourceError
+
+_FIRST_BLOCK, _BLOCK = 1 << 16, 1 << 24
+_BOM = b"\xef\xbb\xbf"
+# What polars would take otherwise than the csv module and str.strip: quotes, NUL, lone line ends, separators.
+_NOT_PLAIN = re.compile(rb'["\x00\x1c-\x1f]|\r(?!\n)')
+
+
+def read_csv(
+    path: Path, quarantine: Quarantine, *, only: Collection[str] | None = None, block_bytes: int = _BLOCK
+) -> pl.DataFrame:
+    """Reads a CSV file with a header as stripped strings, with line numbers in the column `ROW`.
+
+    Rows with another number of fields than the header or with bytes that are no UTF-8 go to the quarantine; blank
+    lines carry no row.
+
+    Args:
+        path: the file.
+        quarantine: where bad rows are listed.
+        only: columns to keep, of those that are there; left out, all.
+        block_bytes: bytes read at once.
+
+    Raises:
+        SourceError: if there is no header, or it names a column twice.
+    """
+    table: _Table | None = None
+    line = 0
+    for piece in _pieces(path, block_bytes):
+        plain = None if table is None or isinstance(piece, io.BufferedReader) else _plain_text(piece)
+        if table is not None and plain is not None:
+            line += table.add_plain(plain, line, quarantine)
+            continue
+        stream = piece if isinstance(piece, io.BufferedReader) else io.BytesIO(piece)
+        before = line
+        for line, fields in _rows(path.name, stream, before, quarantine):
+            if fields is not None and table is not None:
+                table.add(line, fields, quarantine)
+            elif fields is not None:
+                table = _Table(path.name, fields, only)
+    if table is None:
+        raise SourceError(f"{path.name} must start with a header line. The file is empty.")
+    return table.builder.build()
+
+
+class _Table:
+    """The rows below one header."""
+
+    def __init__(self, name: str, fields: list[str], only: Collection[str] | None) -> None:
+        self.name = name
+        self.header = [field.strip() for field in fields]
+        if len(set(self.header)) != len(self.header):
+            raise SourceError(f"{name} must name each column once. Received {', '.join(self.header)[:300]}.")
+        self._kept = [
+            number for number, column in enumerate(self.header) if column != ROW and (only is None or column in only)
+        ]
+        self.builder = TableBuilder([self.header[number] for number in self._kept])
+
+    def add(self, line: int, fields: list[str], quarantine: Quarantine) -> None:
+        if len(fields) != len(self.header):
+            self._refuse(line, ",".join(fields), len(fields), quarantine)
+        else:
+            self.builder.add(line, [fields[number].strip() for number in self._kept])
+
+    def add_plain(self, text: str, before: int, quarantine: Quarantine) -> int:
+        """Adds the rows of plain text that follows `before` lines, and returns how many lines it has."""
+        lines = pl.DataFrame({"text": text.removesuffix("\n").split("\n")}, schema={"text": pl.String})
+        lines = lines.select(
+            pl.col("text").str.strip_suffix("\r"),
+            pl.int_range(before + 1, before + 1 + pl.len(), dtype=pl.Int64).alias(ROW),
+            (pl.col("text").str.count_matches(",", literal=True) + 1).alias("fields"),
+        )
+        count = lines.height
+        lines = lines.filter((pl.col("fields") > 1) | (pl.col("text").str.strip_chars() != ""))
+        whole = pl.col("fields") == len(self.header)
+        for value, line, fields in lines.filter(~whole).iter_rows():
+            self._refuse(line, value, fields, quarantine)
+        parts = pl.col("text").str.split_exact(",", len(self.header) - 1)
+        named = [
+            parts.struct.field(f"field_{number}").str.strip_chars().alias(self.header[number]) for number in self._kept
+        ]
+        self.builder.extend(lines.filter(whole).select(*named, ROW))
+        return count
+
+    def _refuse(self, line: int, value: str, fields: int, quarantine: Quarantine) -> None:
+        detail = f"{fields} fields where the header has {len(self.header)}"
+        quarantine.add(self.name, line, value, kind="malformed row", detail=detail)
+
+
+def _pieces(path: Path, block_bytes: int) -> Iterator[bytes | io.BufferedReader]:
+    """Blocks of whole lines; from the first quote on, the open file, since a quoted field may span lines."""
+    with path.open("rb") as file:
+        if file.read(len(_BOM)) != _BOM:
+            file.seek(0)
+        size = min(_FIRST_BLOCK, block_bytes)
+        start = file.tell()
+        while block := _whole_lines(file, size):
+            if b'"' in block:
+                file.seek(start)
+                yield file
+                return
+            yield block
+            start, size = file.tell(), block_bytes
+
+
+def _whole_lines(file: BinaryIO, size: int) -> bytes:
+    block = file.read(size)
+    return block if block.endswith(b"\n") else block + file.readline()
+
+
+def _plain_text(block: bytes) -> str | None:
+    """The block as text where every line is simply split at its commas, else None."""
+    if _NOT_PLAIN.search(block):
+        return None
+    limit = csv.field_size_limit()
+    if len(block) > limit and max(map(len, block.split(b"\n"))) > limit:
+        return None
+    try:
+        return block.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _rows(
+    name: str, stream: io.BufferedReader | io.BytesIO, before: int, quarantine: Quarantine
+) -> Iterator[tuple[int, list[str] | None]]:
+    """(line number, fields) of every row that is text; None for blank lines and for what is quarantined."""
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+    reader = csv.reader(text)
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            text.detach()  # the file is closed by whoever opened it
+            return
+        except csv.Error as error:
+            quarantine.add(name, before + reader.line_num, "", kind="malformed row", detail=str(error))
+            yield before + reader.line_num, None
+            continue
+        line = before + reader.line_num
+        joined = "".join(fields)
+        if not joined.strip() and len(fields) <= 1:
+            yield line, None  # a blank line carries no row
+        elif not is_text(joined):
+            quarantine.add(name, line, printable(joined), kind="malformed row", detail="not UTF-8 text")
+            yield line, None
+        else:
+            yield line, fields
