@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 from tfdvbpr._version import __version__
 
 if TYPE_CHECKING:
-    from tfdvbpr.api import evaluate, make_designs, prepare, prepare_synthetic, train, train_gan
+    from tfdvbpr.api import (
+        evaluate,
+        make_designs,
+        prepare,
+        prepare_fashion_mnist,
+        prepare_synthetic,
+        train,
+        train_gan,
+    )
     from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
+    from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
     from tfdvbpr.data.prepare import PrepareOptions
     from tfdvbpr.data.synthetic import SyntheticOptions
     from tfdvbpr.design.maximize import DesignOptions
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "DesignOptions": "tfdvbpr.design.maximize",
     "Designer": "tfdvbpr.design.studio",
+    "FashionMnistOptions": "tfdvbpr.data.importers.fashion_mnist",
     "GanConfig": "tfdvbpr.config",
     "GanRun": "tfdvbpr.run",
     "PrepareOptions": "tfdvbpr.data.prepare",
@@ -37,6 +47,7 @@ _HOMES = {
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
     "prepare": "tfdvbpr.api",
+    "prepare_fashion_mnist": "tfdvbpr.api",
     "prepare_synthetic": "tfdvbpr.api",
     "recommender_config": "tfdvbpr.config",
     "train": "tfdvbpr.api",
@@ -46,6 +57,7 @@ _HOMES = {
 __all__ = [
     "DesignOptions",
     "Designer",
+    "FashionMnistOptions",
     "GanConfig",
     "GanRun",
     "PrepareOptions",
@@ -59,6 +71,7 @@ __all__ = [
     "make_designs",
     "make_strategy",
     "prepare",
+    "prepare_fashion_mnist",
     "prepare_synthetic",
     "recommender_config",
     "train",

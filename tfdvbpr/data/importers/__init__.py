@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
 from tfdvbpr.data.importers.amazon_reviews_2023 import read_amazon_reviews_2023
-from tfdvbpr.data.importers.fashion_mnist import DEBIAN_FOLDER, read_fashion_mnist
+from tfdvbpr.data.importers.fashion_mnist import read_fashion_mnist
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.importers.hm import read_hm
 from tfdvbpr.data.source import Source
@@ -19,12 +19,9 @@ IMPORTERS: dict[str, Callable[[Path], Source]] = {
     "amazon-reviews-2023": read_amazon_reviews_2023,
     "hm": read_hm,
 }
-# Where a source lies if nobody says.
-USUAL_PLACES: dict[str, Path] = {"fashion-mnist": DEBIAN_FOLDER}
 
 __all__ = [
     "IMPORTERS",
-    "USUAL_PLACES",
     "read_amazon_reviews_2023",
     "read_dvbpr_npy",
     "read_fashion_mnist",
