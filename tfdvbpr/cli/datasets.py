@@ -29,8 +29,8 @@ class Fit(str, Enum):
 _FORMATS_HELP = (
     "folder: SOURCE as above. dvbpr-npy: an .npy file of the paper's authors. amazon-reviews-2023: NAME.jsonl, "
     "meta_NAME.jsonl (both also .gz) and images/PARENT_ASIN.jpg. hm: articles.csv, transactions_train.csv and images/ "
-    "of the H&M competition. fashion-mnist: its four IDX files, by default Debian's or what Keras fetches, with simulated "
-    "shoppers. synthetic: rendered garments and simulated shoppers."
+    "of the H&M competition. fashion-mnist: its four IDX files, by default Debian's or what Keras fetches, with "
+    "simulated shoppers. synthetic: rendered garments and simulated shoppers."
 )
 
 

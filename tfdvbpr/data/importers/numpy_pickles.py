@@ -149,8 +149,22 @@ def _ordered(pairs: Iterable[Any] = ()) -> dict[Any, Any]:
     return dict(pairs)
 
 
+def _bytes(kind: type[bytes] | type[bytearray]) -> Callable[..., bytes | bytearray]:
+    """How Python 3 writes empty bytes and byte arrays in protocol 2; a number would be a size to allocate."""
+
+    def made(*arguments: Any) -> bytes | bytearray:
+        if any(isinstance(argument, int) for argument in arguments):
+            raise SourceError(_refusal(f"{kind.__name__} of a size"))
+        return kind(*arguments)
+
+    return made
+
+
 _NDARRAY = _Sealed(lambda *_: PickledArray())
-_CONTAINERS = {"list": list, "dict": dict, "tuple": tuple, "set": set, "frozenset": frozenset, "bytearray": bytearray}
+_CONTAINERS: dict[str, Callable[..., Any]] = {
+    **{kind.__name__: kind for kind in (list, dict, tuple, set, frozenset)},
+    **{kind.__name__: _bytes(kind) for kind in (bytes, bytearray)},
+}
 NUMPY_NAMES: Mapping[str, Any] = {
     **{
         f"numpy{part}.{name}": _Sealed(call)
