@@ -1,14 +1,14 @@
-"""CSV in blocks: polars splits the plain ones, the csv module reads the rest row by row, with the same result."""
+"""CSV in blocks: polars reads the plain ones, the csv module the rest row by row, with the same result."""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import polars as pl
 
 from tfdvbpr.data.quarantine import Quarantine
@@ -17,8 +17,8 @@ from tfdvbpr.errors import SourceError
 
 _FIRST_BLOCK, _BLOCK = 1 << 16, 1 << 24
 _BOM = b"\xef\xbb\xbf"
-# What polars would take otherwise than the csv module and str.strip: quotes, NUL, lone line ends, separators.
-_NOT_PLAIN = re.compile(rb'["\x00\x1c-\x1f]|\r(?!\n)')
+# What polars takes otherwise than the csv module and str.strip: quotes, NUL, the separators of ASCII.
+_NOT_PLAIN = (b'"', b"\x00", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 
 
 def read_csv(
@@ -41,11 +41,10 @@ def read_csv(
     table: _Table | None = None
     line = 0
     for piece in _pieces(path, block_bytes):
-        plain = None if table is None or isinstance(piece, io.BufferedReader) else _plain_text(piece)
-        if table is not None and plain is not None:
-            line += table.add_plain(plain, line, quarantine)
+        if table is not None and isinstance(piece, bytes) and _is_plain(piece, len(table.header)):
+            line += table.add_plain(piece, line)
             continue
-        stream = piece if isinstance(piece, io.BufferedReader) else io.BytesIO(piece)
+        stream = io.BytesIO(piece) if isinstance(piece, bytes) else piece
         before = line
         for line, fields in _rows(path.name, stream, before, quarantine):
             if fields is not None and table is not None:
@@ -72,33 +71,24 @@ class _Table:
 
     def add(self, line: int, fields: list[str], quarantine: Quarantine) -> None:
         if len(fields) != len(self.header):
-            self._refuse(line, ",".join(fields), len(fields), quarantine)
+            detail = f"{len(fields)} fields where the header has {len(self.header)}"
+            quarantine.add(self.name, line, ",".join(fields), kind="malformed row", detail=detail)
         else:
             self.builder.add(line, [fields[number].strip() for number in self._kept])
 
-    def add_plain(self, text: str, before: int, quarantine: Quarantine) -> int:
-        """Adds the rows of plain text that follows `before` lines, and returns how many lines it has."""
-        lines = pl.DataFrame({"text": text.removesuffix("\n").split("\n")}, schema={"text": pl.String})
-        lines = lines.select(
-            pl.col("text").str.strip_suffix("\r"),
-            pl.int_range(before + 1, before + 1 + pl.len(), dtype=pl.Int64).alias(ROW),
-            (pl.col("text").str.count_matches(",", literal=True) + 1).alias("fields"),
+    def add_plain(self, block: bytes, before: int) -> int:
+        """Adds a block that `_is_plain`, which follows `before` lines, and returns how many lines it has."""
+        rows = pl.read_csv(
+            io.BytesIO(block),
+            has_header=False,
+            columns=self._kept or [0],  # no column at all would tell no number of rows
+            quote_char=None,
+            infer_schema=False,
         )
-        count = lines.height
-        lines = lines.filter((pl.col("fields") > 1) | (pl.col("text").str.strip_chars() != ""))
-        whole = pl.col("fields") == len(self.header)
-        for value, line, fields in lines.filter(~whole).iter_rows():
-            self._refuse(line, value, fields, quarantine)
-        parts = pl.col("text").str.split_exact(",", len(self.header) - 1)
-        named = [
-            parts.struct.field(f"field_{number}").str.strip_chars().alias(self.header[number]) for number in self._kept
-        ]
-        self.builder.extend(lines.filter(whole).select(*named, ROW))
-        return count
-
-    def _refuse(self, line: int, value: str, fields: int, quarantine: Quarantine) -> None:
-        detail = f"{fields} fields where the header has {len(self.header)}"
-        quarantine.add(self.name, line, value, kind="malformed row", detail=detail)
+        numbers = pl.int_range(before + 1, before + 1 + pl.len(), dtype=pl.Int64).alias(ROW)
+        rows.columns = list(self.builder.columns) or [self.header[0]]
+        self.builder.extend(rows.with_columns(pl.all().fill_null("").str.strip_chars(), numbers))
+        return rows.height
 
 
 def _pieces(path: Path, block_bytes: int) -> Iterator[bytes | io.BufferedReader]:
@@ -122,17 +112,19 @@ def _whole_lines(file: BinaryIO, size: int) -> bytes:
     return block if block.endswith(b"\n") else block + file.readline()
 
 
-def _plain_text(block: bytes) -> str | None:
-    """The block as text where every line is simply split at its commas, else None."""
-    if _NOT_PLAIN.search(block):
-        return None
-    limit = csv.field_size_limit()
-    if len(block) > limit and max(map(len, block.split(b"\n"))) > limit:
-        return None
+def _is_plain(block: bytes, num_columns: int) -> bool:
+    """Whether every line is text, simply split at its commas, with a field a column."""
+    if num_columns < 2 or any(byte in block for byte in _NOT_PLAIN) or block.count(b"\r") != block.count(b"\r\n"):
+        return False
     try:
-        return block.decode("utf-8")
+        block.decode("utf-8")
     except UnicodeDecodeError:
-        return None
+        return False
+    letters = np.frombuffer(block, np.uint8)
+    ends = np.append(np.flatnonzero(letters == ord("\n")), [] if block.endswith(b"\n") else [len(letters)])
+    commas = np.diff(np.searchsorted(np.flatnonzero(letters == ord(",")), ends), prepend=0)
+    longest = np.diff(ends, prepend=-1).max()
+    return bool((commas == num_columns - 1).all() and longest <= csv.field_size_limit())
 
 
 def _rows(
