@@ -28,10 +28,12 @@ def read(path: Path, data: bytes, *, block_bytes: int) -> tuple[Rows, list[tuple
 def by_the_csv_module(data: bytes) -> tuple[Rows, list[int]]:
     """The same by the standard library alone: rows that fit a header of two columns, and lines of those that do not."""
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""))
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines)
     rows: Rows = []
     bad: list[int] = []
     while True:
+        before = reader.line_num
         try:
             fields = next(reader)
         except StopIteration:
@@ -41,7 +43,7 @@ def by_the_csv_module(data: bytes) -> tuple[Rows, list[int]]:
             continue
         joined = "".join(fields)
         broken = "\x00" in joined or any("\ud800" <= letter <= "\udfff" for letter in joined)
-        if not joined.strip() and len(fields) <= 1:
+        if not "".join(lines[before : reader.line_num]).strip():
             continue
         if broken or len(fields) != 2:
             bad.append(reader.line_num)
@@ -59,6 +61,7 @@ _PIECES = [
 @given(st.lists(st.sampled_from(_PIECES), max_size=40).map(b"".join), st.sampled_from([1, 7, 64, 1 << 20]))
 @example(b'1,"2\n', 1)
 @example(b"1,2\r", 1)
+@example(b'1,2\n""\n"\n ', 7)
 @example(b'5,6\n1,"2\n3",4\n"7,8', 7)
 @example(b"1,\r2\n3,4\n", 7)
 def test_blocks_of_any_size_read_what_the_csv_module_reads(tmp_path: Path, body: bytes, block_bytes: int) -> None:

@@ -121,7 +121,9 @@ def _is_plain(block: bytes, num_columns: int) -> bool:
     except UnicodeDecodeError:
         return False
     letters = np.frombuffer(block, np.uint8)
-    ends = np.append(np.flatnonzero(letters == ord("\n")), [] if block.endswith(b"\n") else [len(letters)])
+    ends = np.flatnonzero(letters == ord("\n"))
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(letters))
     commas = np.diff(np.searchsorted(np.flatnonzero(letters == ord(",")), ends), prepend=0)
     longest = np.diff(ends, prepend=-1).max()
     return bool((commas == num_columns - 1).all() and longest <= csv.field_size_limit())
@@ -132,8 +134,16 @@ def _rows(
 ) -> Iterator[tuple[int, list[str] | None]]:
     """(line number, fields) of every row that is text; None for blank lines and for what is quarantined."""
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
-    reader = csv.reader(text)
+    raw: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in text:
+            raw.append(line)
+            yield line
+
+    reader = csv.reader(lines())
     while True:
+        raw.clear()
         try:
             fields = next(reader)
         except StopIteration:
@@ -145,7 +155,7 @@ def _rows(
             continue
         line = before + reader.line_num
         joined = "".join(fields)
-        if not joined.strip() and len(fields) <= 1:
+        if not any(map(str.strip, raw)):
             yield line, None  # a blank line carries no row
         elif not is_text(joined):
             quarantine.add(name, line, printable(joined), kind="malformed row", detail="not UTF-8 text")
