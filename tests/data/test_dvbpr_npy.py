@@ -177,6 +177,7 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     values[3][0] = {"c": [0, 0, 1, 0, 0, 0]}
     values[3][1]["c"] = np.ones(6)
     values[3][2]["c"] = "red"
+    values[3][6]["c"] = np.eye(6)[4:5]
     values[3][3] = "gone"
     del values[3][4]
     source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
@@ -196,11 +197,11 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     ]
     assert parts(source, "train")["0"] == ["0", "5"]
     categories = dict(source.items.select("item_id", "category").iter_rows())
-    assert (categories["0"], categories["1"], categories["2"], categories["5"]) == (
+    assert (categories["0"], categories["1"], categories["2"], categories["6"]) == (
         "category-2",
         "all",
         "all",
-        "category-5",
+        "category-4",
     )
     with pytest.raises(OSError, match="no bytes"):
         source.image_bytes("0")
@@ -292,6 +293,19 @@ def test_hostile_opcodes(tmp_path: Path, opcodes: bytes, named: str) -> None:
         file.write(opcodes)
     with pytest.raises(SourceError, match=named):
         read_dvbpr_npy(path)
+
+
+def test_nested_lists_that_would_fill_the_memory_are_listed(tmp_path: Path) -> None:
+    """Each level holds the one below twice: 2**60 entries, written out."""
+    laughs: list[Any] = ["ha"]
+    for _ in range(60):
+        laughs = [laughs, laughs]
+    values = entries(str, categories=True)
+    values[0][0] = laughs
+    values[0][1] = {"user": laughs}
+    values[3][1]["c"] = laughs
+    source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
+    assert source.quarantine.counts == {"malformed row": 3, "malformed category": 1}
 
 
 def test_a_persistent_id_is_refused(tmp_path: Path) -> None:

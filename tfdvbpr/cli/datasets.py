@@ -89,9 +89,11 @@ def prepare(
     )
     with progress.counting("Rendering" if source_format == "synthetic" else "Reading pictures") as count:
         if source_format == "synthetic":
-            dataset = _prepare_synthetic(source, output, options, num_items or 1500, num_users, overwrite, count)
+            sizes = num_items or 1500, num_users or 1200
+            dataset = _prepare_synthetic(source, output, options, *sizes, overwrite, count)
         elif source_format == "fashion-mnist":
-            dataset = _prepare_fashion_mnist(source, output, options, num_items or 10_000, num_users, overwrite, count)
+            sizes = num_items or 10_000, num_users or 5000
+            dataset = _prepare_fashion_mnist(source, output, options, *sizes, overwrite, count)
         else:
             from tfdvbpr import api
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from reprlib import repr as brief  # a pickle of a few bytes can nest lists that take gigabytes to write out
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from tfdvbpr.data.importers.numpy_pickles import PickledArray, read_object_array
@@ -77,12 +77,12 @@ def _interactions(name: str, parts: list[Any], num_users: Any, quarantine: Quara
             where = f"{name}: user_{split}[{user}]"
             listed = _listed(actions)
             if listed is None or not _is_number(user):
-                quarantine.add(where, None, repr(actions), kind="malformed row", detail="no list of actions of a user")
+                quarantine.add(where, None, brief(actions), kind="malformed row", detail="no list of actions of a user")
                 continue
             for place, action in enumerate(listed, start=1):
                 item = _field(action, "productid") if isinstance(action, dict) else action
                 if not _is_number(item):
-                    quarantine.add(where, place, repr(action), kind="malformed row", detail="no number in `productid`")
+                    quarantine.add(where, place, brief(action), kind="malformed row", detail="no number in `productid`")
                     continue
                 users.append(user)
                 items.append(item)
@@ -104,7 +104,7 @@ def _items(name: str, items: Any, num_items: Any, quarantine: Quarantine) -> tup
     pictures: dict[str, bytes] = {}
     for number, item in _numbered(items, f"{name}: Item", num_items):
         if not _is_number(number) or not isinstance(item, dict):
-            quarantine.add(f"{name}: Item", None, repr(number), kind="malformed row", detail="no dict of an item")
+            quarantine.add(f"{name}: Item", None, brief(number), kind="malformed row", detail="no dict of an item")
             continue
         picture, one_hot = _field(item, "imgs"), _field(item, "c")
         if isinstance(picture, bytes | bytearray):
@@ -112,7 +112,7 @@ def _items(name: str, items: Any, num_items: Any, quarantine: Quarantine) -> tup
         category = DEFAULT_CATEGORY if one_hot is None else _category(one_hot)
         if category is None:
             detail = "`c` is not one-hot; taken as having no category"
-            quarantine.add(f"{name}: Item", number, repr(_plain(one_hot)), kind="malformed category", detail=detail)
+            quarantine.add(f"{name}: Item", number, brief(_plain(one_hot)), kind="malformed category", detail=detail)
         numbers.append(number)
         categories.append(category or DEFAULT_CATEGORY)
     ids = pl.Series(numbers, dtype=pl.Int64).cast(pl.String)
@@ -137,12 +137,11 @@ def _numbered(part: Any, where: str, expected: Any) -> Iterator[tuple[Any, Any]]
 
 def _category(one_hot: Any) -> str | None:
     """category-N where exactly entry N of a one-hot vector is 1, else None."""
-    try:
-        vector = np.asarray(_plain(one_hot), dtype=np.float64).ravel()
-    except (TypeError, ValueError):
+    values = _listed(one_hot)
+    if values is None or not all(isinstance(value, int | float) for value in values):
         return None
-    (hot,) = np.nonzero(vector)
-    return f"category-{hot[0]}" if len(hot) == 1 and vector[hot[0]] == 1 else None
+    hot = [number for number, value in enumerate(values) if value != 0]
+    return f"category-{hot[0]}" if len(hot) == 1 and values[hot[0]] == 1 else None
 
 
 def _field(entry: dict[Any, Any], name: str) -> Any:
@@ -158,7 +157,7 @@ def _listed(value: Any) -> list[Any] | tuple[Any, ...] | None:
 def _plain(value: Any) -> Any:
     if not isinstance(value, PickledArray):
         return value
-    return value.values if isinstance(value.values, list) else value.values.tolist()
+    return value.values if isinstance(value.values, list) else value.values.ravel().tolist()
 
 
 def _is_number(value: Any) -> bool:

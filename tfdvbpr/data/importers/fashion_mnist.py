@@ -56,7 +56,7 @@ class FashionMnistOptions:
     """
 
     num_items: int = 10_000
-    num_users: int = 1200
+    num_users: int = 5000
     actions_per_user: tuple[int, int] = (4, 19)
     seed: int = 0
     taste_spread: float = 2.0
