@@ -46,12 +46,15 @@ def rows(*cells: st.SearchStrategy[str]) -> st.SearchStrategy[list[bytes]]:
 
 
 def carries_a_row(line: bytes) -> bool:
-    """Blank lines do not."""
+    """Lines of a CSV file that are blank do not."""
     return bool(line.decode("utf-8", "surrogateescape").strip())
 
 
 def write(path: Path, header: list[bytes], lines: list[bytes]) -> int:
+    """Returns how many rows the lines carry."""
     path.write_bytes(b"".join(line + b"\n" for line in [*header, *lines]))
+    if path.suffix == ".jsonl":
+        return sum(bool(line.strip()) for line in lines)
     return sum(map(carries_a_row, lines))
 
 
