@@ -13,6 +13,7 @@ from tiny_data import RED, encoded, huge_png, noisy_picture, write_source
 
 from tfdvbpr import cli
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.run import GanRun, Run
 
 Call = Callable[..., int]
@@ -171,6 +172,24 @@ def test_a_wrong_header(call: Call, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "interactions.csv" in told
     assert "user_id" in told
     assert not (tmp_path / "dataset").exists()
+
+
+def test_help_names_every_source(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("prepare", "--help") == 0
+    told = capsys.readouterr().out
+    assert all(f"{name}: " in told for name in (*IMPORTERS, "synthetic"))
+
+
+def test_published_sources(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("dvbpr-npy", "hm", "amazon-reviews-2023"):
+        told = complaint(call, capsys, "prepare", "--format", name, "--output", tmp_path / "out")
+        assert f"--format {name} needs a SOURCE" in told
+        told = complaint(call, capsys, "prepare", tmp_path, "--format", name, "--output", tmp_path / "out")
+        assert str(tmp_path) in told
+    told = complaint(call, capsys, "prepare", tmp_path, "--format", "fashion-mnist", "--output", tmp_path / "out")
+    assert "Fashion-MNIST's four files" in told
+    assert "dvbpr-npy" in complaint(call, capsys, "prepare", tmp_path, "--format", "x", "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_places(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import tfdvbpr
 EXPECTED = [
     "DesignOptions",
     "Designer",
+    "FashionMnistOptions",
     "GanConfig",
     "GanRun",
     "PrepareOptions",
@@ -27,6 +28,7 @@ EXPECTED = [
     "make_designs",
     "make_strategy",
     "prepare",
+    "prepare_fashion_mnist",
     "prepare_synthetic",
     "recommender_config",
     "train",

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
         experiment,
         make_designs,
         prepare,
+        prepare_fashion_mnist,
         prepare_synthetic,
         train,
         train_gan,
     )
     from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
+    from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
     from tfdvbpr.data.prepare import PrepareOptions
     from tfdvbpr.data.synthetic import SyntheticOptions
     from tfdvbpr.design.maximize import DesignOptions
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "DesignOptions": "tfdvbpr.design.maximize",
     "Designer": "tfdvbpr.design.studio",
+    "FashionMnistOptions": "tfdvbpr.data.importers.fashion_mnist",
     "GanConfig": "tfdvbpr.config",
     "GanRun": "tfdvbpr.run",
     "PrepareOptions": "tfdvbpr.data.prepare",
@@ -50,6 +53,7 @@ _HOMES = {
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
     "prepare": "tfdvbpr.api",
+    "prepare_fashion_mnist": "tfdvbpr.api",
     "prepare_synthetic": "tfdvbpr.api",
     "recommender_config": "tfdvbpr.config",
     "train": "tfdvbpr.api",
@@ -59,6 +63,7 @@ _HOMES = {
 __all__ = [
     "DesignOptions",
     "Designer",
+    "FashionMnistOptions",
     "GanConfig",
     "GanRun",
     "PrepareOptions",
@@ -75,6 +80,7 @@ __all__ = [
     "make_designs",
     "make_strategy",
     "prepare",
+    "prepare_fashion_mnist",
     "prepare_synthetic",
     "recommender_config",
     "train",

@@ -16,6 +16,7 @@ from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.description import Description, describe_dataset
 from tfdvbpr.data.importers import IMPORTERS
+from tfdvbpr.data.importers.fashion_mnist import DEBIAN_FOLDER, FashionMnistOptions, read_fashion_mnist
 from tfdvbpr.data.interactions import COLD_THRESHOLD
 from tfdvbpr.data.packing import Progress
 from tfdvbpr.data.prepare import PrepareOptions
@@ -111,6 +112,43 @@ def prepare_synthetic(
             source_format="synthetic",
             overwrite=overwrite,
         )
+
+
+def prepare_fashion_mnist(
+    output: Path | str,
+    *,
+    source: Path | str | None = None,
+    fashion_mnist: FashionMnistOptions | None = None,
+    options: PrepareOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PreparedDataset:
+    """Prepares Fashion-MNIST with simulated shoppers.
+
+    Args:
+        output: the dataset folder to make.
+        source: a folder with the four IDX files; left out, Debian's, or else what Keras fetches.
+        fashion_mnist: how many photos and shoppers, and the seed.
+        options: picture size, fit, split.
+        overwrite: replace a folder that is already there.
+        progress: called with (pictures read, pictures in all).
+
+    Raises:
+        SourceError: if the files are missing or damaged.
+        OutputExistsError: if `output` holds something already.
+    """
+    options = options or PrepareOptions()
+    check_output(Path(output), overwrite=overwrite)
+    return prepare_source(
+        read_fashion_mnist(
+            DEBIAN_FOLDER if source is None else Path(source), fashion_mnist or FashionMnistOptions(seed=options.seed)
+        ),
+        Path(output),
+        options=options,
+        source_format="fashion-mnist",
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def describe(

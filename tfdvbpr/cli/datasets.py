@@ -42,6 +42,14 @@ class Fit(str, Enum):
     squash = "squash"
 
 
+_FORMATS_HELP = (
+    "folder: SOURCE as above. dvbpr-npy: an .npy file of the paper's authors. amazon-reviews-2023: NAME.jsonl, "
+    "meta_NAME.jsonl (both also .gz) and images/PARENT_ASIN.jpg. hm: articles.csv, transactions_train.csv and images/ "
+    "of the H&M competition. fashion-mnist: its four IDX files, by default Debian's or what Keras fetches, with "
+    "simulated shoppers. synthetic: rendered garments and simulated shoppers."
+)
+
+
 @app.command(epilog="Example: [bold]tfdvbpr prepare shop --image-size 64x64 --output shop.dataset[/bold]")
 def prepare(
     output: Annotated[Path, typer.Option(help="The dataset folder to make.")],
@@ -50,12 +58,11 @@ def prepare(
         typer.Argument(
             metavar="[SOURCE]",
             help="A folder with items.csv or .parquet (item_id, image, by choice category and more), interactions.csv "
-            "or .parquet (user_id, item_id, by choice timestamp and split), and the pictures. Not for synthetic.",
+            "or .parquet (user_id, item_id, by choice timestamp and split), and the pictures; or what --format reads. Not "
+            "for --format synthetic.",
         ),
     ] = None,
-    source_format: Annotated[
-        str, typer.Option("--format", help="folder, or synthetic: rendered garments and simulated shoppers.")
-    ] = "folder",
+    source_format: Annotated[str, typer.Option("--format", metavar="NAME", help=_FORMATS_HELP)] = "folder",
     image_size: Annotated[
         str, typer.Option(metavar="HxW", help="Height and width the network sees; multiples of 16 for the GAN.")
     ] = "64x64",
@@ -102,8 +109,17 @@ def prepare(
     max_pixels: Annotated[
         int, typer.Option(help="Pictures with more pixels are quarantined undecoded.", min=1)
     ] = 50_000_000,
-    num_items: Annotated[int, typer.Option(help="Synthetic only: garments to render.", min=1)] = 1500,
-    num_users: Annotated[int, typer.Option(help="Synthetic only: shoppers to simulate.", min=1)] = 1200,
+    num_items: Annotated[
+        int | None,
+        typer.Option(
+            help="synthetic: garments to render, 1500 if left out; fashion-mnist: photos to take, 10,000 if left out.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    num_users: Annotated[
+        int, typer.Option(help="synthetic and fashion-mnist only: shoppers to simulate.", min=1)
+    ] = 1200,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn pictures and clicks into a dataset that training reads.
@@ -134,14 +150,16 @@ def prepare(
     )
     with progress.counting("Rendering" if source_format == "synthetic" else "Reading pictures") as count:
         if source_format == "synthetic":
-            dataset = _prepare_synthetic(source, output, options, num_items, num_users, overwrite, count)
+            sizes = num_items or 1500, num_users or 1200
+            dataset = _prepare_synthetic(source, output, options, *sizes, overwrite, count)
+        elif source_format == "fashion-mnist":
+            sizes = num_items or 10_000, num_users or 5000
+            dataset = _prepare_fashion_mnist(source, output, options, *sizes, overwrite, count)
         else:
             from tfdvbpr import api
 
             if source is None:
-                raise ConfigError(
-                    f"--format {source_format} needs a SOURCE folder: tfdvbpr prepare SOURCE --output ..."
-                )
+                raise ConfigError(f"--format {source_format} needs a SOURCE: tfdvbpr prepare SOURCE --output ...")
             dataset = api.prepare(
                 source, output, source_format=source_format, options=options, overwrite=overwrite, progress=count
             )
@@ -166,6 +184,28 @@ def _prepare_synthetic(
         num_items=num_items, num_users=num_users, image_size=max(options.image_size), seed=options.seed
     )
     return api.prepare_synthetic(output, synthetic=synthetic, options=options, overwrite=overwrite, progress=count)
+
+
+def _prepare_fashion_mnist(
+    source: Path | None,
+    output: Path,
+    options: PrepareOptions,
+    num_items: int,
+    num_users: int,
+    overwrite: bool,
+    count: Callable[[int, int], None],
+) -> Any:
+    from tfdvbpr import api
+    from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
+
+    return api.prepare_fashion_mnist(
+        output,
+        source=source,
+        fashion_mnist=FashionMnistOptions(num_items=num_items, num_users=num_users, seed=options.seed),
+        options=options,
+        overwrite=overwrite,
+        progress=count,
+    )
 
 
 @app.command(epilog="Example: [bold]tfdvbpr describe shop.dataset --output shop.description[/bold]")

@@ -19,6 +19,7 @@ import polars as pl
 
 from tfdvbpr.data.colours import PALETTE
 from tfdvbpr.data.garments import CATEGORIES, CUTS, PATTERNS, Garment, random_garment, render_garment
+from tfdvbpr.data.shoppers import gumbel_top_k, log_uniform_counts
 from tfdvbpr.errors import ConfigError, SourceError
 from tfdvbpr.files import whole_directory
 
@@ -201,14 +202,9 @@ def _actions(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(users, items), int64 [N] each, sorted by user and then in the order drawn."""
     num_users, num_items = utilities.shape
-    fewest, most = options.actions_per_user
-    counts = np.floor(np.exp(rng.uniform(np.log(fewest), np.log(most + 1), num_users))).astype(np.int64)
-    counts = np.clip(counts, fewest, most)
+    counts = log_uniform_counts(rng, num_users, *options.actions_per_user)
     exposure = rng.normal(0, options.exposure_spread, num_items)
-    keys = utilities / options.temperature + exposure + rng.gumbel(size=utilities.shape)
-    order = np.argsort(-keys, axis=1)[:, :most]
-    drawn = np.arange(order.shape[1]) < counts[:, None]
-    return np.repeat(np.arange(num_users), counts), order[drawn]
+    return gumbel_top_k(rng, utilities / options.temperature + exposure, counts)
 
 
 def _jpeg(garment: Garment, size: int) -> bytes:

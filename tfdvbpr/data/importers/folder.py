@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from tfdvbpr.data.importers.pictures import pictures_below
 from tfdvbpr.data.quarantine import Quarantine
 from tfdvbpr.data.source import DEFAULT_CATEGORY, Source
 from tfdvbpr.data.tables import read_table
@@ -37,12 +38,6 @@ def read_folder(folder: Path) -> Source:
         .otherwise(pl.col("category"))
         .alias("category")
     )
-    root = folder.resolve()
-
-    def image_bytes(image: str) -> bytes:
-        path = (root / image).resolve()
-        if not path.is_relative_to(root):
-            raise OSError("the path leaves the source folder")
-        return path.read_bytes()
-
-    return Source(root.name, items, interactions, image_bytes, quarantine, "items", "interactions")
+    return Source(
+        folder.resolve().name, items, interactions, pictures_below(folder), quarantine, "items", "interactions"
+    )

@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import base64
+import getpass
+import io
+import os
+import pickle
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy._core.multiarray as multiarray
+import polars as pl
+import pytest
+from tiny_data import BLUE, RED, encoded, noisy_picture
+
+from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
+from tfdvbpr.data.importers.numpy_pickles import read_object_array
+from tfdvbpr.data.interactions import Split
+from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.data.source import Source
+from tfdvbpr.data.tables import ROW
+from tfdvbpr.errors import SourceError
+
+# numpy.save of Python 2.7.18 and numpy 1.16.6, compressed: 2 users, 4 items, one-hot arrays of float64 and int64 and a
+# list, numpy scalars among the numbers, and a defaultdict for user_test.
+PYTHON_2_FILE = (
+    "c-p0s-D=cO5XW<}+uFv}s`dLbZPlc@F6##(A}n~}g$K8?a6m7XkdLz_kWF?@PK3oC@Me`>`wG5^FX5$+&^K5o$yTu#DL5e^XEMz1KmW{^K6~~0Ez"
+    "#a<AFP09zObH}*6xngHmy-Aq;L}_6#*~OFWflen9o9Y!trcBZg00uW&TeXA9X*;$CGKtPX+Ic^H@f%5bo4)1ozV<lOp$}0i>!jlA!tuI@M;3c%KK*u"
+    "qmO-vqeE5rxR{Klj%E8s747EEZMZd$Zo&ie>uk}AG9aEy&){y3Xa)S8^Q{{t=g>VW>EqL)1P<YI9r{FG(dh7K#S_Rf)in@MsDW2u`3KX86rA5K(CeP"
+    "XMdtK>9G}U5uXNdD&v$4;k1G?VT+Q?MbLUF>a2ouRjMdBuiyfnG%WD_G>$n6Lx+rjk6aWIM1@foeaG?g2z4cnW5iL0xl6MFTrL}4QE(MoG^&Qz6kN"
+    "xXUJ`F$fdUgPh{o?S*kJ4P@ADsKl1fu>H;$*KHt#axha~*%{buETG4tqP=B=8U_gJ?YdB3L}F{GDMqTr?-{#DNX!*Xsd<ZS(79X0lQ1xr_OyN31PF"
+    "w0u7*8agFwR5p08OfM~{ifIi8uKVHzkP-6oHi8PsnPHdH4NddT^NmbdGQ=&ht<|STKs`_-PSdm)yCc9((C*L$nY9u"
+)
+NUM_USERS, NUM_ITEMS = 6, 12
+
+
+class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
+    """Writes bytes as Python 2 wrote its `str`."""
+
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+
+    def save_bytes(self, value: bytes) -> None:
+        if len(value) < 256:
+            self.write(pickle.SHORT_BINSTRING + bytes([len(value)]) + value)
+        else:
+            self.write(pickle.BINSTRING + len(value).to_bytes(4, "little") + value)
+        self.memoize(value)
+
+    dispatch[bytes] = save_bytes
+
+
+def jpeg(item: int) -> bytes:
+    return encoded(noisy_picture((RED, BLUE)[item % 2], (20, 16), item))
+
+
+def entries(key: Callable[[str], Any], *, categories: bool) -> list[Any]:
+    """User u acted on the items u to u + 4; the last two are held out."""
+
+    def actions(*items: int) -> list[Any]:
+        return [{key("productid"): item} for item in items]
+
+    items = {
+        item: {
+            key("imgs"): jpeg(item),
+            **({key("c"): np.eye(6)[item % 6]} if categories else {}),
+        }
+        for item in range(NUM_ITEMS)
+    }
+    return [
+        {user: actions(user, user + 1, user + 2) for user in range(NUM_USERS)},
+        {user: actions(user + 3) for user in range(NUM_USERS)},
+        {user: actions(user + 4) for user in range(NUM_USERS)},
+        items,
+        NUM_USERS,
+        NUM_ITEMS,
+    ]
+
+
+def save(path: Path, values: Any, protocol: int | str) -> Path:
+    """As numpy.save does, by any protocol; "python2" writes Python 2's opcodes and names."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    buffer = io.BytesIO()
+    if protocol == "python2":
+        Python2Pickler(buffer, 2).dump(array)
+        data = buffer.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
+        assert b"encode" not in data
+        assert b"numpy.core.multiarray" in data
+    else:
+        data = pickle.dumps(array, int(protocol))
+    with path.open("wb") as file:
+        header = {"descr": "|O", "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(data)
+    return path
+
+
+def parts(source: Source, name: str) -> dict[str, list[str]]:
+    table = source.interactions.filter(pl.col("split") == name)
+    return {user: rows["item_id"].to_list() for (user,), rows in table.group_by("user_id", maintain_order=True)}
+
+
+@pytest.mark.parametrize("categories", [True, False], ids=["with-c", "without-c"])
+@pytest.mark.parametrize("key", [str, str.encode], ids=["str", "bytes"])
+@pytest.mark.parametrize("protocol", ["python2", 2, 3, 4, 5])
+def test_the_authors_layout(tmp_path: Path, protocol: int | str, key: Callable[[str], Any], categories: bool) -> None:
+    source = read_dvbpr_npy(
+        save(tmp_path / "AmazonFashion6ImgPartitioned.npy", entries(key, categories=categories), protocol)
+    )
+    assert len(source.quarantine) == 0
+    assert source.name == "AmazonFashion6ImgPartitioned"
+    assert source.items["item_id"].to_list() == [str(item) for item in range(NUM_ITEMS)]
+    expected = [f"category-{item % 6}" if categories else "all" for item in range(NUM_ITEMS)]
+    assert source.items["category"].to_list() == expected
+    for item, image in zip(range(NUM_ITEMS), source.items["image"], strict=True):
+        assert source.image_bytes(image) == jpeg(item)
+    users = range(NUM_USERS)
+    assert parts(source, "train") == {str(u): [str(u), str(u + 1), str(u + 2)] for u in users}
+    assert parts(source, "validation") == {str(u): [str(u + 3)] for u in users}
+    assert parts(source, "test") == {str(u): [str(u + 4)] for u in users}
+    assert source.interactions[ROW].to_list() == list(range(1, 5 * NUM_USERS + 1))
+
+
+def test_a_file_of_python_2(tmp_path: Path) -> None:
+    path = tmp_path / "TradesyImgPartitioned.npy"
+    path.write_bytes(zlib.decompress(base64.b85decode(PYTHON_2_FILE)))
+    source = read_dvbpr_npy(path)
+    assert len(source.quarantine) == 0
+    assert source.items["category"].to_list() == ["category-0", "category-5", "category-3", "category-1"]
+    assert source.image_bytes("2") == b"\xff\xd8\xff\xe0 not really \x00\xff2"
+    assert source.interactions.select("user_id", "item_id", "split").rows() == [
+        ("0", "2", "train"),
+        ("0", "0", "train"),
+        ("1", "1", "train"),
+        ("0", "1", "validation"),
+        ("1", "0", "validation"),
+        ("0", "3", "test"),
+        ("1", "2", "test"),
+    ]
+
+
+def test_it_prepares_from_a_folder_with_one_file(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    save(tmp_path / "set" / "x.npy", entries(str.encode, categories=True), "python2")
+    options = PrepareOptions(image_size=(16, 16))
+    dataset = prepare(
+        read_dvbpr_npy(tmp_path / "set"), tmp_path / "dataset", options=options, source_format="dvbpr-npy"
+    )
+    about = dataset.manifest
+    assert (about.num_users, about.num_items, about.num_interactions) == (NUM_USERS, NUM_ITEMS, 5 * NUM_USERS)
+    assert dataset.items.item_ids[0] == "0"
+    assert len(dataset.interactions.of(Split.TEST)[0]) == NUM_USERS
+
+
+def test_lists_and_arrays_in_the_place_of_dicts(tmp_path: Path) -> None:
+    values = entries(str, categories=True)
+    numbered = [list(part.values()) if isinstance(part, dict) else part for part in values]
+    items = np.empty(NUM_ITEMS, object)
+    items[:] = numbered[3]
+    numbered[3] = items
+    numbered[0][0] = np.array([0, 1, 2])
+    first = read_dvbpr_npy(save(tmp_path / "dicts.npy", values, 4))
+    second = read_dvbpr_npy(save(tmp_path / "lists.npy", numbered, 4))
+    assert first.items.equals(second.items)
+    assert first.interactions.equals(second.interactions)
+
+
+def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
+    values = entries(str, categories=True)
+    values[0][0] = [{"productid": 0}, {"asin": "B00"}, {"productid": "7"}, {"productid": True}, 5]
+    values[0][1] = None
+    del values[0][2]
+    values[2]["nobody"] = [{"productid": 1}]
+    values[3][0] = {"c": [0, 0, 1, 0, 0, 0]}
+    values[3][1]["c"] = np.ones(6)
+    values[3][2]["c"] = "red"
+    values[3][6]["c"] = np.eye(6)[4:5]
+    values[3][3] = "gone"
+    del values[3][4]
+    source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
+    assert sorted((where, row, reason) for where, row, _, reason in source.quarantine.entries if row is not None) == [
+        ("x.npy: Item", 1, "malformed category: `c` is not one-hot; taken as having no category"),
+        ("x.npy: Item", 2, "malformed category: `c` is not one-hot; taken as having no category"),
+        ("x.npy: user_train[0]", 2, "malformed row: no number in `productid`"),
+        ("x.npy: user_train[0]", 3, "malformed row: no number in `productid`"),
+        ("x.npy: user_train[0]", 4, "malformed row: no number in `productid`"),
+    ]
+    assert sorted((where, value) for where, row, value, _ in source.quarantine.entries if row is None) == [
+        ("x.npy: Item", "3"),
+        ("x.npy: Item", "4"),
+        ("x.npy: user_test[nobody]", "[{'productid': 1}]"),
+        ("x.npy: user_train[1]", "None"),
+        ("x.npy: user_train[2]", "None"),
+    ]
+    assert parts(source, "train")["0"] == ["0", "5"]
+    categories = dict(source.items.select("item_id", "category").iter_rows())
+    assert (categories["0"], categories["1"], categories["2"], categories["6"]) == (
+        "category-2",
+        "all",
+        "all",
+        "category-4",
+    )
+    with pytest.raises(OSError, match="no bytes"):
+        source.image_bytes("0")
+
+
+class Asks:
+    """An object whose pickle asks for what it is given."""
+
+    def __init__(self, *reduced: Any) -> None:
+        self._reduced = reduced
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reduced
+
+
+def _forged_dtype() -> Asks:
+    """int64 that claims to have a field of objects, so that raw bytes would pass for pointers."""
+    state = (3, "<", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+    return Asks(np.dtype, ("i8", False, True), state)
+
+
+def _array(shape: Any, dtype: Any, data: Any, kind: Any = np.ndarray) -> Asks:
+    return Asks(multiarray._reconstruct, (kind, (0,), b"b"), (1, shape, dtype, False, data))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize(
+    ("asks", "named"),
+    [
+        (Asks(os.system, ("touch made",)), r"asks for (posix|nt)\.system"),
+        (Asks(getattr, (1, "real")), r"asks for (builtins|__builtin__)\.getattr"),
+        (Asks(eval, ("1",)), r"asks for (builtins|__builtin__)\.eval"),
+        (Asks(getpass.getuser, ()), r"asks for getpass\.getuser"),
+        (Asks(np.load, ("x.npy",)), r"asks for numpy\.load"),
+        (
+            Asks(multiarray.scalar, (np.dtype("O"), b"\0" * 8)),
+            r"asks for numpy\.core\.multiarray\.scalar of dtype object",
+        ),
+        (Asks(multiarray.scalar, (_forged_dtype(), b"\0" * 8)), r"asks for numpy\.dtype with fields"),
+        (Asks(multiarray.scalar, (5, b"\0" * 8)), r"asks for numpy\.dtype made from int"),
+        (_array((1,), np.dtype("O"), b"\0" * 8), r"asks for numpy\.ndarray of objects from raw bytes"),
+        (_array((9,), np.dtype("O"), [1]), r"asks for numpy\.ndarray of objects from raw bytes"),
+        (_array((1,), _forged_dtype(), b"\0" * 8), r"asks for numpy\.dtype with fields"),
+        (_array((1,), np.dtype([("a", "O")]), [(1,)]), r"asks for numpy\.dtype\('V8'\)"),
+        (_array((1,), np.dtype("M8[s]"), b"\0" * 8), r"asks for numpy\.dtype\('M8'\)"),
+        (_array((1,), np.dtype("i8"), b"\0" * 8, np.memmap), r"asks for numpy\.memmap"),
+        (_array((1,), np.dtype("i8"), b"\0" * 8, np.dtype), r"_reconstruct of another class"),
+        (_array((1 << 40,), np.dtype("i8"), b"\0" * 8), "must be whole"),
+        (_array((-1,), np.dtype("f8"), b"\0" * 7), "must be whole"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_malicious_file_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, asks: Asks, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = entries(str, categories=False)
+    values[3][3]["c"] = asks
+    path = save(tmp_path / "bad.npy", values, protocol)
+    with pytest.raises(SourceError, match=named):
+        read_dvbpr_npy(path)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "named"),
+    [
+        (b"cnumpy.core.multiarray\n_reconstruct.__globals__\n.", r"multiarray\._reconstruct\.__globals__"),
+        (b"\x80\x04\x8c\x05numpy\x8c\x0dndarray.dumps\x93.", r"asks for numpy\.ndarray\.dumps"),
+        (b"cnumpy\ndtype\n}b.", "asks for a change of what a name means"),
+        (
+            b"cnumpy.core.multiarray\n_reconstruct\nN}X\x05\x00\x00\x00_callK\x01s\x86b.",
+            "a change of what a name means",
+        ),
+        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00xX\x03\x00\x00\x00hex\x86R.", r"_codecs\.encode to 'hex'"),
+        (b"X\x02\x00\x00\x00idQ.", "other storage"),
+        (b"Pid\n.", "other storage"),
+        (b"\x82\x01.", "must be whole"),
+        (b"\x80\x02cnumpy\nndarray\n)\x81.", "must be whole"),
+        (b"c__builtin__\nbytes\nJ\xff\xff\xff\x7f\x85R.", "asks for bytes of a size"),
+        (b"K\x01.", "object array. Received int"),
+        (b"", "must be whole"),
+    ],
+)
+def test_hostile_opcodes(tmp_path: Path, opcodes: bytes, named: str) -> None:
+    path = tmp_path / "bad.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
+        file.write(opcodes)
+    with pytest.raises(SourceError, match=named):
+        read_dvbpr_npy(path)
+
+
+def test_nested_lists_that_would_fill_the_memory_are_listed(tmp_path: Path) -> None:
+    """Each level holds the one below twice: 2**60 entries, written out."""
+    laughs: list[Any] = ["ha"]
+    for _ in range(60):
+        laughs = [laughs, laughs]
+    values = entries(str, categories=True)
+    values[0][0] = laughs
+    values[0][1] = {"user": laughs}
+    values[3][1]["c"] = laughs
+    source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
+    assert source.quarantine.counts == {"malformed row": 3, "malformed category": 1}
+
+
+def test_a_persistent_id_is_refused(tmp_path: Path) -> None:
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: Any) -> Any:
+            return "elsewhere" if value is NUM_ITEMS else None
+
+    array = np.empty(6, object)
+    array[:] = entries(str, categories=True)
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
+        Pickler(file, 2).dump(array)
+    with pytest.raises(SourceError, match="may not refer to other storage"):
+        read_dvbpr_npy(tmp_path / "x.npy")
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    arrays = [
+        np.arange(6, dtype=">i4").reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.array([True, False]),
+        np.array(["ä", "bc"]),
+        np.array([b"a", b"bc"]),
+        np.zeros((0, 4), np.uint8),
+    ]
+    for protocol in (2, 4, 5):
+        read = read_object_array(save(tmp_path / "x.npy", arrays, protocol))
+        for expected, found in zip(arrays, read, strict=True):
+            assert found.shape == expected.shape
+            np.testing.assert_array_equal(found.values, expected)
+    scalars = [np.int32(-3), np.float64(0.5), np.bool_(True), np.str_("ä"), np.bytes_(b"x"), {1, 2}]
+    for protocol in (2, 5):
+        assert read_object_array(save(tmp_path / "x.npy", scalars, protocol)) == [-3, 0.5, True, "ä", b"x", {1, 2}]
+
+
+def test_files_of_another_kind(tmp_path: Path) -> None:
+    np.save(tmp_path / "features.npy", np.zeros((3, 4), np.float32))
+    with pytest.raises(SourceError, match=r"must hold a row of pickled objects. Received float32 of shape \(3, 4\)"):
+        read_dvbpr_npy(tmp_path / "features.npy")
+    (tmp_path / "text.npy").write_text("<html>404</html>")
+    with pytest.raises(SourceError, match=r"must be a \.npy file"):
+        read_dvbpr_npy(tmp_path / "text.npy")
+    with pytest.raises(SourceError, match=r"holds 2. Give the file itself"):
+        read_dvbpr_npy(tmp_path)
+    with pytest.raises(SourceError, match="is neither"):
+        read_dvbpr_npy(tmp_path / "none.npy")
+    with pytest.raises(SourceError, match="Received 5 entries"):
+        read_dvbpr_npy(save(tmp_path / "five.npy", entries(str, categories=False)[:5], 4))
+    with pytest.raises(SourceError, match=r"user_train must be a dict or a list\. Received int"):
+        read_dvbpr_npy(save(tmp_path / "other.npy", [1, 2, 3, 4, 5, 6], 4))
+    whole = save(tmp_path / "whole.npy", entries(str, categories=True), 2).read_bytes()
+    (tmp_path / "half.npy").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match="must be whole"):
+        read_dvbpr_npy(tmp_path / "half.npy")
