@@ -58,8 +58,8 @@ def prepare(
         typer.Argument(
             metavar="[SOURCE]",
             help="A folder with items.csv or .parquet (item_id, image, by choice category and more), interactions.csv "
-            "or .parquet (user_id, item_id, by choice timestamp and split), and the pictures; or what --format reads. Not "
-            "for --format synthetic.",
+            "or .parquet (user_id, item_id, by choice timestamp and split), and the pictures; or what --format reads. "
+            "Not for --format synthetic.",
         ),
     ] = None,
     source_format: Annotated[str, typer.Option("--format", metavar="NAME", help=_FORMATS_HELP)] = "folder",
