@@ -36,7 +36,12 @@ class Factors:
 
     def scores(self, users: npt.NDArray[np.integer[Any]]) -> Array:
         """float32 [B, num_items]: x̂_ui of the given user rows for every item."""
-        return self.user_embeddings[users] @ self.item_embeddings.T + self.item_biases
+        return self.scores_for(self.user_embeddings[users])
+
+    def scores_for(self, user_embeddings: Array) -> Array:
+        """float32 [B, num_items]: x̂ of embeddings, float32 [B, D], for every item."""
+        scores: Array = user_embeddings @ self.item_embeddings.T + self.item_biases
+        return scores
 
     def write(self, path: Path) -> None:
         """Writes the three arrays as .npz."""
