@@ -93,8 +93,8 @@ def prepare(
         OutputExistsError: if `output` holds something already.
     """
     with whole_directory(output, overwrite=overwrite) as folder:
-        items = _distinct_items(source)
-        items = _write_images(source, items, folder, options, progress)
+        items = distinct_items(source)
+        items = write_images(source, items, folder, options, progress)
         if items.height == 0:
             raise SourceError(
                 f"The source must hold at least one usable item. Left out: {source.quarantine.summary()}."
@@ -116,7 +116,7 @@ def prepare(
     return PreparedDataset.open(output)
 
 
-def _distinct_items(source: Source) -> pl.DataFrame:
+def distinct_items(source: Source) -> pl.DataFrame:
     """The first row of each item id."""
     first = pl.col("item_id").is_first_distinct()
     for row in source.items.filter(~first).iter_rows(named=True):
@@ -124,7 +124,7 @@ def _distinct_items(source: Source) -> pl.DataFrame:
     return source.items.filter(first)
 
 
-def _write_images(
+def write_images(
     source: Source, items: pl.DataFrame, folder: Path, options: PrepareOptions, progress: Progress | None
 ) -> pl.DataFrame:
     """Packs every usable picture, writes the decoded cache if it fits, and returns the items that have one."""
@@ -238,10 +238,7 @@ def _manifest(
     categories: tuple[str, ...],
     interactions: Interactions,
 ) -> Manifest:
-    files = {
-        path.name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256(path)) for path in sorted(folder.iterdir())
-    }
-    told = "".join(f"{name} {record.sha256}\n" for name, record in files.items() if name != QUARANTINE_NAME)
+    files, fingerprint = file_records(folder)
     counts = Counter(interactions.splits.tolist())
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -262,6 +259,15 @@ def _manifest(
         num_cold_items=int(interactions.cold_items().sum()),
         num_quarantined=len(source.quarantine),
         quarantine=dict(source.quarantine.counts),
-        fingerprint=hashlib.sha256(told.encode()).hexdigest()[:16],
+        fingerprint=fingerprint,
         files=files,
     )
+
+
+def file_records(folder: Path) -> tuple[dict[str, FileRecord], str]:
+    """Sizes and hashes of a dataset's files, by name, and the fingerprint of all but the quarantine."""
+    files = {
+        path.name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256(path)) for path in sorted(folder.iterdir())
+    }
+    told = "".join(f"{name} {record.sha256}\n" for name, record in files.items() if name != QUARANTINE_NAME)
+    return files, hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -156,13 +156,16 @@ class RecommenderTrainer:
         self.dataset = dataset
         self.config = config
         self._num_replicas = strategy.num_replicas_in_sync
+        self._feature_mean: npt.NDArray[np.float32] | None = None
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             shape = architecture(config, dataset.manifest)
             self.model: PairwiseRecommender = build_recommender(config.model, shape)
             self.model.built = True
             if self.model.uses_features:
-                self.model.set_features(catalogue_features(dataset, config.features))
+                features = catalogue_features(dataset, config.features)
+                self.model.set_features(features)
+                self._feature_mean = features.mean(axis=0)
             self._objective = RankingObjective(self.model, config, num_replicas=self._num_replicas)
             self.batches: Batches = self._make_batches()
             self.optimizers = self._make_optimizers()
@@ -256,7 +259,8 @@ class RecommenderTrainer:
 
     def _as_factors(self, items: Any, biases: Any) -> Factors:
         users = self.model.embed_users(np.arange(self.model.num_users, dtype=np.int32))
-        return Factors(*(keras.ops.convert_to_numpy(array) for array in (users, items, biases)))
+        users, items, biases = (keras.ops.convert_to_numpy(array) for array in (users, items, biases))
+        return Factors(users, items, biases, self._feature_mean)
 
     def _tastes(self, embeddings: npt.NDArray[np.float32]) -> Tastes:
         return Tastes.estimate(embeddings, self.dataset.interactions, shrinkage=self.config.shrinkage)
