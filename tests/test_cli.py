@@ -42,7 +42,18 @@ def complaint(call: Call, capsys: pytest.CaptureFixture[str], *arguments: object
     return lines[0]
 
 
-COMMANDS = ("prepare", "describe", "train", "train-gan", "evaluate", "design", "demo")
+COMMANDS = (
+    "prepare",
+    "describe",
+    "train",
+    "train-gan",
+    "evaluate",
+    "recommend",
+    "update-items",
+    "explain",
+    "design",
+    "demo",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -21,6 +21,7 @@ EXPECTED = [
     "TfdvbprError",
     "__version__",
     "evaluate",
+    "explain",
     "make_designs",
     "make_strategy",
     "prepare",
@@ -28,6 +29,7 @@ EXPECTED = [
     "recommender_config",
     "train",
     "train_gan",
+    "update_items",
 ]
 _IMPORT = """
 import sys, time

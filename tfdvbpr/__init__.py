@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tfdvbpr._version import __version__
 
 if TYPE_CHECKING:
-    from tfdvbpr.api import evaluate, make_designs, prepare, prepare_synthetic, train, train_gan
+    from tfdvbpr.api import evaluate, explain, make_designs, prepare, prepare_synthetic, train, train_gan, update_items
     from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.prepare import PrepareOptions
@@ -34,6 +34,7 @@ _HOMES = {
     "SyntheticOptions": "tfdvbpr.data.synthetic",
     "TfdvbprError": "tfdvbpr.errors",
     "evaluate": "tfdvbpr.api",
+    "explain": "tfdvbpr.api",
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
     "prepare": "tfdvbpr.api",
@@ -41,6 +42,7 @@ _HOMES = {
     "recommender_config": "tfdvbpr.config",
     "train": "tfdvbpr.api",
     "train_gan": "tfdvbpr.api",
+    "update_items": "tfdvbpr.api",
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "TfdvbprError",
     "__version__",
     "evaluate",
+    "explain",
     "make_designs",
     "make_strategy",
     "prepare",
@@ -63,6 +66,7 @@ __all__ = [
     "recommender_config",
     "train",
     "train_gan",
+    "update_items",
 ]
 
 
