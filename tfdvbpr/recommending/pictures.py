@@ -25,7 +25,7 @@ _COLUMNS = 6
 _CELL = 1.55  # inches
 _SOURCES = 3
 _LONGEST = 18
-_SMOOTH = 0.02  # of the picture's height; for the eye alone
+_SMOOTH = 0.025  # of the picture's height; for the eye alone
 _INK, _PALE = "#282828", "#757575"
 
 Picture = npt.NDArray[np.uint8]
@@ -50,15 +50,15 @@ def write_recommendations(
     bands = [(f"liked{more}", shown, captions), ("recommended", [each.item_id for each in answer], best)]
     bands = [band for band in bands if band[1]]
     heights = [-(-len(band[1]) // _COLUMNS) for band in bands]
-    figure, bodies = _figure(_COLUMNS, heights, title)
-    for (heading, item_ids, told), body, height in zip(bands, bodies, heights, strict=True):
-        body.suptitle(heading, x=0.02, ha="left", fontsize=9, color=_PALE)
-        cells = body.subplots(height, _COLUMNS, squeeze=False).ravel()
-        for axes in cells:
-            axes.axis("off")
+    figure, cells = _figure(sum(heights), _COLUMNS, title)
+    first = 0
+    for (heading, item_ids, told), height in zip(bands, heights, strict=True):
+        places = cells[first : first + height].ravel()
+        places[0].set_title(heading, fontsize=9, color=_PALE, loc="left")
         pictures = dataset.images.read(dataset.items.indices(item_ids))
-        for axes, picture, caption in zip(cells, pictures, told, strict=False):
+        for axes, picture, caption in zip(places, pictures, told, strict=False):
             _show(axes, picture, caption)
+        first += height
     _save(figure, output)
 
 
@@ -77,31 +77,30 @@ def write_explanations(
     maps = [_smooth(each.attributions) for each in explanations]
     most = max(float(np.quantile(np.abs(values), 0.995)) for values in maps) or 1.0
     columns = 2 + min(_SOURCES, max(len(each.sources) for each in explanations))
-    figure, (body,) = _figure(columns, [len(explanations)], title, foot=0.75)
-    cells = body.subplots(len(explanations), columns, squeeze=False)
+    figure, cells = _figure(len(explanations), columns, title, foot=0.75)
     for row, each, values in zip(cells, explanations, maps, strict=True):
-        for axes in row:
-            axes.axis("off")
         _show(row[0], each.image_uint8, f"{_short(each.item_id)}\nscore {each.score:+.2f}")
         _show(row[1], _overlay(each.image_uint8, values, most), f"{baseline} picture {each.baseline_score:+.2f}")
         named = each.sources[: columns - 2]
         pictures = dataset.images.read(dataset.items.indices([source.item_id for source in named]))
         for axes, source, picture in zip(row[2:], named, pictures, strict=False):
             _show(axes, picture, f"{_short(source.item_id)}\nadds {source.share:+.2f}")
-    for axes, heading in zip(cells[0], ("item", "where from", "from the taste for"), strict=False):
+    for axes, heading in zip(cells[0], ("item", "where from", "liked items that add most"), strict=False):
         axes.set_title(heading, fontsize=9, color=_PALE, loc="left")
     _legend(figure, f"integrated gradients from a {baseline} picture")
     _save(figure, output)
 
 
-def _figure(columns: int, heights: Sequence[int], title: str, *, foot: float = 0.0) -> tuple[Figure, Any]:
-    """A white figure with a title and one part a band of rows."""
-    tall = [height * (_CELL + 0.3) + 0.35 for height in heights]
-    figure = Figure(figsize=(columns * _CELL + 0.3, sum(tall) + 0.4 + foot), dpi=110, layout="constrained")
-    figure.suptitle(title, x=0.02, ha="left", fontsize=11, color=_INK)
-    ratios = [*tall, foot] if foot else tall
-    parts = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
-    return figure, parts[: len(tall)]
+def _figure(rows: int, columns: int, title: str, *, foot: float = 0.0) -> tuple[Figure, Any]:
+    """A white figure with a title, its cells, empty, and by choice so many inches left free below them."""
+    height = rows * (_CELL + 0.35) + 0.5 + foot
+    figure = Figure(figsize=(columns * _CELL + 0.3, height), dpi=110)
+    figure.set_layout_engine("constrained", h_pad=0.07, rect=(0.0, foot / height, 1.0, 1.0 - foot / height))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK)
+    cells = figure.subplots(rows, columns, squeeze=False)
+    for axes in cells.ravel():
+        axes.axis("off")
+    return figure, cells
 
 
 def _show(axes: Any, picture: npt.NDArray[Any], caption: str) -> None:
@@ -131,7 +130,7 @@ def _smooth(attributions: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _legend(figure: Figure, told: str) -> None:
-    axes = figure.add_axes((0.06, 0.3 / figure.get_figheight(), 0.45, 0.1 / figure.get_figheight()))
+    axes = figure.add_axes((0.08, 0.3 / figure.get_figheight(), 0.45, 0.1 / figure.get_figheight()))
     axes.set_in_layout(False)
     bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), colormaps["RdBu_r"]), cax=axes, orientation="horizontal")
     bar.set_ticks([-1, 0, 1], labels=["speaks against", "", "speaks for"], fontsize=8, color=_INK)
