@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from tiny_data import BLUE, RED, encoded, noisy_picture, write_source
 
+from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import OutputExistsError, RunError, SourceError
 from tfdvbpr.models.factors import Factors
@@ -136,6 +138,15 @@ def test_a_second_update(updated: RunOf, tmp_path: Path) -> None:
         looks, second = again.factors.item_embeddings[5], again.factors.item_embeddings[19]
         # The fixture's picture of i5, encoded anew: the same pixels.
         np.testing.assert_allclose(second, looks, atol=1e-4)
+
+
+def test_an_update_in_place(updated: RunOf, tmp_path: Path) -> None:
+    run = Run.open(shutil.copytree(updated("visrank").path, tmp_path / "run"))
+    items = write_source(tmp_path / "summer", [("second", "hat", encoded(noisy_picture(BLUE, (32, 32), 5)))], [])
+    again = update_items(run, items, run.path, dataset=run.path / "dataset", overwrite=True)
+    assert again.path == run.path
+    assert len(again.open_dataset().images) == again.manifest.num_items == 20
+    assert api.evaluate(again)["num_users"] == 8
 
 
 @pytest.mark.parametrize("name", ["popularity", "bpr-mf"])

@@ -103,6 +103,7 @@ def update_items(
     from tfdvbpr.run import Run
 
     opened = Run.open(run)
+    before = opened.open_dataset(dataset).manifest
     with progress.counting("Reading pictures") as count:
         from tfdvbpr import api
 
@@ -116,7 +117,7 @@ def update_items(
             overwrite=overwrite,
             progress=count,
         )
-    before, after = opened.open_dataset(dataset).manifest, larger.open_dataset().manifest
+    after = larger.open_dataset().manifest
     left_out = after.num_quarantined - before.num_quarantined
     added = after.num_items - before.num_items
     out.print(f"Added {added:,} items, {after.num_items:,} in all; left out {left_out:,}: {output}", highlight=False)
