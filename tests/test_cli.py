@@ -43,7 +43,20 @@ def complaint(call: Call, capsys: pytest.CaptureFixture[str], *arguments: object
     return lines[0]
 
 
-COMMANDS = ("prepare", "describe", "train", "train-gan", "evaluate", "compare", "experiment", "design", "demo")
+COMMANDS = (
+    "prepare",
+    "describe",
+    "train",
+    "train-gan",
+    "evaluate",
+    "compare",
+    "experiment",
+    "recommend",
+    "update-items",
+    "explain",
+    "design",
+    "demo",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

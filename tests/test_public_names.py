@@ -25,6 +25,7 @@ EXPECTED = [
     "describe",
     "evaluate",
     "experiment",
+    "explain",
     "make_designs",
     "make_strategy",
     "prepare",
@@ -33,6 +34,7 @@ EXPECTED = [
     "recommender_config",
     "train",
     "train_gan",
+    "update_items",
 ]
 _IMPORT = """
 import sys, time

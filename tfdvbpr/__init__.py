@@ -16,12 +16,14 @@ if TYPE_CHECKING:
         describe,
         evaluate,
         experiment,
+        explain,
         make_designs,
         prepare,
         prepare_fashion_mnist,
         prepare_synthetic,
         train,
         train_gan,
+        update_items,
     )
     from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
@@ -50,6 +52,7 @@ _HOMES = {
     "describe": "tfdvbpr.api",
     "evaluate": "tfdvbpr.api",
     "experiment": "tfdvbpr.api",
+    "explain": "tfdvbpr.api",
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
     "prepare": "tfdvbpr.api",
@@ -58,6 +61,7 @@ _HOMES = {
     "recommender_config": "tfdvbpr.config",
     "train": "tfdvbpr.api",
     "train_gan": "tfdvbpr.api",
+    "update_items": "tfdvbpr.api",
 }
 
 __all__ = [
@@ -77,6 +81,7 @@ __all__ = [
     "describe",
     "evaluate",
     "experiment",
+    "explain",
     "make_designs",
     "make_strategy",
     "prepare",
@@ -85,6 +90,7 @@ __all__ = [
     "recommender_config",
     "train",
     "train_gan",
+    "update_items",
 ]
 
 

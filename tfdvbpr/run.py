@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,12 @@ from tfdvbpr.data.dataset import Manifest, PreparedDataset
 from tfdvbpr.data.images import ImageFit
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import DatasetError, RunError, unknown_id
+from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.models.architecture import Architecture
 from tfdvbpr.models.factors import Array, Factors
+
+if TYPE_CHECKING:
+    from tfdvbpr.models.fold_in import FoldIn
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -278,15 +282,78 @@ class Run(_RunFolder):
             UnknownIdError: if the run does not know the user or the category.
             ValueError: if `k` is less than 1.
         """
+        user = self.user_indices([user_id])
+        seen = self.seen_items(int(user[0])) if exclude_seen else user[:0]
+        return self._best(self.factors.scores(user)[0], seen, k=k, category=category)
+
+    def fold_in(self, liked: Sequence[Sequence[str]]) -> Array:
+        """Embeddings of people the run was not trained on, from what they liked; docs/equations.md has the formulas.
+
+        Args:
+            liked: item ids, a list a person; an item named twice counts once.
+
+        Returns:
+            float32 [B, D], in the space of `factors.user_embeddings`; the mean user's for an empty list.
+
+        Raises:
+            UnknownIdError: if the run does not know an item.
+        """
+        return self.folding([np.unique(self.items.indices(item_ids)) for item_ids in liked])
+
+    def recommend_for(
+        self, liked_item_ids: Sequence[str], *, k: int = 10, category: str | None = None, exclude_seen: bool = True
+    ) -> list[Recommendation]:
+        """The best `k` items for somebody the run was not trained on, from the items she liked.
+
+        Args:
+            liked_item_ids: what she liked; with none, the mean user is recommended for.
+            k: at most this many.
+            category: only items of this category.
+            exclude_seen: leave out the liked items.
+
+        Raises:
+            UnknownIdError: if the run does not know an item or the category.
+            ValueError: if `k` is less than 1.
+        """
+        liked = self.items.indices(liked_item_ids)
+        scores = self.factors.scores_for(self.folding([np.unique(liked)]))[0]
+        return self._best(scores, liked if exclude_seen else liked[:0], k=k, category=category)
+
+    @cached_property
+    def folding(self) -> FoldIn:
+        """What folds people in, as `fold_in` does, by rows of items."""
+        from tfdvbpr.models.fold_in import FoldIn, ranked_against, standardised
+
+        counts, config, factors = self.interactions.training_counts, self.config, self.factors
+        if self.manifest.model in ("popularity", "visrank", "siamese"):
+            return FoldIn.from_means(factors, factors.item_embeddings)
+        balance = config.item_balance if config.batching == "shared-item" else 0.0
+        fit: dict[str, Any] = {
+            "others": ranked_against(counts),
+            "action_weights": np.maximum(counts, 1).astype(np.float32) ** -balance,
+            "user_l2": config.user_l2,
+        }
+        if self.manifest.model not in LEARNS_FROM_PIXELS or config.tastes == "free":
+            return FoldIn.from_fit(factors, **fit)
+        model = self.recommender
+        return FoldIn.from_means(
+            factors,
+            standardised(self.looks, counts > 0),
+            shrinkage=config.shrinkage,
+            prior=model.taste_prior.numpy(),
+            scale=float(np.exp(model.taste_log_scale.numpy())),
+            **fit,
+        )
+
+    def _best(
+        self, scores: Array, seen: npt.NDArray[np.int32], *, k: int, category: str | None
+    ) -> list[Recommendation]:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received {k}.")
-        user = self.user_indices([user_id])
-        scores = self.factors.scores(user)[0]
         allowed = np.ones(len(self.items), bool)
         if category is not None:
             allowed &= self.items.category_ids == self.items.category_id(category)
-        if exclude_seen:
-            allowed[self.seen_items(int(user[0]))] = False
+        allowed[seen] = False
         candidates = np.flatnonzero(allowed)
         best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
         table = self.items.table

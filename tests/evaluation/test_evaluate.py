@@ -14,7 +14,7 @@ from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
 from tfdvbpr.evaluation.evaluate import evaluate_run, validation_figures
 from tfdvbpr.evaluation.looks import Looks
-from tfdvbpr.models.visrank import colour_and_edges
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import Run
 
 
@@ -88,7 +88,7 @@ def test_no_dataset_no_diversity(
 
 def test_looks_are_read_once_and_in_the_order_asked_for(checkerboard_dataset: PreparedDataset) -> None:
     looks = Looks(checkerboard_dataset)
-    everything = colour_and_edges(checkerboard_dataset.images.read(np.arange(16)))
+    everything = FEATURE_EXTRACTORS["colour-and-edges"](checkerboard_dataset.images.read(np.arange(16)))
     for items in ([3, 1], [1, 5, 3], [], [5, 0]):
         asked = np.array(items, np.int32)
         np.testing.assert_array_equal(looks(asked), everything[asked])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ class Factors:
         user_embeddings: float32 [num_users, D], θ.
         item_embeddings: float32 [num_items, D], Φ(X_i) or a learned item factor.
         item_biases: float32 [num_items]; zeros for DVBPR, which has none.
+        feature_mean: float32 [F], what features were centred on where the model centres them, so that items added later
+            meet the same centre; None elsewhere.
     """
 
     user_embeddings: Array
     item_embeddings: Array
     item_biases: Array
+    feature_mean: Array | None = None
 
     def __post_init__(self) -> None:
         users, items, biases = self.user_embeddings.shape, self.item_embeddings.shape, self.item_biases.shape
@@ -36,19 +39,20 @@ class Factors:
 
     def scores(self, users: npt.NDArray[np.integer[Any]]) -> Array:
         """float32 [B, num_items]: x̂_ui of the given user rows for every item."""
-        return self.user_embeddings[users] @ self.item_embeddings.T + self.item_biases
+        return self.scores_for(self.user_embeddings[users])
+
+    def scores_for(self, user_embeddings: Array) -> Array:
+        """float32 [B, num_items]: x̂ of embeddings, float32 [B, D], for every item."""
+        scores: Array = user_embeddings @ self.item_embeddings.T + self.item_biases
+        return scores
 
     def write(self, path: Path) -> None:
-        """Writes the three arrays as .npz."""
-        np.savez(
-            path,
-            user_embeddings=self.user_embeddings,
-            item_embeddings=self.item_embeddings,
-            item_biases=self.item_biases,
-        )
+        """Writes the arrays as .npz."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
     @classmethod
     def read(cls, path: Path) -> Factors:
         """Reads what `write` wrote; pickled objects are refused."""
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays["user_embeddings"], arrays["item_embeddings"], arrays["item_biases"])
+            return cls(**{field.name: arrays[field.name] for field in fields(cls) if field.name in arrays})

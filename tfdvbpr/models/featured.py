@@ -10,6 +10,7 @@ import numpy.typing as npt
 from keras import ops
 
 from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.models.visrank import centred
 
 
 class Featured(PairwiseRecommender):
@@ -34,8 +35,7 @@ class Featured(PairwiseRecommender):
 
         Pictures on a white ground share most of their raw features; what they share says nothing about taste.
         """
-        centred = features - features.mean(axis=0)
-        self.features.assign(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
+        self.features.assign(centred(features, features.mean(axis=0)))
 
     def features_of(self, item_ids: Any) -> Any:
         """float32 [M, F]."""

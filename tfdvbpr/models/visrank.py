@@ -18,8 +18,14 @@ def visrank(features: npt.NDArray[np.float32], training_matrix: sparse.csr_matri
         features: float32 [num_items, D], of any extractor.
         training_matrix: bool [num_users, num_items].
     """
-    centred = features - features.mean(axis=0)
-    items = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    mean = features.mean(axis=0)
+    items = centred(features, mean)
     counts = np.maximum(np.asarray(training_matrix.sum(axis=1)), 1)
     users = (training_matrix.astype(np.float32) @ items) / counts
-    return Factors(users.astype(np.float32), items.astype(np.float32), np.zeros(len(items), np.float32))
+    return Factors(users.astype(np.float32), items, np.zeros(len(items), np.float32), mean)
+
+
+def centred(features: npt.NDArray[np.float32], mean: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """float32 [N, D]: features less a mean, each row scaled to length 1."""
+    rest = features - mean
+    return (rest / np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -158,6 +158,7 @@ class RecommenderTrainer:
         self._num_replicas = strategy.num_replicas_in_sync
         # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
         features = catalogue_features(dataset, config.features) if config.model in USES_FEATURES else None
+        self._feature_mean = None if features is None else features.mean(axis=0)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             shape = architecture(config, dataset.manifest)
@@ -273,7 +274,8 @@ class RecommenderTrainer:
 
     def _as_factors(self, items: Any, biases: Any) -> Factors:
         users = self.model.embed_users(np.arange(self.model.num_users, dtype=np.int32))
-        return Factors(*(keras.ops.convert_to_numpy(array) for array in (users, items, biases)))
+        users, items, biases = (keras.ops.convert_to_numpy(array) for array in (users, items, biases))
+        return Factors(users, items, biases, self._feature_mean)
 
     def _tastes(self, embeddings: npt.NDArray[np.float32]) -> Tastes:
         return Tastes.estimate(embeddings, self.dataset.interactions, shrinkage=self.config.shrinkage)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tfdvbpr.data.batches import Batch
 from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.models.fold_in import standardised
 from tfdvbpr.training.loop import Batches
 
 Array = npt.NDArray[np.float32]
@@ -39,11 +40,10 @@ class Tastes:
     @classmethod
     def estimate(cls, embeddings: Array, interactions: Interactions, *, shrinkage: float) -> Tastes:
         """Tastes from Φ of every item, float32 [num_items, D]."""
-        known = embeddings[interactions.training_counts > 0]
-        items = (embeddings - known.mean(axis=0)) / np.maximum(known.std(axis=0), 1e-6)
+        items = standardised(embeddings, interactions.training_counts > 0)
         matrix = interactions.training_matrix.astype(np.float32)
         counts = np.diff(matrix.indptr).astype(np.float32)
-        return cls(items.astype(np.float32), np.asarray(matrix @ items, np.float32), counts, shrinkage)
+        return cls(items, np.asarray(matrix @ items, np.float32), counts, shrinkage)
 
     def means(self) -> Array:
         """float32 [num_users, D]: Σ_j φ_j / (n_u + κ)."""

@@ -1,0 +1,162 @@
+"""`tfdvbpr recommend`, `tfdvbpr update-items` and `tfdvbpr explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfdvbpr.cli.options import Overwrite, RunArgument, out
+from tfdvbpr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tfdvbpr.run import Recommendation
+
+app = typer.Typer()
+
+MovedDataset = Annotated[Path | None, typer.Option(help="The run's dataset, if it has been moved.")]
+
+
+@app.command(
+    epilog="Example: [bold]tfdvbpr recommend runs/dvbpr --liked i17 --liked i90 --category dress --output grid.png"
+    "[/bold]"
+)
+def recommend(
+    run: RunArgument,
+    user: Annotated[str | None, typer.Option(help="A user id, as in the interactions.")] = None,
+    liked: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEM", help="Instead of a user: an item that somebody new liked; repeat for more."),
+    ] = None,
+    category: Annotated[str | None, typer.Option(help="Only items of this category.")] = None,
+    k: Annotated[int, typer.Option("--k", help="How many items.", min=1)] = 10,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items acted on or liked.")] = False,
+    output: Annotated[Path | None, typer.Option(help="A PNG of the liked and the recommended items.")] = None,
+    dataset: MovedDataset = None,
+) -> None:
+    """The best items for a user, or for somebody new from a few items she liked.
+
+    Somebody new is folded in: her taste is worked out from the liked items while the model stays as it is.
+    """
+    from tfdvbpr.run import Run
+
+    if (user is None) == (not liked):
+        raise ConfigError("`recommend` takes either --user ID or one or more --liked ITEM. Give one of the two.")
+    opened = Run.open(run)
+    if user is not None:
+        answer = opened.recommend(user, k=k, category=category, exclude_seen=not include_seen)
+        row = int(opened.user_indices([user])[0])
+        liked, who = [opened.items.item_ids[item] for item in opened.seen_items(row)], f"user {user}"
+    else:
+        liked, who = list(liked or []), "somebody new"
+        answer = opened.recommend_for(liked, k=k, category=category, exclude_seen=not include_seen)
+    _print(answer, f"For {who}, by {opened.manifest.model}")
+    if output is not None:
+        from tfdvbpr.recommending.pictures import write_recommendations
+
+        write_recommendations(
+            output, liked, answer, dataset=opened.open_dataset(dataset), title=f"For {who}, by {opened.manifest.model}"
+        )
+        out.print(f"Pictures: {output}", highlight=False, soft_wrap=True)
+
+
+def _print(answer: list[Recommendation], title: str) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "item", "category", title=escape(title))
+    table.add_column("score", justify="right")
+    for number, each in enumerate(answer, 1):
+        table.add_row(str(number), escape(each.item_id), escape(each.category), f"{each.score:+.4f}")
+    out.print(table)
+
+
+@app.command(
+    "update-items", epilog="Example: [bold]tfdvbpr update-items runs/dvbpr spring --output runs/dvbpr-spring[/bold]"
+)
+def update_items(
+    run: RunArgument,
+    new_items: Annotated[
+        Path,
+        typer.Argument(
+            metavar="NEW_ITEMS",
+            help="A folder with items.csv or .parquet (item_id, image, by choice category and more) and the pictures.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    output_dataset: Annotated[
+        Path | None, typer.Option(help="Where the larger dataset goes; left out, into the new run folder.")
+    ] = None,
+    dataset: MovedDataset = None,
+    max_pixels: Annotated[
+        int, typer.Option(help="Pictures with more pixels are quarantined undecoded.", min=1)
+    ] = 50_000_000,
+    overwrite: Overwrite = False,
+) -> None:
+    """Add new items to a run without training: they are embedded by their pictures and ranked at once.
+
+    The new run has the same users, weights and scores of the old items. Broken pictures and ids that the catalogue has
+    already are left out, counted, and listed in the new dataset's quarantine.csv.
+    """
+    from tfdvbpr import progress
+    from tfdvbpr.run import Run
+
+    opened = Run.open(run)
+    before = opened.open_dataset(dataset).manifest
+    with progress.counting("Reading pictures") as count:
+        from tfdvbpr import api
+
+        larger = api.update_items(
+            opened,
+            new_items,
+            output,
+            output_dataset=output_dataset,
+            dataset=dataset,
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+            progress=count,
+        )
+    after = larger.open_dataset().manifest
+    left_out = after.num_quarantined - before.num_quarantined
+    added = after.num_items - before.num_items
+    out.print(f"Added {added:,} items, {after.num_items:,} in all; left out {left_out:,}: {output}", highlight=False)
+    if left_out:
+        where = larger.open_dataset().path / "quarantine.csv"
+        out.print(f"Left out, with reasons: {where}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="Example: [bold]tfdvbpr explain runs/dvbpr --user u17 --item i90 --item i91 --output why.png[/bold]"
+)
+def explain(
+    run: RunArgument,
+    user: Annotated[str, typer.Option(help="A user id, as in the interactions.")],
+    item: Annotated[list[str], typer.Option(help="An item id; repeat for more.")],
+    output: Annotated[Path, typer.Option(help="The PNG to write.")],
+    baseline: Annotated[
+        str, typer.Option(help="The picture that stands for no information: white, or blurred, the item's own.")
+    ] = "white",
+    steps: Annotated[int, typer.Option(help="Gradients a picture; more are more exact.", min=8)] = 64,
+    dataset: MovedDataset = None,
+) -> None:
+    """Draw where in an item's picture a user's score comes from, and from which of her items.
+
+    The heat map is of integrated gradients of θᵀΦ(X), from a baseline picture to the item's: red pixels speak for the
+    item, blue ones against it, and together they make the difference of the two scores. For hybrid-dvbpr it is the
+    visual part of the score alone.
+    """
+    from tfdvbpr import api, progress
+
+    with progress.console.status("Explaining"):
+        explanations = api.explain(run, user, item, output=output, baseline=baseline, steps=steps, dataset=dataset)
+    for each in explanations:
+        taken = ", ".join(f"{source.item_id} {source.share:+.2f}" for source in each.sources[:3])
+        out.print(
+            f"{each.item_id}: score {each.score:+.4f}, {baseline} picture {each.baseline_score:+.4f}"
+            + (f"; the taste for {taken}" if taken else ""),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    out.print(f"Picture: {output}", highlight=False, soft_wrap=True)
