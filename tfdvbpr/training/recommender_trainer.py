@@ -32,8 +32,8 @@ from tfdvbpr.run import (
     write_run_header,
 )
 from tfdvbpr.training.actions import History, KeepBest
-from tfdvbpr.training.checkpoints import Checkpoints
 from tfdvbpr.training.batching import make_batches
+from tfdvbpr.training.checkpoints import Checkpoints
 from tfdvbpr.training.checks import check_names, notes
 from tfdvbpr.training.closed_form import closed_form_factors
 from tfdvbpr.training.features import catalogue_features, in_tenths, trunk_features
