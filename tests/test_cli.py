@@ -241,6 +241,9 @@ def test_unknown_names(
         (("--set", "epochs=none"), "`epochs` has a wrong value"),
         (("--set", "epochs"), "KEY=VALUE"),
         (("--config", "no.yaml"), "no.yaml cannot be read"),
+        (("--preset", "letter"), "`preset` must be one of paper"),
+        (("--set", "backbone=ResNet5"), "Nearest: ResNet50"),
+        (("--set", "backbone_trainable=last:0"), "`backbone_trainable` has a wrong value"),
     ],
 )
 def test_wrong_configuration(

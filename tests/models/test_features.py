@@ -42,7 +42,7 @@ def test_unknown_features() -> None:
         check_features("efficientnet_lite")
 
 
-def test_a_catalogue_is_seen_once(checkerboard_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_catalogue_is_seen_once(checkerboard_dataset: PreparedDataset) -> None:
     """The second time its features are read; what is damaged on the disk is computed anew."""
     folder = checkerboard_dataset.path / room.FOLDER
     counts: list[int] = []
@@ -64,6 +64,18 @@ def test_a_catalogue_is_seen_once(checkerboard_dataset: PreparedDataset, monkeyp
     np.testing.assert_array_equal(np.load(path), first)
     pictures = checkerboard_dataset.images.read(np.arange(16))
     np.testing.assert_array_equal(first, FEATURE_EXTRACTORS["colour-and-edges"](pictures))
+
+
+def test_people_are_told_a_line_a_tenth() -> None:
+    told: list[str] = []
+    progress = room.in_tenths(told.append, "x")
+    for done in range(256, 10_000, 256):
+        progress(done, 10_000)
+    progress(10_000, 10_000)
+    assert len(told) == 10
+    assert told[0] == "x has seen 1024 of 10000 pictures."
+    room.in_tenths(told.append, "x")(16, 16)
+    assert len(told) == 10
 
 
 def test_without_the_wheel_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,12 @@ def trained(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.Temp
     pictures, told = list[int](), list[str]()
     original = features.seen_features
 
-    def counted(dataset: PreparedDataset, extract: Any) -> Any:
+    def counted(dataset: PreparedDataset, extract: Any, progress: Any) -> Any:
         def counting(images: Any) -> Any:
             pictures.append(len(images))
             return extract(images)
 
-        return original(dataset, counting)
+        return original(dataset, counting, progress)
 
     config = recommender_config(
         "dvbpr", backbone="efficientnet_lite0", backbone_trainable="none", epochs=10, embedding_dim=4, backbone_l2=0.0

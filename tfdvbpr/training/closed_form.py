@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.factors import Factors
 from tfdvbpr.models.popularity import popularity
 from tfdvbpr.models.visrank import visrank
-from tfdvbpr.training.features import catalogue_features
+from tfdvbpr.training.features import catalogue_features, in_tenths
 
 
-def closed_form_factors(config: RecommenderConfig, dataset: PreparedDataset) -> Factors:
+def closed_form_factors(
+    config: RecommenderConfig, dataset: PreparedDataset, *, told: Callable[[str], None] = lambda line: None
+) -> Factors:
     """The factors of "popularity" or "visrank"."""
     interactions = dataset.interactions
     if config.model == "popularity":
         return popularity(interactions.training_counts, num_users=interactions.num_users)
-    return visrank(catalogue_features(dataset, config.features), interactions.training_matrix)
+    features = catalogue_features(dataset, config.features, progress=in_tenths(told, config.features))
+    return visrank(features, interactions.training_matrix)

@@ -44,7 +44,9 @@ def catalogue_features(dataset: PreparedDataset, extractor: str, *, progress: Pr
     return _kept(dataset, f"{extractor}-{extract.version}", dim, lambda: seen_features(dataset, extract, progress))
 
 
-def trunk_features(dataset: PreparedDataset, trunk: Any, *, name: str | None = None) -> Features:
+def trunk_features(
+    dataset: PreparedDataset, trunk: Any, *, name: str | None = None, progress: Progress | None = None
+) -> Features:
     """float32 [num_items, F]: what the frozen trunk of a backbone sees in every picture.
 
     Args:
@@ -52,11 +54,12 @@ def trunk_features(dataset: PreparedDataset, trunk: Any, *, name: str | None = N
         trunk: a model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F].
         name: of a trunk with weights that everybody has, whose features are kept as those of an extractor; None for
             one with weights of its own.
+        progress: called with (pictures seen, pictures in all).
     """
     see = tf.function(lambda images: trunk(to_float(images), training=False), reduce_retracing=True)
 
     def seen() -> Features:
-        return seen_features(dataset, lambda images: see(images).numpy())
+        return seen_features(dataset, lambda images: see(images).numpy(), progress)
 
     return seen() if name is None else _kept(dataset, f"{name}-trunk-{_TRUNK_VERSION}", trunk.output_shape[-1], seen)
 
@@ -71,6 +74,19 @@ def seen_features(dataset: PreparedDataset, extract: Extract, progress: Progress
         if progress is not None:
             progress(int(rows[-1]) + 1, count)
     return np.concatenate(parts)
+
+
+def in_tenths(told: Callable[[str], None], seer: str) -> Progress:
+    """A progress that tells people a line a tenth of the way; nothing where one batch is all."""
+    tenths = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal tenths
+        if total > _BATCH and done * 10 // total > tenths:
+            tenths = done * 10 // total
+            told(f"{seer} has seen {done} of {total} pictures.")
+
+    return progress
 
 
 def _kept(dataset: PreparedDataset, name: str, dim: int, compute: Callable[[], Features]) -> Features:

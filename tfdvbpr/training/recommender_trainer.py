@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.batches import Augmentation, BatchSource, ReadImages, SharedItemBatches, TripletBatches
+from tfdvbpr.data.batches import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.models import RECOMMENDERS, USES_FEATURES
@@ -32,10 +32,11 @@ from tfdvbpr.run import (
     write_run_header,
 )
 from tfdvbpr.training.actions import History, KeepBest
+from tfdvbpr.training.batching import make_batches
 from tfdvbpr.training.checkpoints import Checkpoints
 from tfdvbpr.training.checks import check_names, notes
 from tfdvbpr.training.closed_form import closed_form_factors
-from tfdvbpr.training.features import catalogue_features, trunk_features
+from tfdvbpr.training.features import catalogue_features, in_tenths, trunk_features
 from tfdvbpr.training.loop import Batches, Observer, StepReport, distributed_step, run_epochs
 from tfdvbpr.training.objective import RankingObjective, network_input
 from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
@@ -92,7 +93,7 @@ def train_recommender(
     began = time.perf_counter()
     if RECOMMENDERS[config.model] == "closed-form":
         with whole_directory(output, overwrite=overwrite) as folder:
-            factors = closed_form_factors(config, dataset)
+            factors = closed_form_factors(config, dataset, told=told)
             _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
         return Run.open(output)
 
@@ -107,7 +108,7 @@ def train_recommender(
     )
     for line in notes(config, dataset):
         told(line)
-    trainer = RecommenderTrainer(dataset, config, strategy)
+    trainer = RecommenderTrainer(dataset, config, strategy, told=told)
     if trainer.model.frozen_trunk is not None:
         told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
     seconds_before = checkpoints.restore(trainer.trackables())
@@ -150,14 +151,24 @@ class RecommenderTrainer:
         dataset: what to train on.
         config: model, hyper-parameters, seed.
         strategy: a tf.distribute strategy.
+        told: takes lines for people while pictures are looked at before training.
     """
 
-    def __init__(self, dataset: PreparedDataset, config: RecommenderConfig, strategy: Any) -> None:
+    def __init__(
+        self,
+        dataset: PreparedDataset,
+        config: RecommenderConfig,
+        strategy: Any,
+        *,
+        told: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.dataset = dataset
         self.config = config
         self._num_replicas = strategy.num_replicas_in_sync
         # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
-        features = catalogue_features(dataset, config.features) if config.model in USES_FEATURES else None
+        features = None
+        if config.model in USES_FEATURES:
+            features = catalogue_features(dataset, config.features, progress=in_tenths(told, config.features))
         self._feature_mean = None if features is None else features.mean(axis=0)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
@@ -166,11 +177,11 @@ class RecommenderTrainer:
             self.model.built = True
             if features is not None:
                 self.model.set_features(features)
-        self._read = self._make_reader()
+        self._read = self._make_reader(told)
         self._encode = tf.function(
             lambda images: self.model.embed_images(network_input(images), training=False), reduce_retracing=True
         )
-        drawn = self._make_batches()
+        drawn = make_batches(config, dataset.interactions, self.model, self._read, num_replicas=self._num_replicas)
         self._objective = RankingObjective(
             self.model, config, num_replicas=self._num_replicas, global_batch_size=drawn.global_batch_size
         )
@@ -180,40 +191,20 @@ class RecommenderTrainer:
         with strategy.scope():
             self.optimizers = self._make_optimizers()
 
-    def _make_reader(self) -> ReadImages:
+    def _make_reader(self, told: Callable[[str], None]) -> ReadImages:
         """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
         trunk = self.model.frozen_trunk
         if trunk is None:
             return self.dataset.images.read
-        everybodys = self.config.backbone_weights != "random"
-        seen = trunk_features(self.dataset, trunk, name=self.config.backbone if everybodys else None)
+        backbone = self.config.backbone
+        name = None if self.config.backbone_weights == "random" else backbone
+        seen = trunk_features(self.dataset, trunk, name=name, progress=in_tenths(told, backbone))
         return lambda items: seen[items]
 
     @property
     def _network_variables(self) -> list[Any]:
         tables = {id(table) for table in self.model.tables}
         return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
-
-    def _make_batches(self) -> SharedItemBatches | TripletBatches:
-        config = self.config
-        augmentation = Augmentation(config.flip, config.max_shift)
-        images = self._read if self.model.uses_images else None
-        source = BatchSource(self.dataset.interactions, images, augmentation, config.seed, self._num_replicas)
-        if config.batching == "shared-item":
-            return SharedItemBatches(
-                source,
-                global_batch_size=config.global_batch_size,
-                max_pairs=config.max_pairs,
-                item_balance=config.item_balance,
-            )
-        return TripletBatches(
-            source,
-            global_batch_size=config.global_batch_size,
-            sampler=config.sampler,
-            num_negatives=config.num_negatives,
-            popularity_power=config.popularity_power,
-            anchors=self.model.uses_anchors,
-        )
 
     def _make_optimizers(self) -> Optimizers:
         steps = self.config.epochs * self.batches.steps_per_epoch

@@ -1,0 +1,48 @@
+"""From a configuration to the batches it asks for."""
+
+from __future__ import annotations
+
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.data.batches import Augmentation, BatchSource, ReadImages, SharedItemBatches, TripletBatches
+from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.models.base import PairwiseRecommender
+
+
+def make_batches(
+    config: RecommenderConfig,
+    interactions: Interactions,
+    model: PairwiseRecommender,
+    read: ReadImages,
+    *,
+    num_replicas: int,
+) -> SharedItemBatches | TripletBatches:
+    """Batches of the kind `config.batching` names.
+
+    Args:
+        config: batching, sampler, sizes, augmentation, seed.
+        interactions: whose training actions are drawn.
+        model: whether it sees pictures, and whether a liked item stands in for the user.
+        read: what the network takes in for item rows.
+        num_replicas: parts of a global batch.
+
+    Raises:
+        ValueError: if there is too little to draw from.
+    """
+    augmentation = Augmentation(config.flip, config.max_shift)
+    images = read if model.uses_images else None
+    source = BatchSource(interactions, images, augmentation, config.seed, num_replicas)
+    if config.batching == "shared-item":
+        return SharedItemBatches(
+            source,
+            global_batch_size=config.global_batch_size,
+            max_pairs=config.max_pairs,
+            item_balance=config.item_balance,
+        )
+    return TripletBatches(
+        source,
+        global_batch_size=config.global_batch_size,
+        sampler=config.sampler,
+        num_negatives=config.num_negatives,
+        popularity_power=config.popularity_power,
+        anchors=model.uses_anchors,
+    )
