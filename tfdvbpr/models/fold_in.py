@@ -19,7 +19,6 @@ from tfdvbpr.models.factors import Array, Factors
 
 _MOST_STEPS = 50
 _TOLERANCE = 1e-5
-_LENGTHS = (0.3, 0.6, 1.0)
 _MOST_OTHERS = 2048
 _LEAST_L2 = 1e-3
 _BLOCK_FLOATS = 1 << 22
@@ -116,22 +115,20 @@ def fit_users(
 
 
 def _step_length(users: Any, direction: Any, margins: Any, changes: Any, pairs: Any, user_l2: float) -> Any:
-    """float32 [B]: of a few step lengths the one with the least loss.
+    """float32 [B]: 1 or ln(1 + V) / V, whichever has less loss; V is the largest change of a margin.
 
-    One of them is ln(1 + V) / V, V being the largest change of a margin: the third derivative of softplus is at most
-    its second, so that the loss cannot grow with it (Bach 2010; Sun and Tran-Dinh 2019).
+    The third derivative of softplus is at most its second, so that the loss cannot grow with the second length (Bach
+    2010; Sun and Tran-Dinh 2019); the first is what converges fast near the end.
     """
     largest = ops.maximum(ops.max(ops.abs(changes) * ops.cast(pairs > 0, "float32"), axis=(1, 2)), 1e-6)
-    best_length = ops.log1p(largest) / largest
-    lengths = [best_length] + [ops.full_like(best_length, length) for length in _LENGTHS]
-    least = ops.full_like(best_length, np.inf)
-    for length in lengths:
+
+    def loss(length: Any) -> Any:
         moved = users + length[:, None] * direction
-        loss = ops.sum(pairs * ops.softplus(margins + length[:, None, None] * changes), axis=(1, 2))
-        loss += 0.5 * user_l2 * ops.sum(ops.square(moved), axis=1)
-        best_length = ops.where(loss < least, length, best_length)
-        least = ops.minimum(loss, least)
-    return best_length
+        losses = ops.sum(pairs * ops.softplus(margins + length[:, None, None] * changes), axis=(1, 2))
+        return losses + 0.5 * user_l2 * ops.sum(ops.square(moved), axis=1)
+
+    safe, whole = ops.log1p(largest) / largest, ops.ones_like(largest)
+    return ops.where(loss(whole) < loss(safe), whole, safe)
 
 
 @dataclass(frozen=True)

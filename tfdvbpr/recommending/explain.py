@@ -11,6 +11,7 @@ import numpy.typing as npt
 from keras import ops
 
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images import to_float
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.models import LEARNS_FROM_PIXELS
@@ -22,7 +23,7 @@ _STEPS = 64
 
 
 @dataclass(frozen=True)
-class Source:
+class TasteSource:
     """A liked item and its part of a score.
 
     Attributes:
@@ -52,7 +53,7 @@ class Explanation:
     score: float
     baseline_score: float
     attributions: npt.NDArray[np.float32]
-    sources: list[Source]
+    sources: list[TasteSource]
 
 
 def explain(
@@ -86,7 +87,7 @@ def explain(
     embed, taste = _embedder(run), run.tastes[user]
     explanations = []
     for item_id, picture in zip(item_ids, dataset.images.read(rows), strict=True):
-        image = picture.astype(np.float32) / 127.5 - 1.0
+        image = ops.convert_to_numpy(to_float(picture))
         ground = BASELINES[baseline](image)
         parts = integrated_gradients(lambda images: embed(images) @ taste[:, None], image, ground, steps=steps)
         looks = ops.convert_to_numpy(embed(np.stack([image, ground])))
@@ -119,7 +120,7 @@ def _embedder(run: Run) -> Callable[[Any], Any]:
     return lambda images: ops.normalize(model.embed_images(images, training=False) - mean, axis=1)
 
 
-def _sources(run: Run, user: int, looks: npt.NDArray[np.float32]) -> list[Source]:
+def _sources(run: Run, user: int, looks: npt.NDArray[np.float32]) -> list[TasteSource]:
     """θᵀΦ cut into the shares of the user's training items; θ = prior + scale · Σ φ_j / (n + κ)."""
     folding = run.folding
     if not folding.closed_items.shape[1]:
@@ -128,4 +129,4 @@ def _sources(run: Run, user: int, looks: npt.NDArray[np.float32]) -> list[Source
     shares = folding.closed_items[liked] @ looks * folding.scale / max(len(liked) + folding.shrinkage, 1e-6)
     order = np.argsort(-shares, kind="stable")
     ids = run.items.item_ids
-    return [Source(ids[liked[number]], float(shares[number])) for number in order]
+    return [TasteSource(ids[liked[number]], float(shares[number])) for number in order]
