@@ -102,12 +102,19 @@ class ServedVisualRecommender(ServedRecommender):
         self._embed = partial(model.embed_images, training=False)
         self._decode = partial(decode_and_fit, image_size=run.manifest.image_size, fit=run.manifest.fit)
         self._pixels = tf.TensorSpec([*run.manifest.image_size, 3], tf.uint8)
+        self._embedding_dim = run.config.embedding_dim
 
     @served("embed_images")
     def embed_images(self, images: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.EMBED_IMAGES`."""
+        nothing = tf.zeros((0, self._embedding_dim))
+        # Some of TensorFlow's fused convolutions fail on an empty batch.
+        embeddings = tf.cond(tf.size(images) > 0, lambda: self._encode(images), lambda: nothing)
+        return {"embeddings": tf.ensure_shape(embeddings, (None, self._embedding_dim))}
+
+    def _encode(self, images: Any) -> Any:
         pixels = tf.map_fn(self._decode, images, fn_output_signature=self._pixels)
-        return {"embeddings": self._embed(to_float(pixels))}
+        return self._embed(to_float(pixels))
 
 
 def export_recommender(run_path: Path | str, output: Path | str, *, version: int | None = None) -> Path:
