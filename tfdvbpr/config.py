@@ -46,8 +46,8 @@ class RecommenderConfig(TrainingConfig):
     item_bias: bool = Field(False, description="Whether items have a bias β; the paper's has none. DVBPR and VBPR.")
     backbone: str = Field(
         "small_cnn",
-        description="A name in BACKBONES: small_cnn, cnn_f, efficientnet_lite0, or a model of keras.applications such "
-        "as MobileNetV2; DVBPR and siamese.",
+        description="A name in BACKBONES: small_cnn, cnn_f, efficientnet_lite0, efficientnet_lite0_levels (its earlier "
+        "stages beside the last), or a model of keras.applications such as MobileNetV2; DVBPR and siamese.",
     )
     backbone_weights: BackboneWeights = Field(
         "auto", description="auto: ImageNet's where the backbone comes with them, else random."
@@ -58,6 +58,9 @@ class RecommenderConfig(TrainingConfig):
         description="How much of the backbone is trained below its last layer: all, none, or last:N for the last N "
         "convolutions or dense layers. With none, a pretrained trunk sees each picture once for the whole training, "
         "without flips and shifts.",
+    )
+    head_units: int = Field(
+        0, ge=0, description="Units of a hidden layer between a pretrained trunk and Φ; 0 for none. DVBPR and siamese."
     )
     features: str = Field(
         "colour-and-edges",

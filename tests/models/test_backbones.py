@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.backbones import BACKBONES, BackboneOptions, TrunkAndHead, build_backbone
+from tfdvbpr.models.backbones import BACKBONES, TRUNKS, BackboneOptions, TrunkAndHead, build_backbone
 from tfdvbpr.models.backbones.keras_applications import Preprocessing, _load_imagenet, application_names
 
 # One model of keras.applications stands for the others, which are built by the same lines.
@@ -171,3 +171,28 @@ def test_cnn_f_is_the_papers_at_224() -> None:
     assert [height for height, _ in sizes] == [56, 28, 28, 14, 14, 14, 14, 7]
     by_hand = sum(int(np.prod(kernel)) + kernel[-1] for kernel in kernels)
     assert model.count_params() == by_hand == 70_778_724
+
+
+@pytest.mark.parametrize("trainable", ["all", "none"])
+def test_a_hidden_layer_between_trunk_and_embedding(trainable: str) -> None:
+    model, images = _build("efficientnet_lite0", head_units=7, trainable=trainable)
+    shapes = [tuple(weight.shape) for weight in model.head.trainable_weights if weight.name.endswith("kernel")]
+    assert shapes == [(1280, 7), (7, 5)]
+    moved = _step(model, images)
+    assert all(np.abs(gradient).max() > 0 for path, gradient in moved.items() if path.startswith("dense"))
+
+
+def test_levels_are_means_and_deviations_of_every_stage_beside_the_last_map() -> None:
+    size = (48, 32)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
+    levels = TRUNKS["efficientnet_lite0_levels"](size, imagenet=False)
+    last = TRUNKS["efficientnet_lite0"](size, imagenet=False)
+    last.set_weights(levels.get_weights())
+    seen = levels(images, training=False).numpy()
+    assert seen.shape == (2, 1280 + 2 * (16 + 24 + 40 + 80 + 112 + 192 + 320))
+    np.testing.assert_allclose(seen[:, :1280], last(images, training=False).numpy(), rtol=1e-5)
+    names = [layer.name for layer in levels.layers]
+    first = keras.Model(levels.input, levels.layers[names.index("blocks.0._bn2")].output)(images, training=False)
+    np.testing.assert_allclose(seen[:, 1280:1296], first.numpy().mean(axis=(1, 2)), atol=1e-5)
+    deviations = np.sqrt(first.numpy().var(axis=(1, 2)) + 1e-6)
+    np.testing.assert_allclose(seen[:, 1296:1312], deviations, atol=1e-5)

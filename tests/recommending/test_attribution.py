@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.models.backbones import BACKBONES
+from tfdvbpr.models.backbones import BackboneOptions, build_backbone
 from tfdvbpr.recommending.attribution import BASELINES, integrated_gradients
 
 GENERATOR = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def test_a_square_by_hand() -> None:
 def test_completeness_on_a_backbone() -> None:
     """Attributions sum to the difference of the scores, with the batch normalisations in inference mode."""
     keras.utils.set_random_seed(0)
-    backbone: Any = BACKBONES["small_cnn"]((32, 24), embedding_dim=5, dropout=0.3, l2=0.0)
+    backbone: Any = build_backbone("small_cnn", (32, 24), BackboneOptions(embedding_dim=5, dropout=0.3))
     for layer in backbone.layers:  # statistics as training would leave them: others than 0 and 1
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_mean.assign(GENERATOR.normal(0, 0.1, layer.moving_mean.shape))

@@ -77,7 +77,8 @@ def test_the_trunk_is_imagenets_and_pictures_of_new_items_are_embedded(
 
 def test_it_learns(trained: Any, checkerboard_dataset: PreparedDataset) -> None:
     from tfdvbpr.data.interactions import Split
-    from tfdvbpr.evaluation.ranking import held_out_ranks, summary
+    from tfdvbpr.evaluation.ranking import held_out_ranks
+    from tfdvbpr.evaluation.summary import summary
 
     figures = summary(
         held_out_ranks(trained[0].factors, checkerboard_dataset.interactions, Split.TEST),

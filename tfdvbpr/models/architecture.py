@@ -20,6 +20,7 @@ class Architecture:
         backbone: a name in BACKBONES.
         dropout: of the backbone.
         backbone_l2: λ_CNN.
+        head_units: of a hidden layer above a pretrained trunk.
         backbone_weights: what the backbone begins with; "random" where weights are loaded afterwards.
         backbone_trainable: how much of the backbone is trained.
         tastes: how DVBPR's θ comes about.
@@ -37,6 +38,7 @@ class Architecture:
     backbone: str = "small_cnn"
     dropout: float = 0.0
     backbone_l2: float = 0.0
+    head_units: int = 0
     backbone_weights: Literal["auto", "imagenet", "random"] = "auto"
     backbone_trainable: str = "all"
     tastes: Literal["leave-one-out", "free"] = "leave-one-out"

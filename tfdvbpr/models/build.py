@@ -37,6 +37,7 @@ def build_recommender(model: str, shape: Architecture) -> PairwiseRecommender:
         "backbone": shape.backbone,
         "dropout": shape.dropout,
         "backbone_l2": shape.backbone_l2,
+        "head_units": shape.head_units,
         "backbone_weights": shape.backbone_weights,
         "backbone_trainable": shape.backbone_trainable,
     }

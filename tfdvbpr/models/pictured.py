@@ -18,6 +18,7 @@ class Pictured(PairwiseRecommender):
         backbone: a name in BACKBONES.
         dropout: of the backbone.
         backbone_l2: λ_CNN, the weight of ½‖W‖² added by the backbone's layers.
+        head_units: of a hidden layer above a pretrained trunk; see `BackboneOptions`.
         backbone_weights: what it begins with; see `BackboneOptions`.
         backbone_trainable: how much of it is trained; see `BackboneOptions`.
         **kwargs: of the recommender beside it; `embedding_dim` is the length of Φ.
@@ -35,6 +36,7 @@ class Pictured(PairwiseRecommender):
         backbone: str = "small_cnn",
         dropout: float = 0.0,
         backbone_l2: float = 0.0,
+        head_units: int = 0,
         backbone_weights: BackboneWeights = "auto",
         backbone_trainable: str = "all",
         **kwargs: Any,
@@ -46,6 +48,7 @@ class Pictured(PairwiseRecommender):
             embedding_dim=self.embedding_dim,
             dropout=dropout,
             l2=backbone_l2,
+            head_units=head_units,
             weights=backbone_weights,
             trainable=backbone_trainable,
         )
@@ -73,6 +76,7 @@ class Pictured(PairwiseRecommender):
             "backbone": self.backbone_name,
             "dropout": options.dropout,
             "backbone_l2": options.l2,
+            "head_units": options.head_units,
             "backbone_weights": "random",
             "backbone_trainable": options.trainable,
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones.torch_file import read_torch_weights
@@ -26,7 +26,7 @@ _STEM, _HEAD = 32, 1280
 _SMALLEST = 32
 
 
-def efficientnet_lite0(image_size: tuple[int, int], *, imagenet: bool) -> keras.Model:
+def efficientnet_lite0(image_size: tuple[int, int], *, imagenet: bool, levels: bool = False) -> keras.Model:
     """EfficientNet-Lite0 without its classifier: Tan and Le 2019, with ReLU6 and without squeeze-and-excitation.
 
     The weights were converted from TensorFlow's, so a strided convolution is padded as TensorFlow's SAME does it and
@@ -35,6 +35,7 @@ def efficientnet_lite0(image_size: tuple[int, int], *, imagenet: bool) -> keras.
     Args:
         image_size: (height, width) in pixels; 224×224 is what the weights were trained on.
         imagenet: ImageNet weights, or random ones.
+        levels: see `efficientnet_lite0_levels`.
 
     Returns:
         A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, 1280]: means over the picture, in [0, 6].
@@ -51,18 +52,33 @@ def efficientnet_lite0(image_size: tuple[int, int], *, imagenet: bool) -> keras.
     images = keras.Input((*image_size, 3), name="images")
     hidden = layers.Rescaling(127.5 / 128.0, 0.5 / 128.0)(images)
     hidden = _convolution(hidden, _STEM, "conv_stem", "bn0", size=3, strides=2)
-    number = 0
+    number, stages = 0, []
     for repeats, size, stride, expansion, channels in _STAGES:
         for repeat in range(repeats):
             strides = stride if repeat == 0 else 1
             name = f"blocks.{number}."
             hidden = _block(hidden, channels, name, size=size, strides=strides, expansion=expansion)
             number += 1
-    hidden = _convolution(hidden, _HEAD, "conv_head", "bn1")
-    model = keras.Model(images, layers.GlobalAveragePooling2D()(hidden), name="efficientnet_lite0")
+        stages.append(hidden)
+    seen = layers.GlobalAveragePooling2D()(_convolution(hidden, _HEAD, "conv_head", "bn1"))
+    if levels:
+        seen = layers.Concatenate()([seen, *(moment for stage in stages for moment in _moments(stage))])
+    model = keras.Model(images, seen, name="efficientnet_lite0")
     if imagenet:
         _take(model, read_torch_weights(weights_file()))
     return model
+
+
+def efficientnet_lite0_levels(image_size: tuple[int, int], *, imagenet: bool) -> keras.Model:
+    """`efficientnet_lite0` with what its earlier stages see: textures and colours, which the last map has forgotten.
+
+    Takes and raises what `efficientnet_lite0` does.
+
+    Returns:
+        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, 2848]: the 1,280 means of the last map, then means
+        and standard deviations over the picture of each of the seven stages, 2 · 784.
+    """
+    return efficientnet_lite0(image_size, imagenet=imagenet, levels=True)
 
 
 def weights_file() -> Path:
@@ -102,6 +118,12 @@ def _convolution(
 
 def _normalise(name: str) -> layers.Layer:
     return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, synchronized=True, name=name)
+
+
+def _moments(hidden: Any) -> tuple[Any, Any]:
+    """float32 [B, C] twice: means and standard deviations over the picture."""
+    mean, variance = ops.moments(hidden, axes=(1, 2))
+    return mean, ops.sqrt(variance + 1e-6)  # the derivative of a root is infinite at 0
 
 
 def _take(model: keras.Model, state: dict[str, Any]) -> None:

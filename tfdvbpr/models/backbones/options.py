@@ -18,6 +18,8 @@ class BackboneOptions:
         embedding_dim: length of Φ(x).
         dropout: rate before the last layer.
         l2: λ of the added ½λ‖W‖², on trained weights and not on biases.
+        head_units: units of a hidden layer between a pretrained trunk and Φ; 0 for none. Backbones without a trunk have
+            none.
         weights: "imagenet", "random", or "auto": ImageNet's where the backbone comes with them.
         trainable: how much is trained below the last layer, which always is: "all", "none", or "last:N" for the last N
             convolutions or dense layers and what follows them. Batch normalisation that is not trained stays in
@@ -27,6 +29,7 @@ class BackboneOptions:
     embedding_dim: int
     dropout: float = 0.0
     l2: float = 0.0
+    head_units: int = 0
     weights: BackboneWeights = "auto"
     trainable: str = "all"
 

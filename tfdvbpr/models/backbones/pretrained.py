@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import keras
 from keras import layers
 
-from tfdvbpr.models.backbones.efficientnet_lite0 import efficientnet_lite0
+from tfdvbpr.models.backbones.efficientnet_lite0 import efficientnet_lite0, efficientnet_lite0_levels
 from tfdvbpr.models.backbones.freezing import freeze, penalise
 from tfdvbpr.models.backbones.keras_applications import application, application_names
 from tfdvbpr.models.backbones.options import Backbone, BackboneOptions
@@ -27,6 +27,7 @@ class Trunk(Protocol):
 TRUNKS: Mapping[str, Trunk] = MappingProxyType(
     {
         "efficientnet_lite0": efficientnet_lite0,
+        "efficientnet_lite0_levels": efficientnet_lite0_levels,
         **{name: partial(application, name) for name in application_names()},
     }
 )
@@ -35,9 +36,9 @@ TRUNKS: Mapping[str, Trunk] = MappingProxyType(
 class TrunkAndHead(keras.Model):
     """Φ = head(trunk(X)).
 
-    The head standardises what the trunk sees, drops out, embeds linearly, and standardises the embedding as `small_cnn`
-    does. A trunk of which nothing is trained sees a picture the same way for good, so training may put each picture
-    through it once and give this model what it saw.
+    The head standardises what the trunk sees, drops out, embeds it linearly or, by choice, through a hidden layer, and
+    standardises the embedding as `small_cnn` does. A trunk of which nothing is trained sees a picture the same way for
+    good, so training may put each picture through it once and give this model what it saw.
 
     Args:
         trunk: see `Trunk`.
@@ -70,16 +71,31 @@ def with_head(trunk: Trunk) -> Backbone:
         freeze(_flat(below), options.trainable)
         head = [
             keras.Input(below.output_shape[1:], name="seen"),
-            layers.BatchNormalization(momentum=0.9, synchronized=True, center=False, scale=False),
+            _standardised(),
             layers.Dropout(options.dropout),
+            *(_hidden(options) if options.head_units else ()),
             layers.Dense(options.embedding_dim),
-            layers.BatchNormalization(momentum=0.9, synchronized=True, center=False, scale=False),
+            _standardised(),
         ]
         model = TrunkAndHead(below, keras.Sequential(head, name="head"))
         penalise(model, options.l2)
         return model
 
     return build
+
+
+def _hidden(options: BackboneOptions) -> tuple[layers.Layer, ...]:
+    return (
+        layers.Dense(options.head_units, use_bias=False),
+        layers.BatchNormalization(momentum=0.9, synchronized=True),
+        layers.LeakyReLU(0.1),
+        layers.Dropout(options.dropout),
+    )
+
+
+def _standardised() -> layers.Layer:
+    """Mean 0 and variance 1 a dimension, without weights."""
+    return layers.BatchNormalization(momentum=0.9, synchronized=True, center=False, scale=False)
 
 
 def _flat(model: keras.Model) -> list[keras.layers.Layer]:
