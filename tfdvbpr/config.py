@@ -205,7 +205,20 @@ _PAPER: Mapping[str, Any] = {
     "evaluate_every": 1,
     "intended_image_size": (224, 224),
 }
-PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"paper": ("dvbpr", _PAPER)}
+# A trunk that others trained sees each picture once; what is learnt above it takes a minute.
+_PRETRAINED: Mapping[str, Any] = {
+    "backbone": "efficientnet_lite0_levels",
+    "backbone_trainable": "none",
+    "head_units": 512,
+    "dropout": 0.3,
+    "global_batch_size": 512,
+    "epochs": 12,
+    "evaluate_every": 3,
+}
+PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "paper": ("dvbpr", _PAPER),
+    "pretrained": ("dvbpr", _PRETRAINED),
+}
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
@@ -249,7 +262,8 @@ def recommender_config(
 
     Args:
         model: a name in RECOMMENDERS.
-        preset: a name in PRESETS: "paper" for the authors' hyper-parameters and CNN-F.
+        preset: a name in PRESETS: "paper" for the authors' hyper-parameters and CNN-F, "pretrained" for a network
+            that ImageNet has taught to see, with a head of ours.
         file: YAML mapping of field names to values.
         overrides: "key=value" strings.
         **values: fields by name.

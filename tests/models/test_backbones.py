@@ -189,10 +189,24 @@ def test_levels_are_means_and_deviations_of_every_stage_beside_the_last_map() ->
     last = TRUNKS["efficientnet_lite0"](size, imagenet=False)
     last.set_weights(levels.get_weights())
     seen = levels(images, training=False).numpy()
-    assert seen.shape == (2, 1280 + 2 * (16 + 24 + 40 + 80 + 112 + 192 + 320))
+    assert seen.shape == (2, 1280 + 2 * (16 + 24 + 40 + 80 + 112 + 192 + 320) + 125 + 108)
     np.testing.assert_allclose(seen[:, :1280], last(images, training=False).numpy(), rtol=1e-5)
     names = [layer.name for layer in levels.layers]
     first = keras.Model(levels.input, levels.layers[names.index("blocks.0._bn2")].output)(images, training=False)
     np.testing.assert_allclose(seen[:, 1280:1296], first.numpy().mean(axis=(1, 2)), atol=1e-5)
     deviations = np.sqrt(first.numpy().var(axis=(1, 2)) + 1e-6)
     np.testing.assert_allclose(seen[:, 1296:1312], deviations, atol=1e-5)
+
+
+def test_levels_know_the_colours() -> None:
+    """White above, red below: half of the picture is each, and so are the fields."""
+    images = np.ones((1, 36, 36, 3), np.float32)
+    images[:, 18:, :, 1:] = -1.0
+    seen = TRUNKS["efficientnet_lite0_levels"]((36, 36), imagenet=False)(images, training=False).numpy()
+    shares = np.square(seen[0, -233:-108].reshape(5, 5, 5))
+    assert shares[4, 4, 4] == pytest.approx(0.5, abs=1e-5)
+    assert shares[4, 0, 0] == pytest.approx(0.5, abs=1e-5)
+    assert shares.sum() == pytest.approx(1.0, abs=1e-3)
+    fields = seen[0, -108:].reshape(6, 6, 3)
+    np.testing.assert_allclose(fields[:2], 1.0, atol=0.05)
+    np.testing.assert_allclose(fields[4:], np.broadcast_to([1.0, -1.0, -1.0], (2, 6, 3)), atol=0.05)

@@ -98,7 +98,7 @@ def test_the_step_is_their_adam(trainer: RecommenderTrainer, batch: Batch) -> No
 def test_a_preset_is_a_models_own() -> None:
     config = recommender_config("dvbpr", preset="paper", overrides=["epochs=3"])
     assert (config.backbone, config.embedding_dim, config.epochs, config.dropout) == ("cnn_f", 100, 3, 0.5)
-    with pytest.raises(ConfigError, match=r"`preset` must be one of paper\. Received 'letter'"):
+    with pytest.raises(ConfigError, match=r"`preset` must be one of paper, pretrained\. Received 'letter'"):
         recommender_config("dvbpr", preset="letter")
     with pytest.raises(ConfigError, match=r"preset paper is of the model dvbpr\. Received 'vbpr'"):
         recommender_config("vbpr", preset="paper")

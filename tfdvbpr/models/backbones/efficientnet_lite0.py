@@ -24,6 +24,7 @@ _STAGES = (
 )
 _STEM, _HEAD = 32, 1280
 _SMALLEST = 32
+_TONES, _FIELDS = 5, 6
 
 
 def efficientnet_lite0(image_size: tuple[int, int], *, imagenet: bool, levels: bool = False) -> keras.Model:
@@ -62,7 +63,8 @@ def efficientnet_lite0(image_size: tuple[int, int], *, imagenet: bool, levels: b
         stages.append(hidden)
     seen = layers.GlobalAveragePooling2D()(_convolution(hidden, _HEAD, "conv_head", "bn1"))
     if levels:
-        seen = layers.Concatenate()([seen, *(moment for stage in stages for moment in _moments(stage))])
+        moments = [moment for stage in stages for moment in _moments(stage)]
+        seen = layers.Concatenate()([seen, *moments, _colours(images), _fields(images)])
     model = keras.Model(images, seen, name="efficientnet_lite0")
     if imagenet:
         _take(model, read_torch_weights(weights_file()))
@@ -70,13 +72,14 @@ def efficientnet_lite0(image_size: tuple[int, int], *, imagenet: bool, levels: b
 
 
 def efficientnet_lite0_levels(image_size: tuple[int, int], *, imagenet: bool) -> keras.Model:
-    """`efficientnet_lite0` with what its earlier stages see: textures and colours, which the last map has forgotten.
+    """`efficientnet_lite0` with what its last map has forgotten: textures, and colours, which it learnt to look past.
 
     Takes and raises what `efficientnet_lite0` does.
 
     Returns:
-        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, 2848]: the 1,280 means of the last map, then means
-        and standard deviations over the picture of each of the seven stages, 2 · 784.
+        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, 3081]: the 1,280 means of the last map, then means
+        and standard deviations over the picture of each of the seven stages, 2 · 784, then how much of the picture has
+        each of 5·5·5 colours and the mean colours of 6×6 fields, 125 + 108.
     """
     return efficientnet_lite0(image_size, imagenet=imagenet, levels=True)
 
@@ -124,6 +127,25 @@ def _moments(hidden: Any) -> tuple[Any, Any]:
     """float32 [B, C] twice: means and standard deviations over the picture."""
     mean, variance = ops.moments(hidden, axes=(1, 2))
     return mean, ops.sqrt(variance + 1e-6)  # the derivative of a root is infinite at 0
+
+
+def _colours(images: Any) -> Any:
+    """float32 [B, 125]: roots of a colour histogram; a pixel counts in part for each of the colours around it."""
+    tones = ops.linspace(-1.0, 1.0, _TONES)
+    nearness = ops.relu(1.0 - ops.abs(images[..., None] - tones) * (_TONES - 1) / 2.0)  # [B, H, W, 3, tones]
+    red, green, blue = (ops.reshape(nearness[..., channel, :], (-1, _pixels(images), _TONES)) for channel in range(3))
+    pairs = ops.reshape(red[..., :, None] * green[..., None, :], (-1, _pixels(images), _TONES**2))
+    counts = ops.matmul(ops.transpose(pairs, (0, 2, 1)), blue)  # [B, tones², tones]
+    return ops.sqrt(ops.reshape(counts, (-1, _TONES**3)) / _pixels(images) + 1e-6)
+
+
+def _fields(images: Any) -> Any:
+    """float32 [B, 108]: mean colours of 6×6 fields."""
+    return ops.reshape(ops.image.resize(images, (_FIELDS, _FIELDS), antialias=True), (-1, 3 * _FIELDS**2))
+
+
+def _pixels(images: Any) -> int:
+    return int(images.shape[1] * images.shape[2])
 
 
 def _take(model: keras.Model, state: dict[str, Any]) -> None:
