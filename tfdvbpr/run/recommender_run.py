@@ -1,69 +1,40 @@
-"""The run folder: configuration, manifest, id maps, weights, factors and metrics. The only hand-over to export."""
+"""A trained recommender, opened: what export, evaluation and design take from its folder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from tfdvbpr._version import __version__
-from tfdvbpr.config import Config, GanConfig, RecommenderConfig, dump_yaml, resolve_config
+from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.catalogue import Items
 from tfdvbpr.data.dataset import Manifest, PreparedDataset
-from tfdvbpr.data.images import ImageFit
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.errors import DatasetError, RunError, unknown_id
+from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.models.architecture import Architecture
 from tfdvbpr.models.factors import Array, Factors
+from tfdvbpr.run.folder import (
+    FACTORS_NAME,
+    INTERACTIONS_NAME,
+    ITEMS_NAME,
+    METRICS_NAME,
+    USERS_NAME,
+    WEIGHTS_NAME,
+    RunFolder,
+    RunManifest,
+)
 
 if TYPE_CHECKING:
     from tfdvbpr.models.fold_in import FoldIn
-
-FORMAT_VERSION = 1
-MANIFEST_NAME = "manifest.json"
-CONFIG_NAME = "config.yaml"
-METRICS_NAME = "metrics.json"
-HISTORY_NAME = "history.csv"
-FACTORS_NAME = "factors.npz"
-WEIGHTS_NAME = "model.weights.h5"
-GENERATOR_NAME = "generator.weights.h5"
-DISCRIMINATOR_NAME = "discriminator.weights.h5"
-USERS_NAME = "users.parquet"
-ITEMS_NAME = "items.parquet"
-INTERACTIONS_NAME = "interactions.parquet"
-
-RunKind = Literal["recommender", "gan"]
-
-
-class RunManifest(BaseModel):
-    """What a run says of itself (`manifest.json`)."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-    format_version: int
-    kind: RunKind
-    model: str
-    library_version: str
-    created: str
-    dataset: str
-    dataset_path: str
-    dataset_fingerprint: str
-    image_size: tuple[int, int]
-    fit: ImageFit
-    categories: tuple[str, ...]
-    num_users: int
-    num_items: int
-    training_seconds: float
 
 
 class Recommendation(BaseModel):
@@ -75,94 +46,13 @@ class Recommendation(BaseModel):
     score: float
 
 
-def new_manifest(dataset: PreparedDataset, *, kind: RunKind, model: str, training_seconds: float) -> RunManifest:
-    """The manifest of a run on a dataset, stamped with the time and the library's version."""
-    about = dataset.manifest
-    return RunManifest(
-        format_version=FORMAT_VERSION,
-        kind=kind,
-        model=model,
-        library_version=__version__,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        dataset=about.name,
-        dataset_path=str(dataset.path.resolve()),
-        dataset_fingerprint=about.fingerprint,
-        image_size=about.image_size,
-        fit=about.fit,
-        categories=about.categories,
-        num_users=about.num_users,
-        num_items=about.num_items,
-        training_seconds=round(training_seconds, 1),
-    )
-
-
 def architecture(config: RecommenderConfig, about: RunManifest | Manifest) -> Architecture:
     """The sizes and parts of the recommender that a configuration describes, on a dataset."""
     parts = config.model_dump(include={field.name for field in fields(Architecture)})
     return Architecture(num_users=about.num_users, num_items=about.num_items, image_size=about.image_size, **parts)
 
 
-class _RunFolder:
-    """What both kinds of run share: the folder, its manifest, and the dataset it was trained on."""
-
-    kind: RunKind
-
-    def __init__(self, path: Path, manifest: RunManifest) -> None:
-        self.path = path
-        self.manifest = manifest
-
-    @classmethod
-    def _open_manifest(cls, path: Path) -> RunManifest:
-        command = "train" if cls.kind == "recommender" else "train-gan"
-        try:
-            manifest = RunManifest.model_validate_json((path / MANIFEST_NAME).read_bytes())
-        except FileNotFoundError:
-            raise RunError(
-                f"RUN must be a folder made by `tfdvbpr {command}`. {path} has no {MANIFEST_NAME}. "
-                f"Run `tfdvbpr {command} DATASET --output {path}` first."
-            ) from None
-        except (ValidationError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({first}). Train again.") from None
-        if manifest.format_version != FORMAT_VERSION:
-            raise RunError(
-                f"RUN must be of format version {FORMAT_VERSION}. {path} is of version {manifest.format_version}. "
-                "Train again with this version of tfdvbpr."
-            )
-        if manifest.kind != cls.kind:
-            raise RunError(f"{path} must be a {cls.kind} run. It is a {manifest.kind} run. Give the other folder.")
-        return manifest
-
-    def open_dataset(self, path: Path | None = None) -> PreparedDataset:
-        """The dataset the run was trained on.
-
-        Args:
-            path: where it lies now; left out, where it lay when the run was trained.
-
-        Raises:
-            DatasetError: if it is gone or its contents are not those the run was trained on.
-        """
-        where = path or Path(self.manifest.dataset_path)
-        if path is None and not where.exists():
-            raise DatasetError(
-                f"{self.path} was trained on the dataset {where}, which must still be there. It is gone. "
-                "Say where it lies now with --dataset."
-            )
-        dataset = PreparedDataset.open(where)
-        if dataset.manifest.fingerprint != self.manifest.dataset_fingerprint:
-            raise DatasetError(
-                f"{self.path} was trained on the dataset {self.manifest.dataset_fingerprint}. "
-                f"{dataset.path} is {dataset.manifest.fingerprint}. "
-                "Give the right folder with --dataset, or train again."
-            )
-        return dataset
-
-    def _read_config(self, kind: type[Config]) -> Config:
-        values = yaml.safe_load((self.path / CONFIG_NAME).read_text(encoding="utf-8"))
-        return resolve_config(kind, defaults=values)
-
-
-class Run(_RunFolder):
+class Run(RunFolder):
     """A trained recommender, opened for scoring, evaluation, design or export.
 
     Attributes:
@@ -373,79 +263,6 @@ class Run(_RunFolder):
     @cached_property
     def _seen(self) -> Any:
         return self.interactions.matrix(*Split)
-
-
-class GanRun(_RunFolder):
-    """A trained conditional GAN, opened for generation, design or export.
-
-    Attributes:
-        path: the run folder.
-        manifest: what it is and what it was trained on.
-    """
-
-    kind = "gan"
-
-    @classmethod
-    def open(cls, path: Path | str) -> GanRun:
-        """Opens a folder made by `tfdvbpr train-gan`.
-
-        Raises:
-            RunError: if it is not one, is of another version, or is a recommender run.
-        """
-        return cls(Path(path), cls._open_manifest(Path(path)))
-
-    @cached_property
-    def config(self) -> GanConfig:
-        """The resolved configuration."""
-        return self._read_config(GanConfig)
-
-    @cached_property
-    def generator(self) -> Any:
-        """The (averaged) generator with its weights."""
-        from tfdvbpr.models.generator import build_generator
-
-        model = build_generator(
-            self.manifest.image_size,
-            num_categories=len(self.manifest.categories),
-            latent_dim=self.config.latent_dim,
-            base_channels=self.config.base_channels,
-            upsampling=self.config.upsampling,
-        )
-        model.load_weights(self.path / GENERATOR_NAME)
-        return model
-
-    @cached_property
-    def discriminator(self) -> Any:
-        """The discriminator with its weights."""
-        from tfdvbpr.models.discriminator import build_discriminator
-
-        model = build_discriminator(
-            self.manifest.image_size,
-            num_categories=len(self.manifest.categories),
-            base_channels=self.config.discriminator_channels,
-            batch_spread=self.config.batch_spread,
-        )
-        model.load_weights(self.path / DISCRIMINATOR_NAME)
-        return model
-
-    def category_id(self, category: str) -> int:
-        """The id of a category.
-
-        Raises:
-            UnknownIdError: if the GAN was not trained on it.
-        """
-        if category not in self.manifest.categories:
-            raise unknown_id("category", category, self.manifest.categories)
-        return self.manifest.categories.index(category)
-
-
-def write_run_header(
-    folder: Path, manifest: RunManifest, config: RecommenderConfig | GanConfig, history: pl.DataFrame
-) -> None:
-    """Writes manifest, configuration and training history into a run folder that is being made."""
-    (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
-    (folder / CONFIG_NAME).write_text(dump_yaml(config), encoding="utf-8")
-    history.write_csv(folder / HISTORY_NAME)
 
 
 def write_recommender_tables(folder: Path, dataset: PreparedDataset, factors: Factors) -> None:
