@@ -18,6 +18,7 @@ from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images import decoder, to_float
 from tfdvbpr.errors import RunError
+from tfdvbpr.models import LEARNS_FROM_PIXELS, RECOMMENDERS
 from tfdvbpr.run import ITEMS_NAME, USERS_NAME, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender_trainer import train_recommender
@@ -82,14 +83,13 @@ def test_recommendations_are_the_runs(recommender: Exported, tiny_run: Run) -> N
     _assert_recommends_like(recommender, tiny_run)
 
 
-@pytest.mark.parametrize("model", ["popularity", "bpr-mf", "visrank"])
-def test_baselines_are_served_without_pictures(
-    checkerboard_dataset: PreparedDataset, tmp_path: Path, model: str
-) -> None:
-    epochs: dict[str, Any] = {"epochs": 1, "embedding_dim": 4} if model == "bpr-mf" else {}
-    run = train_recommender(checkerboard_dataset, recommender_config(model, **epochs), tmp_path / "run")
+@pytest.mark.parametrize("model", sorted(set(RECOMMENDERS) - {"dvbpr"}))
+def test_every_model_is_served(checkerboard_dataset: PreparedDataset, tmp_path: Path, model: str) -> None:
+    config = recommender_config(model, epochs=1, embedding_dim=4, factor_dim=2, global_batch_size=16)
+    run = train_recommender(checkerboard_dataset, config, tmp_path / "run")
     served = loaded(export_recommender(run.path, tmp_path / "models"))
-    assert set(served.model.signatures) == {"score", "recommend", "serving_default"}
+    of_pictures = {"embed_images"} if model in LEARNS_FROM_PIXELS else set()
+    assert set(served.model.signatures) == {"score", "recommend", "serving_default"} | of_pictures
     scores = served("score", user_ids=["u1", "u0"], item_ids=[["i0", "i5"], ["i3", "i15"]])["scores"]
     expected = [run.score(["u1"], ["i0", "i5"])[0], run.score(["u0"], ["i3", "i15"])[0]]
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-7)
