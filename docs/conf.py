@@ -18,3 +18,5 @@ html_title = "tfdvbpr"
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 napoleon_use_rtype = False
+# A shape such as [num_users, D] in a docstring is looked up as a name, and several classes have one.
+suppress_warnings = ["ref.python"]

