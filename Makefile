@@ -33,7 +33,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 lock:  ## Resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.10 --extra dev --extra docs --extra pretrained --no-header --output-file requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.10 --extra dev --extra docs --extra pretrained --extra scann --no-header --output-file requirements.lock
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) $(DEMO) docs/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
