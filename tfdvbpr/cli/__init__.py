@@ -69,6 +69,10 @@ def main() -> None:
         app()
     except TfdvbprError as error:
         _stop("", error, code=2)
+    except SystemExit as asked:
+        if not hasattr(asked, "message"):
+            raise
+        _stop("", asked, code=asked.code if isinstance(asked.code, int) else 1)
     except KeyboardInterrupt:
         _stop("", "interrupted; the same command takes an interrupted training up again", code=130)
     except Exception as error:

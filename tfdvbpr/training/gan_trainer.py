@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,16 @@ from tfdvbpr.data.batches import Batch, cut_into_parts, epoch_generator, step_ge
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images import apply_changes, draw_changes, to_float
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.files import whole_directory
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.discriminator import build_discriminator
 from tfdvbpr.models.generator import build_generator
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, new_manifest, write_run_header
 from tfdvbpr.training.actions import History
-from tfdvbpr.training.checkpoints import Checkpoints
-from tfdvbpr.training.loop import Observer, StepReport, distributed_step, run_epochs
-from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
+from tfdvbpr.training.gan_samples import sample_grid
+from tfdvbpr.training.loop import Around, Observer, StepReport
+from tfdvbpr.training.session import Session
+from tfdvbpr.training.strategy import make_strategy
 
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
 _SETTLING_STEPS = 48
@@ -201,6 +200,9 @@ def train_gan(
     strategy: Any = None,
     overwrite: bool = False,
     restart: bool = False,
+    resume: bool = False,
+    tensorboard: Path | None = None,
+    around: Around | None = None,
     told: Callable[[str], None] = lambda line: None,
 ) -> GanRun:
     """Trains a conditional GAN and writes its run folder; an interrupted training is taken up again.
@@ -213,55 +215,54 @@ def train_gan(
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
         overwrite: replace a run that is already there.
         restart: forget an interrupted training of the same output.
+        resume: refuse to begin where no training was interrupted.
+        tensorboard: a folder for TensorBoard: scalars, and a grid of samples after each epoch.
+        around: see `run_epochs`.
         told: takes lines for people.
 
     Raises:
         ConfigError: if the objective is unknown.
         ValueError: if a side of the pictures is no multiple of 16.
         OutputExistsError: if `output` holds something already.
+        RunError, FloatingPointError, DiskFullError, Interrupted: as `train_recommender`.
     """
     if config.objective not in OBJECTIVES:
         raise ConfigError(f"`objective` must be one of {', '.join(OBJECTIVES)}. Received {config.objective!r}.")
-    check_output(output, overwrite=overwrite)
-    began = time.perf_counter()
     strategy = strategy or make_strategy()
-    trainer = GanTrainer(dataset, config, strategy)
-    checkpoints = Checkpoints(
+    session = Session(
         output,
         config,
         dataset.manifest.fingerprint,
+        strategy,
+        overwrite=overwrite,
         restart=restart,
-        worker=worker_number(strategy),
-        least=partial(least_over_workers, strategy),
+        resume=resume,
+        tensorboard=tensorboard,
+        told=told,
     )
-    seconds_before = checkpoints.restore(trainer.trackables())
-    if checkpoints.first_epoch:
-        told(f"Taking up an interrupted training after epoch {checkpoints.first_epoch} of {config.epochs}.")
-    history = History.read(checkpoints.folder, first_epoch=checkpoints.first_epoch)
+    if session.finished:
+        return GanRun.open(output)
+    with session:
+        trainer = GanTrainer(dataset, config, strategy)
+        history = History()
 
-    def remember(report: StepReport) -> bool:
-        history.add(report)
-        history.write(checkpoints.folder)
-        return False
+        def show(report: StepReport) -> bool:
+            if session.tensorboard is not None:
+                shape = {"num_categories": len(dataset.manifest.categories), "latent_dim": config.latent_dim}
+                session.tensorboard.pictures("samples", sample_grid(trainer.generator, **shape), step=report.step)
+            return False
 
-    run_epochs(
-        distributed_step(strategy, trainer.replica_step),
-        trainer.batches,
-        epochs=config.epochs,
-        first_epoch=checkpoints.first_epoch,
-        actions=[remember, checkpoints.save],
-        observer=observer,
-    )
-    trainer.finish(config)
+        keepers = {"history": history}
+        session.train(trainer, history, keepers, history, then=[show], observer=observer, around=around)
+        trainer.finish(config)
 
-    def write() -> None:
-        with whole_directory(output, overwrite=overwrite) as folder:
-            trainer.generator.save_weights(folder / GENERATOR_NAME)
-            trainer.discriminator.save_weights(folder / DISCRIMINATOR_NAME)
-            seconds = seconds_before + time.perf_counter() - began
-            manifest = new_manifest(dataset, kind="gan", model="conditional-gan", training_seconds=seconds)
-            write_run_header(folder, manifest, config, history.table())
+        def write(seconds: float) -> None:
+            with whole_directory(output, overwrite=overwrite) as folder:
+                trainer.generator.save_weights(folder / GENERATOR_NAME)
+                trainer.discriminator.save_weights(folder / DISCRIMINATOR_NAME)
+                session.copy_log(folder)
+                manifest = new_manifest(dataset, kind="gan", model="conditional-gan", training_seconds=seconds)
+                write_run_header(folder, manifest, config, history.table())
 
-    write_once(strategy, output, write)
-    checkpoints.remove()
+        session.write_run(write)
     return GanRun.open(output)
