@@ -117,7 +117,7 @@ class TrainingFolder:
                 f"--resume needs an interrupted training at {self._output}. There is none. Leave it out to begin."
             )
         self._take()
-        self._clear_scratch()
+        self._clear_scratch(r"[a-z0-9_]{8}")
         write_text(marker, json.dumps({**kept, "identity": identity}))
         return False
 
@@ -146,12 +146,12 @@ class TrainingFolder:
             if path.name != _LOCK:
                 path.unlink()
 
-    def _clear_scratch(self) -> None:
+    def _clear_scratch(self, pattern: str) -> None:
         """What a process that was killed while it wrote has left."""
         for path in self.path.glob(".*"):
             path.unlink()
         for path in self._output.parent.iterdir():
-            if re.fullmatch(rf"\.{re.escape(self._output.name)}-[a-z0-9_]{{8}}", path.name):
+            if re.fullmatch(rf"\.{re.escape(self._output.name)}-{pattern}", path.name):
                 shutil.rmtree(path, ignore_errors=True)
 
     def release(self) -> None:
@@ -161,7 +161,8 @@ class TrainingFolder:
             self._lock = None
 
     def remove(self) -> None:
-        """Deletes it, once the run folder is whole."""
+        """Deletes it, once the run folder is whole, and with it a run that one replaced."""
+        self._clear_scratch(r"(old-)?[a-z0-9_]{8}")
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
@@ -281,7 +282,9 @@ class Checkpoints:
 
     def last(self) -> str:
         """Which checkpoint there is to go on from, for people."""
-        found = saved_files(self._folder, STEP) if self._folder is not None else []
+        if self._folder is None:
+            return "the chief has the checkpoint"
+        found = saved_files(self._folder, STEP)
         return f"the checkpoint after step {step_of(found[0])} is whole" if found else "there is no checkpoint yet"
 
     def seconds(self) -> float:

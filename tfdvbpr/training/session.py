@@ -121,8 +121,8 @@ class Session:
             raise FloatingPointError(f"{error} Of before it, {last}.") from error
         if isinstance(error, tf.errors.OpError) and is_multi_worker(self._strategy):
             raise LostWorkerError(
-                f"Every worker must stay to the end. Another one is gone, or cannot be reached "
-                f"({error.message.splitlines()[0][:200]}). Start all of them again with the same command: {last}."
+                f"Every worker must stay to the end. Another one is gone or cannot be reached "
+                f"({type(error).__name__}). Start all of them again with the same command: {last}."
             ) from error
 
     def agreed(self, number: int) -> int:

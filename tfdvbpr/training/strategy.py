@@ -85,11 +85,18 @@ def local_replicas(strategy: Any) -> list[int]:
 
 
 def over_workers(strategy: Any, number: int) -> list[int]:
-    """The numbers that the workers bring, the chief's first; waits until each has brought its own."""
+    """The numbers that the workers bring, the chief's first, one a replica; waits until each has brought its own."""
     if not is_multi_worker(strategy):
         return [number]
-    brought = strategy.experimental_distribute_values_from_function(lambda context: tf.constant([number], tf.int64))
-    return [int(each) for each in strategy.gather(brought, axis=0)]
+
+    def brought(context: Any) -> Any:
+        own = np.zeros(strategy.num_replicas_in_sync, np.int64)
+        own[context.replica_id_in_sync_group] = number
+        return tf.constant(own)
+
+    # A sum of vectors with one place each: `gather` would trace a function anew at each call.
+    values = strategy.experimental_distribute_values_from_function(brought)
+    return [int(each) for each in np.asarray(strategy.reduce("SUM", values, axis=None))]
 
 
 def from_chief(strategy: Any, make: Callable[[], bytes]) -> bytes:
