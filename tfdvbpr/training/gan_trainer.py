@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.config import GanConfig
-from tfdvbpr.data.batches import Batch, cut_into_parts
+from tfdvbpr.data.batches import Batch, cut_into_parts, epoch_generator, step_generator
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images import augment, to_float
+from tfdvbpr.data.images import apply_changes, draw_changes, to_float
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.losses.adversarial import OBJECTIVES
@@ -34,8 +34,8 @@ _SETTLING_STEPS = 48
 class PictureBatches:
     """Every picture of the catalogue once an epoch, with its category and fresh latents.
 
-    Each part holds `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R], `latents` float32 [B/R, latent_dim]
-    and `noise_seeds` int32 [B/R, 2].
+    Each part holds `item_ids` int32 [B/R], `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R], `latents` float32
+    [B/R, latent_dim] and `noise_seeds` int32 [B/R, 2].
 
     Args:
         dataset: whose pictures are drawn.
@@ -65,22 +65,26 @@ class PictureBatches:
         """Real pictures a step, over all replicas."""
         return self.global_batch_size
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps of one epoch, each a part a replica."""
-        generator = np.random.default_rng((self._config.seed, epoch))
-        order = generator.permutation(self._dataset.manifest.num_items).astype(np.int32)
-        size = self.global_batch_size
-        for step in range(self.steps_per_epoch):
+    def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
+        """The steps of one epoch from `first_step`, a part for each of `replicas` (of all, where left out)."""
+        about, seed, size = self._dataset.manifest, self._config.seed, self.global_batch_size
+        order = epoch_generator(seed, epoch).permutation(about.num_items).astype(np.int32)
+        for step in range(first_step, self.steps_per_epoch):
+            generator = step_generator(seed, epoch, step)
             items = order[step * size : (step + 1) * size]
-            latents = generator.standard_normal((size, self._config.latent_dim)).astype(np.float32)
-            images = augment(self._dataset.images.read(items), generator, flip=self._config.flip, max_shift=0)
-            batch: dict[str, np.typing.NDArray[np.generic]] = {
-                "images": images,
+            plan: dict[str, np.typing.NDArray[np.generic]] = {
+                "item_ids": items,
+                "changes": draw_changes(generator, size, flip=self._config.flip, max_shift=0),
                 "category_ids": self._dataset.items.category_ids[items],
-                "latents": latents,
+                "latents": generator.standard_normal((size, self._config.latent_dim)).astype(np.float32),
                 "noise_seeds": generator.integers(0, 2**30, (size, 2), np.int32),
             }
-            yield cut_into_parts(batch, self._num_replicas)
+            yield [self._with_images(part) for part in cut_into_parts(plan, self._num_replicas, replicas)]
+
+    def _with_images(self, part: Batch) -> Batch:
+        items, changes = (part[name].astype(np.int32, copy=False) for name in ("item_ids", "changes"))
+        others = {name: array for name, array in part.items() if name != "changes"}
+        return {**others, "images": apply_changes(self._dataset.images.read(items), changes, max_shift=0)}
 
     def fake_inputs(
         self, generator: np.random.Generator

@@ -33,8 +33,12 @@ class Batches(Protocol):
         """Pictures a step over all replicas, for the speed."""
         ...
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps."""
+    def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
+        """The steps from `first_step`; a part for each of `replicas`, in their order, or for all of them.
+
+        A step is a function of (seed, epoch, step) alone. Ids are drawn for the whole global batch, pictures are read
+        for the wanted replicas only.
+        """
         ...
 
 

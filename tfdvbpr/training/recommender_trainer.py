@@ -187,7 +187,8 @@ class RecommenderTrainer:
         )
         self.batches: Batches = drawn
         if self._objective.leave_one_out:
-            self.batches = TasteBatches(drawn, lambda: self._tastes(self._item_embeddings()))
+            kept = partial(Tastes.of, interactions=dataset.interactions, shrinkage=config.shrinkage)
+            self.batches = TasteBatches(drawn, lambda: self._tastes(self._item_embeddings()), kept)
         with strategy.scope():
             self.optimizers = self._make_optimizers()
 
