@@ -72,7 +72,9 @@ class ProjectedDiscriminator(keras.Model):
         self.heads = [_head(size, min(size[-1] * 2, 256), level) for level, size in enumerate(inputs)]
         if self._pixels:
             self.heads.append(_pixel_head((*shape.image_size, 3), shape.discriminator_channels))
-        self.projections = [CategoryProjection(shape.num_categories, name=f"category_{n}") for n in range(len(self.heads))]
+        self.projections = [
+            CategoryProjection(shape.num_categories, name=f"category_{n}") for n in range(len(self.heads))
+        ]
         self.places = [
             SpectralConv2D(1, 3, padding="same", kernel_initializer="glorot_normal", name=f"place_{n}")
             for n in range(len(self.heads))
@@ -84,7 +86,9 @@ class ProjectedDiscriminator(keras.Model):
 
     def see(self, images: Any) -> list[Any]:
         """What the heads look at, float32 [B, h, w, C] each, of pictures float32 [B, H, W, 3] in [-1, 1]."""
-        maps = self.mixing([layer(seen) for layer, seen in zip(self.standardised, self._trunk_maps(images), strict=True)])
+        maps = self.mixing(
+            [layer(seen) for layer, seen in zip(self.standardised, self._trunk_maps(images), strict=True)]
+        )
         return [*maps, images] if self._pixels else list(maps)
 
     def grasp(self, seen: list[Any], *, training: bool = False) -> list[Any]:
@@ -108,10 +112,12 @@ class ProjectedDiscriminator(keras.Model):
 
     def calibrate(self, images: npt.NDArray[np.float32]) -> None:
         """Sets the figures by which channels are standardised, from real pictures float32 [N, H, W, 3]."""
-        sums = [np.zeros((2, len(layer.mean)), np.float64) for layer in self.standardised]
+        sums = [np.zeros((2, layer.mean.shape[0]), np.float64) for layer in self.standardised]
         counts = [0] * len(sums)
         for start in range(0, len(images), _CALIBRATION_BATCH):
-            for level, maps in enumerate(self._trunk_maps(ops.convert_to_tensor(images[start : start + _CALIBRATION_BATCH]))):
+            for level, maps in enumerate(
+                self._trunk_maps(ops.convert_to_tensor(images[start : start + _CALIBRATION_BATCH]))
+            ):
                 rows = ops.convert_to_numpy(maps).reshape(-1, maps.shape[-1]).astype(np.float64)
                 sums[level] += rows.sum(0), (rows**2).sum(0)
                 counts[level] += len(rows)

@@ -1,4 +1,4 @@
-"""Sums over the replicas that train together."""
+"""Sums and means over the replicas that train together."""
 
 from __future__ import annotations
 
@@ -16,3 +16,9 @@ def sum_over_replicas(value: Any) -> Any:
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def mean_over_replicas(value: Any) -> Any:
+    """The mean of what each replica brings; see `sum_over_replicas`."""
+    context = tf.distribute.get_replica_context()
+    return sum_over_replicas(value) / (1 if context is None else context.num_replicas_in_sync)

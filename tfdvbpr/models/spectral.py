@@ -59,8 +59,7 @@ class SpectralConv2D(layers.Conv2D):
         norm, direction = spectral_norm(self.kernel, self.direction)
         if training:
             self.direction.assign(direction)
-        kernel = self.kernel / norm
-        outputs = ops.conv(inputs, kernel, strides=list(self.strides), padding=self.padding)
+        outputs = ops.conv(inputs, self.kernel, strides=list(self.strides), padding=self.padding) / norm
         return outputs + self.bias if self.use_bias else outputs
 
 
