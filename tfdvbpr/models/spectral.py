@@ -1,4 +1,4 @@
-"""Layers whose gain is bounded: spectral normalisation, Miyato et al. 2018, by a power iteration that keeps its vector."""
+"""Layers of bounded gain: spectral normalisation, Miyato et al. 2018, by a power iteration that keeps its vector."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def trunk_levels(name: str, image_size: tuple[int, int], *, imagenet: bool) -> k
 def _last_of_each_size(name: str, model: keras.Model, image_size: tuple[int, int]) -> list[Any]:
     found: dict[tuple[int, int], Any] = {}
     for layer in model.layers:
-        shape = getattr(layer.output, "shape", ())
+        shape: tuple[int, ...] = tuple(getattr(layer.output, "shape", ()))
         if len(shape) == 4:
             found[shape[1], shape[2]] = layer.output
     taps = []

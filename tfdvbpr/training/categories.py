@@ -67,7 +67,8 @@ def plan_categories(dataset: PreparedDataset, config: GanConfig) -> CategoryPlan
     unplanned = CategoryPlan(names, counts, drawn_as, np.zeros(len(names)), small)
     if small and config.small_categories == "refuse":
         raise ConfigError(
-            f"Every category must have at least {config.min_category_images} pictures. Fewer have {unplanned._listed()}. "
+            f"Every category must have at least {config.min_category_images} pictures. "
+            f"Fewer have {unplanned._listed()}. "
             "Set small_categories=leave-out or merge, or a lower min_category_images."
         )
     if small:

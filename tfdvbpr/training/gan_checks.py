@@ -8,6 +8,7 @@ from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.losses.adversarial import OBJECTIVES
+from tfdvbpr.models.backbones.efficientnet_lite0 import weights_file
 from tfdvbpr.models.gan import DISCRIMINATORS, GENERATORS
 from tfdvbpr.models.trunk_levels import check_trunk
 from tfdvbpr.training.augmentation import check_augmentation
@@ -30,6 +31,17 @@ def check_gan(config: GanConfig) -> None:
     check_augmentation(config.augmentation)
     if config.discriminator == "projected":
         check_trunk(config.trunk)
+        _check_weights(config.trunk)
+
+
+def _check_weights(trunk: str) -> None:
+    """Before anything is built: a GAN of another kind would not be what was asked for, so none is put in its place."""
+    if trunk != "efficientnet_lite0":
+        return
+    try:
+        weights_file()
+    except ConfigError as error:
+        raise ConfigError(f"{error} Or take `--preset plain`, which needs none.") from None
 
 
 def gan_notes(config: GanConfig, dataset: PreparedDataset, categories: CategoryPlan) -> Iterator[str]:
