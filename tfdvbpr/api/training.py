@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdvbpr.api.opening import Told, opened_dataset, quiet
-from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
+from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.run import GanRun, Run
 
@@ -88,14 +88,16 @@ def train_gan(
 ) -> GanRun:
     """Trains a category-conditional GAN on a dataset's pictures and writes a run folder.
 
-    Takes and raises what `train` does.
+    Takes and raises what `train` does; `config` left out is the preset `default`, see `gan_config`. It also raises
+    ConfigError if that preset's pretrained network is not installed.
     """
+    from tfdvbpr.design.grid import picture_grid
     from tfdvbpr.design.samples import write_sample_sheet
     from tfdvbpr.training.gan_trainer import train_gan as train_gan_run
 
     run = train_gan_run(
         opened_dataset(dataset),
-        config or GanConfig.model_validate({}),
+        config or gan_config(),
         Path(output),
         observer=observer,
         strategy=strategy,
@@ -104,6 +106,7 @@ def train_gan(
         resume=resume,
         tensorboard=None if tensorboard is None else Path(tensorboard),
         told=told,
+        draw_sheet=lambda rows, titles: picture_grid(rows, row_titles=titles, cell_height=64),
     )
     write_sample_sheet(run)
     return run

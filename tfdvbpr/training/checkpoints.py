@@ -143,7 +143,9 @@ class TrainingFolder:
 
     def _empty(self) -> None:
         for path in self.path.iterdir():
-            if path.name != _LOCK:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != _LOCK:
                 path.unlink()
 
     def _clear_scratch(self, pattern: str) -> None:

@@ -141,7 +141,7 @@ def train_recommender(
         def write(seconds: float) -> None:
             with whole_directory(output, overwrite=overwrite) as folder:
                 trainer.model.save_weights(folder / WEIGHTS_NAME)
-                session.copy_log(folder)
+                session.copy_into(folder)
                 _write(folder, dataset, config, factors, keep_best.history, seconds)
 
         session.write_run(write)

@@ -214,10 +214,14 @@ class Session:
         if self._around_folder is not None:
             self._around_folder.remove()
 
-    def copy_log(self, folder: Path) -> None:
-        """Puts the log into the run folder that is being made."""
-        if self.folder is not None and (self.folder / LOG_NAME).is_file():
-            shutil.copyfile(self.folder / LOG_NAME, folder / LOG_NAME)
+    def copy_into(self, folder: Path, *names: str) -> None:
+        """Puts the log, and what else lies in the training folder under these names, into the run folder to be."""
+        for name in (LOG_NAME, *names):
+            found = None if self.folder is None else self.folder / name
+            if found is not None and found.is_dir():
+                shutil.copytree(found, folder / name)
+            elif found is not None and found.is_file():
+                shutil.copyfile(found, folder / name)
 
 
 def _rates(trackables: Mapping[str, Any]) -> dict[str, float]:
