@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import tensorflow as tf
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.batches import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.picture_cache import training_pictures
 from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.models import RECOMMENDERS, USES_FEATURES
 from tfdvbpr.models.base import PairwiseRecommender
@@ -39,19 +39,14 @@ from tfdvbpr.training.closed_form import closed_form_factors
 from tfdvbpr.training.features import catalogue_features, in_tenths, trunk_features
 from tfdvbpr.training.loop import Batches, Observer, StepReport, distributed_step, run_epochs
 from tfdvbpr.training.objective import RankingObjective, network_input
+from tfdvbpr.training.precision import check_precision, computing_in, loss_scaled, settled_precision
+from tfdvbpr.training.row_adam import RowAdam
 from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
 from tfdvbpr.training.tastes import TasteBatches, Tastes
+from tfdvbpr.training.updates import Optimizers
 
 Validate = Callable[[Factors], Mapping[str, float]]
 _ENCODE_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Optimizers:
-    """One for tables with a row a user or an item, one for everything else: they learn at different speeds."""
-
-    network: Any
-    tables: Any
 
 
 def train_recommender(
@@ -105,6 +100,14 @@ def train_recommender(
         restart=restart,
         worker=worker_number(strategy),
         least=partial(least_over_workers, strategy),
+    )
+    config = settled_precision(
+        config,
+        dataset.manifest.image_size,
+        checkpoints.folder,
+        num_replicas=strategy.num_replicas_in_sync,
+        least=partial(least_over_workers, strategy),
+        told=told,
     )
     for line in notes(config, dataset):
         told(line)
@@ -164,7 +167,9 @@ class RecommenderTrainer:
     ) -> None:
         self.dataset = dataset
         self.config = config
+        self._strategy = strategy
         self._num_replicas = strategy.num_replicas_in_sync
+        check_precision(config, num_replicas=self._num_replicas)
         # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
         features = None
         if config.model in USES_FEATURES:
@@ -177,6 +182,9 @@ class RecommenderTrainer:
             self.model.built = True
             if features is not None:
                 self.model.set_features(features)
+            if config.jit_compile:
+                self.model.compile_network()
+        self._network = getattr(self.model, "backbone", None)
         self._read = self._make_reader(told)
         self._encode = tf.function(
             lambda images: self.model.embed_images(network_input(images), training=False), reduce_retracing=True
@@ -196,11 +204,21 @@ class RecommenderTrainer:
         """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
         trunk = self.model.frozen_trunk
         if trunk is None:
-            return self.dataset.images.read
+            return self._pictures(told) if self.model.uses_images else self.dataset.images.read
         backbone = self.config.backbone
         name = None if self.config.backbone_weights == "random" else backbone
         seen = trunk_features(self.dataset, trunk, name=name, progress=in_tenths(told, backbone))
         return lambda items: seen[items]
+
+    def _pictures(self, told: Callable[[str], None]) -> ReadImages:
+        return training_pictures(
+            self.dataset.images,
+            self.dataset.path,
+            fingerprint=self.dataset.manifest.fingerprint,
+            cache=self.config.image_cache,
+            cache_gib=self.config.cache_gib,
+            told=told,
+        ).read
 
     @property
     def _network_variables(self) -> list[Any]:
@@ -210,11 +228,12 @@ class RecommenderTrainer:
     def _make_optimizers(self) -> Optimizers:
         steps = self.config.epochs * self.batches.steps_per_epoch
 
-        def adam(rate: float) -> Any:
+        def adam(kind: Any, rate: float) -> Any:
             schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=self.config.final_learning_rate)
-            return keras.optimizers.Adam(schedule, epsilon=self.config.adam_epsilon)
+            return kind(schedule, epsilon=self.config.adam_epsilon)
 
-        optimizers = Optimizers(adam(self.config.learning_rate), adam(self.config.user_learning_rate))
+        network = loss_scaled(adam(keras.optimizers.Adam, self.config.learning_rate), self.config.precision)
+        optimizers = Optimizers(network, adam(RowAdam, self.config.user_learning_rate))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
         return optimizers
@@ -235,25 +254,29 @@ class RecommenderTrainer:
         Returns:
             This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
         """
+        self.optimizers.make_up_rows(self.model, batch)
         network, tables = self._network_variables, self.model.tables
         shares, gradients = self.gradients(batch, network + tables)
-        if network:
-            self.optimizers.network.apply(gradients[: len(network)], network)
-        if tables:
-            self.optimizers.tables.apply(gradients[len(network) :], tables)
+        self.optimizers.apply(gradients, network, tables)
         return shares
 
     def gradients(self, batch: Mapping[str, Any], variables: list[Any]) -> tuple[dict[str, Any], list[Any]]:
-        """One replica's shares of the loss and the penalty, and its share of the gradient, dense, of each variable."""
-        with tf.GradientTape() as tape:
+        """One replica's shares of the loss and the penalty, and its share of the gradient of each variable.
+
+        Gradients of tables are IndexedSlices of the rows that were read, the others are dense.
+        """
+        with computing_in(self._network, self.config.precision), tf.GradientTape() as tape:
             ranking, penalty = self._objective(batch)
             total = self._objective.scale * (ranking + penalty)
+            if self.optimizers.loss_scale is not None:
+                total *= self.optimizers.loss_scale
         gradients = tape.gradient(total, [variable.value for variable in variables])
-        return {"loss": ranking, "penalty": penalty}, [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return {"loss": ranking, "penalty": penalty}, gradients
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
         model, everything = self.model, np.arange(self.model.num_items, dtype=np.int32)
+        self.optimizers.make_up_all(self._strategy, model)
         if not model.uses_images:
             items, biases = model.embed_items(everything, None, training=False)
             return self._as_factors(items, biases)
