@@ -61,10 +61,10 @@ def loss_scaled(optimizer: Any, precision: str) -> Any:
 def settled_precision(
     config: RecommenderConfig,
     image_size: tuple[int, int],
-    folder: Path,
+    folder: Path | None,
     *,
     num_replicas: int = 1,
-    least: Callable[[int], int] = int,
+    share: Callable[[Callable[[], bytes]], bytes] = lambda take: take(),
     told: Callable[[str], None] = lambda line: None,
 ) -> RecommenderConfig:
     """The configuration with "auto" replaced by what is fastest on this device.
@@ -72,22 +72,25 @@ def settled_precision(
     Args:
         config: as it was asked for.
         image_size: (height, width) in pixels.
-        folder: what is chosen is kept in it and found again, so that a training taken up goes on as it began.
+        folder: what is chosen is kept in it and found again, so that a training taken up goes on as it began; None on
+            a worker that does not choose.
         num_replicas: parts of a global batch.
-        least: the least of a number over all workers, who have to agree.
+        share: has the chief call a function and gives every worker what it returned.
         told: takes a line for people.
     """
     if config.precision != "auto":
         return config
-    kept = folder / _KEPT
-    found = kept.read_text(encoding="utf-8") if kept.is_file() else ""
-    if found in PRECISIONS:
-        chosen = PRECISIONS.index(found)
-    else:
-        chosen = PRECISIONS.index(_fastest(config, image_size, num_replicas, told))
-    precision = PRECISIONS[least(chosen)]
-    write_text(kept, precision)
-    return config.model_copy(update={"precision": precision})
+
+    def choose() -> bytes:
+        kept = None if folder is None else folder / _KEPT
+        found = kept.read_text(encoding="utf-8") if kept is not None and kept.is_file() else ""
+        if found not in PRECISIONS:
+            found = _fastest(config, image_size, num_replicas, told)
+            if kept is not None:
+                write_text(kept, found)
+        return found.encode()
+
+    return config.model_copy(update={"precision": share(choose).decode()})
 
 
 def check_precision(config: RecommenderConfig, *, num_replicas: int = 1) -> None:

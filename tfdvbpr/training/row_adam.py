@@ -82,7 +82,7 @@ class RowAdam(keras.optimizers.Adam):
 
     @staticmethod
     def _on_every_copy(table: Any, update: Any, *arrays: Any) -> None:
-        """`update(copy, *arrays)` of each replica's copy of a table, with the arrays of all replicas, in their order."""
+        """`update(copy, *arrays)` of each replica's copy of a table, with the arrays of all replicas in order."""
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
             arrays = tuple(context.all_gather(array, axis=0) for array in arrays)
