@@ -41,6 +41,8 @@ from tfdvbpr.training.loop import Around, Batches, Observer, StepReport
 from tfdvbpr.training.objective import RankingObjective, network_input
 from tfdvbpr.training.optimizers import averages_in_place, clip_gradients, make_adam
 from tfdvbpr.training.precision import check_precision, computing_in, loss_scaled, settled_precision
+from tfdvbpr.training.profile import FOLDER as PROFILE
+from tfdvbpr.training.profile import StepProfile, profile_steps
 from tfdvbpr.training.row_adam import RowAdam
 from tfdvbpr.training.session import Session
 from tfdvbpr.training.state import variables
@@ -66,6 +68,7 @@ def train_recommender(
     resume: bool = False,
     tensorboard: Path | None = None,
     around: Around | None = None,
+    profiled: Callable[[StepProfile], None] | None = None,
     told: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Trains, keeps the weights that did best on validation, and writes a run folder.
@@ -86,6 +89,8 @@ def train_recommender(
         resume: refuse to begin where no training was interrupted.
         tensorboard: a folder for TensorBoard: scalars, and the items' embeddings with their pictures.
         around: see `run_epochs`.
+        profiled: before training, takes where the time of a step goes; the run folder then holds a profile for
+            TensorBoard.
         told: takes lines for people.
 
     Raises:
@@ -127,6 +132,8 @@ def train_recommender(
         trainer = RecommenderTrainer(dataset, config, strategy, told=told)
         if trainer.model.frozen_trunk is not None:
             told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
+        if profiled is not None:
+            profiled(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE))
         keep_best = KeepBest(
             variables({"model": trainer.model}),
             trainer.factors,
@@ -144,7 +151,7 @@ def train_recommender(
         def write(seconds: float) -> None:
             with whole_directory(output, overwrite=overwrite) as folder:
                 trainer.model.save_weights(folder / WEIGHTS_NAME)
-                session.copy_into(folder)
+                session.copy_into(folder, PROFILE)
                 _write(folder, dataset, config, factors, keep_best.history, seconds)
 
         session.write_run(write)
@@ -291,6 +298,22 @@ class RecommenderTrainer:
             gradients = clip_gradients(gradients, self.config.clip_norm * scale)
         self.optimizers.apply(gradients, network, tables)
         return shares
+
+    @property
+    def parts(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        """The step, ending early: forward alone, forward and backward, and whole; for a profile."""
+
+        def forward(batch: Mapping[str, Any]) -> dict[str, Any]:
+            with computing_in(self._network, self.config.precision):
+                loss, penalty = self._objective(batch)
+            return {"loss": loss, "penalty": penalty}
+
+        def backward(batch: Mapping[str, Any]) -> dict[str, Any]:
+            shares, gradients = self.gradients(batch, self._network_variables + self.model.tables)
+            sums = [tf.reduce_sum(getattr(gradient, "values", gradient)) for gradient in gradients]
+            return {**shares, "gradient": tf.add_n(sums)}
+
+        return {"forward": forward, "backward": backward, "update": self.replica_step}
 
     def gradients(self, batch: Mapping[str, Any], variables: list[Any]) -> tuple[dict[str, Any], list[Any]]:
         """One replica's shares of the loss and the penalty, and its share of the gradient of each variable.
