@@ -37,6 +37,7 @@ from tfdvbpr.training.batching import make_batches
 from tfdvbpr.training.checks import check_names, notes
 from tfdvbpr.training.closed_form import closed_form_factors
 from tfdvbpr.training.features import catalogue_features, in_tenths, trunk_features
+from tfdvbpr.training.fused_adam import FusedAdam
 from tfdvbpr.training.loop import Around, Batches, Observer, StepReport
 from tfdvbpr.training.objective import RankingObjective, network_input
 from tfdvbpr.training.optimizers import averages_in_place, clip_gradients, make_adam
@@ -257,7 +258,7 @@ class RecommenderTrainer:
 
     def _make_optimizers(self) -> Optimizers:
         adam = partial(make_adam, self.config, steps_per_epoch=self.batches.steps_per_epoch)
-        network = loss_scaled(adam(self.config.learning_rate), self.config.precision)
+        network = loss_scaled(adam(self.config.learning_rate, kind=FusedAdam), self.config.precision)
         optimizers = Optimizers(network, adam(self.config.user_learning_rate, kind=RowAdam))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
