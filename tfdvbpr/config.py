@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,7 @@ UpsamplingKind = Literal["bilinear", "transposed"]
 BackboneWeights = Literal["auto", "imagenet", "random"]
 UserInitializer = Literal["normal", "uniform"]
 Reduction = Literal["mean", "sum"]
+Schedule = Literal["constant", "cosine", "step", "exponential"]
 
 
 class TrainingConfig(BaseModel):
@@ -31,6 +32,18 @@ class TrainingConfig(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size for the network.")
     final_learning_rate: float = Field(
         0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none."
+    )
+    checkpoint_seconds: float = Field(
+        30.0, ge=0, description="A checkpoint after so many seconds, also within an epoch; 0 never by the clock."
+    )
+    checkpoint_steps: int = Field(0, ge=0, description="And after each so many steps; 0 never by steps.")
+    checkpoint_epochs: int = Field(0, ge=0, description="And after each so many epochs; 0 never by epochs.")
+    keep_checkpoints: int = Field(2, ge=1, description="The newest that are kept; a damaged one is skipped.")
+    log_steps: int = Field(50, ge=0, description="A row of log.jsonl each so many steps, besides one an epoch; 0 none.")
+
+    # What may differ when an interrupted training is taken up: the weights do not depend on it.
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"checkpoint_seconds", "checkpoint_steps", "checkpoint_epochs", "keep_checkpoints", "log_steps"}
     )
 
 
@@ -120,8 +133,29 @@ class RecommenderConfig(TrainingConfig):
     flip: bool = Field(True, description="Mirror pictures at random while training.")
     max_shift: int = Field(4, ge=0, description="Shift pictures at random by up to so many pixels.")
     evaluate_every: int = Field(5, ge=1, description="Epochs between looks at the validation actions.")
+    stop_metric: str = Field(
+        "auc",
+        description="The validation figure whose best epoch is kept: auc, or auc_cold where there are cold items.",
+    )
     patience: int = Field(
-        0, ge=0, description="Stop after so many looks without a better validation AUC; 0 never stops early."
+        0, ge=0, description="Stop after so many looks without a better `stop_metric`; 0 never stops early."
+    )
+    schedule: Schedule = Field(
+        "cosine",
+        description="Of both step sizes: cosine falls to `final_learning_rate`; step multiplies by `decay_rate` each "
+        "`decay_epochs`, exponential does so smoothly; constant stays.",
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps over which step sizes rise from 0, before the schedule.")
+    decay_rate: float = Field(0.1, gt=0, le=1, description="Of the step and exponential schedules.")
+    decay_epochs: int = Field(10, ge=1, description="Of the step and exponential schedules.")
+    clip_norm: float = Field(
+        0.0, ge=0, description="The largest norm of a global batch's gradient, all weights together; 0 does not clip."
+    )
+    average_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of moving averages of the weights, looked at and kept in their place; 0 none.",
     )
     intended_image_size: tuple[int, int] | None = Field(
         None, description="(height, width) the values are meant for; a dataset of another size is told of, and used."

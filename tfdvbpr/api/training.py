@@ -23,6 +23,8 @@ def train(
     strategy: Any = None,
     overwrite: bool = False,
     restart: bool = False,
+    resume: bool = False,
+    tensorboard: Path | str | None = None,
     told: Told = quiet,
 ) -> Run:
     """Trains a recommender, choosing its epoch by validation AUC, and writes a run folder.
@@ -35,12 +37,16 @@ def train(
         strategy: a tf.distribute strategy; left out, chosen from TF_CONFIG and the GPUs.
         overwrite: replace a run that is already there.
         restart: forget an interrupted training of the same output.
+        resume: refuse to begin where no training was interrupted; one that was is taken up with or without it.
+        tensorboard: a folder for TensorBoard's files.
         told: takes lines for people.
 
     Raises:
         ConfigError: if a name in the configuration is unknown.
         OutputExistsError: if `output` holds something already.
-        RunError: if a different training was interrupted at the same output.
+        RunError: if a different training was interrupted at the same output, or none where one is to be resumed.
+        FloatingPointError: if a loss is no longer finite; the message names the batch.
+        DiskFullError: if there is no room to write; the last checkpoint is whole.
     """
     from tfdvbpr.evaluation.evaluate import validation_figures
     from tfdvbpr.training.recommender_trainer import train_recommender
@@ -61,6 +67,8 @@ def train(
         strategy=strategy,
         overwrite=overwrite,
         restart=restart,
+        resume=resume,
+        tensorboard=None if tensorboard is None else Path(tensorboard),
         told=told,
     )
 
@@ -74,6 +82,8 @@ def train_gan(
     strategy: Any = None,
     overwrite: bool = False,
     restart: bool = False,
+    resume: bool = False,
+    tensorboard: Path | str | None = None,
     told: Told = quiet,
 ) -> GanRun:
     """Trains a category-conditional GAN on a dataset's pictures and writes a run folder.
@@ -93,6 +103,8 @@ def train_gan(
         strategy=strategy,
         overwrite=overwrite,
         restart=restart,
+        resume=resume,
+        tensorboard=None if tensorboard is None else Path(tensorboard),
         told=told,
         draw_sheet=lambda rows, titles: picture_grid(rows, row_titles=titles, cell_height=64),
     )

@@ -12,9 +12,11 @@ from tfdvbpr.cli.options import (
     DatasetArgument,
     Overwrite,
     Restart,
+    Resume,
     SetValues,
     Strategy,
     StrategyOption,
+    TensorBoardOption,
     out,
     strategy_of,
 )
@@ -44,12 +46,15 @@ def train(
     strategy: StrategyOption = Strategy.auto,
     overwrite: Overwrite = False,
     restart: Restart = False,
+    resume: Resume = False,
+    tensorboard: TensorBoardOption = None,
 ) -> None:
     """Train a recommender; the epoch with the best validation AUC is kept.
 
-    An interrupted training is taken up again by the same command. The run folder holds the resolved configuration
-    (config.yaml, which lists every value --set takes), the weights, the embeddings and the history. --config and --set
-    count above --preset.
+    Ctrl-C, SIGTERM, a crash or a full disk cost seconds: checkpoints lie beside the output, and the same command takes
+    the training up again and ends with the same weights. The run folder holds the resolved configuration (config.yaml,
+    which lists every value --set takes), the weights, the embeddings, the history and log.jsonl. --config and --set
+    count above --preset. Several processes: tfdvbpr launch.
     """
     from tfdvbpr.config import recommender_config
 
@@ -65,6 +70,8 @@ def train(
             strategy=strategy_of(strategy),
             overwrite=overwrite,
             restart=restart,
+            resume=resume,
+            tensorboard=tensorboard,
             told=told,
         )
     out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
@@ -88,6 +95,8 @@ def train_gan(
     strategy: StrategyOption = Strategy.auto,
     overwrite: Overwrite = False,
     restart: Restart = False,
+    resume: Resume = False,
+    tensorboard: TensorBoardOption = None,
 ) -> None:
     """Train the category-conditional GAN that designs are drawn with.
 
@@ -109,6 +118,8 @@ def train_gan(
             strategy=strategy_of(strategy),
             overwrite=overwrite,
             restart=restart,
+            resume=resume,
+            tensorboard=tensorboard,
             told=told,
         )
     out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
