@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -156,7 +157,7 @@ class _Listed(keras.Model):
 
     def __init__(self, weights: list[Any]) -> None:
         super().__init__(name="learnt")
-        self._listed = lambda: weights  # not tracked, and so not written a second time
+        self._listed: Callable[[], list[Any]] = lambda: weights  # not tracked, and so not written a second time
         self.built = True
 
     def save_own_variables(self, store: Any) -> None:
