@@ -20,6 +20,9 @@ BackboneWeights = Literal["auto", "imagenet", "random"]
 UserInitializer = Literal["normal", "uniform"]
 Reduction = Literal["mean", "sum"]
 Schedule = Literal["constant", "cosine", "step", "exponential"]
+ItemDraw = Literal["uniform", "popularity"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
+ImageCache = Literal["auto", "memory", "disk", "none"]
 
 
 class TrainingConfig(BaseModel):
@@ -49,6 +52,8 @@ class TrainingConfig(BaseModel):
 
 class RecommenderConfig(TrainingConfig):
     """Configuration of a recommender run. Defaults are the library's own; docs/equations.md lists the paper's."""
+
+    RUN_FIELDS: ClassVar[frozenset[str]] = TrainingConfig.RUN_FIELDS | {"image_cache", "cache_gib"}
 
     model: str = Field("dvbpr", description="A name in RECOMMENDERS.")
     epochs: int = Field(40, ge=1, description="Passes over the data; see `batching` for what one is.")
@@ -105,13 +110,25 @@ class RecommenderConfig(TrainingConfig):
         description="shared-item: an action weighs (training actions on its item)^-β; 1 counts every item the same, "
         "which favours cold items at the cost of popular ones.",
     )
+    user_balance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="shared-item: an action also weighs (training actions of its user)^-β; 1, with item_balance 0, is "
+        "the objective of the paper's triplets, which draw every user alike.",
+    )
+    item_draw: ItemDraw = Field(
+        "uniform",
+        description="shared-item: uniform draws every item once an epoch. popularity draws by (training actions)^α, "
+        "corrected so that every action still counts as before, against negatives as of the popularity sampler.",
+    )
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
     sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")
     num_negatives: int = Field(
         1, ge=1, description="Negatives a positive; triplet batching only. The hard sampler keeps the best scored one."
     )
-    popularity_power: float = Field(0.75, ge=0, description="α of the popularity sampler.")
+    popularity_power: float = Field(0.75, ge=0, description="α of the popularity sampler and draw.")
     user_learning_rate: float = Field(
         1e-2, gt=0, description="Adam's step size for tables with a row a user or an item: free θ, γ, β."
     )
@@ -132,6 +149,26 @@ class RecommenderConfig(TrainingConfig):
     dropout: float = Field(0.2, ge=0, lt=1, description="Before the last layer of the backbone.")
     flip: bool = Field(True, description="Mirror pictures at random while training.")
     max_shift: int = Field(4, ge=0, description="Shift pictures at random by up to so many pixels.")
+    max_crop: float = Field(
+        0.0, ge=0, lt=1, description="Crop pictures at random by up to so much of a side, and enlarge what stays."
+    )
+    colour_jitter: float = Field(
+        0.0, ge=0, lt=1, description="Change brightness, contrast and saturation at random by up to this factor."
+    )
+    precision: Precision = Field(
+        "float32",
+        description="Of the network's passes: float32, mixed_bfloat16, mixed_float16 (for GPUs; scales the loss), or "
+        "auto: what is fastest for this backbone on this device, measured before training. Weights stay float32.",
+    )
+    jit_compile: bool = Field(False, description="Compile the network's passes with XLA; one replica only.")
+    image_cache: ImageCache = Field(
+        "auto",
+        description="Where decoded pictures are kept: memory, disk (a file in the dataset), none (decoded each "
+        "time from the packed JPEGs), or auto: the first of these that fits in cache_gib.",
+    )
+    cache_gib: float = Field(
+        1.0, ge=0, description="GiB of memory that `image_cache: auto` may use; eight times as much on the disk."
+    )
     evaluate_every: int = Field(5, ge=1, description="Epochs between looks at the validation actions.")
     stop_metric: str = Field(
         "auc",

@@ -59,6 +59,7 @@ def test_shared_item_draws_each_drawable_item_once_an_epoch(interactions: Intera
 
 def test_shared_item_ranks_every_training_action_on_the_drawn_items(interactions: Interactions) -> None:
     matrix = interactions.training_matrix.toarray()
+    num_drawable = np.count_nonzero(interactions.training_counts)
     for parts in _shared(interactions, size=8).epoch(0):
         part = parts[0]
         real = part["weights"] > 0
@@ -67,7 +68,7 @@ def test_shared_item_ranks_every_training_action_on_the_drawn_items(interactions
         assert sorted(ranked) == sorted(expected)
         np.testing.assert_array_equal(part["is_negative"][real], ~matrix[part["user_ids"][real]][:, part["item_ids"]])
         assert not part["is_negative"][~real].any()
-        assert part["total_weight"] == real.sum()
+        np.testing.assert_allclose(part["total_weight"], interactions.training_matrix.nnz * 8 / num_drawable, rtol=1e-6)
         np.testing.assert_array_equal(part["images"][:, 0, 0, 0], part["item_ids"])
 
 
@@ -87,11 +88,12 @@ def test_shared_item_thins_to_max_pairs(interactions: Interactions) -> None:
     for parts in batches.epoch(0):
         part = parts[0]
         assert part["user_ids"].shape == (7,)
-        assert part["weights"].sum() == 7
         items = part["item_ids"][part["positive_index"]]
         assert matrix[part["user_ids"], items].all()
         pairs = set(zip(part["user_ids"].tolist(), items.tolist(), strict=True))
         assert len(pairs) == 7
+        on_drawn = matrix[:, part["item_ids"]].sum()  # each kept action also stands for those that were left out
+        np.testing.assert_allclose(part["weights"], on_drawn / 7, rtol=1e-6)
         drawn.append(pairs)
     others = [set(_pairs(parts[0])) for parts in batches.epoch(1)]
     assert drawn != others
@@ -210,9 +212,11 @@ def test_batch_sizes_that_cannot_work(interactions: Interactions) -> None:
 
 @pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
 def test_actions_weigh_by_item(interactions: Interactions, balance: float) -> None:
+    drawable = np.flatnonzero(interactions.training_counts)
     batches = SharedItemBatches(_source(interactions), global_batch_size=8, max_pairs=10_000, item_balance=balance)
     part = next(iter(batches.epoch(0)))[0]
     real = part["weights"] > 0
     counts = interactions.training_counts[part["item_ids"][part["positive_index"][real]]]
     np.testing.assert_allclose(part["weights"][real], counts.astype(np.float64) ** -balance, rtol=1e-6)
-    np.testing.assert_allclose(part["total_weight"], part["weights"].sum(), rtol=1e-6)
+    everything = (interactions.training_counts[drawable].astype(np.float64) ** (1 - balance)).sum()
+    np.testing.assert_allclose(part["total_weight"], everything * 8 / len(drawable), rtol=1e-6)

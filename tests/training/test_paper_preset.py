@@ -71,7 +71,9 @@ def test_the_gradient_is_the_authors(trainer: RecommenderTrainer, batch: Batch) 
         if variable is network[-1]:  # the same in both towers: it cancels
             scale = 1.0
         assert scale > 0, variable.path
-        np.testing.assert_allclose(own.numpy(), expected, rtol=1e-3, atol=1e-5 * scale, err_msg=variable.path)
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(own).numpy(), expected, rtol=1e-3, atol=1e-5 * scale, err_msg=variable.path
+        )
     assert float(len(batch["user_ids"]) * (shares["loss"] + shares["penalty"])) == pytest.approx(float(cost), rel=1e-5)
 
 
@@ -86,7 +88,7 @@ def test_the_step_is_their_adam(trainer: RecommenderTrainer, batch: Batch) -> No
     before = [users.numpy(), biases.numpy()]
     trainer.replica_step(tensors)
     for variable, old, gradient in zip((users, biases), before, gradients, strict=True):
-        slope = gradient.numpy().astype(np.float64)
+        slope = tf.convert_to_tensor(gradient).numpy().astype(np.float64)
         first, second = 0.1 * slope, 0.001 * slope**2
         expected = old - RATE * np.sqrt(0.001) / 0.1 * first / (np.sqrt(second) + EPSILON)
         np.testing.assert_allclose(variable.numpy(), expected, atol=2e-8)

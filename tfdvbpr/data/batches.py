@@ -1,105 +1,45 @@
-"""Training batches: the paper's triplets, and shared-item batches that encode each item once.
-
-A step is a function of (seed, epoch, step). It is planned for all replicas at once (ids, and how each picture is to be
-changed), then cut into equal parts, one a replica; pictures are read for the wanted parts alone. So the same global
-batch is met however many replicas share it, an interrupted epoch goes on at any step without reading what went before,
-and a worker decodes nothing but its own share.
-"""
+"""Training batches: the paper's triplets, and shared-item batches that encode each item once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.data.images import apply_changes, draw_changes
-from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.data.augmentation import NUM_CHANGES, Augmentation
+from tfdvbpr.data.batch_source import (
+    Batch,
+    BatchSource,
+    ReadImages,
+    cut_into_parts,
+    epoch_generator,
+    step_generator,
+)
 from tfdvbpr.data.samplers import SAMPLERS
 
-Batch = Mapping[str, npt.NDArray[np.generic]]
-
-
-class ReadImages(Protocol):
-    """uint8 [N, H, W, 3] of item rows, int [N]; or float32 [N, F], what a network has seen of them already."""
-
-    def __call__(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
-        """Reads the pictures."""
-        ...
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes to training pictures; see `images.augment`."""
-
-    flip: bool = False
-    max_shift: int = 0
-
-
-@dataclass(frozen=True)
-class BatchSource:
-    """What both batchings draw from.
-
-    Attributes:
-        interactions: training actions are used, nothing else.
-        read_images: pictures of item rows, or None for a model that sees none.
-        augmentation: random changes to the pictures.
-        seed: with the epoch, decides every draw.
-        num_replicas: parts of a global batch.
-    """
-
-    interactions: Interactions
-    read_images: ReadImages | None
-    augmentation: Augmentation
-    seed: int
-    num_replicas: int
-
-    def changes(self, count: int, generator: np.random.Generator) -> npt.NDArray[np.int32]:
-        """int32 [N, 3]: how each of `count` pictures is to be changed; see `images.draw_changes`."""
-        flip, max_shift = self.augmentation.flip, self.augmentation.max_shift
-        return draw_changes(generator, count, flip=flip, max_shift=max_shift)
-
-    def images(self, items: npt.NDArray[np.int32], changes: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
-        """Augmented uint8 [N, H, W, 3]; [N, 0] for a model that sees no pictures; float32 [N, F] as it was read."""
-        if self.read_images is None:
-            return np.zeros((len(items), 0), np.uint8)
-        pictures = self.read_images(items)
-        if pictures.dtype != np.uint8:
-            return pictures
-        max_shift = self.augmentation.max_shift
-        return apply_changes(pictures.astype(np.uint8, copy=False), changes, max_shift=max_shift)
-
-
-def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
-    """What decides the order of an epoch."""
-    return np.random.default_rng((seed, epoch))
-
-
-def step_generator(seed: int, epoch: int, step: int) -> np.random.Generator:
-    """What decides everything else of one step, so that none before it has to be drawn."""
-    return np.random.default_rng((seed, epoch, 1 + step))  # (seed, epoch, 0) would be the epoch's
-
-
-def cut_into_parts(
-    batch: dict[str, npt.NDArray[np.generic]], num_replicas: int, replicas: Sequence[int] | None = None
-) -> list[Batch]:
-    """Equal parts of the leading dimension, one for each of the wanted replicas, or for all of them."""
-    pieces = {name: np.split(array, num_replicas) for name, array in batch.items()}
-    wanted = range(num_replicas) if replicas is None else replicas
-    return [{name: arrays[replica] for name, arrays in pieces.items()} for replica in wanted]
+ItemDraw = Literal["uniform", "popularity"]
 
 
 class SharedItemBatches:
     """M items a step, each encoded once; every training action on them is ranked against the other drawn items.
 
-    An epoch draws each item that has a training action once, in random order. An item without one is never drawn: it
-    could only ever be a negative, and the network would learn to push down exactly the items that are new.
+    Only items with a training action are drawn, I of them. One without could only ever be a negative, and the network
+    would learn to push down exactly the items that are new. How they are drawn:
 
-    Each part holds: `item_ids` int32 [M/R], `images` uint8 [M/R, H, W, 3], `user_ids` int32 [P/R], `positive_index`
-    int32 [P/R] into the global M, `positive_item_ids` int32 [P/R], `weights` float32 [P/R] (0 on padding),
-    `is_negative` bool [P/R, M], `total_weight` float32 [1].
+    - "uniform": an epoch draws each once, in random order, so that a step's are a uniform subset.
+    - "popularity": each of the M is drawn by itself with probability p ∝ (training actions)^α. Positives are corrected
+      for it, an action weighing 1 / (I p) of what it does under uniform draws; negatives are not, and so are what the
+      popularity sampler of triplets draws.
+
+    Weights are divided by what a step's weights add up to *on average*, not by what they add up to in this step, and
+    actions beyond `max_pairs` are made up for by those that stay. So the gradient of a step is an unbiased estimate of
+    that of a triplet objective, which docs/equations.md writes down.
+
+    Each part holds: `item_ids` int32 [M/R], `images` uint8 [M/R, H, W, 3], `changes` float32 [M/R, 9], `user_ids` int32
+    [P/R], `positive_index` int32 [P/R] into the global M, `positive_item_ids` int32 [P/R], `weights` float32 [P/R] (0
+    on padding), `is_negative` bool [P/R, M], `total_weight` float32 [1], what the weights are to be divided by.
 
     Args:
         source: what to draw from.
@@ -107,15 +47,27 @@ class SharedItemBatches:
         max_pairs: P is padded to a fixed size of at most this many; more actions are thinned at random.
         item_balance: β, in [0, 1]. An action weighs (training actions on its item)^-β: 0 counts every action the same,
             1 every item, so that nothing is learnt about what is popular and all about who likes what.
+        user_balance: the same of its user. 1, with an `item_balance` of 0, draws users as the paper's triplets do.
+        item_draw: see above.
+        popularity_power: α.
     """
 
     def __init__(
-        self, source: BatchSource, *, global_batch_size: int, max_pairs: int, item_balance: float = 0.0
+        self,
+        source: BatchSource,
+        *,
+        global_batch_size: int,
+        max_pairs: int,
+        item_balance: float = 0.0,
+        user_balance: float = 0.0,
+        item_draw: ItemDraw = "uniform",
+        popularity_power: float = 0.75,
     ) -> None:
         self._source = source
-        self._action_weights = np.maximum(source.interactions.training_counts, 1).astype(np.float32) ** -item_balance
-        self._columns = source.interactions.training_matrix.tocsc()
-        self._drawable = np.flatnonzero(source.interactions.training_counts > 0).astype(np.int32)
+        matrix, counts = source.interactions.training_matrix, source.interactions.training_counts
+        columns = matrix.tocsc()
+        self._starts, self._users = columns.indptr, columns.indices.astype(np.int32, copy=False)
+        self._drawable = np.flatnonzero(counts > 0).astype(np.int32)
         replicas = source.num_replicas
         self.global_batch_size = min(global_batch_size, len(self._drawable)) // replicas * replicas
         if self.global_batch_size < 2:
@@ -123,15 +75,32 @@ class SharedItemBatches:
                 f"`global_batch_size` must leave at least 2 items a step. Received {global_batch_size} with "
                 f"{len(self._drawable)} items that have training actions and {replicas} replicas."
             )
-        counts = np.sort(source.interactions.training_counts)[::-1]
-        most = int(counts[: self.global_batch_size].sum())
-        typical = int(2.0 * counts.sum() / len(self._drawable) * self.global_batch_size) + 64
-        pairs = max(replicas, min(most, typical, max_pairs))
-        self.num_pairs = -(-pairs // replicas) * replicas
+        self._by_popularity = item_draw == "popularity"
+        drawn = counts[self._drawable].astype(np.float64)
+        likely = drawn**popularity_power if self._by_popularity else np.ones_like(drawn)
+        likely /= likely.sum()
+        self._edges = np.cumsum(likely)
+        item_weights = np.maximum(counts, 1.0) ** -item_balance
+        of_users = np.diff(matrix.indptr)
+        # Nothing can be ranked below the actions of somebody who acted on everything.
+        self._user_weights = np.where(of_users < len(drawn), np.maximum(of_users, 1.0) ** -user_balance, 0.0)
+        whole = float(self._user_weights @ (matrix @ item_weights))
+        self._total = np.float32(max(whole * self.global_batch_size / len(drawn), 1e-6))
+        self._item_weights = item_weights
+        self._item_weights[self._drawable] /= len(drawn) * likely
+        self.num_pairs = self._fixed_pairs(drawn, likely, max_pairs)
+
+    def _fixed_pairs(self, counts: npt.NDArray[np.float64], likely: npt.NDArray[np.float64], max_pairs: int) -> int:
+        """P: what all but unlikely steps have room in, a multiple of the replicas."""
+        size, replicas = self.global_batch_size, self._source.num_replicas
+        most = size * counts.max() if self._by_popularity else np.sort(counts)[-size:].sum()
+        typical = int(2.0 * size * float(likely @ counts)) + 64
+        pairs = max(replicas, min(int(most), typical, max_pairs))
+        return -(-pairs // replicas) * replicas
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in one pass over the items."""
+        """Whole batches in as many draws as there are items to draw."""
         return len(self._drawable) // self.global_batch_size
 
     @property
@@ -141,36 +110,55 @@ class SharedItemBatches:
 
     def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
         """The steps of one epoch from `first_step`, a part for each of `replicas` (of all, where left out)."""
-        order = epoch_generator(self._source.seed, epoch).permutation(self._drawable)
+        seed, size = self._source.seed, self.global_batch_size
+        order = epoch_generator(seed, epoch).permutation(self._drawable)
         for step in range(first_step, self.steps_per_epoch):
-            generator = step_generator(self._source.seed, epoch, step)
-            plan = self._draw(order[step * self.global_batch_size :][: self.global_batch_size], generator)
+            generator = step_generator(seed, epoch, step)
+            items = self._popular(generator) if self._by_popularity else order[step * size : (step + 1) * size]
+            plan = self.plan(items, generator)
             yield [self._with_images(part) for part in cut_into_parts(plan, self._source.num_replicas, replicas)]
 
     def _with_images(self, part: Batch) -> Batch:
-        others = {name: array for name, array in part.items() if name != "changes"}
-        return {**others, "images": self._source.images(*_ints(part, "item_ids", "changes"))}
+        return {**part, "images": self._source.images(part["item_ids"].astype(np.int32, copy=False))}
 
-    def _draw(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
-        actions = self._columns[:, items].tocoo()
-        users, positions = actions.row.astype(np.int32), actions.col.astype(np.int32)
+    def _popular(self, generator: np.random.Generator) -> npt.NDArray[np.int32]:
+        places = np.searchsorted(self._edges, generator.random(self.global_batch_size), side="right")
+        items: npt.NDArray[np.int32] = self._drawable[np.minimum(places, len(self._drawable) - 1)]
+        return items
+
+    def plan(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
+        """A global batch of the given items, int32 [M], without pictures; `generator` thins and changes."""
+        users, positions = self._actions_on(items)
+        present, rows = np.unique(users, return_inverse=True)
+        acted = np.zeros((len(present), len(items)), bool)
+        acted[rows, positions] = True
+        scale = 1.0
         if len(users) > self.num_pairs:
-            chosen = generator.choice(len(users), self.num_pairs, replace=False)
-            users, positions = users[chosen], positions[chosen]
+            scale = len(users) / self.num_pairs
+            chosen = np.sort(generator.choice(len(users), self.num_pairs, replace=False))
+            users, positions, rows = users[chosen], positions[chosen], rows[chosen]
         padding = self.num_pairs - len(users)
-        is_negative = ~self._source.interactions.training_matrix[users][:, items].toarray()
-        weights = is_negative.any(axis=1) * self._action_weights[items[positions]]
-        total = np.full(self._source.num_replicas, max(float(weights.sum()), 1e-6), np.float32)
+        is_negative = ~acted[rows]  # [P, M]
+        weights = is_negative.any(axis=1) * self._user_weights[users] * self._item_weights[items[positions]] * scale
+        padded = np.pad(positions, (0, padding))
         return {
             "item_ids": items,
             "changes": self._source.changes(len(items), generator),
             "user_ids": np.pad(users, (0, padding)),
-            "positive_index": np.pad(positions, (0, padding)),
-            "positive_item_ids": items[np.pad(positions, (0, padding))],
-            "weights": np.pad(weights, (0, padding)),
+            "positive_index": padded,
+            "positive_item_ids": items[padded],
+            "weights": np.pad(weights, (0, padding)).astype(np.float32),
             "is_negative": np.pad(is_negative, ((0, padding), (0, 0))),
-            "total_weight": total,
+            "total_weight": np.full(self._source.num_replicas, self._total, np.float32),
         }
+
+    def _actions_on(self, items: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Users of every training action on the items, int32, and which of the items it was on, int32."""
+        sizes = self._starts[items + 1] - self._starts[items]
+        ends = np.cumsum(sizes)
+        within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+        users: npt.NDArray[np.int32] = self._users[np.repeat(self._starts[items], sizes) + within]
+        return users, np.repeat(np.arange(len(items), dtype=np.int32), sizes)
 
 
 class TripletBatches:
@@ -178,7 +166,8 @@ class TripletBatches:
 
     An epoch is as many triplets as there are training actions. Each part holds `user_ids`, `positive_item_ids` int32
     [B/R], `negative_item_ids` int32 [B/R, N], `positive_images` uint8 [B/R, H, W, 3] and `negative_images` uint8
-    [B/R, N, H, W, 3]; with anchors also `anchor_item_ids` int32 [B/R] and `anchor_images` uint8 [B/R, H, W, 3].
+    [B/R, N, H, W, 3]; with anchors also `anchor_item_ids` int32 [B/R] and `anchor_images` uint8 [B/R, H, W, 3]; and of
+    each kind how its pictures are to be changed, `positive_changes` float32 [B/R, 9] and so on.
 
     Args:
         source: what to draw from.
@@ -231,10 +220,10 @@ class TripletBatches:
             yield [self._with_images(part) for part in cut_into_parts(plan, self._source.num_replicas, replicas)]
 
     def _with_images(self, part: Batch) -> Batch:
-        whole = {name: array for name, array in part.items() if not name.endswith("changes")}
+        whole = dict(part)
         for name in ("positive", "negative", "anchor")[: 2 + self._anchors]:
-            items, changes = _ints(part, f"{name}_item_ids", f"{name}_changes")
-            images = self._source.images(items.reshape(-1), changes.reshape(-1, 3))
+            items = part[f"{name}_item_ids"].astype(np.int32, copy=False)
+            images = self._source.images(items.reshape(-1))
             whole[f"{name}_images"] = images.reshape(*items.shape, *images.shape[1:])
         return whole
 
@@ -250,7 +239,7 @@ class TripletBatches:
             "positive_item_ids": positives,
             "positive_changes": self._source.changes(len(users), generator),
             "negative_item_ids": negatives.reshape(-1, each),
-            "negative_changes": self._source.changes(len(negatives), generator).reshape(-1, each, 3),
+            "negative_changes": self._source.changes(len(negatives), generator).reshape(-1, each, NUM_CHANGES),
         }
         if self._anchors:
             others = (offsets + 1 + (generator.random(len(users)) * (sizes[users] - 1)).astype(np.int64)) % sizes[users]
@@ -259,5 +248,15 @@ class TripletBatches:
         return batch
 
 
-def _ints(part: Batch, *names: str) -> list[npt.NDArray[np.int32]]:
-    return [part[name].astype(np.int32, copy=False) for name in names]
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "BatchSource",
+    "ItemDraw",
+    "ReadImages",
+    "SharedItemBatches",
+    "TripletBatches",
+    "cut_into_parts",
+    "epoch_generator",
+    "step_generator",
+]

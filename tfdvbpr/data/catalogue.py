@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-from tfdvbpr.data.images import ImageFit, decoder
+from tfdvbpr.data.images import ImageFit
+from tfdvbpr.data.stored_pictures import DecodedFile, PackedJpegs
 from tfdvbpr.errors import unknown_id
 
 IMAGES_NAME = "images.arrow"
@@ -74,35 +73,29 @@ class Items:
 
 
 class ItemImages:
-    """Random access to the pictures of a prepared dataset, by item row.
+    """Random access to the pictures of a prepared dataset, by item row, from any thread.
 
-    The JPEG bytes are memory-mapped; where the dataset keeps a decoded cache, that is memory-mapped too and nothing is
-    decoded.
+    Where the dataset keeps a decoded file its rows are read and nothing is decoded.
+
+    Attributes:
+        image_size: (height, width) of what `read` returns, in pixels.
+        packed: the JPEG files.
+        decoded: the decoded file, if the dataset keeps one.
     """
 
     def __init__(self, folder: Path, *, image_size: tuple[int, int], fit: ImageFit) -> None:
         self.image_size = image_size
-        self._fit = fit
-        with pa.memory_map(str(folder / IMAGES_NAME)) as file:
-            self._jpegs = pa.ipc.open_file(file).read_all().column("jpeg")
+        self.packed = PackedJpegs(folder / IMAGES_NAME, image_size=image_size, fit=fit)
         cache = folder / CACHE_NAME
-        self._cache = np.load(cache, mmap_mode="r", allow_pickle=False) if cache.is_file() else None
+        self.decoded = DecodedFile(cache) if cache.is_file() else None
 
     def __len__(self) -> int:
-        return len(self._jpegs)
+        return len(self.packed)
 
     def jpeg(self, item: int) -> bytes:
         """The stored JPEG file of one item, at its own size."""
-        data: bytes = self._jpegs[item].as_py()
-        return data
+        return self.packed.jpeg(item)
 
     def read(self, items: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
         """uint8 [N, H, W, 3]: pictures of the given item rows, at the dataset's size."""
-        if self._cache is not None:
-            return np.ascontiguousarray(self._cache[np.asarray(items)])
-        with ThreadPoolExecutor() as pool:
-            return np.stack(list(pool.map(self._decode, np.asarray(items).tolist())))
-
-    def _decode(self, item: int) -> npt.NDArray[np.uint8]:
-        decoded: npt.NDArray[np.uint8] = decoder(self.image_size, self._fit)(self.jpeg(item)).numpy()
-        return decoded
+        return (self.decoded or self.packed).read(items)

@@ -102,6 +102,15 @@ def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> 
     height, width = image_size
     decoded = tf.io.decode_image(data, channels=3, expand_animations=False)
     decoded.set_shape([None, None, 3])
+    fits = tf.reduce_all(tf.equal(tf.shape(decoded)[:2], image_size))
+    # Resized to the size it has, a picture comes out as it went in, later.
+    fitted = tf.cond(fits, lambda: decoded, lambda: _fitted(decoded, height, width, fit))
+    return tf.ensure_shape(fitted, [height, width, 3])
+
+
+def _fitted(decoded: Any, height: int, width: int, fit: ImageFit) -> Any:
+    import tensorflow as tf
+
     if fit == "squash":
         resized = tf.image.resize(decoded, (height, width), antialias=True)
     else:
@@ -112,8 +121,7 @@ def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> 
         resized = tf.image.resize(decoded, new_size, antialias=True)
         # 255 less the picture, so that the zeros of the padding become white.
         resized = 255.0 - tf.image.resize_with_crop_or_pad(255.0 - resized, height, width)
-    fitted = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
-    return tf.ensure_shape(fitted, [height, width, 3])
+    return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
 
 
 def decoder(image_size: tuple[int, int], fit: ImageFit) -> Callable[[bytes], Any]:

@@ -25,5 +25,8 @@ RECOMMENDERS: Mapping[str, ModelKind] = MappingProxyType(
 # θᵀΦ(X) from pixels: what design, explanation and served pictures need.
 LEARNS_FROM_PIXELS = frozenset({"dvbpr", "hybrid-dvbpr"})
 
+# A CNN that is trained with the rest.
+USES_IMAGES = LEARNS_FROM_PIXELS | {"siamese"}
+
 # Off-the-shelf features of the whole catalogue are put into these before they are trained.
 USES_FEATURES = frozenset({"vbpr", "fm"})

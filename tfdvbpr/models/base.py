@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 _UNIFORM_BELOW = 0.01
@@ -65,13 +66,23 @@ class PairwiseRecommender(keras.Model):
         return None
 
     @property
-    def tables(self) -> list[Any]:
-        """Trainable variables with a row a user or an item; they learn at a speed of their own."""
+    def user_tables(self) -> list[Any]:
+        """Trainable variables with a row a user."""
         return [self.user_embeddings] if self.user_embeddings.trainable else []
+
+    @property
+    def item_tables(self) -> list[Any]:
+        """Trainable variables with a row an item."""
+        return []
+
+    @property
+    def tables(self) -> list[Any]:
+        """Trainable variables with a row a user or an item; they learn at a speed of their own, row by row."""
+        return self.user_tables + self.item_tables
 
     def embed_users(self, user_ids: Any) -> Any:
         """float32 [B, D]: θ of the given user rows, int32 [B]."""
-        return ops.take(self.user_embeddings, user_ids, axis=0)
+        return rows_of(self.user_embeddings, user_ids)
 
     def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
         """Embeddings and biases of items.
@@ -88,11 +99,11 @@ class PairwiseRecommender(keras.Model):
 
     def user_squares(self, user_ids: Any) -> Any:
         """float32 [B]: squared length of what is trained of each user, on which `user_l2` falls."""
-        return squares(self.tables[:1], user_ids)
+        return squares(self.user_tables, user_ids)
 
     def item_squares(self, item_ids: Any) -> Any:
         """float32 [M]: squared length of what is trained of each item alone, on which `item_l2` falls."""
-        return squares(self.tables[1:], item_ids)
+        return squares(self.item_tables, item_ids)
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """float32 [B]: x̂_ui of matching rows of `user_ids`, `item_ids` and `images`."""
@@ -113,11 +124,19 @@ class PairwiseRecommender(keras.Model):
         }
 
 
+def rows_of(table: Any, rows: Any) -> Any:
+    """float32 [B] or [B, D]: the given rows, int32 [B], of a variable [N] or [N, D].
+
+    `ops.take` reads the whole variable first, which costs a copy of it once something else writes single rows.
+    """
+    return tf.gather(table.value, rows)
+
+
 def squares(tables: list[Any], rows: Any) -> Any:
     """float32 [B]: Σ of squares over the given rows, int32 [B], of tables [N] or [N, D]; 0 without tables."""
     total = ops.zeros(ops.shape(rows), "float32")
     for table in tables:
-        taken = ops.square(ops.take(table, rows, axis=0))
+        taken = ops.square(rows_of(table, rows))
         total += ops.sum(taken, axis=-1) if len(table.shape) > 1 else taken
     return total
 
@@ -152,25 +171,14 @@ class VisualRecommender(PairwiseRecommender):
         raise TypeError(f"{type(self).__name__} must define embed_visual.")
 
     @property
-    def _user_tables(self) -> list[Any]:
-        return super().tables + ([self.user_factors] if self.factor_dim else [])
+    def user_tables(self) -> list[Any]:
+        """θ where it is trained, and γ_u."""
+        return super().user_tables + ([self.user_factors] if self.factor_dim else [])
 
     @property
-    def _item_tables(self) -> list[Any]:
+    def item_tables(self) -> list[Any]:
+        """γ_i and β_i."""
         return ([self.item_factors] if self.factor_dim else []) + ([self.item_biases] if self.item_bias else [])
-
-    @property
-    def tables(self) -> list[Any]:
-        """Trainable variables with a row a user or an item."""
-        return self._user_tables + self._item_tables
-
-    def user_squares(self, user_ids: Any) -> Any:
-        """‖θ_u‖² where θ is trained, plus ‖γ_u‖²."""
-        return squares(self._user_tables, user_ids)
-
-    def item_squares(self, item_ids: Any) -> Any:
-        """‖γ_i‖² + β_i²."""
-        return squares(self._item_tables, item_ids)
 
     def embed_users(self, user_ids: Any) -> Any:
         """[θ_u; γ_u]."""
@@ -184,14 +192,14 @@ class VisualRecommender(PairwiseRecommender):
         """[θ_u; γ_u] for θ that comes from elsewhere, float32 [B, D]."""
         if not self.factor_dim:
             return tastes
-        return ops.concatenate([tastes, ops.take(self.user_factors, user_ids, axis=0)], axis=1)
+        return ops.concatenate([tastes, rows_of(self.user_factors, user_ids)], axis=1)
 
     def beside_looks(self, item_ids: Any, visual: Any, biases: Any) -> tuple[Any, Any]:
         """[v_i; γ_i] and the bias, for v_i and a visual bias that are known already."""
         if self.factor_dim:
-            visual = ops.concatenate([visual, ops.take(self.item_factors, item_ids, axis=0)], axis=1)
+            visual = ops.concatenate([visual, rows_of(self.item_factors, item_ids)], axis=1)
         if self.item_bias:
-            biases = biases + ops.take(self.item_biases, item_ids, axis=0)
+            biases = biases + rows_of(self.item_biases, item_ids)
         return visual, biases
 
     def get_config(self) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
-from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.models.base import PairwiseRecommender, rows_of
 
 
 @keras.saving.register_keras_serializable(package="tfdvbpr")
@@ -27,10 +26,10 @@ class BPRMF(PairwiseRecommender):
         self.item_biases = self.add_weight(name="item_biases", shape=(self.num_items,), initializer="zeros")
 
     @property
-    def tables(self) -> list[Any]:
-        """γ_u, γ_i and β_i."""
-        return [self.user_embeddings, self.item_embeddings, self.item_biases]
+    def item_tables(self) -> list[Any]:
+        """γ_i and β_i."""
+        return [self.item_embeddings, self.item_biases]
 
     def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
         """γ_i and β_i of the given item rows."""
-        return ops.take(self.item_embeddings, item_ids, axis=0), ops.take(self.item_biases, item_ids, axis=0)
+        return rows_of(self.item_embeddings, item_ids), rows_of(self.item_biases, item_ids)

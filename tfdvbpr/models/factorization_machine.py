@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfdvbpr.models.base import rows_of
 from tfdvbpr.models.featured import Featured
 
 
@@ -32,16 +33,16 @@ class FactorizationMachine(Featured):
         self.feature_biases = self.add_weight(name="feature_biases", shape=(self.feature_dim,), initializer="zeros")
 
     @property
-    def tables(self) -> list[Any]:
-        """v_u, v_i and w_i."""
-        return [self.user_embeddings, self.item_embeddings, self.item_biases]
+    def item_tables(self) -> list[Any]:
+        """v_i and w_i."""
+        return [self.item_embeddings, self.item_biases]
 
     def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
         """v_i + Vᵀf_i and everything that does not depend on the user."""
         features = self.features_of(item_ids)
-        own = ops.take(self.item_embeddings, item_ids, axis=0)
+        own = rows_of(self.item_embeddings, item_ids)
         seen = ops.matmul(features, self.feature_embeddings)  # [M, D]
         alone = ops.matmul(ops.square(features), ops.sum(ops.square(self.feature_embeddings), axis=1))
         pairs = ops.sum(own * seen, axis=1) + 0.5 * (ops.sum(ops.square(seen), axis=1) - alone)
-        linear = ops.take(self.item_biases, item_ids, axis=0) + ops.matmul(features, self.feature_biases)
+        linear = rows_of(self.item_biases, item_ids) + ops.matmul(features, self.feature_biases)
         return own + seen, linear + pairs

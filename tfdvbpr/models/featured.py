@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 
-from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.models.base import PairwiseRecommender, rows_of
 from tfdvbpr.models.visrank import centred
 
 
@@ -39,7 +38,7 @@ class Featured(PairwiseRecommender):
 
     def features_of(self, item_ids: Any) -> Any:
         """float32 [M, F]."""
-        return ops.take(self.features, item_ids, axis=0)
+        return rows_of(self.features, item_ids)
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> Any:
         """A map out of feature space, trained like the rest of the network; f_i has length 1, so σ is 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfdvbpr.models.backbones import BackboneOptions, BackboneWeights, TrunkAndHead, build_backbone
 from tfdvbpr.models.base import PairwiseRecommender
@@ -53,6 +54,7 @@ class Pictured(PairwiseRecommender):
             trainable=backbone_trainable,
         )
         self.backbone = build_backbone(backbone, self.image_size, self.backbone_options)
+        self._compiled: Any = None
 
     @property
     def frozen_trunk(self) -> keras.Model | None:
@@ -65,7 +67,16 @@ class Pictured(PairwiseRecommender):
 
     def embed_images(self, images: Any, *, training: bool = False) -> Any:
         """Φ(X): float32 [B, H, W, 3] in [-1, 1] to float32 [B, D]."""
-        return self.backbone(images, training=training)
+        return (self._compiled or self.backbone)(images, training=training)
+
+    def compile_network(self) -> None:
+        """Has XLA compile Φ, and with it its gradient, in what is traced from now on."""
+        backbone = self.backbone
+
+        def embed(images: Any, *, training: bool) -> Any:
+            return backbone(images, training=training)
+
+        self._compiled = tf.function(embed, jit_compile=True, autograph=False)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for Keras, which brings the weights back itself."""

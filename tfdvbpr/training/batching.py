@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.batches import Augmentation, BatchSource, ReadImages, SharedItemBatches, TripletBatches
+from tfdvbpr.data.batches import BatchSource, ReadImages, SharedItemBatches, TripletBatches
 from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.training.objective import augmentation_of
 
 
 def make_batches(
@@ -28,15 +29,17 @@ def make_batches(
     Raises:
         ValueError: if there is too little to draw from.
     """
-    augmentation = Augmentation(config.flip, config.max_shift)
     images = read if model.uses_images else None
-    source = BatchSource(interactions, images, augmentation, config.seed, num_replicas)
+    source = BatchSource(interactions, images, augmentation_of(config), config.seed, num_replicas)
     if config.batching == "shared-item":
         return SharedItemBatches(
             source,
             global_batch_size=config.global_batch_size,
             max_pairs=config.max_pairs,
             item_balance=config.item_balance,
+            user_balance=config.user_balance,
+            item_draw=config.item_draw,
+            popularity_power=config.popularity_power,
         )
     return TripletBatches(
         source,

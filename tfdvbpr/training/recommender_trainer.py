@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import tensorflow as tf
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.batches import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.picture_cache import training_pictures
 from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.models import RECOMMENDERS, USES_FEATURES
 from tfdvbpr.models.base import PairwiseRecommender
@@ -40,22 +40,17 @@ from tfdvbpr.training.features import catalogue_features, in_tenths, trunk_featu
 from tfdvbpr.training.loop import Around, Batches, Observer, StepReport
 from tfdvbpr.training.objective import RankingObjective, network_input
 from tfdvbpr.training.optimizers import averages_in_place, clip_gradients, make_adam
+from tfdvbpr.training.precision import check_precision, computing_in, loss_scaled, settled_precision
+from tfdvbpr.training.row_adam import RowAdam
 from tfdvbpr.training.session import Session
 from tfdvbpr.training.state import variables
 from tfdvbpr.training.strategy import make_strategy
 from tfdvbpr.training.tastes import TasteBatches, Tastes
 from tfdvbpr.training.tensorboard import write_projector
+from tfdvbpr.training.updates import Optimizers
 
 Validate = Callable[[Factors], Mapping[str, float]]
 _ENCODE_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Optimizers:
-    """One for tables with a row a user or an item, one for everything else: they learn at different speeds."""
-
-    network: Any
-    tables: Any
 
 
 def train_recommender(
@@ -119,6 +114,14 @@ def train_recommender(
     if session.finished:
         return Run.open(output)
     with session:
+        config = settled_precision(
+            config,
+            dataset.manifest.image_size,
+            session.folder,
+            num_replicas=strategy.num_replicas_in_sync,
+            agreed=session.agreed,
+            told=told,
+        )
         for line in notes(config, dataset):
             told(line)
         trainer = RecommenderTrainer(dataset, config, strategy, told=told)
@@ -187,7 +190,9 @@ class RecommenderTrainer:
     ) -> None:
         self.dataset = dataset
         self.config = config
+        self._strategy = strategy
         self._num_replicas = strategy.num_replicas_in_sync
+        check_precision(config, num_replicas=self._num_replicas)
         # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
         features = None
         if config.model in USES_FEATURES:
@@ -200,6 +205,9 @@ class RecommenderTrainer:
             self.model.built = True
             if features is not None:
                 self.model.set_features(features)
+            if config.jit_compile:
+                self.model.compile_network()
+        self._network = getattr(self.model, "backbone", None)
         self._read = self._make_reader(told)
         self._encode = tf.function(
             lambda images: self.model.embed_images(network_input(images), training=False), reduce_retracing=True
@@ -219,11 +227,21 @@ class RecommenderTrainer:
         """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
         trunk = self.model.frozen_trunk
         if trunk is None:
-            return self.dataset.images.read
+            return self._pictures(told) if self.model.uses_images else self.dataset.images.read
         backbone = self.config.backbone
         name = None if self.config.backbone_weights == "random" else backbone
         seen = trunk_features(self.dataset, trunk, name=name, progress=in_tenths(told, backbone))
         return lambda items: seen[items]
+
+    def _pictures(self, told: Callable[[str], None]) -> ReadImages:
+        return training_pictures(
+            self.dataset.images,
+            self.dataset.path,
+            fingerprint=self.dataset.manifest.fingerprint,
+            cache=self.config.image_cache,
+            cache_gib=self.config.cache_gib,
+            told=told,
+        ).read
 
     @property
     def _network_variables(self) -> list[Any]:
@@ -231,8 +249,12 @@ class RecommenderTrainer:
         return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
 
     def _make_optimizers(self) -> Optimizers:
-        adam = partial(make_adam, self.config, steps_per_epoch=self.batches.steps_per_epoch)
-        optimizers = Optimizers(adam(self.config.learning_rate), adam(self.config.user_learning_rate))
+        config = self.config
+        adam = partial(make_adam, config, steps_per_epoch=self.batches.steps_per_epoch)
+        # Averages are of whole tables in each step, which leaves nothing to win by rows.
+        of_tables = keras.optimizers.Adam if config.average_decay else RowAdam
+        network = loss_scaled(adam(keras.optimizers.Adam, config.learning_rate), config.precision)
+        optimizers = Optimizers(network, adam(of_tables, config.user_learning_rate))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
         return optimizers
@@ -260,26 +282,32 @@ class RecommenderTrainer:
         Returns:
             This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
         """
+        self.optimizers.make_up_rows(self.model, batch)
         network, tables = self._network_variables, self.model.tables
         shares, gradients = self.gradients(batch, network + tables)
-        gradients = clip_gradients(gradients, self.config.clip_norm)
-        if network:
-            self.optimizers.network.apply(gradients[: len(network)], network)
-        if tables:
-            self.optimizers.tables.apply(gradients[len(network) :], tables)
+        if self.config.clip_norm:
+            scale = self.optimizers.loss_scale
+            gradients = clip_gradients(gradients, self.config.clip_norm * (1.0 if scale is None else scale))
+        self.optimizers.apply(gradients, network, tables)
         return shares
 
     def gradients(self, batch: Mapping[str, Any], variables: list[Any]) -> tuple[dict[str, Any], list[Any]]:
-        """One replica's shares of the loss and the penalty, and its share of the gradient, dense, of each variable."""
-        with tf.GradientTape() as tape:
+        """One replica's shares of the loss and the penalty, and its share of the gradient of each variable.
+
+        Gradients of tables are IndexedSlices of the rows that were read, the others are dense.
+        """
+        with computing_in(self._network, self.config.precision), tf.GradientTape() as tape:
             ranking, penalty = self._objective(batch)
             total = self._objective.scale * (ranking + penalty)
+            if self.optimizers.loss_scale is not None:
+                total *= self.optimizers.loss_scale
         gradients = tape.gradient(total, [variable.value for variable in variables])
-        return {"loss": ranking, "penalty": penalty}, [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return {"loss": ranking, "penalty": penalty}, gradients
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
         model, everything = self.model, np.arange(self.model.num_items, dtype=np.int32)
+        self.optimizers.make_up_all(self._strategy, model)
         if not model.uses_images:
             items, biases = model.embed_items(everything, None, training=False)
             return self._as_factors(items, biases)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdvbpr.training.row_adam import RowAdam
+
+ROWS, DIM, STEPS = 30, 3, 120
+
+
+def _variable(initial: np.ndarray) -> keras.Variable:
+    return keras.Variable(initial)
+
+
+def _drawn(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Few rows a step, some twice, some never; gradients of very different sizes."""
+    rows = generator.integers(0, ROWS - 2, 4).astype(np.int32)
+    return rows, (generator.standard_normal((4, DIM)) * 10.0 ** generator.integers(-3, 1, (4, 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_it_moves_rows_as_adam_does(flat: bool) -> None:
+    generator = np.random.default_rng(0)
+    initial = generator.standard_normal((ROWS,) if flat else (ROWS, DIM)).astype(np.float32)
+    dense_table, table = _variable(initial), _variable(initial)
+    dense, rowwise = keras.optimizers.Adam(0.01), RowAdam(0.01)
+    dense.build([dense_table])
+    rowwise.build([table])
+
+    @tf.function(reduce_retracing=True)
+    def step(rows: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rowwise.make_up(table, rows)
+        read = tf.gather(table.value, rows), tf.gather(dense_table.value, rows)
+        gradient = tf.IndexedSlices(values, rows, tf.constant(initial.shape))
+        rowwise.apply([gradient], [table])
+        dense.apply([tf.convert_to_tensor(gradient)], [dense_table])
+        return read
+
+    for _ in range(STEPS):
+        rows, values = _drawn(generator)
+        got, expected = step(tf.constant(rows), tf.constant(values[:, 0] if flat else values))
+        np.testing.assert_allclose(got, expected, atol=3e-4)
+    moved = np.abs(dense_table.numpy() - initial)
+    assert moved.max() > 0.1
+    assert not moved[ROWS - 2 :].any()
+    rowwise.make_up_all(tf.distribute.get_strategy(), table)
+    np.testing.assert_allclose(table.numpy(), dense_table.numpy(), atol=3e-4)
+    for got, expected in zip(rowwise.variables[2:4], dense.variables[2:4], strict=True):
+        np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=2e-3, atol=1e-7)
+
+
+def test_a_row_that_is_not_drawn_is_not_touched() -> None:
+    table = _variable(np.ones((ROWS, DIM), np.float32))
+    optimizer = RowAdam(0.1)
+    optimizer.build([table])
+    for rows in ([3, 3, 7], [7]):
+        optimizer.apply([tf.IndexedSlices(tf.ones((len(rows), DIM)), tf.constant(rows))], [table])
+    brought_to = optimizer.variables[-1].numpy()
+    assert np.flatnonzero(brought_to).tolist() == [3, 7]
+    assert brought_to[[3, 7]].tolist() == [1.0, 2.0]
+    assert np.flatnonzero((table.numpy() != 1).any(axis=1)).tolist() == [3, 7]
+
+
+def test_what_it_refuses() -> None:
+    with pytest.raises(ValueError, match="below the root"):
+        RowAdam(0.1, beta_1=0.999, beta_2=0.99)
+    with pytest.raises(ValueError, match="without `amsgrad`"):
+        RowAdam(0.1, amsgrad=True)
