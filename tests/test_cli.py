@@ -91,7 +91,7 @@ def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: py
     assert call("train", dataset, "--model", "dvbpr", "--output", run, *small) == 0
     assert Run.open(run).config.embedding_dim == 4
     widths = ("--set", "base_channels=4", "--set", "discriminator_channels=4", "--set", "epochs=1")
-    assert call("train-gan", dataset, "--output", gan, *widths) == 0
+    assert call("train-gan", dataset, "--output", gan, "--preset", "plain", *widths) == 0
     assert (gan / "samples.png").is_file()
     assert call("evaluate", run, "--output", tmp_path / "metrics.json") == 0
     figures = json.loads((tmp_path / "metrics.json").read_text())

@@ -26,6 +26,7 @@ EXPECTED = [
     "evaluate",
     "experiment",
     "explain",
+    "gan_config",
     "make_designs",
     "make_strategy",
     "prepare",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         train_gan,
         update_items,
     )
-    from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
+    from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
     from tfdvbpr.data.prepare import PrepareOptions
@@ -53,6 +53,7 @@ _HOMES = {
     "evaluate": "tfdvbpr.api",
     "experiment": "tfdvbpr.api",
     "explain": "tfdvbpr.api",
+    "gan_config": "tfdvbpr.config",
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
     "prepare": "tfdvbpr.api",
@@ -82,6 +83,7 @@ __all__ = [
     "evaluate",
     "experiment",
     "explain",
+    "gan_config",
     "make_designs",
     "make_strategy",
     "prepare",

@@ -276,7 +276,11 @@ class GanConfig(TrainingConfig):
     beta_2: float = Field(0.99, ge=0, lt=1, description="Adam's β₂.")
     adam_epsilon: float = Field(1e-7, gt=0, description="Adam's ε; the authors' code has 1e-8.")
     average_decay: float = Field(
-        0.995, ge=0, lt=1, description="Decay of the averaged generator that is kept; 0 keeps the last."
+        0.995,
+        ge=0,
+        lt=1,
+        description="Decay of the averaged generator that is kept, min(decay, (1 + t)/(10 + t)) at step t; 0 keeps the "
+        "last.",
     )
     batch_spread: bool = Field(
         True,

@@ -68,6 +68,14 @@ def test_lsgan_golden_values() -> None:
     np.testing.assert_allclose(np.asarray(lsgan.realism_penalty(fake)), [1.0, 0.0, 9.0])
 
 
+def test_hinge_golden_values() -> None:
+    hinge = OBJECTIVES["hinge"]
+    real, fake = np.array([1.5, 0.0, -3.0], np.float32), np.array([0.0, -2.0, 0.5], np.float32)
+    np.testing.assert_allclose(np.asarray(hinge.discriminator_loss(real, fake)), [1.0, 1.0, 5.5])
+    np.testing.assert_allclose(np.asarray(hinge.generator_loss(fake)), [0.0, 2.0, -0.5])
+    np.testing.assert_allclose(np.asarray(hinge.realism_penalty(fake)), [1.0, 9.0, 0.25])
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_realism_penalty_is_never_negative(name: str) -> None:
     logits = np.linspace(-5.0, 5.0, 41, dtype=np.float32)

