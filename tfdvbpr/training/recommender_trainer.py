@@ -259,7 +259,9 @@ class RecommenderTrainer:
     def _make_optimizers(self) -> Optimizers:
         adam = partial(make_adam, self.config, steps_per_epoch=self.batches.steps_per_epoch)
         network = loss_scaled(adam(self.config.learning_rate, kind=FusedAdam), self.config.precision)
-        optimizers = Optimizers(network, adam(self.config.user_learning_rate, kind=RowAdam))
+        # Averages are of whole tables in each step, which leaves nothing to win by rows.
+        by_rows = keras.optimizers.Adam if self.config.average_decay else RowAdam
+        optimizers = Optimizers(network, adam(self.config.user_learning_rate, kind=by_rows))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
         return optimizers
