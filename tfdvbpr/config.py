@@ -19,10 +19,10 @@ UpsamplingKind = Literal["bilinear", "transposed"]
 BackboneWeights = Literal["auto", "imagenet", "random"]
 UserInitializer = Literal["normal", "uniform"]
 Reduction = Literal["mean", "sum"]
+Schedule = Literal["constant", "cosine", "step", "exponential"]
 ItemDraw = Literal["uniform", "popularity"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 ImageCache = Literal["auto", "memory", "disk", "none"]
-Schedule = Literal["constant", "cosine", "step", "exponential"]
 
 
 class TrainingConfig(BaseModel):
@@ -52,6 +52,8 @@ class TrainingConfig(BaseModel):
 
 class RecommenderConfig(TrainingConfig):
     """Configuration of a recommender run. Defaults are the library's own; docs/equations.md lists the paper's."""
+
+    RUN_FIELDS: ClassVar[frozenset[str]] = TrainingConfig.RUN_FIELDS | {"image_cache", "cache_gib"}
 
     model: str = Field("dvbpr", description="A name in RECOMMENDERS.")
     epochs: int = Field(40, ge=1, description="Passes over the data; see `batching` for what one is.")

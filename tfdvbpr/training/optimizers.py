@@ -61,10 +61,8 @@ def learning_rate(config: RecommenderConfig, rate: float, *, steps_per_epoch: in
     return WarmUp(chosen, config.warmup_steps) if config.warmup_steps else chosen
 
 
-def make_adam(
-    config: RecommenderConfig, rate: float, *, steps_per_epoch: int, kind: Any = keras.optimizers.Adam
-) -> Any:
-    """Adam, or another `kind` of it, with the configuration's schedule, ε and moving averages; see `learning_rate`."""
+def make_adam(config: RecommenderConfig, kind: Any, rate: float, *, steps_per_epoch: int) -> Any:
+    """Adam, or a class like it, with the configuration's schedule, ε and moving averages; see `learning_rate`."""
     average = config.average_decay
     return kind(
         learning_rate(config, rate, steps_per_epoch=steps_per_epoch),
@@ -74,17 +72,15 @@ def make_adam(
     )
 
 
-def clip_gradients(gradients: Sequence[Any], clip_norm: float) -> list[Any]:
+def clip_gradients(gradients: Sequence[Any], clip_norm: Any) -> list[Any]:
     """Shares of the gradient, scaled so that their sum over the replicas has at most a norm of `clip_norm`.
 
     Keras's `global_clipnorm` looks at each replica's share by itself, which depends on how many replicas there are.
 
     Args:
         gradients: this replica's, of every weight, dense or `tf.IndexedSlices`.
-        clip_norm: the largest norm; 0 does not clip.
+        clip_norm: the largest norm, a number or a scalar.
     """
-    if not clip_norm:
-        return list(gradients)
     context = tf.distribute.get_replica_context()
     whole = [tf.convert_to_tensor(gradient) for gradient in gradients]
     if context.num_replicas_in_sync > 1:

@@ -257,9 +257,12 @@ class RecommenderTrainer:
         return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
 
     def _make_optimizers(self) -> Optimizers:
-        adam = partial(make_adam, self.config, steps_per_epoch=self.batches.steps_per_epoch)
-        network = loss_scaled(adam(self.config.learning_rate, kind=FusedAdam), self.config.precision)
-        optimizers = Optimizers(network, adam(self.config.user_learning_rate, kind=RowAdam))
+        config = self.config
+        adam = partial(make_adam, config, steps_per_epoch=self.batches.steps_per_epoch)
+        # Averages are of whole tables in each step, which leaves nothing to win by rows.
+        of_tables = keras.optimizers.Adam if config.average_decay else RowAdam
+        network = loss_scaled(adam(FusedAdam, config.learning_rate), config.precision)
+        optimizers = Optimizers(network, adam(of_tables, config.user_learning_rate))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
         return optimizers
@@ -295,8 +298,8 @@ class RecommenderTrainer:
         network, tables = self._network_variables, self.model.tables
         shares, gradients = self.gradients(batch, network + tables)
         if self.config.clip_norm:
-            scale = 1.0 if self.optimizers.loss_scale is None else self.optimizers.loss_scale
-            gradients = clip_gradients(gradients, self.config.clip_norm * scale)
+            scale = self.optimizers.loss_scale
+            gradients = clip_gradients(gradients, self.config.clip_norm * (1.0 if scale is None else scale))
         self.optimizers.apply(gradients, network, tables)
         return shares
 

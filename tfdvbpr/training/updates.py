@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdvbpr.models.base import PairwiseRecommender
+from tfdvbpr.training.row_adam import RowAdam
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Optimizers:
 
     Attributes:
         network: a Keras optimizer, perhaps behind Keras' loss scaling.
-        tables: a `RowAdam`.
+        tables: a `RowAdam`, or another Keras optimizer, which moves every row in every step.
     """
 
     network: Any
@@ -30,6 +31,8 @@ class Optimizers:
 
     def make_up_rows(self, model: PairwiseRecommender, batch: Mapping[str, Any]) -> None:
         """Brings the rows that a part of a batch reads to the present, in a replica's step before they are read."""
+        if not isinstance(self.tables, RowAdam):
+            return
         names = ("item_ids",) if "item_ids" in batch else ("positive_item_ids", "negative_item_ids")
         items = tf.concat([tf.reshape(batch[name], [-1]) for name in names], axis=0)
         for tables, rows in ((model.user_tables, batch["user_ids"]), (model.item_tables, items)):
@@ -38,7 +41,7 @@ class Optimizers:
 
     def make_up_all(self, strategy: Any, model: PairwiseRecommender) -> None:
         """Brings every row to the present, between steps."""
-        for table in model.tables:
+        for table in model.tables if isinstance(self.tables, RowAdam) else ():
             self.tables.make_up_all(strategy, table)
 
     def apply(self, gradients: list[Any], network: list[Any], tables: list[Any]) -> None:
@@ -49,7 +52,8 @@ class Optimizers:
         if network:
             self.network.apply([tf.convert_to_tensor(gradient) for gradient in of_network], network)
         if tables:
-            self.tables.apply(of_tables, tables)
+            by_row = isinstance(self.tables, RowAdam)
+            self.tables.apply(of_tables if by_row else [tf.convert_to_tensor(each) for each in of_tables], tables)
 
 
 def _unscaled(gradient: Any, scale: Any) -> Any:
