@@ -122,6 +122,12 @@ class RecommenderConfig(TrainingConfig):
         description="shared-item: uniform draws every item once an epoch. popularity draws by (training actions)^α, "
         "corrected so that every action still counts as before, against negatives as of the popularity sampler.",
     )
+    popularity_offset: float = Field(
+        0.0,
+        ge=0,
+        description="α: while training, and not afterwards, scores are given α·ln(1 + training actions of the item). "
+        "1 leaves popularity out of what is learnt, which favours cold items at the cost of popular ones.",
+    )
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
     sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")

@@ -144,6 +144,7 @@ class FoldIn:
         others: int32 [S], rows of the items that the liked ones are ranked against.
         action_weights: float32 [num_items], what an action on each item counts in the fit.
         user_l2: λ of the fit.
+        offsets: float32 [num_items], what scores are given in the fit beside the model's; `popularity_offset`.
     """
 
     factors: Factors
@@ -154,6 +155,7 @@ class FoldIn:
     others: npt.NDArray[np.int32]
     action_weights: Array
     user_l2: float
+    offsets: Array
 
     @classmethod
     def from_means(cls, factors: Factors, items: Array, **values: Any) -> FoldIn:
@@ -171,6 +173,7 @@ class FoldIn:
             "others": np.arange(len(items), dtype=np.int32),
             "action_weights": np.ones(len(items), np.float32),
             "user_l2": 0.0,
+            "offsets": np.zeros(len(items), np.float32),
         }
         return cls(factors=factors, closed_items=items, **{**defaults, **values})
 
@@ -213,7 +216,7 @@ class FoldIn:
 
     def _fit(self, liked: Any, is_liked: Any, closed: Any) -> Any:
         """float32 [B, F]: the fitted part beside the closed one, float32 [B, C] or None."""
-        width, biases, others = self.closed_items.shape[1], self.factors.item_biases, self.others
+        width, biases, others = self.closed_items.shape[1], self.factors.item_biases + self.offsets, self.others
         looks, fitted = np.split(self.factors.item_embeddings, [width], axis=1)
         liked_offsets, other_offsets = ops.take(biases, liked, axis=0), ops.convert_to_tensor(biases[None, others])
         if closed is not None:

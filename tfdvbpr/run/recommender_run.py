@@ -222,6 +222,7 @@ class Run(RunFolder):
             "others": ranked_against(counts),
             "action_weights": np.maximum(counts, 1).astype(np.float32) ** -balance,
             "user_l2": config.user_l2,
+            "offsets": self.interactions.popularity_offsets(config.popularity_offset),
         }
         if self.manifest.model not in LEARNS_FROM_PIXELS or config.tastes == "free":
             return FoldIn.from_fit(factors, **fit)

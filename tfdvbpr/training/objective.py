@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.config import RecommenderConfig
@@ -23,6 +25,8 @@ class RankingObjective:
         model: the recommender.
         config: batching, loss, penalties.
         num_replicas: parts of a global batch.
+        global_batch_size: actions a batch, where the loss is summed over them.
+        item_offsets: float32 [num_items], what scores are given beside the model's.
 
     Attributes:
         scale: what the mean over a batch is multiplied by before it is differentiated: 1, or the actions a batch where
@@ -30,13 +34,20 @@ class RankingObjective:
     """
 
     def __init__(
-        self, model: PairwiseRecommender, config: RecommenderConfig, *, num_replicas: int, global_batch_size: int
+        self,
+        model: PairwiseRecommender,
+        config: RecommenderConfig,
+        *,
+        num_replicas: int,
+        global_batch_size: int,
+        item_offsets: npt.NDArray[np.float32],
     ) -> None:
         self.model = model
         self.config = config
         self._loss = RANKING_LOSSES[config.loss]
         self._augmentation = augmentation_of(config)
         self._num_replicas = num_replicas
+        self._offsets = item_offsets
         self.scale = float(global_batch_size) if config.reduction == "sum" else 1.0
         self.leave_one_out = isinstance(model, DVBPR) and config.tastes == "leave-one-out"
 
@@ -95,7 +106,8 @@ class RankingObjective:
 
     def _embed(self, item_ids: Any, images: Any, changes: Any) -> tuple[Any, Any]:
         images = augmented_input(images, changes, self._augmentation)
-        return self.model.embed_items(item_ids, images, training=True)
+        items, biases = self.model.embed_items(item_ids, images, training=True)
+        return items, biases + tf.gather(self._offsets, item_ids)
 
 
 def shared_item_loss(loss: RankingLoss, users: Any, items: Any, biases: Any, batch: Mapping[str, Any]) -> Any:

@@ -80,7 +80,11 @@ class RecommenderTrainer:
         )
         drawn = make_batches(config, dataset.interactions, self.model, self._read, num_replicas=self._num_replicas)
         self._objective = RankingObjective(
-            self.model, config, num_replicas=self._num_replicas, global_batch_size=drawn.global_batch_size
+            self.model,
+            config,
+            num_replicas=self._num_replicas,
+            global_batch_size=drawn.global_batch_size,
+            item_offsets=dataset.interactions.popularity_offsets(config.popularity_offset),
         )
         self.batches: Batches = drawn
         if self._objective.leave_one_out:
