@@ -19,10 +19,10 @@ UpsamplingKind = Literal["bilinear", "transposed"]
 BackboneWeights = Literal["auto", "imagenet", "random"]
 UserInitializer = Literal["normal", "uniform"]
 Reduction = Literal["mean", "sum"]
-Schedule = Literal["constant", "cosine", "step", "exponential"]
 ItemDraw = Literal["uniform", "popularity"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 ImageCache = Literal["auto", "memory", "disk", "none"]
+Schedule = Literal["constant", "cosine", "step", "exponential"]
 
 
 class TrainingConfig(BaseModel):

@@ -128,3 +128,15 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Ta
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
     return table
+
+
+def profile_table(profile: Any) -> Table:
+    """Where the time of a training step goes.
+
+    Args:
+        profile: a `training.profile.StepProfile`.
+    """
+    table = plain_table(("one step", "ms", "of the step"), profile.rows())
+    table.title = f"{profile.pictures:,} pictures a step"
+    table.caption = "Input is drawn beside the step and costs time only where it takes longer than the step."
+    return table

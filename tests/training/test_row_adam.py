@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdvbpr.config import recommender_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.training.recommender_trainer import RecommenderTrainer
 from tfdvbpr.training.row_adam import RowAdam
+from tfdvbpr.training.strategy import make_strategy
 
 ROWS, DIM, STEPS = 30, 3, 120
 
@@ -68,3 +72,23 @@ def test_what_it_refuses() -> None:
         RowAdam(0.1, beta_1=0.999, beta_2=0.99)
     with pytest.raises(ValueError, match="without `amsgrad`"):
         RowAdam(0.1, amsgrad=True)
+
+
+def test_no_step_passes_over_a_whole_table(checkerboard_dataset: PreparedDataset) -> None:
+    """Nothing that a traced step computes, in it or in a function it calls, has the shape of a table."""
+    config = recommender_config("bpr-mf", embedding_dim=5, global_batch_size=3)
+    strategy = make_strategy("one-device")
+    trainer = RecommenderTrainer(checkerboard_dataset, config, strategy)
+    (part,) = next(trainer.batches.epoch(0))
+    batch = {name: tf.convert_to_tensor(array) for name, array in part.items()}
+    traced = tf.function(lambda: strategy.run(trainer.replica_step, args=(batch,))).get_concrete_function()
+    tables = {tuple(table.shape) for table in trainer.model.tables}
+    assert tables == {(8, 5), (16, 5), (16,)}
+    operations = [*traced.graph.get_operations()]
+    for function in traced.graph._functions.values():
+        operations += function.graph.get_operations()
+    assert len(operations) > 100
+    for operation in operations:
+        for output in operation.outputs:
+            if operation.type != "Const" and output.shape.rank is not None:
+                assert tuple(output.shape) not in tables, operation

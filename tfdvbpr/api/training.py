@@ -25,6 +25,7 @@ def train(
     restart: bool = False,
     resume: bool = False,
     tensorboard: Path | str | None = None,
+    profiled: Any = None,
     told: Told = quiet,
 ) -> Run:
     """Trains a recommender, choosing its epoch by validation AUC, and writes a run folder.
@@ -39,6 +40,8 @@ def train(
         restart: forget an interrupted training of the same output.
         resume: refuse to begin where no training was interrupted; one that was is taken up with or without it.
         tensorboard: a folder for TensorBoard's files.
+        profiled: takes a `training.profile.StepProfile`, where the time of a step goes, before training; the run folder
+            then holds a profile for TensorBoard.
         told: takes lines for people.
 
     Raises:
@@ -69,6 +72,7 @@ def train(
         restart=restart,
         resume=resume,
         tensorboard=None if tensorboard is None else Path(tensorboard),
+        profiled=profiled,
         told=told,
     )
 

@@ -48,6 +48,14 @@ def train(
     restart: Restart = False,
     resume: Resume = False,
     tensorboard: TensorBoardOption = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Before training, tell where the time of a step goes (input, forward, backward, update), and put a "
+            "profile for TensorBoard into the run folder.",
+        ),
+    ] = False,
 ) -> None:
     """Train a recommender; the epoch with the best validation AUC is kept.
 
@@ -72,6 +80,7 @@ def train(
             restart=restart,
             resume=resume,
             tensorboard=tensorboard,
+            profiled=(lambda found: out.print(progress.profile_table(found))) if profile else None,
             told=told,
         )
     out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)

@@ -61,8 +61,10 @@ def learning_rate(config: RecommenderConfig, rate: float, *, steps_per_epoch: in
     return WarmUp(chosen, config.warmup_steps) if config.warmup_steps else chosen
 
 
-def make_adam(config: RecommenderConfig, kind: Any, rate: float, *, steps_per_epoch: int) -> Any:
-    """Adam, or a class like it, with the configuration's schedule, ε and moving averages; see `learning_rate`."""
+def make_adam(
+    config: RecommenderConfig, rate: float, *, steps_per_epoch: int, kind: Any = keras.optimizers.Adam
+) -> Any:
+    """Adam, or another `kind` of it, with the configuration's schedule, ε and moving averages; see `learning_rate`."""
     average = config.average_decay
     return kind(
         learning_rate(config, rate, steps_per_epoch=steps_per_epoch),

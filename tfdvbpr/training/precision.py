@@ -64,7 +64,7 @@ def settled_precision(
     folder: Path | None,
     *,
     num_replicas: int = 1,
-    agreed: Callable[[int], int] = int,
+    share: Callable[[Callable[[], bytes]], bytes] = lambda take: take(),
     told: Callable[[str], None] = lambda line: None,
 ) -> RecommenderConfig:
     """The configuration with "auto" replaced by what is fastest on this device.
@@ -72,24 +72,25 @@ def settled_precision(
     Args:
         config: as it was asked for.
         image_size: (height, width) in pixels.
-        folder: what is chosen is kept in it and found again, so that a training taken up goes on as it began; None
-            on a worker that is not the chief.
+        folder: what is chosen is kept in it and found again, so that a training taken up goes on as it began; None on
+            a worker that does not choose.
         num_replicas: parts of a global batch.
-        agreed: the chief's number, on every worker.
+        share: has the chief call a function and gives every worker what it returned.
         told: takes a line for people.
     """
     if config.precision != "auto":
         return config
-    kept = None if folder is None else folder / _KEPT
-    found = kept.read_text(encoding="utf-8") if kept is not None and kept.is_file() else ""
-    if found in PRECISIONS:
-        chosen = PRECISIONS.index(found)
-    else:
-        chosen = PRECISIONS.index(_fastest(config, image_size, num_replicas, told))
-    precision = PRECISIONS[agreed(chosen)]
-    if kept is not None:
-        write_text(kept, precision)
-    return config.model_copy(update={"precision": precision})
+
+    def choose() -> bytes:
+        kept = None if folder is None else folder / _KEPT
+        found = kept.read_text(encoding="utf-8") if kept is not None and kept.is_file() else ""
+        if found not in PRECISIONS:
+            found = _fastest(config, image_size, num_replicas, told)
+            if kept is not None:
+                write_text(kept, found)
+        return found.encode()
+
+    return config.model_copy(update={"precision": share(choose).decode()})
 
 
 def check_precision(config: RecommenderConfig, *, num_replicas: int = 1) -> None:

@@ -37,10 +37,13 @@ from tfdvbpr.training.batching import make_batches
 from tfdvbpr.training.checks import check_names, notes
 from tfdvbpr.training.closed_form import closed_form_factors
 from tfdvbpr.training.features import catalogue_features, in_tenths, trunk_features
+from tfdvbpr.training.fused_adam import FusedAdam
 from tfdvbpr.training.loop import Around, Batches, Observer, StepReport
 from tfdvbpr.training.objective import RankingObjective, network_input
 from tfdvbpr.training.optimizers import averages_in_place, clip_gradients, make_adam
 from tfdvbpr.training.precision import check_precision, computing_in, loss_scaled, settled_precision
+from tfdvbpr.training.profile import FOLDER as PROFILE
+from tfdvbpr.training.profile import StepProfile, profile_steps
 from tfdvbpr.training.row_adam import RowAdam
 from tfdvbpr.training.session import Session
 from tfdvbpr.training.state import variables
@@ -66,6 +69,7 @@ def train_recommender(
     resume: bool = False,
     tensorboard: Path | None = None,
     around: Around | None = None,
+    profiled: Callable[[StepProfile], None] | None = None,
     told: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Trains, keeps the weights that did best on validation, and writes a run folder.
@@ -86,6 +90,8 @@ def train_recommender(
         resume: refuse to begin where no training was interrupted.
         tensorboard: a folder for TensorBoard: scalars, and the items' embeddings with their pictures.
         around: see `run_epochs`.
+        profiled: before training, takes where the time of a step goes; the run folder then holds a profile for
+            TensorBoard.
         told: takes lines for people.
 
     Raises:
@@ -119,7 +125,7 @@ def train_recommender(
             dataset.manifest.image_size,
             session.folder,
             num_replicas=strategy.num_replicas_in_sync,
-            agreed=session.agreed,
+            share=session.share,
             told=told,
         )
         for line in notes(config, dataset):
@@ -127,6 +133,8 @@ def train_recommender(
         trainer = RecommenderTrainer(dataset, config, strategy, told=told)
         if trainer.model.frozen_trunk is not None:
             told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
+        if profiled is not None:
+            profiled(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE))
         keep_best = KeepBest(
             variables({"model": trainer.model}),
             trainer.factors,
@@ -144,7 +152,7 @@ def train_recommender(
         def write(seconds: float) -> None:
             with whole_directory(output, overwrite=overwrite) as folder:
                 trainer.model.save_weights(folder / WEIGHTS_NAME)
-                session.copy_into(folder)
+                session.copy_into(folder, PROFILE)
                 _write(folder, dataset, config, factors, keep_best.history, seconds)
 
         session.write_run(write)
@@ -249,12 +257,11 @@ class RecommenderTrainer:
         return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
 
     def _make_optimizers(self) -> Optimizers:
-        config = self.config
-        adam = partial(make_adam, config, steps_per_epoch=self.batches.steps_per_epoch)
+        adam = partial(make_adam, self.config, steps_per_epoch=self.batches.steps_per_epoch)
+        network = loss_scaled(adam(self.config.learning_rate, kind=FusedAdam), self.config.precision)
         # Averages are of whole tables in each step, which leaves nothing to win by rows.
-        of_tables = keras.optimizers.Adam if config.average_decay else RowAdam
-        network = loss_scaled(adam(keras.optimizers.Adam, config.learning_rate), config.precision)
-        optimizers = Optimizers(network, adam(of_tables, config.user_learning_rate))
+        by_rows = keras.optimizers.Adam if self.config.average_decay else RowAdam
+        optimizers = Optimizers(network, adam(self.config.user_learning_rate, kind=by_rows))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
         return optimizers
@@ -262,8 +269,12 @@ class RecommenderTrainer:
     def averaged(self) -> AbstractContextManager[None]:
         """Puts the weights' moving averages, where `average_decay` asks for them, in the weights' place for a while."""
         optimizers = self.optimizers
+        optimizers.make_up_all(self._strategy, self.model)
         return averages_in_place(
-            [(optimizers.network, self._network_variables), (optimizers.tables, self.model.tables)]
+            [
+                (getattr(optimizers.network, "inner_optimizer", optimizers.network), self._network_variables),
+                (optimizers.tables, self.model.tables),
+            ]
         )
 
     def trackables(self) -> dict[str, Any]:
@@ -286,10 +297,26 @@ class RecommenderTrainer:
         network, tables = self._network_variables, self.model.tables
         shares, gradients = self.gradients(batch, network + tables)
         if self.config.clip_norm:
-            scale = self.optimizers.loss_scale
-            gradients = clip_gradients(gradients, self.config.clip_norm * (1.0 if scale is None else scale))
+            scale = 1.0 if self.optimizers.loss_scale is None else self.optimizers.loss_scale
+            gradients = clip_gradients(gradients, self.config.clip_norm * scale)
         self.optimizers.apply(gradients, network, tables)
         return shares
+
+    @property
+    def parts(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        """The step, ending early: forward alone, forward and backward, and whole; for a profile."""
+
+        def forward(batch: Mapping[str, Any]) -> dict[str, Any]:
+            with computing_in(self._network, self.config.precision):
+                loss, penalty = self._objective(batch)
+            return {"loss": loss, "penalty": penalty}
+
+        def backward(batch: Mapping[str, Any]) -> dict[str, Any]:
+            shares, gradients = self.gradients(batch, self._network_variables + self.model.tables)
+            sums = [tf.reduce_sum(getattr(gradient, "values", gradient)) for gradient in gradients]
+            return {**shares, "gradient": tf.add_n(sums)}
+
+        return {"forward": forward, "backward": backward, "update": self.replica_step}
 
     def gradients(self, batch: Mapping[str, Any], variables: list[Any]) -> tuple[dict[str, Any], list[Any]]:
         """One replica's shares of the loss and the penalty, and its share of the gradient of each variable.

@@ -57,14 +57,7 @@ class RowAdam(keras.optimizers.Adam):
             table: one of the variables the optimizer was built with.
             rows: int32 [B], those this replica is going to read; every replica brings those of all.
         """
-        context = tf.distribute.get_replica_context()
-        if context.num_replicas_in_sync > 1:
-            rows = context.all_gather(rows, axis=0)
-
-        def everywhere(strategy: Any, rows: Any) -> None:
-            strategy.extended.update(table.value, self._to_now, args=(rows,), group=False)
-
-        context.merge_call(everywhere, args=(rows,))
+        self._on_every_copy(table.value, self._to_now, rows)
 
     def make_up_all(self, strategy: Any, table: Any) -> None:
         """Brings every row to the present, between steps: the one dense pass, for who wants to look at the whole."""
@@ -76,10 +69,31 @@ class RowAdam(keras.optimizers.Adam):
     def _to_now(self, table: Any, rows: Any) -> None:
         self._bring(table, tf.unique(rows).y, tf.cast(self.iterations, tf.float32), self.learning_rate)
 
+    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+        """Keras' hook: sums gradients over the replicas, where its own way of doing so takes no IndexedSlices."""
+        for gradient, table in zip(grads, trainable_variables, strict=True):
+
+            def update(copy: Any, rows: Any, values: Any) -> None:
+                self.update_step(tf.IndexedSlices(values, rows), copy, learning_rate)
+
+            if not isinstance(gradient, tf.IndexedSlices):
+                raise TypeError(f"A gradient must be of single rows, tf.IndexedSlices. That of {table.path} is dense.")
+            self._on_every_copy(table.value, update, gradient.indices, gradient.values)
+
+    @staticmethod
+    def _on_every_copy(table: Any, update: Any, *arrays: Any) -> None:
+        """`update(copy, *arrays)` of each replica's copy of a table, with the arrays of all replicas in order."""
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            arrays = tuple(context.all_gather(array, axis=0) for array in arrays)
+
+        def everywhere(strategy: Any, *arrays: Any) -> None:
+            strategy.extended.update(table, update, args=arrays, group=False)
+
+        context.merge_call(everywhere, args=arrays)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Adam's step on the rows that have a gradient."""
-        if not isinstance(gradient, tf.IndexedSlices):
-            gradient = tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
+        """Adam's step on the rows of one copy that have a gradient."""
         rows, places = tf.unique(gradient.indices)
         summed = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
         step = tf.cast(self.iterations + 1, tf.float32)

@@ -1,0 +1,79 @@
+"""Reading pictures from the packed JPEGs against a bare decoder, and what a training step waits for them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import simplejpeg
+from generated_dataset import generated
+
+from tfdvbpr.config import recommender_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.training.loop import StepReport, distributed_step, run_epochs
+from tfdvbpr.training.recommender_trainer import RecommenderTrainer
+from tfdvbpr.training.strategy import make_strategy
+
+COMMAND = "python -m pytest tests/benchmarks/test_input_speed.py -s"
+SIDE, BATCH, COUNT, ROUNDS = 224, 128, 1024, 5
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    folder = tmp_path_factory.mktemp("input") / "dataset"
+    return generated(folder, num_items=COUNT, num_users=1000, actions_per_user=10, size=(SIDE, SIDE), cached=False)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def test_input_alone_keeps_up_with_a_bare_decoder(dataset: PreparedDataset) -> None:
+    """Both decode files of 224×224 from memory and neither resizes; ours also reads them and stacks batches."""
+    packed, threads = dataset.images.packed, os.cpu_count() or 1
+    order = np.random.default_rng(0).permutation(COUNT)
+    files = [packed.jpeg(item) for item in order.tolist()]
+
+    def ours() -> None:
+        for start in range(0, COUNT, BATCH):
+            packed.read(order[start : start + BATCH])
+
+    with ThreadPoolExecutor(threads) as pool:
+
+        def bare() -> None:
+            list(pool.map(simplejpeg.decode_jpeg, files, chunksize=16))
+
+        ours(), bare()
+        spent = [(_seconds(ours), _seconds(bare)) for _ in range(ROUNDS)]  # turn by turn, on one and the same machine
+    best = [COUNT / min(seconds) for seconds in zip(*spent, strict=True)]
+    print(
+        f"\n{COMMAND}\ninput alone {best[0]:.0f} pictures/s, simplejpeg on {threads} threads {best[1]:.0f}: "
+        f"{best[0] / best[1]:.0%} (bar 90%)"
+    )
+    assert best[0] >= 0.9 * best[1]
+
+
+@pytest.mark.parametrize(("backbone", "cache"), [("cnn_f", "none"), ("cnn_f", "disk"), ("small_cnn", "memory")])
+def test_a_step_hardly_waits(dataset: PreparedDataset, backbone: str, cache: str) -> None:
+    config = recommender_config("dvbpr", backbone=backbone, image_cache=cache, tastes="free", epochs=2)
+    strategy = make_strategy("one-device")
+    trainer = RecommenderTrainer(dataset, config, strategy)
+    reports: list[StepReport] = []
+
+    def keep(report: StepReport) -> bool:
+        reports.append(report)
+        return False
+
+    run_epochs(distributed_step(strategy, trainer.replica_step), trainer.batches, epochs=2, actions=[keep])
+    last = reports[-1]  # the first epoch compiles
+    print(
+        f"\n{COMMAND}\n{backbone} at {SIDE}, image_cache {cache}: waited {last.input_seconds:.3f} s for input of "
+        f"{last.epoch_seconds:.1f} s, {last.input_wait:.1%} (bar 5%); {last.images_per_second:.0f} pictures/s"
+    )
+    assert last.input_wait < 0.05

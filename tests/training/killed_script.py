@@ -1,0 +1,52 @@
+"""Trains once for each line on stdin, "MODEL OUTPUT", in a process that is forked off: the start is paid once.
+
+Run by the tests that kill these processes. For each it prints the process's number, and its exit status once it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tfdvbpr.config import GanConfig, recommender_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.evaluation.evaluate import validation_figures
+from tfdvbpr.training.gan_trainer import train_gan
+from tfdvbpr.training.recommender_trainer import train_recommender
+
+STEPS = 40
+
+
+def train(dataset: PreparedDataset, model: str, output: Path) -> None:
+    """Two steps an epoch, a checkpoint after each, dropout, averages and a look at validation now and then."""
+    run: dict[str, Any] = {"checkpoint_steps": 1, "checkpoint_seconds": 0.0, "log_steps": 1, "global_batch_size": 8}
+    if model == "gan":
+        gan = GanConfig(epochs=STEPS // 2, latent_dim=4, base_channels=4, discriminator_channels=4, **run)
+        train_gan(dataset, gan, output)
+        return
+    config = recommender_config("dvbpr", epochs=STEPS // 2, embedding_dim=4, dropout=0.3, average_decay=0.9, **run)
+    train_recommender(
+        dataset, config, output, validate=lambda factors: validation_figures(factors, dataset.interactions)
+    )
+
+
+def main(dataset: PreparedDataset) -> None:
+    for line in sys.stdin:
+        model, output = line.split()
+        child = os.fork()
+        if child == 0:
+            try:
+                train(dataset, model, Path(output))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+main(PreparedDataset.open(Path(sys.argv[1])))

@@ -1,0 +1,130 @@
+"""Kills trainings at random moments and lets them go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tfdvbpr.run import GanRun, Run
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Kills:
+    """What was killed where.
+
+    Attributes:
+        before: no checkpoint was there yet.
+        steps: steps that the newest checkpoint had seen, a number a kill.
+        within_write: kills that left an unfinished checkpoint behind.
+        seconds: of each kill, after the process began.
+    """
+
+    before: int = 0
+    steps: list[int] = field(default_factory=list)
+    within_write: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+class Trainings:
+    """A process that trains on a dataset as often as it is asked, in children that may be killed."""
+
+    def __init__(self, dataset: Path) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+        paths = os.pathsep.join([str(HERE.parent), *(path for path in sys.path if path)])
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "killed_script.py"), str(dataset)],
+            env={**environment, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, model: str, output: Path) -> int:
+        """Begins or goes on; returns the number of the process that trains."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{model} {output}\n")
+        self._process.stdin.flush()
+        return int(self._line())
+
+    def end(self) -> int:
+        """Waits for the training's end; its exit code, negative for the signal that killed it."""
+        return int(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._process.stdout.close()
+
+
+def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: int, seed: int) -> Kills:
+    """Kills a training so many times and lets it end: at random moments, every other one within a checkpoint's write.
+
+    Args:
+        trainings: made with the dataset.
+        model: "dvbpr" or "gan".
+        output: the run folder to make.
+        kills: how often.
+        seed: of the moments.
+    """
+    random = np.random.default_rng(seed)
+    folder = output.parent / f".{output.name}.training"
+    told = Kills()
+    for number in range(kills):
+        child = trainings.start(model, output)
+        began = time.perf_counter()
+        wait_for_write = number % 2 == 1
+        # A random moment of the start or of the steps; or of the writes that come after a random number of them.
+        moment = float(random.uniform(0.2, 6.0))
+        writes = int(random.integers(1, 4))
+        _wait(began, moment, folder if wait_for_write else None, writes)
+        os.kill(child, signal.SIGKILL)
+        assert trainings.end() == -signal.SIGKILL, "the training ended before it was killed; give it more steps"
+        told.seconds.append(round(time.perf_counter() - began, 2))
+        told.within_write += bool(list(folder.glob(".step-*")))
+        steps = [int(path.name.split("-")[1]) for path in folder.glob("step-*")]
+        told.before += not steps
+        told.steps.append(max(steps, default=0))
+    trainings.start(model, output)
+    assert trainings.end() == 0
+    return told
+
+
+def _wait(began: float, moment: float, folder: Path | None, writes: int) -> None:
+    """Until a moment; or until an unfinished checkpoint is seen for the so manieth time."""
+    if folder is None:
+        time.sleep(moment)
+        return
+    seen, there = 0, False
+    while time.perf_counter() - began < 120:
+        now = any(name.startswith(".step-") for name in (os.listdir(folder) if folder.is_dir() else ()))
+        seen += now and not there
+        there = now
+        if seen >= writes:
+            return
+
+
+def weights(run: Path, model: str) -> list[npt.NDArray[np.float32]]:
+    """Every array that a run holds."""
+    if model == "gan":
+        gan = GanRun.open(run)
+        return [*gan.generator.get_weights(), *gan.discriminator.get_weights()]
+    recommender = Run.open(run)
+    factors = recommender.factors
+    return [*recommender.recommender.get_weights(), factors.user_embeddings, factors.item_embeddings]

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from killing import Trainings, kill_and_resume, weights
+
+from tfdvbpr.data.dataset import PreparedDataset
+
+
+def test_a_killed_training_ends_like_an_undisturbed_one(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    """Three times SIGKILL; tests/benchmarks/test_kill_and_resume.py has twenty."""
+    trainings = Trainings(checkerboard_dataset.path)
+    try:
+        trainings.start("dvbpr", tmp_path / "undisturbed")
+        assert trainings.end() == 0
+        told = kill_and_resume(trainings, "dvbpr", tmp_path / "killed", kills=3, seed=1)
+    finally:
+        trainings.close()
+    assert max(told.steps) > 0
+    pairs = zip(weights(tmp_path / "killed", "dvbpr"), weights(tmp_path / "undisturbed", "dvbpr"), strict=True)
+    for weight, expected in pairs:
+        np.testing.assert_array_equal(weight, expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "undisturbed"]
