@@ -46,7 +46,8 @@ class Tastes(NamedTuple):
         """The tastes of the given requests, int32 [R]; where there is one taste for all, it stays one."""
         if self.embeddings.shape[0] == 1:
             return self
-        return Tastes(*(tf.gather(part, requests) for part in self[:3]), self.least_misery)
+        embeddings, offsets, weights = (tf.gather(part, requests) for part in self[:3])
+        return Tastes(embeddings, offsets, weights, self.least_misery)
 
     def members(self, embeddings: Any) -> Any:
         """float32 [R, M]: every member's preference for pictures of the given Φ, float32 [R, D]."""
@@ -128,8 +129,8 @@ class Audience:
         if self.standardise:
             embeddings, offsets = standardised(embeddings, run, category)
         weights = np.full(len(embeddings), 1.0 / len(embeddings), np.float32)
-        parts = (tf.constant(part[None], tf.float32) for part in (embeddings, offsets, weights))
-        return Tastes(*parts, tf.constant(self.least_misery, tf.float32))
+        first, second, third = (tf.constant(part[None], tf.float32) for part in (embeddings, offsets, weights))
+        return Tastes(first, second, third, tf.constant(self.least_misery, tf.float32))
 
 
 def standardised(embeddings: Floats, run: Run, category: str) -> tuple[Floats, Floats]:
