@@ -17,10 +17,9 @@ from tfdvbpr.design.options import TailorOptions, check_weight
 from tfdvbpr.design.perceive import BACKBONE, Perception
 from tfdvbpr.design.scoring import score_pictures
 from tfdvbpr.design.studio import Designer, latent_kind
-from tfdvbpr.design.tastes import Audience, Tastes, standardised
+from tfdvbpr.design.tastes import Audience, Tastes, offset_tastes, standardised_tastes
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones import TRUNKS
-from tfdvbpr.run import Run
 
 STRENGTHS = (0.5, 1.0, 2.0)
 _SSIM_WINDOW = 7
@@ -163,7 +162,7 @@ class Tailor:
             ConfigError: if a picture is of another shape, a strength is no number ≥ 0, or the lists differ in length.
         """
         check_pictures(images_uint8, self.image_size)
-        _check_strengths(strengths)
+        check_strengths(strengths)
         count = len(images_uint8)
         seeds = range(count) if seeds is None else seeds
         if not len(audiences) == len(categories) == len(seeds) == count > 0:
@@ -184,7 +183,7 @@ class Tailor:
         whole = {
             name: np.concatenate([part[name] for part in parts], axis=1 if name == "frames" else 0) for name in parts[0]
         }
-        original = score_pictures(self.run, images_uint8, _tastes(embeddings, offsets))
+        original = score_pictures(self.run, images_uint8, offset_tastes(embeddings, offsets))
         return Tailored(
             strengths=tuple(strengths),
             originals=images_uint8,
@@ -213,7 +212,7 @@ class Tailor:
         moved = self._tailor(
             repeated(found["free"]),
             repeated(found["typical"]),
-            _tastes(np.repeat(embeddings, columns, 0), np.repeat(offsets, columns)),
+            offset_tastes(np.repeat(embeddings, columns, 0), np.repeat(offsets, columns)),
             repeated(category_ids),
             tf.constant(np.tile(np.array(strengths, np.float32), count)),
             tf.constant(at),
@@ -232,31 +231,6 @@ class Tailor:
             "history": moved["history_preferences"].numpy().reshape(count, columns, -1),
             "frames": frames.reshape(len(at), count, columns, *frames.shape[2:]),
         }
-
-
-def standardised_tastes(run: Run, audiences: Sequence[Audience], categories: Sequence[str]) -> tuple[Floats, Floats]:
-    """θ and offsets, one a row, with preferences in standard deviations over the real items of the row's category.
-
-    Args:
-        run: the recommender.
-        audiences: one person each.
-        categories: one a row.
-
-    Returns:
-        float32 [N, D] and [N].
-
-    Raises:
-        ConfigError: if an audience is a group.
-        UnknownIdError: if the run does not know a user or an item.
-    """
-    if any(len(audience.user_ids) > 1 for audience in audiences):
-        raise ConfigError("An item is tailored to one person. Received a group. Tailor it for each member.")
-    plain = np.concatenate([audience.embeddings(run) for audience in audiences])
-    embeddings, offsets = np.empty_like(plain), np.empty(len(plain), np.float32)
-    for category in dict.fromkeys(categories):
-        rows = np.array([one == category for one in categories])
-        embeddings[rows], offsets[rows] = standardised(plain[rows], run, category)
-    return embeddings, offsets
 
 
 def structural_similarity(first: Pictures, second: Pictures) -> Floats:
@@ -293,13 +267,13 @@ def check_perception(name: str) -> None:
         )
 
 
-def _check_strengths(strengths: Sequence[float]) -> None:
+def check_strengths(strengths: Sequence[float]) -> None:
+    """Refuses none, NaN, infinity and what is below 0.
+
+    Raises:
+        ConfigError: naming the strength.
+    """
     for strength in strengths:
         check_weight("strength", strength)
     if not strengths:
         raise ConfigError("`strengths` must name at least one. Received none.")
-
-
-def _tastes(embeddings: Floats, offsets: Floats) -> Tastes:
-    plain = Tastes.of(embeddings)
-    return plain._replace(offsets=tf.constant(offsets[:, None], tf.float32))

@@ -153,6 +153,36 @@ def standardised(embeddings: Floats, run: Run, category: str) -> tuple[Floats, F
     return embeddings * scale[:, None], -scores.mean(axis=0) * scale
 
 
+def standardised_tastes(run: Run, audiences: Sequence[Audience], categories: Sequence[str]) -> tuple[Floats, Floats]:
+    """θ and offsets, one a row, with preferences in standard deviations over the real items of the row's category.
+
+    Args:
+        run: the recommender.
+        audiences: one person each.
+        categories: one a row.
+
+    Returns:
+        float32 [N, D] and [N].
+
+    Raises:
+        ConfigError: if an audience is a group.
+        UnknownIdError: if the run does not know a user or an item.
+    """
+    if any(len(audience.user_ids) > 1 for audience in audiences):
+        raise ConfigError("An item is tailored to one person. Received a group. Tailor it for each member.")
+    plain = np.concatenate([audience.embeddings(run) for audience in audiences])
+    embeddings, offsets = np.empty_like(plain), np.empty(len(plain), np.float32)
+    for category in dict.fromkeys(categories):
+        rows = np.array([one == category for one in categories])
+        embeddings[rows], offsets[rows] = standardised(plain[rows], run, category)
+    return embeddings, offsets
+
+
+def offset_tastes(embeddings: Floats, offsets: Floats) -> Tastes:
+    """One person a row, with an offset: float32 [B, D] and [B]."""
+    return Tastes.of(embeddings)._replace(offsets=tf.constant(offsets[:, None], tf.float32))
+
+
 def check_designs(run: Run) -> None:
     """Refuses a run that does not look at pixels.
 
