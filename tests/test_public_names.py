@@ -9,6 +9,7 @@ import pytest
 import tfdvbpr
 
 EXPECTED = [
+    "Audience",
     "DesignOptions",
     "Designer",
     "FashionMnistOptions",
@@ -19,6 +20,8 @@ EXPECTED = [
     "RecommenderConfig",
     "Run",
     "SyntheticOptions",
+    "Tailor",
+    "TailorOptions",
     "TfdvbprError",
     "__version__",
     "compare",
@@ -27,12 +30,15 @@ EXPECTED = [
     "experiment",
     "explain",
     "gan_config",
+    "generate",
+    "interpolate",
     "make_designs",
     "make_strategy",
     "prepare",
     "prepare_fashion_mnist",
     "prepare_synthetic",
     "recommender_config",
+    "tailor",
     "train",
     "train_gan",
     "update_items",
