@@ -6,6 +6,7 @@ Each function is the command of the same name without the command line. One modu
 from tfdvbpr.api.data import describe, prepare, prepare_fashion_mnist, prepare_synthetic
 from tfdvbpr.api.designing import make_designs
 from tfdvbpr.api.evaluation import compare, evaluate, experiment
+from tfdvbpr.api.judging import evaluate_gan
 from tfdvbpr.api.recommending import explain, update_items
 from tfdvbpr.api.training import train, train_gan
 
@@ -13,6 +14,7 @@ __all__ = [
     "compare",
     "describe",
     "evaluate",
+    "evaluate_gan",
     "experiment",
     "explain",
     "make_designs",

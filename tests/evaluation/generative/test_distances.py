@@ -64,7 +64,7 @@ def test_features_that_cannot_be_fitted() -> None:
         frechet_distance(np.zeros((1, 3)), np.zeros((5, 3)))
     with pytest.raises(ValueError, match="finite"):
         frechet_distance(np.full((4, 3), np.nan), np.zeros((5, 3)))
-    with pytest.raises(ValueError, match="same features. Received 3 and 4"):
+    with pytest.raises(ValueError, match=r"same features\. Received 3 and 4"):
         frechet_distance(np.zeros((4, 3)), np.zeros((4, 4)))
 
 

@@ -48,7 +48,7 @@ def frechet_distance(first: Features, second: Features) -> float:
 def gaussian_distance(
     first_mean: Features, first_covariance: Features, second_mean: Features, second_covariance: Features
 ) -> float:
-    """The same of two Gaussians by their means, float [F], and covariances, float [F, F], symmetric, no eigenvalue < 0."""
+    """The same of two Gaussians by their means, float [F], and covariances, [F, F], symmetric and semidefinite."""
     apart = np.asarray(first_mean, np.float64) - np.asarray(second_mean, np.float64)
     roots = _root(np.asarray(first_covariance, np.float64)) @ _root(np.asarray(second_covariance, np.float64))
     traces = float(np.trace(first_covariance) + np.trace(second_covariance))

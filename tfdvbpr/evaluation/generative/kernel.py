@@ -69,7 +69,7 @@ def kernel_distance(
 
 
 def squared_mmd(first: Features, second: Features) -> float:
-    """The unbiased estimate from two whole sets, [N, F] and [M, F]: no picture is held against itself (Gretton 2012)."""
+    """The unbiased estimate from two whole sets, [N, F] and [M, F]: nothing meets itself (Gretton et al. 2012)."""
     one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
     within = [_mean_off_diagonal(_kernel(values, values)) for values in (one, two)]
     return within[0] + within[1] - 2.0 * float(_kernel(one, two).mean())
