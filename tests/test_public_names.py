@@ -24,6 +24,7 @@ EXPECTED = [
     "compare",
     "describe",
     "evaluate",
+    "evaluate_designs",
     "evaluate_gan",
     "experiment",
     "explain",

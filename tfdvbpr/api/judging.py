@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfdvbpr.api.opening import Told, opened_dataset, quiet
+from tfdvbpr.api.opening import Told, opened_dataset, opened_run, quiet
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import check_output, whole_directory
-from tfdvbpr.run import GanRun
+from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
+    from tfdvbpr.judging.attributes import AttributeCheck, AttributeOptions
+    from tfdvbpr.judging.designs import DesignJudgement, DesignJudgingOptions
     from tfdvbpr.judging.gan import GanJudgement, GanJudgingOptions
 
 
@@ -47,10 +49,115 @@ def evaluate_gan(
 
     if output is not None:
         check_output(Path(output), overwrite=overwrite)
-    opened = [run if isinstance(run, GanRun) else GanRun.open(run) for run in gan_runs]
+    opened = [_opened_gan(run) for run in gan_runs]
     judgement = judge_gans(labels(opened), opened_dataset(dataset), options=options, progress=progress, told=told)
     if output is not None:
         with whole_directory(Path(output), overwrite=overwrite) as folder:
             write_tables(judgement, folder)
             write_sheets(judgement, folder)
     return judgement
+
+
+def evaluate_designs(
+    run: Run | Path | str,
+    gan_run: GanRun | Path | str,
+    output: Path | str | None = None,
+    *,
+    second_run: Run | Path | str | None = None,
+    dataset: PreparedDataset | Path | str | None = None,
+    options: DesignJudgingOptions | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    told: Told = quiet,
+    overwrite: bool = False,
+) -> DesignJudgement:
+    """Designs beside real items and random pictures: preference, realism, diversity; see `judging.designs`.
+
+    Args:
+        run: the recommender that is ascended, or its folder.
+        gan_run: a GAN run or its folder.
+        output: a folder for designs.json, .csv and .md, tests.csv and designs.png; left out, nothing is written.
+        second_run: a recommender of the same dataset, trained with another seed and backbone, that no ascent sees.
+        dataset: the GAN's, if it has been moved.
+        options: users, η, smoothings, starts, steps, extractor, seed.
+        progress: called with (done, in all) of whatever takes long.
+        told: takes lines for people.
+        overwrite: replace what `output` holds.
+
+    Raises:
+        ConfigError: if an option is wrong, or the extractor's weights cannot be had.
+        RunError: if a run does not learn from pixels, or the second is of another dataset.
+        DatasetError: if the dataset is not that of the GAN.
+        OutputExistsError: if `output` holds something already.
+    """
+    from tfdvbpr.judging.design_tables import write_tables
+    from tfdvbpr.judging.designs import judge_designs
+
+    if output is not None:
+        check_output(Path(output), overwrite=overwrite)
+    judgement = judge_designs(
+        opened_run(run),
+        _opened_gan(gan_run),
+        second_run=None if second_run is None else opened_run(second_run),
+        dataset=None if dataset is None else opened_dataset(dataset),
+        options=options,
+        progress=progress,
+        told=told,
+    )
+    if output is not None:
+        with whole_directory(Path(output), overwrite=overwrite) as folder:
+            write_tables(judgement, folder)
+    return judgement
+
+
+def attributes_in_designs(
+    run: Run | Path | str,
+    gan_run: GanRun | Path | str,
+    truth: Path | str,
+    output: Path | str | None = None,
+    *,
+    dataset: PreparedDataset | Path | str | None = None,
+    options: AttributeOptions | None = None,
+    told: Told = quiet,
+    overwrite: bool = False,
+) -> AttributeCheck:
+    """Whether what synthetic shoppers are known to like shows in their designs, by steps and η.
+
+    See `judging.attributes.check_attributes`.
+
+    Args:
+        run: a recommender trained on a synthetic dataset, or its folder.
+        gan_run: a GAN trained on it, or its folder.
+        truth: the synthetic source, kept by `tfdvbpr prepare --format synthetic --keep-source`.
+        output: a folder for attributes.json, .csv, .md and .png; left out, nothing is written.
+        dataset: the GAN's, if it has been moved.
+        options: users, steps, η, seed.
+        told: takes lines for people.
+        overwrite: replace what `output` holds.
+
+    Raises:
+        SourceError: if `truth` has no truth.
+        RunError: if the run does not learn from pixels, or knows none of the shoppers.
+        OutputExistsError: if `output` holds something already.
+    """
+    from tfdvbpr.data.synthetic import read_truth
+    from tfdvbpr.judging.attribute_tables import write_attributes
+    from tfdvbpr.judging.attributes import check_attributes
+
+    if output is not None:
+        check_output(Path(output), overwrite=overwrite)
+    found = check_attributes(
+        opened_run(run),
+        _opened_gan(gan_run),
+        read_truth(truth),
+        dataset=None if dataset is None else opened_dataset(dataset),
+        options=options,
+        told=told,
+    )
+    if output is not None:
+        with whole_directory(Path(output), overwrite=overwrite) as folder:
+            write_attributes(found, folder)
+    return found
+
+
+def _opened_gan(run: GanRun | Path | str) -> GanRun:
+    return run if isinstance(run, GanRun) else GanRun.open(run)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, out
+from tfdvbpr.cli.options import Overwrite, RunArgument, out
 
 app = typer.Typer()
 
@@ -61,3 +61,107 @@ def evaluate_gan(
     out.print(progress.plain_table(*table_rows(judgement)))
     out.print(notes(judgement), style="dim", highlight=False)
     out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    "evaluate-designs",
+    epilog="Example: [bold]tfdvbpr evaluate-designs runs/dvbpr --gan runs/gan --second-run runs/dvbpr-other "
+    "--users 500 --realism-weights 0,0.5,1,2 --output designs-judged[/bold]",
+)
+def evaluate_designs(
+    run: RunArgument,
+    gan: Annotated[Path, typer.Option(metavar="GAN_RUN", help="A folder made by `tfdvbpr train-gan`.")],
+    output: Annotated[Path, typer.Option(help="The folder to make.")],
+    second_run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A recommender of the same dataset with another seed and backbone."),
+    ] = None,
+    users: Annotated[int, typer.Option(help="Users, drawn at random.", min=2)] = 500,
+    categories: Annotated[int, typer.Option(help="Requests a user, in her most bought categories.", min=1)] = 2,
+    realism_weights: Annotated[str, typer.Option(help="Values of η, with commas.")] = "0,0.5,1,2",
+    smoothing: Annotated[
+        str, typer.Option(help="Also with augment, blur or augment-and-blur, with commas; none for without.")
+    ] = "augment-and-blur",
+    smoothed_weight: Annotated[float | None, typer.Option(help="η with smoothing; the middle one of the grid.")] = None,
+    starts: Annotated[int, typer.Option(help="Random latents an ascent begins from.", min=1)] = 8,
+    steps: Annotated[int, typer.Option(help="Gradient steps.", min=1)] = 40,
+    extractor: Extractor = "efficientnet_lite2",
+    seed: Annotated[int, typer.Option(help="Of users, items, latents and starts.", min=0)] = 0,
+    dataset: Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="The kept source of a synthetic dataset: also how far known tastes show, by steps and η."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Hold designs against real items and random pictures: the paper's table.
+
+    Preference (also under a second recommender that no ascent has seen), realism, inception score, FID, KID and
+    diversity of random real items, random G, the best of several random G, top retrieved items, and designs for every
+    η, for users in their most bought categories. Designs are tested against their rivals over users. Writes
+    designs.json, designs.csv, designs.md, tests.csv and designs.png; with --truth also the folder attributes.
+    """
+    from tfdvbpr import api, progress
+    from tfdvbpr.files import check_output
+    from tfdvbpr.run import GanRun, Run
+
+    check_output(output, overwrite=overwrite)
+    opened, opened_gan = Run.open(run), GanRun.open(gan)
+    second = None if second_run is None else Run.open(second_run)
+    weights = _numbers("--realism-weights", realism_weights)
+    from tfdvbpr.design.options import DesignOptions
+    from tfdvbpr.judging.design_tables import TABLE_NAME, notes, rival_rows, table_rows
+    from tfdvbpr.judging.designs import DesignJudgingOptions
+
+    options = DesignJudgingOptions(
+        num_users=users,
+        categories_per_user=categories,
+        realism_weights=weights,
+        smoothings=() if smoothing == "none" else tuple(name.strip() for name in smoothing.split(",")),
+        smoothed_weight=smoothed_weight,
+        design=DesignOptions(num_starts=starts, num_steps=steps),
+        extractor=extractor,
+        seed=seed,
+    )
+    with progress.counting("Judging") as count:
+        judgement = api.evaluate_designs(
+            opened,
+            opened_gan,
+            output,
+            second_run=second,
+            dataset=dataset,
+            options=options,
+            progress=count,
+            told=progress.console.print,
+            overwrite=overwrite,
+        )
+    out.print(progress.plain_table(*table_rows(judgement)))
+    out.print(progress.plain_table(*rival_rows(judgement)))
+    out.print(notes(judgement), style="dim", highlight=False)
+    out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
+    if truth is not None:
+        _show_attributes(opened, opened_gan, truth, output / "attributes", dataset, weights, seed)
+
+
+def _show_attributes(
+    run: Any, gan: Any, truth: Path, output: Path, dataset: Path | None, weights: tuple[float, ...], seed: int
+) -> None:
+    from tfdvbpr import api, progress
+    from tfdvbpr.judging.attribute_tables import summary
+    from tfdvbpr.judging.attributes import AttributeOptions
+
+    options = AttributeOptions(realism_weights=weights, seed=seed)
+    found = api.attributes_in_designs(
+        run, gan, truth, output, dataset=dataset, options=options, told=progress.console.print
+    )
+    out.print(summary(found), highlight=False)
+    out.print(f"Plot: {output / 'attributes.png'}", highlight=False, soft_wrap=True)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    from tfdvbpr.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option} takes numbers with commas, such as 0,0.5,1. Received {text!r}.") from None

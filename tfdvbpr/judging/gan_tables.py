@@ -13,7 +13,7 @@ from tfdvbpr.judging.gan import REAL, GanJudgement
 JSON_NAME = "metrics.json"
 TABLE_NAME = "metrics.md"
 
-# What is better; what stands in neither is neither.
+# Which way is better; what stands in neither is neither.
 _LOWER = ("fid_", "kid_")
 _HIGHER = ("inception_score_", "precision_", "recall_", "category_accuracy")
 _HIDDEN = ("_std", "training_seconds", "nearest_photo_")
@@ -24,7 +24,7 @@ def table_rows(judgement: GanJudgement) -> tuple[list[str], list[list[str]]]:
     columns = {label: gan.figures for label, gan in judgement.gans.items()} | {REAL: judgement.real}
     first = next(iter(judgement.gans.values())).figures
     names = [name for name in first if not any(part in name for part in _HIDDEN)]
-    rows = [[_title(name), *(_cell(figures, name) for figures in columns.values())] for name in names]
+    rows = [[_title(name), *(figure_text(figures, name) for figures in columns.values())] for name in names]
     known = judgement.photos.classifier
     rows.append(["classifier's accuracy on held-out photos", *([f"{known.accuracy:.3f}"] * len(columns))])
     return ["", *columns], rows
@@ -33,9 +33,9 @@ def table_rows(judgement: GanJudgement) -> tuple[list[str], list[list[str]]]:
 def markdown(judgement: GanJudgement) -> str:
     """The table with what its figures are, and a table of the categories of each run."""
     headings, rows = table_rows(judgement)
-    parts = [_markdown_table(headings, rows), notes(judgement)]
+    parts = [markdown_table(headings, rows), notes(judgement)]
     for label in judgement.gans:
-        parts += [f"## {label}", _markdown_table(*category_rows(judgement, label))]
+        parts += [f"## {label}", markdown_table(*category_rows(judgement, label))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -109,7 +109,8 @@ def _title(name: str) -> str:
     return name + arrow
 
 
-def _cell(figures: dict[str, Any], name: str) -> str:
+def figure_text(figures: dict[str, Any], name: str) -> str:
+    """A figure as text, with its standard deviation where there is one."""
     spread = figures.get(f"{name}_std")
     told = _figure(figures.get(name))
     return told if spread is None else f"{told} ± {_figure(spread)}"
@@ -127,6 +128,7 @@ def _warned(judgement: GanJudgement) -> str:
     return "".join(f"\n\n{line}" for line in judgement.warnings)
 
 
-def _markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    """A table, the first column to the left, the others to the right."""
     lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 1)}"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
