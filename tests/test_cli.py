@@ -48,6 +48,7 @@ COMMANDS = (
     "describe",
     "train",
     "train-gan",
+    "launch",
     "evaluate",
     "compare",
     "experiment",

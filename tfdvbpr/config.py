@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,10 +13,13 @@ from tfdvbpr.errors import ConfigError
 
 Batching = Literal["shared-item", "triplet"]
 TasteKind = Literal["leave-one-out", "free"]
+LatentKind = Literal["gaussian", "bounded"]
+SmallCategories = Literal["refuse", "merge", "leave-out"]
 UpsamplingKind = Literal["bilinear", "transposed"]
 BackboneWeights = Literal["auto", "imagenet", "random"]
 UserInitializer = Literal["normal", "uniform"]
 Reduction = Literal["mean", "sum"]
+Schedule = Literal["constant", "cosine", "step", "exponential"]
 
 
 class TrainingConfig(BaseModel):
@@ -29,6 +32,18 @@ class TrainingConfig(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size for the network.")
     final_learning_rate: float = Field(
         0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none."
+    )
+    checkpoint_seconds: float = Field(
+        30.0, ge=0, description="A checkpoint after so many seconds, also within an epoch; 0 never by the clock."
+    )
+    checkpoint_steps: int = Field(0, ge=0, description="And after each so many steps; 0 never by steps.")
+    checkpoint_epochs: int = Field(0, ge=0, description="And after each so many epochs; 0 never by epochs.")
+    keep_checkpoints: int = Field(2, ge=1, description="The newest that are kept; a damaged one is skipped.")
+    log_steps: int = Field(50, ge=0, description="A row of log.jsonl each so many steps, besides one an epoch; 0 none.")
+
+    # What may differ when an interrupted training is taken up: the weights do not depend on it.
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"checkpoint_seconds", "checkpoint_steps", "checkpoint_epochs", "keep_checkpoints", "log_steps"}
     )
 
 
@@ -118,8 +133,29 @@ class RecommenderConfig(TrainingConfig):
     flip: bool = Field(True, description="Mirror pictures at random while training.")
     max_shift: int = Field(4, ge=0, description="Shift pictures at random by up to so many pixels.")
     evaluate_every: int = Field(5, ge=1, description="Epochs between looks at the validation actions.")
+    stop_metric: str = Field(
+        "auc",
+        description="The validation figure whose best epoch is kept: auc, or auc_cold where there are cold items.",
+    )
     patience: int = Field(
-        0, ge=0, description="Stop after so many looks without a better validation AUC; 0 never stops early."
+        0, ge=0, description="Stop after so many looks without a better `stop_metric`; 0 never stops early."
+    )
+    schedule: Schedule = Field(
+        "cosine",
+        description="Of both step sizes: cosine falls to `final_learning_rate`; step multiplies by `decay_rate` each "
+        "`decay_epochs`, exponential does so smoothly; constant stays.",
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps over which step sizes rise from 0, before the schedule.")
+    decay_rate: float = Field(0.1, gt=0, le=1, description="Of the step and exponential schedules.")
+    decay_epochs: int = Field(10, ge=1, description="Of the step and exponential schedules.")
+    clip_norm: float = Field(
+        0.0, ge=0, description="The largest norm of a global batch's gradient, all weights together; 0 does not clip."
+    )
+    average_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of moving averages of the weights, looked at and kept in their place; 0 none.",
     )
     intended_image_size: tuple[int, int] | None = Field(
         None, description="(height, width) the values are meant for; a dataset of another size is told of, and used."
@@ -127,16 +163,70 @@ class RecommenderConfig(TrainingConfig):
 
 
 class GanConfig(TrainingConfig):
-    """Configuration of a conditional GAN run."""
+    """Configuration of a conditional GAN run.
 
-    objective: str = Field("lsgan", description="A name in OBJECTIVES.")
+    The values here are those of the preset `plain`, which needs nothing but TensorFlow; `gan_config` begins with the
+    preset `default`.
+    """
+
+    objective: str = Field("lsgan", description="A name in OBJECTIVES: lsgan, the paper's, or hinge.")
+    generator: str = Field(
+        "dcgan", description="A name in GENERATORS: dcgan, the authors', or conditional, which is modulated by c and z."
+    )
+    discriminator: str = Field(
+        "convolutional",
+        description="A name in DISCRIMINATORS: convolutional, the authors', or projected: heads above a frozen network "
+        "that ImageNet has taught to see.",
+    )
+    latents: LatentKind = Field(
+        "gaussian",
+        description="gaussian: z ~ N(0, I). bounded: tanh of a free variable v ~ N(0, I), so that z stays in (-1, 1).",
+    )
     latent_dim: int = Field(128, ge=1, description="Length of z ~ N(0, I); the paper's code has 256.")
     base_channels: int = Field(32, ge=4, description="Width of the generator; the paper's code has 64.")
     upsampling: UpsamplingKind = Field(
         "bilinear",
-        description="How the generator grows: bilinear leaves no grid in the picture; transposed is the paper's code.",
+        description="How dcgan grows: bilinear leaves no grid in the picture; transposed is the paper's code.",
+    )
+    skip_excitation: bool = Field(
+        True, description="conditional: coarse maps weigh the channels of fine ones, as in FastGAN."
     )
     discriminator_channels: int = Field(32, ge=4, description="Width of the discriminator; the paper's code has 64.")
+    trunk: str = Field(
+        "efficientnet_lite0",
+        description="projected: the frozen network: efficientnet_lite0, or a model of keras.applications such as "
+        "MobileNetV2.",
+    )
+    trunk_zoom: float = Field(
+        1.0,
+        ge=0.5,
+        le=8,
+        description="projected: the trunk sees pictures so many times larger; its cost grows with the square.",
+    )
+    pixel_head: bool = Field(
+        True, description="projected: a further small head looks at the pixels, for grids and noise."
+    )
+    mismatch_weight: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the discriminator's second term that real pictures with a wrong category have, beside "
+        "generated ones.",
+    )
+    augmentation: tuple[str, ...] = Field(
+        (),
+        description="Names in AUGMENTATIONS, applied to all that the discriminator sees: translation, cutout, colour.",
+    )
+    category_power: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Categories are drawn in proportion to (their pictures)^power: 1 as they come, 0 all the same.",
+    )
+    min_category_images: int = Field(1, ge=1, description="A category with fewer pictures is small.")
+    small_categories: SmallCategories = Field(
+        "refuse", description="What becomes of small categories: refuse (an error), merge (into one), leave-out."
+    )
     global_batch_size: int = Field(32, ge=2, description="Pictures a step, all replicas; the paper's code has 16.")
     learning_rate: float = Field(
         2e-4, gt=0, description="Adam's step size of the generator; the paper's code has 1e-4."
@@ -147,11 +237,13 @@ class GanConfig(TrainingConfig):
     discriminator_learning_rate: float = Field(2e-4, gt=0, description="Adam's step size of the discriminator.")
     beta_1: float = Field(0.5, ge=0, lt=1, description="Adam's β₁.")
     beta_2: float = Field(0.99, ge=0, lt=1, description="Adam's β₂.")
+    adam_epsilon: float = Field(1e-7, gt=0, description="Adam's ε; the authors' code has 1e-8.")
     average_decay: float = Field(
         0.995, ge=0, lt=1, description="Decay of the averaged generator that is kept; 0 keeps the last."
     )
     batch_spread: bool = Field(
-        True, description="The discriminator sees how much a batch's pictures differ, against a loss of variety."
+        True,
+        description="convolutional: it sees how much a batch's pictures differ, against a loss of variety.",
     )
     instance_noise: float = Field(
         0.0,
@@ -159,6 +251,14 @@ class GanConfig(TrainingConfig):
         description="σ of normal noise on what the discriminator sees in training; pictures span [-1, 1].",
     )
     flip: bool = Field(True, description="Mirror real pictures at random.")
+    sample_every: int = Field(
+        1,
+        ge=0,
+        description="Epochs between sheets of samples in the run folder, the same latents each time; 0 is none.",
+    )
+    intended_image_size: tuple[int, int] | None = Field(
+        None, description="(height, width) the values are meant for; a dataset of another size is told of, and used."
+    )
 
 
 _FACTORISATION: Mapping[str, Any] = {
@@ -219,6 +319,38 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "paper": ("dvbpr", _PAPER),
     "pretrained": ("dvbpr", _PRETRAINED),
 }
+# The authors' GAN; docs/gan.md goes through it line by line.
+_PAPER_GAN: Mapping[str, Any] = {
+    "latent_dim": 256,
+    "base_channels": 64,
+    "upsampling": "transposed",
+    "discriminator_channels": 64,
+    "global_batch_size": 16,
+    "learning_rate": 1e-4,
+    "discriminator_learning_rate": 1e-4,
+    "final_learning_rate": 1.0,
+    "adam_epsilon": 1e-8,
+    "average_decay": 0.0,
+    "batch_spread": False,
+    "flip": False,
+    "epochs": 50,
+    "intended_image_size": (64, 64),
+}
+_PROJECTED_GAN: Mapping[str, Any] = {
+    "objective": "hinge",
+    "generator": "conditional",
+    "discriminator": "projected",
+    "discriminator_channels": 64,
+    "mismatch_weight": 0.3,
+    "augmentation": ("translation", "cutout"),
+    "category_power": 0.5,
+    "min_category_images": 20,
+    "small_categories": "leave-out",
+    "beta_1": 0.0,
+    "average_decay": 0.998,
+    "epochs": 60,
+}
+GAN_PRESETS: Mapping[str, Mapping[str, Any]] = {"default": _PROJECTED_GAN, "plain": {}, "paper": _PAPER_GAN}
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
@@ -273,6 +405,27 @@ def recommender_config(
     """
     defaults = {**MODEL_DEFAULTS.get(model, {}), **_preset_values(preset, model), **values, "model": model}
     return resolve_config(RecommenderConfig, defaults=defaults, file=file, overrides=overrides)
+
+
+def gan_config(
+    preset: str | None = None, *, file: Path | None = None, overrides: Sequence[str] = (), **values: Any
+) -> GanConfig:
+    """The configuration of a conditional GAN: a preset, then keyword values, `file` and `overrides`.
+
+    Args:
+        preset: a name in GAN_PRESETS: "default" (also when left out) for the best pictures for the compute, "plain" for
+            networks that need no weights of others, "paper" for the authors' networks and numbers.
+        file: YAML mapping of field names to values.
+        overrides: "key=value" strings.
+        **values: fields by name.
+
+    Raises:
+        ConfigError: as `resolve_config`, or if the preset is unknown.
+    """
+    name = preset or "default"
+    if name not in GAN_PRESETS:
+        raise ConfigError(f"`preset` must be one of {', '.join(GAN_PRESETS)}. Received {name!r}.")
+    return resolve_config(GanConfig, defaults={**GAN_PRESETS[name], **values}, file=file, overrides=overrides)
 
 
 def _preset_values(preset: str | None, model: str) -> Mapping[str, Any]:

@@ -30,6 +30,14 @@ class UnknownIdError(TfdvbprError):
     """A user, item or category id that the run has never seen."""
 
 
+class DiskFullError(TfdvbprError):
+    """There is no room to write; the last checkpoint is whole."""
+
+
+class LostWorkerError(TfdvbprError):
+    """Another process of a training on several is gone."""
+
+
 class OutputExistsError(TfdvbprError):
     """The place to write to already holds something."""
 

@@ -50,7 +50,8 @@ def training(description: str) -> Iterator[tuple[Callable[[Any], None], Callable
 
         def observe(report: Any) -> None:
             losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-            figures = f"epoch {report.epoch + 1} {losses} {report.images_per_second:.0f} images/s"
+            speed = f"{report.images_per_second:.0f} images/s, input wait {report.input_wait:.0%}"
+            figures = f"epoch {report.epoch + 1} {losses} {speed}"
             progress.update(task, completed=report.step, total=report.num_steps, figures=figures)
 
         yield observe, progress.console.print

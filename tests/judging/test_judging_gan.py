@@ -18,11 +18,13 @@ from tfdvbpr.errors import ConfigError, DatasetError, OutputExistsError
 from tfdvbpr.evaluation.generative.frechet import frechet_distance
 from tfdvbpr.judging.drawing import draw, in_proportion
 from tfdvbpr.judging.extractors import check_extractor, class_posteriors
+from tfdvbpr.judging.figures import Judged, rightly_named
 from tfdvbpr.judging.gan import REAL, GanJudgement, GanJudgingOptions
 from tfdvbpr.judging.gan_tables import table_rows
-from tfdvbpr.judging.photos import drawn_categories
+from tfdvbpr.judging.photos import drawn_categories, drawn_names
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun
+from tfdvbpr.run.gan_run import CategoryFacts, GanFacts
 from tfdvbpr.training.category_classifier import ClassifierOptions
 
 NAME = "colour-and-edges"
@@ -134,24 +136,43 @@ def test_what_is_refused_before_any_work(
     with pytest.raises(DatasetError, match=r"draws, 64x64\. .* has 32x32"):
         drawn_categories(other, checkerboard_dataset)
     strange = GanRun(tiny_gan_run.path, about.model_copy(update={"categories": ("hat",)}))
+    strange.__dict__["facts"] = None
     with pytest.raises(DatasetError, match="must have a category"):
         drawn_categories(strange, checkerboard_dataset)
 
 
 def test_the_discriminators_own_network_is_refused(tiny_gan_run: GanRun) -> None:
-    class Config(GanConfig):
-        trunk: str = "efficientnet_lite0"
-
     run = GanRun(tiny_gan_run.path, tiny_gan_run.manifest)
-    run.__dict__["config"] = Config()
+    run.__dict__["config"] = GanConfig(discriminator="projected", trunk="efficientnet_lite0")
     check_extractor("efficientnet_lite2", [run])
-    with pytest.raises(
-        ConfigError, match=r"must not be the network that the discriminator looks through.*efficientnet_lite2"
-    ):
+    own = r"must not be the network that the discriminator looks through.*--extractor efficientnet_lite2"
+    with pytest.raises(ConfigError, match=own):
         check_extractor("efficientnet_lite0", [run])
-    run.__dict__["config"] = Config(trunk="InceptionV3")
-    with pytest.raises(ConfigError, match="Take --extractor efficientnet_lite2"):
+    run.__dict__["config"] = GanConfig(discriminator="projected", trunk="InceptionV3")
+    with pytest.raises(ConfigError, match=own):
         check_extractor("inception_v3", [run])
+    run.__dict__["config"] = GanConfig(discriminator="convolutional", trunk="InceptionV3")
+    check_extractor("inception_v3", [run])
+
+
+def test_merged_categories(tiny_gan_run: GanRun, checkerboard_dataset: PreparedDataset, judged: Any) -> None:
+    """Shoes drawn as shirts: their photos are held against the shirts, and a shirt may be named either."""
+    run = GanRun(tiny_gan_run.path, tiny_gan_run.manifest)
+    shirt = CategoryFacts(images=8, share=1.0, drawn_as="shirt", real_logit=1.0, unit=1.0)
+    run.__dict__["facts"] = GanFacts({"shirt": shirt, "shoe": shirt})
+    assert drawn_names(run) == {"shirt": "shirt", "shoe": "shirt"}
+    assert (drawn_categories(run, checkerboard_dataset) == 0).all()
+    pictures = checkerboard_dataset.images.read(np.arange(16))
+    everything = np.ones(16, bool)
+    photos = judged[0].photos
+    merged = Judged(pictures, photos.features, np.array(["shirt"] * 16), everything, drawn_names(run))
+    right, known = rightly_named(photos, photos.classifier.logits(pictures), merged)
+    assert right.all()
+    assert known.all()
+    left_out = CategoryFacts(images=8, share=0.0, drawn_as=None, real_logit=1.0, unit=1.0)
+    run.__dict__["facts"] = GanFacts({"shirt": shirt, "shoe": left_out})
+    ids = drawn_categories(run, checkerboard_dataset)
+    assert (ids == np.where(checkerboard_dataset.items.category_ids == 0, 0, -1)).all()
 
 
 def test_imagenet_classes_from_features() -> None:

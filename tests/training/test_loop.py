@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import tensorflow as tf
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.batches import Batch
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.loop import StepReport, distributed_step, run_epochs
+from tfdvbpr.training.loop import Moment, Position, StepReport, distributed_step, run_epochs
 from tfdvbpr.training.recommender_trainer import train_recommender
 from tfdvbpr.training.strategy import make_strategy
 
@@ -25,11 +27,12 @@ class _Numbers:
     def __init__(self, *, broken_at: int | None = None) -> None:
         self._broken_at = broken_at
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        for step in range(self.steps_per_epoch):
+    def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
+        for step in range(first_step, self.steps_per_epoch):
             if step == self._broken_at:
                 raise OSError("disk on fire")
-            yield [{"number": np.array(epoch * self.steps_per_epoch + step, np.float32)}]
+            number = epoch * self.steps_per_epoch + step
+            yield [{"number": np.array(number, np.float32), "item_ids": np.arange(number, number + 10)}]
 
 
 def _slow_step(parts: list[Batch]) -> dict[str, np.ndarray]:
@@ -52,7 +55,7 @@ def test_every_step_of_every_epoch_once() -> None:
 def test_reports_count_steps_and_average_losses_over_the_epoch() -> None:
     reports: list[StepReport] = []
     began = time.perf_counter()
-    run_epochs(_slow_step, _Numbers(), epochs=3, first_epoch=1, observer=reports.append)
+    run_epochs(_slow_step, _Numbers(), epochs=3, position=Position(1), observer=reports.append)
     taken = time.perf_counter() - began
     assert [(report.epoch, report.step, report.num_steps) for report in reports] == [(1, 8, 12), (2, 12, 12)]
     assert [report.losses["loss"] for report in reports] == [5.5, 9.5]
@@ -93,14 +96,66 @@ def test_an_error_of_the_drawing_thread_ends_training() -> None:
         run_epochs(_slow_step, _Numbers(broken_at=2), epochs=1)
 
 
-def test_a_loss_that_is_not_finite_ends_training() -> None:
+def test_a_loss_that_is_not_finite_ends_training_and_names_its_batch() -> None:
     def step(parts: list[Batch]) -> dict[str, np.ndarray]:
         return {"loss": np.array(1.0), "penalty": np.array(np.nan if parts[0]["number"] == 6 else 0.0)}
 
     epochs: list[int] = []
-    with pytest.raises(FloatingPointError, match=r"`penalty` must stay finite\. It is nan\. Lower the learning rate"):
+    message = (
+        r"`penalty` must stay finite\. It is nan in epoch 2, step 3 of 4 \(7 in all\), on item_ids 6, 7, 8, 9, 10, "
+        r"11, 12, 13 and 2 more\. Lower the learning rate"
+    )
+    with pytest.raises(FloatingPointError, match=message):
         run_epochs(step, _Numbers(), epochs=3, actions=[lambda report: bool(epochs.append(report.epoch))])
     assert epochs == [0]
+
+
+def test_an_epoch_taken_up_has_the_means_of_the_whole() -> None:
+    """Steps 4 and 5 were done before; 6 and 7 follow. Watches are called after each, and once more between epochs."""
+    reports: list[StepReport] = []
+    positions: list[tuple[bool, Position]] = []
+
+    def watch(moment: Moment) -> None:
+        positions.append((moment.between, moment.position()))
+
+    taken_up = Position(1, 2, {"loss": 4.0 + 5.0})
+    run_epochs(_slow_step, _Numbers(), epochs=2, position=taken_up, observer=reports.append, watches=[watch])
+    assert [report.losses["loss"] for report in reports] == [(4 + 5 + 6 + 7) / 4]
+    assert positions == [
+        (False, Position(1, 3, {"loss": 15.0})),
+        (False, Position(1, 4, {"loss": 22.0})),
+        (True, Position(2, 0, {}, ended=True)),
+    ]
+
+
+def test_waiting_for_input_is_measured() -> None:
+    class Slow(_Numbers):
+        def epoch(self, epoch: int, **options: Any) -> Iterator[list[Batch]]:
+            for parts in super().epoch(epoch, **options):
+                time.sleep(0.1)
+                yield parts
+
+    def step(parts: list[Batch]) -> dict[str, np.ndarray]:
+        time.sleep(0.02)
+        return {"loss": np.array(0.0)}
+
+    slow: list[StepReport] = []
+    fast: list[StepReport] = []
+    run_epochs(step, Slow(), epochs=1, observer=slow.append)
+    run_epochs(step, _Numbers(), epochs=1, observer=fast.append)
+    assert 0.3 < slow[-1].input_seconds <= slow[-1].epoch_seconds
+    assert fast[-1].input_wait < 0.5 < slow[-1].input_wait < 1
+
+
+def test_each_step_runs_in_what_is_around_it() -> None:
+    numbers: list[int] = []
+
+    def around(number: int) -> AbstractContextManager[object]:
+        numbers.append(number)
+        return nullcontext()
+
+    run_epochs(_slow_step, _Numbers(), epochs=2, position=Position(0, 2, {"loss": 1.0}), around=around)
+    assert numbers == [2, 3, 4, 5, 6, 7]
 
 
 def test_a_training_that_diverges_leaves_no_run(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,8 @@ from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import OutputExistsError, RunError
 from tfdvbpr.evaluation.evaluate import validation_figures
-from tfdvbpr.training import checkpoints
+from tfdvbpr.training.checkpoints import TrainingFolder
 from tfdvbpr.training.gan_trainer import train_gan
-from tfdvbpr.training.loop import StepReport
 from tfdvbpr.training.recommender_trainer import train_recommender
 
 
@@ -20,21 +22,27 @@ class PulledPlugError(Exception):
     pass
 
 
-def _pull_the_plug_in(epoch: int) -> Any:
-    def observer(report: StepReport) -> None:
-        if report.epoch >= epoch:
+def _pull_the_plug_before(step: int) -> Callable[[int], AbstractContextManager[object]]:
+    def around(number: int) -> AbstractContextManager[object]:
+        if number >= step:
             raise PulledPlugError
+        return nullcontext()
 
-    return observer
-
-
-@pytest.fixture(autouse=True)
-def _checkpoint_after_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_MIN_SECONDS", 0.0)
+    return around
 
 
 def _config(**values: Any) -> RecommenderConfig:
-    chosen = {"epochs": 3, "embedding_dim": 4, "global_batch_size": 8, "dropout": 0.3, "evaluate_every": 1, **values}
+    """Two steps an epoch, three epochs."""
+    chosen = {
+        "epochs": 3,
+        "embedding_dim": 4,
+        "global_batch_size": 8,
+        "dropout": 0.3,
+        "evaluate_every": 1,
+        "checkpoint_steps": 1,
+        "log_steps": 1,
+        **values,
+    }
     return recommender_config("dvbpr", **chosen)
 
 
@@ -45,81 +53,162 @@ def _train(dataset: PreparedDataset, config: RecommenderConfig, output: Path, **
     return train_recommender(dataset, config, output, validate=validate, **options)
 
 
-def _losses(run: Any) -> list[list[str]]:
+def _history(run: Any) -> list[list[str]]:
     """history.csv without its speeds."""
     lines = [line.split(",") for line in (run.path / "history.csv").read_text().splitlines()]
     wanted = [number for number, name in enumerate(lines[0]) if "second" not in name]
     return [[line[number] for number in wanted] for line in lines]
 
 
-def test_an_interrupted_training_ends_like_an_uninterrupted_one(
-    checkerboard_dataset: PreparedDataset, tmp_path: Path
-) -> None:
-    config = _config()
-    whole = _train(checkerboard_dataset, config, tmp_path / "whole")
-    output = tmp_path / "interrupted"
-    with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, config, output, observer=_pull_the_plug_in(2))
-    assert not output.exists()
-    lines: list[str] = []
-    resumed = _train(checkerboard_dataset, config, output, told=lines.append)
-    assert lines[0] == "Taking up an interrupted training after epoch 2 of 3."
-    assert _losses(resumed) == _losses(whole)
-    for name in ("user_embeddings", "item_embeddings"):
-        np.testing.assert_allclose(getattr(resumed.factors, name), getattr(whole.factors, name), atol=1e-6)
+def _log(run: Any) -> list[dict[str, Any]]:
+    """log.jsonl without its speeds."""
+    rows = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if "second" not in name and "wait" not in name} for row in rows]
+
+
+def _assert_same(resumed: Any, whole: Any) -> None:
     for weight, expected in zip(resumed.recommender.get_weights(), whole.recommender.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, expected, atol=1e-6)
+        np.testing.assert_array_equal(weight, expected)
+    for name in ("user_embeddings", "item_embeddings"):
+        np.testing.assert_array_equal(getattr(resumed.factors, name), getattr(whole.factors, name))
+    assert _history(resumed) == _history(whole)
+    assert _log(resumed) == _log(whole)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"batching": "triplet", "tastes": "free", "global_batch_size": 24, "average_decay": 0.9, "clip_norm": 0.1},
+    ],
+    ids=["shared-item", "triplet"],
+)
+def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
+    values: dict[str, Any], checkerboard_dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    """Interrupted twice within an epoch: dropout, tastes of the epoch's start, averages and the log go on."""
+    config = _config(**values)
+    whole = _train(checkerboard_dataset, config, tmp_path / "whole")
+    assert whole.config.epochs * 2 == _log(whole)[-1]["step"]
+    output = tmp_path / "interrupted"
+    lines: list[str] = []
+    for plug in (3, 5):
+        with pytest.raises(PulledPlugError):
+            _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(plug), told=lines.append)
+    assert not output.exists()
+    resumed = _train(checkerboard_dataset, config, output, resume=True, told=lines.append)
+    assert [line for line in lines if "Taking up" in line] == [
+        "Taking up an interrupted training after epoch 1 of 3, step 1 of 2.",
+        "Taking up an interrupted training after epoch 2 of 3, step 1 of 2.",
+    ]
+    _assert_same(resumed, whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "whole"]
 
 
-def test_epochs_after_the_last_checkpoint_are_not_counted_twice(
-    checkerboard_dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_patience_counts_over_an_interruption(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    """Nothing is learnt: the first look stays the best, and training ends two looks later."""
+    config = _config(patience=2, learning_rate=1e-9, user_learning_rate=1e-9, epochs=9)
+    whole = _train(checkerboard_dataset, config, tmp_path / "whole")
+    assert len(_history(whole)) == 1 + 3
+    output = tmp_path / "interrupted"
+    with pytest.raises(PulledPlugError):
+        _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(5))
+    _assert_same(_train(checkerboard_dataset, config, output), whole)
+
+
+def test_steps_after_the_last_checkpoint_are_not_counted_twice(
+    checkerboard_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
-    """With no checkpoint yet, validation had seen two epochs; they are run and seen again, once in the history."""
-    monkeypatch.setattr(checkpoints, "_MIN_SECONDS", 1e9)
-    config = _config(patience=2, learning_rate=1e-9, user_learning_rate=1e-9)
+    config = _config(checkpoint_steps=0, checkpoint_epochs=1)
     whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     output = tmp_path / "interrupted"
     with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, config, output, observer=_pull_the_plug_in(2))
-    resumed = _train(checkerboard_dataset, config, output)
-    assert _losses(resumed) == _losses(whole)
+        _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(3))
+    # How often checkpoints are written may change: the weights do not depend on it.
+    other = _config(checkpoint_steps=0, checkpoint_seconds=0.0, keep_checkpoints=7)
+    _assert_same(_train(checkerboard_dataset, other, output), whole)
+
+
+def test_a_damaged_checkpoint_is_skipped(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    config = _config()
+    whole = _train(checkerboard_dataset, config, tmp_path / "whole")
+    output = tmp_path / "run"
+    with pytest.raises(PulledPlugError):
+        _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(5))
+    older, newest = sorted((tmp_path / ".run.training").glob("step-*"))
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    (tmp_path / ".run.training" / ".step-1.npz").write_bytes(data[:100])
+    lines: list[str] = []
+    _assert_same(_train(checkerboard_dataset, config, output, told=lines.append), whole)
+    assert lines[0].startswith(f"Warning: the checkpoint after step 5 is damaged and skipped: {newest.name} does not")
+    assert lines[1] == "Taking up an interrupted training after epoch 2 of 3."
+    assert "-0000000004-" in older.name
+
+
+def test_a_run_that_was_whole_before_the_crash_is_taken_as_it_is(
+    checkerboard_dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the run's appearance and the end of its training folder."""
+    output = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingFolder, "remove", TrainingFolder.release)
+        run = _train(checkerboard_dataset, _config(epochs=1), output)
+    assert (tmp_path / ".run.training").is_dir()
+    again = _train(checkerboard_dataset, _config(epochs=1), output, around=_pull_the_plug_before(0))
+    assert again.manifest == run.manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    with pytest.raises(OutputExistsError):
+        _train(checkerboard_dataset, _config(epochs=1), output)
 
 
 def test_another_configuration_is_refused_and_restart_forgets(
     checkerboard_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
+    with pytest.raises(RunError, match="--resume needs an interrupted training"):
+        _train(checkerboard_dataset, _config(), output, resume=True)
     with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, _config(), output, observer=_pull_the_plug_in(1))
+        _train(checkerboard_dataset, _config(), output, around=_pull_the_plug_before(2))
     other = _config(seed=7, epochs=2)
     with pytest.raises(RunError, match="--restart"):
         _train(checkerboard_dataset, other, output)
     lines: list[str] = []
     run = _train(checkerboard_dataset, other, output, restart=True, told=lines.append)
     assert not any("Taking up" in line for line in lines)
-    assert [line.split(",")[0] for line in (run.path / "history.csv").read_text().splitlines()] == [
-        "epoch",
-        "0.0",
-        "1.0",
-    ]
+    assert [row[0] for row in _history(run)] == ["epoch", "0.0", "1.0"]
     with pytest.raises(OutputExistsError):
         _train(checkerboard_dataset, other, output)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    first = TrainingFolder(tmp_path / "run", _config(), "fingerprint")
+    with pytest.raises(RunError, match="One process may train"):
+        TrainingFolder(tmp_path / "run", _config(), "fingerprint")
+    first.release()
+    TrainingFolder(tmp_path / "run", _config(), "fingerprint").release()
 
 
 def test_an_interrupted_gan_ends_like_an_uninterrupted_one(
     checkerboard_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
     config = GanConfig(
-        epochs=2, latent_dim=4, base_channels=4, discriminator_channels=4, global_batch_size=8, average_decay=0.5
+        epochs=2,
+        latent_dim=4,
+        base_channels=4,
+        discriminator_channels=4,
+        global_batch_size=8,
+        average_decay=0.5,
+        checkpoint_steps=1,
     )
     whole = train_gan(checkerboard_dataset, config, tmp_path / "whole")
     with pytest.raises(PulledPlugError):
-        train_gan(checkerboard_dataset, config, tmp_path / "run", observer=_pull_the_plug_in(1))
+        train_gan(checkerboard_dataset, config, tmp_path / "run", around=_pull_the_plug_before(3))
     resumed = train_gan(checkerboard_dataset, config, tmp_path / "run")
     for network in ("generator", "discriminator"):
         pairs = zip(getattr(resumed, network).get_weights(), getattr(whole, network).get_weights(), strict=True)
         for weight, expected in pairs:
-            np.testing.assert_allclose(weight, expected, atol=1e-6)
-    assert len((resumed.path / "history.csv").read_text().splitlines()) == 1 + 2
+            np.testing.assert_array_equal(weight, expected)
+    assert _history(resumed) == _history(whole)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdvbpr.api.opening import Told, opened_dataset, quiet
-from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
+from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.run import GanRun, Run
 
@@ -23,6 +23,8 @@ def train(
     strategy: Any = None,
     overwrite: bool = False,
     restart: bool = False,
+    resume: bool = False,
+    tensorboard: Path | str | None = None,
     told: Told = quiet,
 ) -> Run:
     """Trains a recommender, choosing its epoch by validation AUC, and writes a run folder.
@@ -35,12 +37,16 @@ def train(
         strategy: a tf.distribute strategy; left out, chosen from TF_CONFIG and the GPUs.
         overwrite: replace a run that is already there.
         restart: forget an interrupted training of the same output.
+        resume: refuse to begin where no training was interrupted; one that was is taken up with or without it.
+        tensorboard: a folder for TensorBoard's files.
         told: takes lines for people.
 
     Raises:
         ConfigError: if a name in the configuration is unknown.
         OutputExistsError: if `output` holds something already.
-        RunError: if a different training was interrupted at the same output.
+        RunError: if a different training was interrupted at the same output, or none where one is to be resumed.
+        FloatingPointError: if a loss is no longer finite; the message names the batch.
+        DiskFullError: if there is no room to write; the last checkpoint is whole.
     """
     from tfdvbpr.evaluation.evaluate import validation_figures
     from tfdvbpr.training.recommender_trainer import train_recommender
@@ -61,6 +67,8 @@ def train(
         strategy=strategy,
         overwrite=overwrite,
         restart=restart,
+        resume=resume,
+        tensorboard=None if tensorboard is None else Path(tensorboard),
         told=told,
     )
 
@@ -74,24 +82,31 @@ def train_gan(
     strategy: Any = None,
     overwrite: bool = False,
     restart: bool = False,
+    resume: bool = False,
+    tensorboard: Path | str | None = None,
     told: Told = quiet,
 ) -> GanRun:
     """Trains a category-conditional GAN on a dataset's pictures and writes a run folder.
 
-    Takes and raises what `train` does.
+    Takes and raises what `train` does; `config` left out is the preset `default`, see `gan_config`. It also raises
+    ConfigError if that preset's pretrained network is not installed.
     """
+    from tfdvbpr.design.grid import picture_grid
     from tfdvbpr.design.samples import write_sample_sheet
     from tfdvbpr.training.gan_trainer import train_gan as train_gan_run
 
     run = train_gan_run(
         opened_dataset(dataset),
-        config or GanConfig.model_validate({}),
+        config or gan_config(),
         Path(output),
         observer=observer,
         strategy=strategy,
         overwrite=overwrite,
         restart=restart,
+        resume=resume,
+        tensorboard=None if tensorboard is None else Path(tensorboard),
         told=told,
+        draw_sheet=lambda rows, titles: picture_grid(rows, row_titles=titles, cell_height=64),
     )
     write_sample_sheet(run)
     return run

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from tfdvbpr._version import __version__
-from tfdvbpr.cli import datasets, designing, evaluation, judging, recommending, training
+from tfdvbpr.cli import datasets, designing, evaluation, judging, launching, recommending, training
 from tfdvbpr.cli.options import Overwrite, out
-from tfdvbpr.errors import TfdvbprError
+from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
 app = typer.Typer(
     name="tfdvbpr",
@@ -25,7 +25,7 @@ app = typer.Typer(
     epilog="The whole way on made-up data: [bold]tfdvbpr demo --output demo[/bold]. "
     "On your own: prepare, train, evaluate, train-gan, design; then tfdvbpr-export and tfdvbpr-serve.",
 )
-for commands in (datasets, training, evaluation, recommending, designing, judging):
+for commands in (datasets, training, launching, evaluation, recommending, designing, judging):
     app.add_typer(commands.app)
 
 
@@ -67,8 +67,14 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
+    except LostWorkerError as error:
+        _stop("", error, code=1)
     except TfdvbprError as error:
         _stop("", error, code=2)
+    except SystemExit as asked:
+        if not hasattr(asked, "message"):
+            raise
+        _stop("", asked, code=asked.code if isinstance(asked.code, int) else 1)
     except KeyboardInterrupt:
         _stop("", "interrupted; the same command takes an interrupted training up again", code=130)
     except Exception as error:

@@ -28,6 +28,16 @@ DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A fold
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget an interrupted training of the same output.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Refuse to begin anew; an interrupted training is taken up with or without it."),
+]
+TensorBoardOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tensorboard", metavar="FOLDER", help="Also write for `tensorboard --logdir FOLDER`.", show_default=False
+    ),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of configuration values.")]
 SetValues = Annotated[
     list[str] | None,

@@ -12,9 +12,11 @@ from tfdvbpr.cli.options import (
     DatasetArgument,
     Overwrite,
     Restart,
+    Resume,
     SetValues,
     Strategy,
     StrategyOption,
+    TensorBoardOption,
     out,
     strategy_of,
 )
@@ -44,12 +46,15 @@ def train(
     strategy: StrategyOption = Strategy.auto,
     overwrite: Overwrite = False,
     restart: Restart = False,
+    resume: Resume = False,
+    tensorboard: TensorBoardOption = None,
 ) -> None:
     """Train a recommender; the epoch with the best validation AUC is kept.
 
-    An interrupted training is taken up again by the same command. The run folder holds the resolved configuration
-    (config.yaml, which lists every value --set takes), the weights, the embeddings and the history. --config and --set
-    count above --preset.
+    Ctrl-C, SIGTERM, a crash or a full disk cost seconds: checkpoints lie beside the output, and the same command takes
+    the training up again and ends with the same weights. The run folder holds the resolved configuration (config.yaml,
+    which lists every value --set takes), the weights, the embeddings, the history and log.jsonl. --config and --set
+    count above --preset. Several processes: tfdvbpr launch.
     """
     from tfdvbpr.config import recommender_config
 
@@ -65,29 +70,43 @@ def train(
             strategy=strategy_of(strategy),
             overwrite=overwrite,
             restart=restart,
+            resume=resume,
+            tensorboard=tensorboard,
             told=told,
         )
     out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
 
 
-@app.command("train-gan", epilog="Example: [bold]tfdvbpr train-gan shop.dataset --output runs/gan[/bold]")
+@app.command(
+    "train-gan", epilog="Example: [bold]tfdvbpr train-gan shop.dataset --output runs/gan --set epochs=30[/bold]"
+)
 def train_gan(
     dataset: DatasetArgument,
     output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="default: the best pictures for the compute; needs pip install 'tfdvbpr\\[pretrained]'. plain: "
+            "without a pretrained network, blurrier. paper: the authors' networks and numbers, for 64x64."
+        ),
+    ] = "default",
     config: ConfigFile = None,
     set_values: SetValues = None,
     strategy: StrategyOption = Strategy.auto,
     overwrite: Overwrite = False,
     restart: Restart = False,
+    resume: Resume = False,
+    tensorboard: TensorBoardOption = None,
 ) -> None:
     """Train the category-conditional GAN that designs are drawn with.
 
-    The run folder holds samples.png, one row of random pictures a category. An interrupted training is taken up again
-    by the same command.
+    The run folder holds samples.png, one row of random pictures a category, and samples/, where the same latents are
+    drawn after each epoch. Categories with few pictures are left out by the default preset, and named. --config and
+    --set count above --preset. An interrupted training is taken up again by the same command.
     """
-    from tfdvbpr.config import GanConfig, resolve_config
+    from tfdvbpr.config import gan_config
 
-    settled = resolve_config(GanConfig, file=config, overrides=set_values or ())
+    settled = gan_config(preset, file=config, overrides=set_values or ())
     from tfdvbpr import api, progress
 
     with progress.training("Training the GAN") as (observe, told):
@@ -99,6 +118,8 @@ def train_gan(
             strategy=strategy_of(strategy),
             overwrite=overwrite,
             restart=restart,
+            resume=resume,
+            tensorboard=tensorboard,
             told=told,
         )
     out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)

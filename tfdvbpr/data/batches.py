@@ -1,19 +1,21 @@
 """Training batches: the paper's triplets, and shared-item batches that encode each item once.
 
-Both are drawn for all replicas at once from (seed, epoch), then cut into equal parts, one a replica, so that the same
-global batch is met however many replicas share it, and an interrupted epoch can be drawn again.
+A step is a function of (seed, epoch, step). It is planned for all replicas at once (ids, and how each picture is to be
+changed), then cut into equal parts, one a replica; pictures are read for the wanted parts alone. So the same global
+batch is met however many replicas share it, an interrupted epoch goes on at any step without reading what went before,
+and a worker decodes nothing but its own share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.data.images import augment
+from tfdvbpr.data.images import apply_changes, draw_changes
 from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.data.samplers import SAMPLERS
 
@@ -54,21 +56,39 @@ class BatchSource:
     seed: int
     num_replicas: int
 
-    def images(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> npt.NDArray[np.generic]:
+    def changes(self, count: int, generator: np.random.Generator) -> npt.NDArray[np.int32]:
+        """int32 [N, 3]: how each of `count` pictures is to be changed; see `images.draw_changes`."""
+        flip, max_shift = self.augmentation.flip, self.augmentation.max_shift
+        return draw_changes(generator, count, flip=flip, max_shift=max_shift)
+
+    def images(self, items: npt.NDArray[np.int32], changes: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
         """Augmented uint8 [N, H, W, 3]; [N, 0] for a model that sees no pictures; float32 [N, F] as it was read."""
         if self.read_images is None:
             return np.zeros((len(items), 0), np.uint8)
         pictures = self.read_images(items)
         if pictures.dtype != np.uint8:
             return pictures
-        flip, max_shift = self.augmentation.flip, self.augmentation.max_shift
-        return augment(pictures.astype(np.uint8, copy=False), generator, flip=flip, max_shift=max_shift)
+        max_shift = self.augmentation.max_shift
+        return apply_changes(pictures.astype(np.uint8, copy=False), changes, max_shift=max_shift)
 
 
-def cut_into_parts(batch: dict[str, npt.NDArray[np.generic]], num_replicas: int) -> list[Batch]:
-    """Equal parts of the leading dimension, one a replica."""
+def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
+    """What decides the order of an epoch."""
+    return np.random.default_rng((seed, epoch))
+
+
+def step_generator(seed: int, epoch: int, step: int) -> np.random.Generator:
+    """What decides everything else of one step, so that none before it has to be drawn."""
+    return np.random.default_rng((seed, epoch, 1 + step))  # (seed, epoch, 0) would be the epoch's
+
+
+def cut_into_parts(
+    batch: dict[str, npt.NDArray[np.generic]], num_replicas: int, replicas: Sequence[int] | None = None
+) -> list[Batch]:
+    """Equal parts of the leading dimension, one for each of the wanted replicas, or for all of them."""
     pieces = {name: np.split(array, num_replicas) for name, array in batch.items()}
-    return [{name: arrays[replica] for name, arrays in pieces.items()} for replica in range(num_replicas)]
+    wanted = range(num_replicas) if replicas is None else replicas
+    return [{name: arrays[replica] for name, arrays in pieces.items()} for replica in wanted]
 
 
 class SharedItemBatches:
@@ -78,8 +98,8 @@ class SharedItemBatches:
     could only ever be a negative, and the network would learn to push down exactly the items that are new.
 
     Each part holds: `item_ids` int32 [M/R], `images` uint8 [M/R, H, W, 3], `user_ids` int32 [P/R], `positive_index`
-    int32 [P/R] into the global M, `weights` float32 [P/R] (0 on padding), `is_negative` bool [P/R, M], `total_weight`
-    float32 [1].
+    int32 [P/R] into the global M, `positive_item_ids` int32 [P/R], `weights` float32 [P/R] (0 on padding),
+    `is_negative` bool [P/R, M], `total_weight` float32 [1].
 
     Args:
         source: what to draw from.
@@ -119,14 +139,17 @@ class SharedItemBatches:
         """Pictures encoded a step, over all replicas."""
         return self.global_batch_size
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps of one epoch, each a part a replica."""
-        generator = np.random.default_rng((self._source.seed, epoch))
-        order = generator.permutation(self._drawable)
-        for step in range(self.steps_per_epoch):
-            start = step * self.global_batch_size
-            items = order[start : start + self.global_batch_size]
-            yield cut_into_parts(self._draw(items, generator), self._source.num_replicas)
+    def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
+        """The steps of one epoch from `first_step`, a part for each of `replicas` (of all, where left out)."""
+        order = epoch_generator(self._source.seed, epoch).permutation(self._drawable)
+        for step in range(first_step, self.steps_per_epoch):
+            generator = step_generator(self._source.seed, epoch, step)
+            plan = self._draw(order[step * self.global_batch_size :][: self.global_batch_size], generator)
+            yield [self._with_images(part) for part in cut_into_parts(plan, self._source.num_replicas, replicas)]
+
+    def _with_images(self, part: Batch) -> Batch:
+        others = {name: array for name, array in part.items() if name != "changes"}
+        return {**others, "images": self._source.images(*_ints(part, "item_ids", "changes"))}
 
     def _draw(self, items: npt.NDArray[np.int32], generator: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
         actions = self._columns[:, items].tocoo()
@@ -140,9 +163,10 @@ class SharedItemBatches:
         total = np.full(self._source.num_replicas, max(float(weights.sum()), 1e-6), np.float32)
         return {
             "item_ids": items,
-            "images": self._source.images(items, generator),
+            "changes": self._source.changes(len(items), generator),
             "user_ids": np.pad(users, (0, padding)),
             "positive_index": np.pad(positions, (0, padding)),
+            "positive_item_ids": items[np.pad(positions, (0, padding))],
             "weights": np.pad(weights, (0, padding)),
             "is_negative": np.pad(is_negative, ((0, padding), (0, 0))),
             "total_weight": total,
@@ -200,11 +224,19 @@ class TripletBatches:
         """Pictures encoded a step, over all replicas."""
         return (1 + self._num_negatives + self._anchors) * self.global_batch_size
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps of one epoch, each a part a replica."""
-        generator = np.random.default_rng((self._source.seed, epoch))
-        for _ in range(self.steps_per_epoch):
-            yield cut_into_parts(self._draw(generator), self._source.num_replicas)
+    def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
+        """The steps of one epoch from `first_step`, a part for each of `replicas` (of all, where left out)."""
+        for step in range(first_step, self.steps_per_epoch):
+            plan = self._draw(step_generator(self._source.seed, epoch, step))
+            yield [self._with_images(part) for part in cut_into_parts(plan, self._source.num_replicas, replicas)]
+
+    def _with_images(self, part: Batch) -> Batch:
+        whole = {name: array for name, array in part.items() if not name.endswith("changes")}
+        for name in ("positive", "negative", "anchor")[: 2 + self._anchors]:
+            items, changes = _ints(part, f"{name}_item_ids", f"{name}_changes")
+            images = self._source.images(items.reshape(-1), changes.reshape(-1, 3))
+            whole[f"{name}_images"] = images.reshape(*items.shape, *images.shape[1:])
+        return whole
 
     def _draw(self, generator: np.random.Generator) -> dict[str, npt.NDArray[np.generic]]:
         starts, sizes = self._matrix.indptr[:-1], np.diff(self._matrix.indptr)
@@ -213,16 +245,19 @@ class TripletBatches:
         positives = self._matrix.indices[starts[users] + offsets].astype(np.int32)
         each = self._num_negatives
         negatives = self._sample(users.repeat(each), positives.repeat(each), generator)
-        negative_images = self._source.images(negatives, generator)
         batch: dict[str, npt.NDArray[np.generic]] = {
             "user_ids": users,
             "positive_item_ids": positives,
+            "positive_changes": self._source.changes(len(users), generator),
             "negative_item_ids": negatives.reshape(-1, each),
-            "positive_images": self._source.images(positives, generator),
-            "negative_images": negative_images.reshape(len(users), each, *negative_images.shape[1:]),
+            "negative_changes": self._source.changes(len(negatives), generator).reshape(-1, each, 3),
         }
         if self._anchors:
             others = (offsets + 1 + (generator.random(len(users)) * (sizes[users] - 1)).astype(np.int64)) % sizes[users]
-            anchors = self._matrix.indices[starts[users] + others].astype(np.int32)
-            batch |= {"anchor_item_ids": anchors, "anchor_images": self._source.images(anchors, generator)}
+            batch["anchor_item_ids"] = self._matrix.indices[starts[users] + others].astype(np.int32)
+            batch["anchor_changes"] = self._source.changes(len(users), generator)
         return batch
+
+
+def _ints(part: Batch, *names: str) -> list[npt.NDArray[np.int32]]:
+    return [part[name].astype(np.int32, copy=False) for name in names]

@@ -46,7 +46,7 @@ def random_pictures(gan_run: GanRun, categories: Sequence[str], *, seeds: Sequen
 
 def write_sample_sheet(gan_run: GanRun, *, columns: int = 12, seed: int = 0) -> None:
     """Writes `samples.png` into a GAN's run folder: one row of random pictures a category."""
-    categories = gan_run.manifest.categories
+    categories = gan_run.trained_categories
     names = [category for category in categories for _ in range(columns)]
     pictures = random_pictures(gan_run, names, seeds=range(seed, seed + len(names)))
     rows = [list(pictures[start : start + columns]) for start in range(0, len(names), columns)]

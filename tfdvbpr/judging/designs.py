@@ -17,7 +17,7 @@ from tfdvbpr.evaluation.significance import wilcoxon
 from tfdvbpr.judging.arms import RANDOM_G, RETRIEVED, Arm, design_arms, random_arms, real_pictures, scored
 from tfdvbpr.judging.extractors import DEFAULT, check_extractor
 from tfdvbpr.judging.figures import Judged, category_figures, overall_figures
-from tfdvbpr.judging.photos import RealPhotos, drawn_categories
+from tfdvbpr.judging.photos import RealPhotos, drawn_categories, drawn_names
 from tfdvbpr.judging.requests import Requests, Standard, check_second, most_bought, over_users, standard_of
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.training.category_classifier import ClassifierOptions
@@ -173,7 +173,10 @@ def judge_designs(
     arms = scored(pictures, requests, run, second_run, designer)
     second = None if second_run is None else standard_of(second_run, requests)
     asked = np.flatnonzero(np.isin(names, list(set(requests.categories))))
-    rows = {label: _row(arm, requests, photos, standard, second, names, asked, options) for label, arm in arms.items()}
+    rows = {
+        label: _row(arm, requests, photos, standard, second, names, asked, options, drawn_names(gan_run))
+        for label, arm in arms.items()
+    }
     tests = [
         test
         for label in arms
@@ -194,10 +197,11 @@ def _row(
     names: npt.NDArray[np.str_],
     asked: npt.NDArray[np.int64],
     options: DesignJudgingOptions,
+    drawn_as: dict[str, str],
 ) -> dict[str, Any]:
     """The figures of one row of the table."""
     everything = np.ones(len(requests), bool)
-    judged = Judged(arm.images, photos.seen(arm.images), np.array(requests.categories), everything)
+    judged = Judged(arm.images, photos.seen(arm.images), np.array(requests.categories), everything, drawn_as)
     row: dict[str, Any] = {
         "preference": float(arm.preferences.mean()),
         "preference_standardised": float(standard.standardised(arm.preferences).mean()),

@@ -48,12 +48,8 @@ def check_extractor(name: str, gan_runs: Iterable[GanRun] = ()) -> None:
 
 
 def networks_of(run: GanRun) -> set[str]:
-    """Names in FEATURE_EXTRACTORS of the networks a GAN was trained with: whatever its configuration names one in."""
-    found = set()
-    for value in run.config.model_dump().values():
-        if isinstance(value, str):
-            found |= {network for network in FEATURE_EXTRACTORS if value in (network, f"{network}_levels")}
-    return found
+    """Names in FEATURE_EXTRACTORS of the pretrained networks a GAN's discriminator looks through."""
+    return {run.config.trunk} if run.config.discriminator == "projected" else set()
 
 
 def pictures_features(name: str, images_uint8: npt.NDArray[np.uint8]) -> Features:

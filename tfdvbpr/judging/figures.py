@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ class Judged:
         features: float32 [N, F], of the extractor.
         categories: names, one a picture: what each shall be.
         in_proportion: bool [N], the pictures that stand for all of them together.
+        drawn_as: names of categories that were merged into others, and those; the others are themselves.
     """
 
     images: npt.NDArray[np.uint8]
     features: npt.NDArray[np.float32]
     categories: npt.NDArray[np.str_]
     in_proportion: npt.NDArray[np.bool_]
+    drawn_as: Mapping[str, str] = field(default_factory=dict)
 
 
 def overall_figures(photos: RealPhotos, judged: Judged, real_rows: Ids, *, seed: int) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def overall_figures(photos: RealPhotos, judged: Judged, real_rows: Ids, *, seed:
     if min(len(real), len(made)) > NEIGHBOURHOOD:
         manifold = precision_recall(real, made, seed=seed)
         figures |= {f"precision_{name}": manifold.precision, f"recall_{name}": manifold.recall}
-    right, known = rightly_named(photos, logits, judged.categories)
+    right, known = rightly_named(photos, logits, judged)
     figures["category_accuracy"] = float(right[kept & known].mean()) if (kept & known).any() else None
     figures["category_accuracy_macro"] = _macro(right, judged.categories, known)
     return figures
@@ -93,7 +96,7 @@ def category_figures(
     """
     names = list(dict.fromkeys(judged.categories.tolist()))
     number = {name: place for place, name in enumerate(names)}
-    right, known = rightly_named(photos, photos.classifier.logits(judged.images), judged.categories)
+    right, known = rightly_named(photos, photos.classifier.logits(judged.images), judged)
     ids = np.array([number[name] for name in judged.categories])
     diversity = category_diversity(judged.images, ids, seed=seed)
     rows = np.flatnonzero(np.isin(real_categories, names))
@@ -115,11 +118,14 @@ def category_figures(
 
 
 def rightly_named(
-    photos: RealPhotos, logits: npt.NDArray[np.float32], categories: npt.NDArray[np.str_]
+    photos: RealPhotos, logits: npt.NDArray[np.float32], judged: Judged
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """bool [N] twice: pictures the classifier puts into their own category, and those whose category it knows."""
-    named = np.array(photos.classifier.categories)[logits.argmax(axis=1)]
-    return named == categories, np.isin(categories, photos.classifier.categories)
+    """bool [N] twice: pictures the classifier puts into their own category, and those whose category it knows.
+
+    A picture of a category that others were merged into is named rightly by each of them.
+    """
+    known = np.array([judged.drawn_as.get(name, name) for name in photos.classifier.categories])
+    return known[logits.argmax(axis=1)] == judged.categories, np.isin(judged.categories, known)
 
 
 def _distances(photos: RealPhotos, real: Any, made: Any, *, seed: int) -> dict[str, float | None]:

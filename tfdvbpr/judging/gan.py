@@ -15,7 +15,7 @@ from tfdvbpr.evaluation.generative.similarity import num_scales
 from tfdvbpr.judging.drawing import Samples, draw
 from tfdvbpr.judging.extractors import DEFAULT, check_extractor
 from tfdvbpr.judging.figures import Judged, category_figures, copies, overall_figures
-from tfdvbpr.judging.photos import RealPhotos, drawn_categories
+from tfdvbpr.judging.photos import RealPhotos, drawn_categories, drawn_names
 from tfdvbpr.run import GanRun
 from tfdvbpr.training.category_classifier import ClassifierOptions
 
@@ -151,7 +151,11 @@ def _judge(
     )
     names = np.array([*run.manifest.categories, ""])  # the last is what -1 picks
     judged = Judged(
-        samples.images, photos.seen(samples.images, progress), names[samples.category_ids], samples.in_proportion
+        samples.images,
+        photos.seen(samples.images, progress),
+        names[samples.category_ids],
+        samples.in_proportion,
+        drawn_names(run),
     )
     by_category = category_figures(photos, judged, names[categories], seed=options.seed)
     figures = overall_figures(photos, judged, np.flatnonzero(categories >= 0), seed=options.seed)

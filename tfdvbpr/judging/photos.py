@@ -106,19 +106,22 @@ def drawn_categories(gan_run: GanRun, dataset: PreparedDataset) -> npt.NDArray[n
             f"DATASET must have pictures of the size that {gan_run.path} draws, {_size(about)}. {dataset.path} has "
             f"{_size(dataset.manifest)}. Give the dataset it was trained on."
         )
-    known: Any = getattr(gan_run, "category_ids_of", None)
-    if known is not None:
-        ids = np.asarray(known(dataset.items), np.int64)
-    else:
-        index = {name: number for number, name in enumerate(about.categories)}
-        of = np.array([index.get(name, -1) for name in dataset.manifest.categories], np.int64)
-        ids = of[dataset.items.category_ids]
+    drawn_as = drawn_names(gan_run)
+    index = {name: number for number, name in enumerate(about.categories)}
+    of = [index[drawn_as[name]] if name in drawn_as else -1 for name in dataset.manifest.categories]
+    ids = np.array(of, np.int64)[dataset.items.category_ids]
     if (ids < 0).all():
         raise DatasetError(
             f"DATASET must have a category that {gan_run.path} draws. {dataset.path} has none of them. "
             "Give the dataset it was trained on."
         )
     return ids
+
+
+def drawn_names(gan_run: GanRun) -> dict[str, str]:
+    """Each category the GAN was trained on, and the one it is drawn as: itself, or what it was merged into."""
+    names = gan_run.manifest.categories
+    return {name: names[gan_run.category_id(name)] for name in gan_run.trained_categories}
 
 
 def _size(about: Any) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from tfdvbpr.models.gan_shape import GanShape
+from tfdvbpr.models.replicas import sum_over_replicas
+
 _STDDEV = 0.02
 _EPSILON = 1e-6
 
@@ -19,7 +22,7 @@ class BatchSpread(layers.Layer):
     et al. 2018, here of the pictures themselves, averaged over the cells of the hidden map and within categories, since
     a generator can vary with c and ignore z. In inference a moving
     average over the real and generated batches of training stands in for the batch, so that no answer depends on its
-    neighbours.
+    neighbours. The batch is the global one, over all replicas.
 
     Args:
         momentum: of the moving average.
@@ -49,10 +52,12 @@ class BatchSpread(layers.Layer):
         if training:
             sizes = (images.shape[1] // height, images.shape[2] // width)
             cells = ops.average_pool(images, sizes, sizes)
-            counts = ops.maximum(ops.sum(one_hot, axis=0), 1.0)
-            means = ops.tensordot(ops.transpose(one_hot) / counts[:, None], cells, axes=1)  # [N, h, w, 3]
+            counts = sum_over_replicas(ops.sum(one_hot, axis=0))
+            sums = sum_over_replicas(ops.tensordot(ops.transpose(one_hot), cells, axes=1))  # [N, h, w, 3]
+            means = sums / ops.maximum(counts, 1.0)[:, None, None, None]
             apart = cells - ops.tensordot(one_hot, means, axes=1)
-            spread = ops.sqrt(ops.mean(ops.square(apart), axis=0) + _EPSILON)
+            squares = sum_over_replicas(ops.sum(ops.square(apart), axis=0))
+            spread = ops.sqrt(squares / ops.sum(counts) + _EPSILON)
             self.moving_spread.assign(self.momentum * self.moving_spread + (1.0 - self.momentum) * spread)
         maps = ops.broadcast_to(spread[None], (ops.shape(hidden)[0], *spread.shape))
         return ops.concatenate([hidden, ops.cast(maps, hidden.dtype)], axis=-1)
@@ -103,6 +108,16 @@ def build_discriminator(
     )
     logits = layers.Reshape((), name="logits")(logits)
     return keras.Model({"images": images, "category_ids": category_ids}, logits, name="discriminator")
+
+
+def convolutional_discriminator(shape: GanShape) -> keras.Model:
+    """`build_discriminator` of a shape."""
+    return build_discriminator(
+        shape.image_size,
+        num_categories=shape.num_categories,
+        base_channels=shape.discriminator_channels,
+        batch_spread=shape.batch_spread,
+    )
 
 
 def _with_maps(hidden: Any, one_hot: Any) -> Any:

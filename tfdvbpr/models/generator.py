@@ -7,6 +7,8 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
+from tfdvbpr.models.gan_shape import GanShape
+
 Upsampling = Literal["transposed", "bilinear"]
 
 _STDDEV = 0.02
@@ -20,6 +22,7 @@ def build_generator(
     latent_dim: int,
     base_channels: int,
     upsampling: Upsampling = "transposed",
+    bounded: bool = False,
 ) -> keras.Model:
     """Dense to 1/16 of the picture, then 3×3 convolutions up to its size, tanh at the end.
 
@@ -36,6 +39,7 @@ def build_generator(
         latent_dim: length of z.
         base_channels: width of the last hidden layer; the first is four times as wide.
         upsampling: "transposed" is the authors'.
+        bounded: take tanh of the latents first, so that what enters stays in (-1, 1).
 
     Returns:
         A model from {"latents": float32 [B, latent_dim], "category_ids": int32 [B]} to float32 [B, H, W, 3] in [-1, 1].
@@ -43,15 +47,13 @@ def build_generator(
     Raises:
         ValueError: if a side is no multiple of 16.
     """
-    height, width = image_size
-    if height % 16 or width % 16:
-        raise ValueError(f"Both sides of `image_size` must be multiples of 16. Received {height}x{width}.")
+    height, width = check_sides(image_size)
     latents = keras.Input((latent_dim,), name="latents")
     category_ids = keras.Input((), dtype="int32", name="category_ids")
     one_hot = layers.CategoryEncoding(num_categories, output_mode="one_hot")(category_ids)
     wide, middle, narrow = 4 * base_channels, 2 * base_channels, base_channels
     hidden = layers.Dense(height // 16 * (width // 16) * wide, kernel_initializer=_normal())(
-        layers.Concatenate()([latents, one_hot])
+        layers.Concatenate()([layers.Activation("tanh")(latents) if bounded else latents, one_hot])
     )
     hidden = _normalised(layers.Reshape((height // 16, width // 16, wide))(hidden))
     grow = _transposed if upsampling == "transposed" else _bilinear
@@ -60,6 +62,30 @@ def build_generator(
     last = layers.Conv2DTranspose if upsampling == "transposed" else layers.Conv2D
     images = last(3, 3, padding="same", activation="tanh", kernel_initializer=_normal(), name="images")
     return keras.Model({"latents": latents, "category_ids": category_ids}, images(hidden), name="generator")
+
+
+def dcgan_generator(shape: GanShape) -> keras.Model:
+    """`build_generator` of a shape."""
+    return build_generator(
+        shape.image_size,
+        num_categories=shape.num_categories,
+        latent_dim=shape.latent_dim,
+        base_channels=shape.base_channels,
+        upsampling=shape.upsampling,
+        bounded=shape.bounded,
+    )
+
+
+def check_sides(image_size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width), of which every generator makes four halvings.
+
+    Raises:
+        ValueError: if a side is no multiple of 16.
+    """
+    height, width = image_size
+    if height % 16 or width % 16:
+        raise ValueError(f"Both sides of `image_size` must be multiples of 16. Received {height}x{width}.")
+    return height, width
 
 
 def _transposed(hidden: Any, filters: int, strides: int) -> Any:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.files import write_text
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.factors import Factors
+from tfdvbpr.training.checkpoint_file import Saved, parse, read_bytes, write_saved
+from tfdvbpr.training.checkpoints import BEST
 from tfdvbpr.training.loop import StepReport
+from tfdvbpr.training.state import assign, values
 
-_BEST_WEIGHTS = "best.weights.h5"
-_BEST_FACTORS = "best.npz"
-_HISTORY = "history.json"
+Share = Callable[[Callable[[], bytes]], bytes]
 
 
 @dataclass
 class History:
-    """One row an epoch: losses, speed, and validation figures where they were taken."""
+    """One row an epoch: losses, speed, and validation figures where they were taken. An action by itself."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
+
+    def __call__(self, report: StepReport) -> bool:
+        """Adds the row of an epoch; never stops training."""
+        self.add(report)
+        return False
 
     def add(self, report: StepReport, figures: Mapping[str, float] | None = None) -> None:
         """Adds the row of an epoch."""
@@ -34,16 +40,13 @@ class History:
         row.update({f"validation_{name}": value for name, value in (figures or {}).items()})
         self.rows.append(row)
 
-    def write(self, folder: Path) -> None:
-        """Keeps the rows for a training that is interrupted."""
-        write_text(folder / _HISTORY, json.dumps(self.rows))
+    def state(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
 
-    @classmethod
-    def read(cls, folder: Path, *, first_epoch: int) -> History:
-        """What an interrupted training saw before `first_epoch`; what it saw later will be seen again."""
-        path = folder / _HISTORY
-        rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        return cls([row for row in rows if row["epoch"] < first_epoch])
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """The rows of an interrupted training, as they stood at its checkpoint."""
+        self.rows[:] = state["rows"]
 
     def table(self) -> pl.DataFrame:
         """The rows as a table; cells that were not measured are null."""
@@ -54,38 +57,43 @@ class KeepBest:
     """Looks at validation now and then, and keeps the weights and factors that did best there.
 
     Args:
-        model: whose weights are kept.
+        variables: the model's, as `state.variables` names them.
         factors: its factors as they are now.
-        validate: figures of factors, among them "auc"; None keeps the last weights.
-        config: `evaluate_every`, `patience` and `epochs`.
-        folder: where the best is kept meanwhile; what an interrupted training left there is taken up.
-        first_epoch: the epoch training begins with.
+        validate: figures of factors, among them `config.stop_metric`; None keeps the last weights.
+        config: `evaluate_every`, `stop_metric`, `patience` and `epochs`.
+        folder: where the best is kept meanwhile; None on a worker that is not the chief.
+        averaged: puts the weights' moving averages in their place for a while.
+        agreed: the chief's number, on every worker, that training ends after the same epoch everywhere.
+        share: has the chief make bytes that every worker then gets.
         told: takes a line for people after each look.
     """
 
     def __init__(
         self,
-        model: Any,
+        variables: Mapping[str, Any],
         factors: Callable[[], Factors],
         validate: Callable[[Factors], Mapping[str, float]] | None,
         config: RecommenderConfig,
-        folder: Path,
+        folder: Path | None,
         *,
-        first_epoch: int = 0,
+        averaged: Callable[[], AbstractContextManager[object]] = nullcontext,
+        agreed: Callable[[int], int] = int,
+        share: Share = lambda make: make(),
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._model = model
+        self._variables = variables
         self._factors = factors
         self._validate = validate
         self._config = config
         self._folder = folder
+        self._averaged = averaged
+        self._agreed = agreed
+        self._share = share
         self._told = told
-        self.history = History.read(folder, first_epoch=first_epoch)
-        self._best = float("-inf")
+        self.history = History()
+        self._best: float | None = None
         self._looks_since_best = 0
-        for row in self.history.rows:
-            if "validation_auc" in row:
-                self._count(row["validation_auc"])
+        self._file: str | None = None
 
     def __call__(self, report: StepReport) -> bool:
         """Called by the loop after each epoch."""
@@ -93,31 +101,53 @@ class KeepBest:
         figures = None
         last = report.epoch + 1 >= self._config.epochs
         if self._validate is not None and (last or (report.epoch + 1) % self._config.evaluate_every == 0):
-            factors = self._factors()
-            figures = dict(self._validate(factors))
-            stop = self._look(figures["auc"], factors)
+            with self._averaged():
+                factors = self._factors()
+                figures = dict(self._validate(factors))
+                stop = self._look(figures, factors, report.step)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
             self._told(f"epoch {report.epoch + 1}/{self._config.epochs}: validation {shown}")
         self.history.add(report, figures)
-        self.history.write(self._folder)
         return stop
 
-    def _look(self, auc: float, factors: Factors) -> bool:
-        if self._count(auc):
-            self._model.save_weights(self._folder / _BEST_WEIGHTS)
-            factors.write(self._folder / _BEST_FACTORS)
+    def _look(self, figures: Mapping[str, float], factors: Factors, step: int) -> bool:
+        name = self._config.stop_metric
+        if name not in figures:
+            raise ConfigError(f"`stop_metric` must be one of {', '.join(figures)}. Received {name!r}.")
+        better = bool(self._agreed(int(self._best is None or figures[name] > self._best)))
+        self._looks_since_best = 0 if better else self._looks_since_best + 1
+        if better:
+            self._best = figures[name]
+            if self._folder is not None:
+                found = {name.name: getattr(factors, name.name) for name in fields(factors)}
+                arrays = {f"factors/{name}": array for name, array in found.items() if array is not None}
+                saved = Saved({**values(self._variables), **arrays}, {})
+                self._file = write_saved(self._folder, BEST, step, saved).name
         return 0 < self._config.patience <= self._looks_since_best
 
-    def _count(self, auc: float) -> bool:
-        """Whether this look is the best so far."""
-        better = auc > self._best
-        self._best = max(auc, self._best)
-        self._looks_since_best = 0 if better else self._looks_since_best + 1
-        return better
+    def state(self) -> dict[str, Any]:
+        """The best so far, its file, and what was seen since."""
+        own = {"best": self._best, "looks_since_best": self._looks_since_best}
+        return {**own, **self.history.state(), "files": [] if self._file is None else [self._file]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what an interrupted training had seen at its checkpoint."""
+        self._best, self._looks_since_best = state["best"], state["looks_since_best"]
+        self._file = next(iter(state["files"]), None)
+        self.history.load_state(state)
 
     def best_factors(self) -> Factors:
-        """Puts the best weights back into the model and returns their factors."""
-        if self._best == float("-inf"):
-            return self._factors()
-        self._model.load_weights(self._folder / _BEST_WEIGHTS)
-        return Factors.read(self._folder / _BEST_FACTORS)
+        """Puts the best weights back into the model, the chief's on every worker, and returns their factors."""
+        if self._best is None:
+            with self._averaged():
+                factors, kept = self._factors(), values(self._variables)
+            assign(self._variables, kept)
+            return factors
+        arrays = parse(self._share(self._read_best)).arrays
+        assign(self._variables, arrays)
+        return Factors(**{name[8:]: array for name, array in arrays.items() if name.startswith("factors/")})
+
+    def _read_best(self) -> bytes:
+        assert self._folder is not None
+        assert self._file is not None
+        return read_bytes(self._folder / self._file)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.data.batches import Batch
+from tfdvbpr.training.prefetch import prefetched
+from tfdvbpr.training.strategy import local_replicas
 
 ReplicaStep = Callable[[Mapping[str, Any]], dict[str, Any]]
+Step = Callable[[Sequence[Batch]], dict[str, Any]]
+Around = Callable[[int], AbstractContextManager[object]]
 
 _REPORT_SECONDS = 0.5
-_PREFETCH = 3
+_INTERRUPTED = "interrupted"
+# The answer of so many steps ago is there without waiting for the device.
+_LAG = 2
+_IDS_SHOWN = 8
 
 
 class Batches(Protocol):
-    """Something that draws the steps of an epoch, a part a replica."""
+    """Something that draws the steps of an epoch, a part a replica.
+
+    One that estimates something as an epoch begins also has `state()`, a dict of arrays, and `load_state(state)`, which
+    is called before an epoch is taken up at a later step than its first.
+    """
 
     @property
     def steps_per_epoch(self) -> int:
@@ -33,8 +44,12 @@ class Batches(Protocol):
         """Pictures a step over all replicas, for the speed."""
         ...
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps."""
+    def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
+        """The steps from `first_step`; a part for each of `replicas`, in their order, or for all of them.
+
+        A step is a function of (seed, epoch, step) alone. Ids are drawn for the whole global batch, pictures are read
+        for the wanted replicas only.
+        """
         ...
 
 
@@ -47,8 +62,10 @@ class StepReport:
         step: steps done in all, over every epoch.
         num_steps: steps there will be.
         losses: mean of each since the epoch began.
-        images_per_second: pictures through the network, over all replicas, in this epoch so far.
+        images_per_second: pictures through the network, over all replicas, in what this process did of the epoch.
         seconds: since this process began to train.
+        epoch_seconds: since this process began with the epoch.
+        input_seconds: of these, waited for pictures to be read.
     """
 
     epoch: int
@@ -57,132 +74,257 @@ class StepReport:
     losses: Mapping[str, float]
     images_per_second: float
     seconds: float
+    epoch_seconds: float = 0.0
+    input_seconds: float = 0.0
+
+    @property
+    def input_wait(self) -> float:
+        """Part of the epoch's time that was waited for input, 0..1."""
+        return self.input_seconds / self.epoch_seconds if self.epoch_seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training is taken up.
+
+    Attributes:
+        epoch: from 0.
+        step: steps of the epoch that are done.
+        sums: of each loss over these steps.
+        ended: whether nothing is left to do.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: Mapping[str, float] = field(default_factory=dict)
+    ended: bool = False
 
 
 Observer = Callable[[StepReport], None]
 Action = Callable[[StepReport], bool]
 
 
-def distributed_step(strategy: Any, replica_step: ReplicaStep) -> Callable[[Sequence[Batch]], dict[str, Any]]:
+def distributed_step(
+    strategy: Any, replica_step: ReplicaStep, *, interrupted: Callable[[], bool] | None = None
+) -> Step:
     """Compiles one step over all replicas.
 
     Args:
         strategy: made by `make_strategy`.
         replica_step: from one replica's part to its share of each loss; shares are summed over the replicas.
+        interrupted: whether this process was asked to stop. Then the step also has the number of replicas whose
+            process was, for several workers to stop after the same step.
 
     Returns:
-        A function of one step's parts to scalars.
+        A function of one step's parts (those of this process's replicas) to scalars.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)  # nothing to convert, and looking for it takes time
     def step(parts: Any) -> dict[str, Any]:
-        shares = strategy.run(replica_step, args=(parts,))
+        batch = {name: part for name, part in parts.items() if name != _INTERRUPTED}
+        shares = strategy.run(replica_step, args=(batch,))
+        shares |= {name: part for name, part in parts.items() if name == _INTERRUPTED}
         return {name: strategy.reduce("SUM", share, axis=None) for name, share in shares.items()}
 
+    first = local_replicas(strategy)[0]
+
     def run(parts: Sequence[Batch]) -> dict[str, Any]:
+        flag = {} if interrupted is None else {_INTERRUPTED: tf.constant(float(interrupted()))}
+
         def part(context: Any) -> dict[str, Any]:
-            chosen = parts[context.replica_id_in_sync_group]
-            return {name: tf.convert_to_tensor(array) for name, array in chosen.items()}
+            chosen = parts[context.replica_id_in_sync_group - first]
+            return {name: tf.convert_to_tensor(array) for name, array in chosen.items()} | flag
 
         if strategy.num_replicas_in_sync == 1:
-            return step({name: tf.convert_to_tensor(array) for name, array in parts[0].items()})
+            return step({name: tf.convert_to_tensor(array) for name, array in parts[0].items()} | flag)
         return step(strategy.experimental_distribute_values_from_function(part))
 
     return run
 
 
+class Moment:
+    """A training under way, after a step or, with `between`, after an epoch and its actions.
+
+    Attributes:
+        epoch: from 0.
+        step: steps of the epoch that are done.
+        between: whether the epoch is over and its actions have run.
+        ended: whether training ends with it.
+    """
+
+    def __init__(self, batches: Batches, position: Position, *, epochs: int, began: float) -> None:
+        self.epoch, self.step = position.epoch, position.step
+        self.between = self.ended = False
+        self._steps_per_epoch = batches.steps_per_epoch
+        self._images_per_step = batches.images_per_step
+        self._num_steps = epochs * batches.steps_per_epoch
+        self._sums = dict(position.sums)
+        self._began, self._epoch_began = began, time.perf_counter()
+        self._first_step = position.step
+        self._waited = 0.0
+        self._last: dict[str, Any] = {}
+        self._pending: list[tuple[dict[str, Any], Sequence[Batch]]] = []
+        self._flags: deque[Any] = deque()
+
+    @property
+    def total_steps(self) -> int:
+        """Steps done in all, over every epoch."""
+        return self.epoch * self._steps_per_epoch + self.step
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every step of the epoch is done."""
+        return self.step >= self._steps_per_epoch
+
+    @property
+    def input_wait(self) -> float:
+        """Part of the epoch's time that was waited for input, 0..1."""
+        return self._waited / max(time.perf_counter() - self._epoch_began, 1e-9)
+
+    def add(self, losses: dict[str, Any], parts: Sequence[Batch], waited: float) -> None:
+        """Counts a step that was started; what it computes is not waited for."""
+        if _INTERRUPTED in losses:
+            self._flags.append(losses.pop(_INTERRUPTED))
+        self._last = losses
+        self._pending.append((losses, [_ids(part) for part in parts]))
+        self.step += 1
+        self._waited += waited
+
+    def interrupted(self) -> bool:
+        """Whether a worker was asked to stop, as every worker learns after the same step: some steps later."""
+        asked = False
+        while len(self._flags) > (0 if self.at_end else _LAG):
+            asked = float(self._flags.popleft()) > 0 or asked
+        return asked
+
+    def losses(self) -> dict[str, float]:
+        """Those of the last step; waits for it."""
+        return {name: float(value) for name, value in self._last.items()}
+
+    def settle(self) -> None:
+        """Waits for the steps so far and looks at their losses.
+
+        Raises:
+            FloatingPointError: if one is not finite, with its batch.
+        """
+        first = self.step - len(self._pending)
+        for number, (losses, parts) in enumerate(self._pending, first):
+            for name, value in losses.items():
+                loss = float(value)
+                if not np.isfinite(loss):
+                    raise FloatingPointError(self._not_finite(name, loss, number, parts))
+                self._sums[name] = self._sums.get(name, 0.0) + loss
+        self._pending.clear()
+
+    def _not_finite(self, name: str, value: float, step: int, parts: Sequence[Batch]) -> str:
+        return (
+            f"`{name}` must stay finite. It is {value} in epoch {self.epoch + 1}, step {step + 1} of "
+            f"{self._steps_per_epoch} ({self.epoch * self._steps_per_epoch + step + 1} in all), on {_shown(parts)}. "
+            "Lower the learning rate, or set clip_norm."
+        )
+
+    def position(self) -> Position:
+        """Where to take training up after it."""
+        if self.between:
+            return Position(self.epoch + 1, 0, {}, self.ended)
+        self.settle()
+        return Position(self.epoch, self.step, dict(self._sums))
+
+    def report(self) -> StepReport:
+        """How training stands."""
+        self.settle()
+        now = time.perf_counter()
+        spent = now - self._epoch_began
+        speed = (self.step - self._first_step) * self._images_per_step / spent
+        means = {name: value / self.step for name, value in self._sums.items()}
+        since = now - self._began
+        return StepReport(self.epoch, self.total_steps, self._num_steps, means, speed, since, spent, self._waited)
+
+
+Watch = Callable[[Moment], None]
+
+
+def _ids(part: Batch) -> Batch:
+    return {name: array for name, array in part.items() if name.endswith("_ids")}
+
+
+def _shown(parts: Sequence[Batch]) -> str:
+    """The first ids of a batch, for people."""
+    told = []
+    for name in parts[0]:
+        rows = np.unique(np.concatenate([part[name].ravel() for part in parts]))
+        more = f" and {len(rows) - _IDS_SHOWN} more" if len(rows) > _IDS_SHOWN else ""
+        told.append(f"{name} {', '.join(map(str, rows[:_IDS_SHOWN]))}{more}")
+    return "; ".join(told) or "a batch without ids"
+
+
 def run_epochs(
-    step: Callable[[Sequence[Batch]], dict[str, Any]],
+    step: Step,
     batches: Batches,
     *,
     epochs: int,
-    first_epoch: int = 0,
+    position: Position | None = None,
+    replicas: Sequence[int] | None = None,
     actions: Sequence[Action] = (),
+    watches: Sequence[Watch] = (),
     observer: Observer | None = None,
+    around: Around | None = None,
 ) -> None:
     """Trains until the last epoch, or until an action says stop.
 
     Args:
         step: made by `distributed_step`.
         batches: draws the steps; the next ones are drawn on a thread of their own meanwhile.
-        epochs: the number to end after, counted from 0 and not from `first_epoch`.
-        first_epoch: above 0 when resuming.
+        epochs: the number to end after, counted from 0 and not from the position's.
+        position: where to begin; left out, at the start.
+        replicas: see `Batches.epoch`.
         actions: called in order after each epoch; training stops after the epoch in which one returns true.
+        watches: called in order after each step, and once more after an epoch's actions. One that raises ends training.
         observer: told how training stands.
+        around: makes what each step runs in, from the steps done before it; for a profiler.
 
     Raises:
         FloatingPointError: if a loss is no longer finite.
     """
     began = time.perf_counter()
-    num_steps = epochs * batches.steps_per_epoch
-    for epoch in range(first_epoch, epochs):
-        report = _run_epoch(step, batches, epoch, num_steps=num_steps, began=began, observer=observer)
+    position = position or Position()
+    while position.epoch < epochs and not position.ended:
+        moment = Moment(batches, position, epochs=epochs, began=began)
+        _run_epoch(step, batches, moment, replicas, watches, observer, around or _nothing_around)
+        report = moment.report()
+        if observer is not None:
+            observer(report)
         wishes = [action(report) for action in actions]  # each acts, even where an earlier one says stop
-        if any(wishes):
-            return
+        moment.between, moment.ended = True, any(wishes) or report.epoch + 1 >= epochs
+        for watch in watches:
+            watch(moment)
+        position = moment.position()
 
 
 def _run_epoch(
-    step: Callable[[Sequence[Batch]], dict[str, Any]],
+    step: Step,
     batches: Batches,
-    epoch: int,
-    *,
-    num_steps: int,
-    began: float,
+    moment: Moment,
+    replicas: Sequence[int] | None,
+    watches: Sequence[Watch],
     observer: Observer | None,
-) -> StepReport:
-    epoch_began = told = time.perf_counter()
-    history: list[dict[str, Any]] = []
-    done = epoch * batches.steps_per_epoch
-
-    def report() -> StepReport:
-        now = time.perf_counter()
-        losses = {name: float(np.mean([losses[name] for losses in history])) for name in history[0]}
-        for name, value in losses.items():
-            if not np.isfinite(value):
-                raise FloatingPointError(f"`{name}` must stay finite. It is {value}. Lower the learning rate.")
-        speed = len(history) * batches.images_per_step / (now - epoch_began)
-        return StepReport(epoch, done + len(history), num_steps, losses, speed, now - began)
-
-    for parts in _prefetched(batches.epoch(epoch)):
-        history.append(step(parts))
-        if observer is not None and time.perf_counter() - told > _REPORT_SECONDS:
-            observer(report())
+    around: Around,
+) -> None:
+    told = asked = time.perf_counter()
+    for parts in prefetched(batches.epoch(moment.epoch, first_step=moment.step, replicas=replicas)):
+        waited = time.perf_counter() - asked
+        with around(moment.total_steps):
+            losses = step(parts)
+        moment.add(losses, parts, waited)
+        if time.perf_counter() - told > _REPORT_SECONDS:
+            report = moment.report()
+            if observer is not None:
+                observer(report)
             told = time.perf_counter()
-    last = report()
-    if observer is not None:
-        observer(last)
-    return last
+        for watch in watches:
+            watch(moment)
+        asked = time.perf_counter()
 
 
-def _prefetched(steps: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
-    """Draws ahead on a thread; NumPy and JPEG decoding leave Python's lock."""
-    ready: queue.Queue[list[Batch] | BaseException | None] = queue.Queue(maxsize=_PREFETCH)
-    stopped = threading.Event()
-
-    def put(value: list[Batch] | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(value, timeout=0.1)
-                break
-            except queue.Full:
-                continue
-
-    def draw() -> None:
-        try:
-            for parts in steps:
-                put(parts)
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    threading.Thread(target=draw, daemon=True).start()
-    try:
-        while (parts := ready.get()) is not None:
-            if isinstance(parts, BaseException):
-                raise parts
-            yield parts
-    finally:
-        stopped.set()
+def _nothing_around(number: int) -> AbstractContextManager[object]:
+    return nullcontext()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,14 +34,17 @@ from tfdvbpr.run import (
 )
 from tfdvbpr.training.actions import History, KeepBest
 from tfdvbpr.training.batching import make_batches
-from tfdvbpr.training.checkpoints import Checkpoints
 from tfdvbpr.training.checks import check_names, notes
 from tfdvbpr.training.closed_form import closed_form_factors
 from tfdvbpr.training.features import catalogue_features, in_tenths, trunk_features
-from tfdvbpr.training.loop import Batches, Observer, StepReport, distributed_step, run_epochs
+from tfdvbpr.training.loop import Around, Batches, Observer, StepReport
 from tfdvbpr.training.objective import RankingObjective, network_input
-from tfdvbpr.training.strategy import least_over_workers, make_strategy, worker_number, write_once
+from tfdvbpr.training.optimizers import averages_in_place, clip_gradients, make_adam
+from tfdvbpr.training.session import Session
+from tfdvbpr.training.state import variables
+from tfdvbpr.training.strategy import make_strategy
 from tfdvbpr.training.tastes import TasteBatches, Tastes
+from tfdvbpr.training.tensorboard import write_projector
 
 Validate = Callable[[Factors], Mapping[str, float]]
 _ENCODE_BATCH = 256
@@ -64,12 +68,15 @@ def train_recommender(
     strategy: Any = None,
     overwrite: bool = False,
     restart: bool = False,
+    resume: bool = False,
+    tensorboard: Path | None = None,
+    around: Around | None = None,
     told: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Trains, keeps the weights that did best on validation, and writes a run folder.
 
-    An interrupted training is taken up again after its last whole epoch when the same call is made with the same
-    dataset, configuration and output.
+    An interrupted training is taken up again after its last checkpoint when the same call is made with the same
+    dataset, configuration and output, and ends bit for bit like one that was not interrupted.
 
     Args:
         dataset: what to train on.
@@ -81,67 +88,83 @@ def train_recommender(
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
         overwrite: replace a run that is already there.
         restart: forget an interrupted training of the same output.
+        resume: refuse to begin where no training was interrupted.
+        tensorboard: a folder for TensorBoard: scalars, and the items' embeddings with their pictures.
+        around: see `run_epochs`.
         told: takes lines for people.
 
     Raises:
         ConfigError: if a name in the configuration is unknown.
         OutputExistsError: if `output` holds something already.
-        RunError: if a different training was interrupted at the same output.
+        RunError: if a different training was interrupted at the same output, or none where one is to be resumed.
+        FloatingPointError: if a loss or a weight is no longer finite.
+        DiskFullError: if there is no room to write.
+        Interrupted: after SIGINT or SIGTERM, once the checkpoint is written; a SystemExit with 130 or 143.
     """
     check_names(config)
-    check_output(output, overwrite=overwrite)
-    began = time.perf_counter()
     if RECOMMENDERS[config.model] == "closed-form":
-        with whole_directory(output, overwrite=overwrite) as folder:
-            factors = closed_form_factors(config, dataset, told=told)
-            _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
-        return Run.open(output)
-
+        return _train_closed_form(dataset, config, output, overwrite=overwrite, told=told)
     strategy = strategy or make_strategy()
-    checkpoints = Checkpoints(
+    session = Session(
         output,
         config,
         dataset.manifest.fingerprint,
+        strategy,
+        overwrite=overwrite,
         restart=restart,
-        worker=worker_number(strategy),
-        least=partial(least_over_workers, strategy),
-    )
-    for line in notes(config, dataset):
-        told(line)
-    trainer = RecommenderTrainer(dataset, config, strategy, told=told)
-    if trainer.model.frozen_trunk is not None:
-        told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
-    seconds_before = checkpoints.restore(trainer.trackables())
-    if checkpoints.first_epoch:
-        told(f"Taking up an interrupted training after epoch {checkpoints.first_epoch} of {config.epochs}.")
-    keep_best = KeepBest(
-        trainer.model,
-        trainer.factors,
-        validate,
-        config,
-        checkpoints.folder,
-        first_epoch=checkpoints.first_epoch,
+        resume=resume,
+        tensorboard=tensorboard,
         told=told,
     )
-    run_epochs(
-        distributed_step(strategy, trainer.replica_step),
-        trainer.batches,
-        epochs=config.epochs,
-        first_epoch=checkpoints.first_epoch,
-        actions=[keep_best, checkpoints.save],
-        observer=observer,
-    )
-    factors = keep_best.best_factors()
+    if session.finished:
+        return Run.open(output)
+    with session:
+        for line in notes(config, dataset):
+            told(line)
+        trainer = RecommenderTrainer(dataset, config, strategy, told=told)
+        if trainer.model.frozen_trunk is not None:
+            told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
+        keep_best = KeepBest(
+            variables({"model": trainer.model}),
+            trainer.factors,
+            validate,
+            config,
+            session.folder,
+            averaged=trainer.averaged,
+            agreed=session.agreed,
+            share=session.share,
+            told=told,
+        )
+        session.train(trainer, keep_best, {"best": keep_best}, keep_best.history, observer=observer, around=around)
+        factors = keep_best.best_factors()
 
-    def write() -> None:
-        with whole_directory(output, overwrite=overwrite) as folder:
-            trainer.model.save_weights(folder / WEIGHTS_NAME)
-            seconds = seconds_before + time.perf_counter() - began
-            _write(folder, dataset, config, factors, keep_best.history, seconds)
+        def write(seconds: float) -> None:
+            with whole_directory(output, overwrite=overwrite) as folder:
+                trainer.model.save_weights(folder / WEIGHTS_NAME)
+                session.copy_into(folder)
+                _write(folder, dataset, config, factors, keep_best.history, seconds)
 
-    write_once(strategy, output, write)
-    checkpoints.remove()
+        session.write_run(write)
+        if session.tensorboard is not None:
+            _project(session.tensorboard.folder, dataset, factors)
     return Run.open(output)
+
+
+def _train_closed_form(
+    dataset: PreparedDataset, config: RecommenderConfig, output: Path, *, overwrite: bool, told: Callable[[str], None]
+) -> Run:
+    check_output(output, overwrite=overwrite)
+    began = time.perf_counter()
+    with whole_directory(output, overwrite=overwrite) as folder:
+        factors = closed_form_factors(config, dataset, told=told)
+        _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
+    return Run.open(output)
+
+
+def _project(folder: Path, dataset: PreparedDataset, factors: Factors) -> None:
+    table = dataset.items.table
+    labels = list(zip(table["item_id"].to_list(), table["category"].to_list(), strict=True))
+    write_projector(folder, factors.item_embeddings, labels, dataset.images.read)
 
 
 class RecommenderTrainer:
@@ -187,7 +210,8 @@ class RecommenderTrainer:
         )
         self.batches: Batches = drawn
         if self._objective.leave_one_out:
-            self.batches = TasteBatches(drawn, lambda: self._tastes(self._item_embeddings()))
+            kept = partial(Tastes.of, interactions=dataset.interactions, shrinkage=config.shrinkage)
+            self.batches = TasteBatches(drawn, lambda: self._tastes(self._item_embeddings()), kept)
         with strategy.scope():
             self.optimizers = self._make_optimizers()
 
@@ -207,16 +231,18 @@ class RecommenderTrainer:
         return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
 
     def _make_optimizers(self) -> Optimizers:
-        steps = self.config.epochs * self.batches.steps_per_epoch
-
-        def adam(rate: float) -> Any:
-            schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=self.config.final_learning_rate)
-            return keras.optimizers.Adam(schedule, epsilon=self.config.adam_epsilon)
-
+        adam = partial(make_adam, self.config, steps_per_epoch=self.batches.steps_per_epoch)
         optimizers = Optimizers(adam(self.config.learning_rate), adam(self.config.user_learning_rate))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
         return optimizers
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Puts the weights' moving averages, where `average_decay` asks for them, in the weights' place for a while."""
+        optimizers = self.optimizers
+        return averages_in_place(
+            [(optimizers.network, self._network_variables), (optimizers.tables, self.model.tables)]
+        )
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint has to hold."""
@@ -236,6 +262,7 @@ class RecommenderTrainer:
         """
         network, tables = self._network_variables, self.model.tables
         shares, gradients = self.gradients(batch, network + tables)
+        gradients = clip_gradients(gradients, self.config.clip_norm)
         if network:
             self.optimizers.network.apply(gradients[: len(network)], network)
         if tables:

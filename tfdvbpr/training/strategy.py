@@ -9,11 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.errors import ConfigError
+from tfdvbpr import errors
+from tfdvbpr.errors import ConfigError, TfdvbprError
 
 STRATEGIES = ("auto", "one-device", "mirrored", "multi-worker")
+_SPREAD_WORDS = 1 << 21  # 16 MiB a message
 
 
 def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -> Any:
@@ -63,17 +66,76 @@ def is_chief(strategy: Any) -> bool:
     return bool(strategy.extended.should_checkpoint)
 
 
-def worker_number(strategy: Any) -> int:
-    """0 for the process that writes the run, another number for each further worker; names a worker's own files."""
-    return 0 if is_chief(strategy) else int(strategy.cluster_resolver.task_id) + 1
+def is_multi_worker(strategy: Any) -> bool:
+    """Whether other processes train along."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def least_over_workers(strategy: Any, number: int) -> int:
-    """The smallest of the numbers that the workers bring; waits until each has brought its own."""
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return number
-    brought = strategy.experimental_distribute_values_from_function(lambda context: tf.constant([number], tf.int64))
-    return int(tf.reduce_min(strategy.gather(brought, axis=0)))
+def local_replicas(strategy: Any) -> list[int]:
+    """Global numbers of the replicas that this process drives, in order."""
+    found: list[int] = []
+
+    def note(context: Any) -> Any:
+        found.append(int(context.replica_id_in_sync_group))
+        return tf.zeros([])
+
+    if strategy.num_replicas_in_sync > 1:
+        strategy.experimental_distribute_values_from_function(note)
+    return sorted(found) or [0]
+
+
+def over_workers(strategy: Any, number: int) -> list[int]:
+    """The numbers that the workers bring, the chief's first, one a replica; waits until each has brought its own."""
+    if not is_multi_worker(strategy):
+        return [number]
+
+    def brought(context: Any) -> Any:
+        own = np.zeros(strategy.num_replicas_in_sync, np.int64)
+        own[context.replica_id_in_sync_group] = number
+        return tf.constant(own)
+
+    # A sum of vectors with one place each: `gather` would trace a function anew at each call.
+    values = strategy.experimental_distribute_values_from_function(brought)
+    return [int(each) for each in np.asarray(strategy.reduce("SUM", values, axis=None))]
+
+
+def from_chief(strategy: Any, make: Callable[[], bytes]) -> bytes:
+    """What `make` returns on the chief, on every worker; it is called there alone.
+
+    Raises:
+        TfdvbprError: that `make` raised, on every worker.
+    """
+    if not is_multi_worker(strategy):
+        return make()
+    error, data = "", b""
+    if is_chief(strategy):
+        try:
+            data = make()
+        except TfdvbprError as raised:
+            error = f"{type(raised).__name__} {raised}"
+    told = _spread(strategy, error.encode())
+    if told:
+        kind, _, message = told.decode().partition(" ")
+        raise getattr(errors, kind, TfdvbprError)(message)
+    return _spread(strategy, data)
+
+
+def _spread(strategy: Any, data: bytes) -> bytes:
+    """The chief's bytes, on every worker: whole numbers, to which the others add zeros."""
+    size = over_workers(strategy, len(data))[0]
+    words = np.zeros(-(-size // 8), np.int64)
+    if is_chief(strategy):
+        words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
+    parts = []
+    for start in range(0, len(words), _SPREAD_WORDS):
+        block, nothing = words[start : start + _SPREAD_WORDS], np.zeros_like(words[start : start + _SPREAD_WORDS])
+
+        def brought(context: Any, block: Any = block, nothing: Any = nothing) -> Any:
+            return tf.constant(block if context.replica_id_in_sync_group == 0 else nothing)
+
+        values = strategy.experimental_distribute_values_from_function(brought)
+        parts.append(np.asarray(strategy.reduce("SUM", values, axis=None)))
+    return np.concatenate(parts).tobytes()[:size] if parts else b""
 
 
 def write_once(strategy: Any, output: Path, write: Callable[[], None]) -> None:
@@ -86,6 +148,6 @@ def write_once(strategy: Any, output: Path, write: Callable[[], None]) -> None:
     """
     if is_chief(strategy):
         write()
-    least_over_workers(strategy, 0)
+    over_workers(strategy, 0)
     if not output.is_dir():
         write()

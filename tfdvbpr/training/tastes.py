@@ -7,7 +7,7 @@ rank makes every training action a small test, as in FISM (Kabbur et al. 2013) w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,11 @@ class Tastes:
     @classmethod
     def estimate(cls, embeddings: Array, interactions: Interactions, *, shrinkage: float) -> Tastes:
         """Tastes from Φ of every item, float32 [num_items, D]."""
-        items = standardised(embeddings, interactions.training_counts > 0)
+        return cls.of(standardised(embeddings, interactions.training_counts > 0), interactions, shrinkage=shrinkage)
+
+    @classmethod
+    def of(cls, items: Array, interactions: Interactions, *, shrinkage: float) -> Tastes:
+        """Tastes from embeddings that are standardised already, float32 [num_items, D]."""
         matrix = interactions.training_matrix.astype(np.float32)
         counts = np.diff(matrix.indptr).astype(np.float32)
         return cls(items, np.asarray(matrix @ items, np.float32), counts, shrinkage)
@@ -63,11 +67,14 @@ class TasteBatches:
     Args:
         batches: `SharedItemBatches` or `TripletBatches`.
         estimate: tastes as the network sees the catalogue now.
+        from_items: tastes from a `Tastes.items` that was kept.
     """
 
-    def __init__(self, batches: Batches, estimate: Callable[[], Tastes]) -> None:
+    def __init__(self, batches: Batches, estimate: Callable[[], Tastes], from_items: Callable[[Array], Tastes]) -> None:
         self._batches = batches
         self._estimate = estimate
+        self._from_items = from_items
+        self._tastes: Tastes | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -79,18 +86,24 @@ class TasteBatches:
         """Pictures encoded a step, over all replicas."""
         return self._batches.images_per_step
 
-    def epoch(self, epoch: int) -> Iterator[list[Batch]]:
-        """The steps of one epoch, each a part a replica."""
-        tastes = self._estimate()  # here and not in the iterator, which another thread draws from
-        return (self._with_tastes(parts, tastes) for parts in self._batches.epoch(epoch))
+    def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
+        """The steps of one epoch from `first_step`, a part for each of `replicas` (of all, where left out)."""
+        if first_step == 0 or self._tastes is None:
+            self._tastes = self._estimate()  # here and not in the iterator, which another thread draws from
+        tastes = self._tastes
+        steps = self._batches.epoch(epoch, first_step=first_step, replicas=replicas)
+        return ([_with_tastes(part, tastes) for part in parts] for parts in steps)
 
-    @staticmethod
-    def _with_tastes(parts: list[Batch], tastes: Tastes) -> list[Batch]:
-        drawn = np.concatenate([part["item_ids"] for part in parts]) if "item_ids" in parts[0] else None
-        return [{**part, "tastes": tastes.means_without(*_actions(part, drawn))} for part in parts]
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What was estimated as the epoch began; the network has moved on since."""
+        return {} if self._tastes is None else {"items": self._tastes.items}
+
+    def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes up an epoch where `state` was kept."""
+        if "items" in state:
+            self._tastes = self._from_items(state["items"].astype(np.float32, copy=False))
 
 
-def _actions(part: Batch, drawn: npt.NDArray[np.generic] | None) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """User and item rows of a part's actions."""
-    items = part["positive_item_ids"] if drawn is None else drawn[part["positive_index"]]
-    return part["user_ids"].astype(np.int32), items.astype(np.int32)
+def _with_tastes(part: Batch, tastes: Tastes) -> Batch:
+    users, items = part["user_ids"].astype(np.int32), part["positive_item_ids"].astype(np.int32)
+    return {**part, "tastes": tastes.means_without(users, items)}
