@@ -127,7 +127,7 @@ def attributes_in_designs(
     Args:
         run: a recommender trained on a synthetic dataset, or its folder.
         gan_run: a GAN trained on it, or its folder.
-        truth: the synthetic source, kept by `tfdvbpr prepare --format synthetic --keep-source`.
+        truth: the synthetic source, kept by `prepare_synthetic(keep_source=...)`.
         output: a folder for attributes.json, .csv, .md and .png; left out, nothing is written.
         dataset: the GAN's, if it has been moved.
         options: users, steps, η, seed.
