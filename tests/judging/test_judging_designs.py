@@ -19,7 +19,7 @@ from tfdvbpr.design.options import DesignOptions
 from tfdvbpr.design.scoring import embed_pictures
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
 from tfdvbpr.evaluation.generative.frechet import frechet_distance
-from tfdvbpr.judging.arms import RANDOM_G, RANDOM_REAL, RETRIEVED, design_label
+from tfdvbpr.judging.arms import RANDOM_G, RANDOM_REAL, RETRIEVED, design_arms, design_label
 from tfdvbpr.judging.designs import DesignJudgement, DesignJudgingOptions
 from tfdvbpr.judging.requests import check_second, most_bought, over_users, standard_of
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
@@ -130,6 +130,29 @@ def test_the_folder(judged: Any) -> None:
     assert "| designs η=50, blur | " in text
     with Image.open(output / "designs.png") as sheet:
         assert sheet.width > 7 * 96
+
+
+def test_an_interrupted_table_is_taken_up(judged: Any, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+    """A row that stands is read and not made: here another picture has been put in its place."""
+    judgement, output = judged
+    assert not output.with_name(f".{output.name}.designs").exists()  # removed at the end
+    asked: dict[str, Any] = {
+        "options": OPTIONS.design,
+        "realism_weights": (0.0,),
+        "smoothings": (),
+        "smoothed_weight": 0.0,
+        "seed": 0,
+        "keep": tmp_path,
+    }
+    requests = judgement.requests
+    first = design_arms(tiny_run, tiny_gan_run, requests, **asked)
+    np.testing.assert_array_equal(first["designs η=0"], judgement.arms["designs η=0"].images)
+    (file,) = tmp_path.iterdir()
+    np.save(file, 255 - first["designs η=0"])
+    told: list[str] = []
+    again = design_arms(tiny_run, tiny_gan_run, requests, told=told.append, **asked)
+    np.testing.assert_array_equal(again["designs η=0"], 255 - first["designs η=0"])
+    assert not told
 
 
 def test_requests_are_the_most_bought_categories(tiny_run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tfdvbpr.evaluation.generative.frechet import frechet_distance
 from tfdvbpr.judging.drawing import draw, in_proportion
 from tfdvbpr.judging.extractors import check_extractor, class_posteriors
 from tfdvbpr.judging.figures import Judged, rightly_named
-from tfdvbpr.judging.gan import REAL, GanJudgement, GanJudgingOptions
+from tfdvbpr.judging.gan import REAL, GanJudgement, GanJudgingOptions, common_categories
 from tfdvbpr.judging.gan_tables import table_rows
 from tfdvbpr.judging.photos import drawn_categories, drawn_names
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
@@ -171,8 +172,15 @@ def test_merged_categories(tiny_gan_run: GanRun, checkerboard_dataset: PreparedD
     assert known.all()
     left_out = CategoryFacts(images=8, share=0.0, drawn_as=None, real_logit=1.0, unit=1.0)
     run.__dict__["facts"] = GanFacts({"shirt": shirt, "shoe": left_out})
-    ids = drawn_categories(run, checkerboard_dataset)
-    assert (ids == np.where(checkerboard_dataset.items.category_ids == 0, 0, -1)).all()
+    shirts = np.where(checkerboard_dataset.items.category_ids == 0, 0, -1)
+    np.testing.assert_array_equal(drawn_categories(run, checkerboard_dataset), shirts)
+    found, (sentence,) = common_categories({"all": tiny_gan_run, "shirts": run}, checkerboard_dataset)
+    np.testing.assert_array_equal(found["all"], shirts)  # both on the same photos
+    assert sentence == "8 photos of 1 categories that not every run draws are left out: shoe."
+    other = GanRun(tiny_gan_run.path, tiny_gan_run.manifest)
+    other.__dict__["facts"] = GanFacts({"shirt": left_out, "shoe": replace(shirt, drawn_as="shoe")})
+    with pytest.raises(DatasetError, match="a category in common"):
+        common_categories({"shoes": other, "shirts": run}, checkerboard_dataset)
 
 
 def test_imagenet_classes_from_features() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +76,8 @@ def evaluate_designs(
     Args:
         run: the recommender that is ascended, or its folder.
         gan_run: a GAN run or its folder.
-        output: a folder for designs.json, .csv and .md, tests.csv and designs.png; left out, nothing is written.
+        output: a folder for designs.json, .csv and .md, tests.csv and designs.png; left out, nothing is written. Until
+            it stands, finished rows of designs lie beside it, and an interrupted call goes on from them.
         second_run: a recommender of the same dataset, trained with another seed and backbone, that no ascent sees.
         dataset: the GAN's, if it has been moved.
         options: users, η, smoothings, starts, steps, extractor, seed.
@@ -92,20 +94,24 @@ def evaluate_designs(
     from tfdvbpr.judging.design_tables import write_tables
     from tfdvbpr.judging.designs import judge_designs
 
+    kept = None
     if output is not None:
         check_output(Path(output), overwrite=overwrite)
+        kept = Path(output).with_name(f".{Path(output).name}.designs")
     judgement = judge_designs(
         opened_run(run),
         _opened_gan(gan_run),
         second_run=None if second_run is None else opened_run(second_run),
         dataset=None if dataset is None else opened_dataset(dataset),
         options=options,
+        keep=kept,
         progress=progress,
         told=told,
     )
-    if output is not None:
+    if output is not None and kept is not None:
         with whole_directory(Path(output), overwrite=overwrite) as folder:
             write_tables(judgement, folder)
+        shutil.rmtree(kept, ignore_errors=True)
     return judgement
 
 

@@ -99,7 +99,8 @@ def evaluate_designs(
     Preference (also under a second recommender that no ascent has seen), realism, inception score, FID, KID and
     diversity of random real items, random G, the best of several random G, top retrieved items, and designs for every
     η, for users in their most bought categories. Designs are tested against their rivals over users. Writes
-    designs.json, designs.csv, designs.md, tests.csv and designs.png; with --truth also the folder attributes.
+    designs.json, designs.csv, designs.md, tests.csv and designs.png; with --truth also the folder attributes. The same
+    command takes an interrupted one up after its last finished row.
     """
     from tfdvbpr import api, progress
     from tfdvbpr.files import check_output

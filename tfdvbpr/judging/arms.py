@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from tfdvbpr.design.options import DesignOptions
 from tfdvbpr.design.samples import random_pictures
 from tfdvbpr.design.scoring import embed_pictures
 from tfdvbpr.design.studio import Designer
+from tfdvbpr.files import whole_file
 from tfdvbpr.judging.requests import Requests, Standard
 from tfdvbpr.run import GanRun, Run
 
@@ -92,6 +96,7 @@ def design_arms(
     smoothings: tuple[str, ...],
     smoothed_weight: float,
     seed: int,
+    keep: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     told: Told = lambda line: None,
 ) -> dict[str, Pictures]:
@@ -106,6 +111,7 @@ def design_arms(
         smoothings: names in SMOOTHINGS besides "none".
         smoothed_weight: η of those.
         seed: of the starts.
+        keep: a folder for finished rows, from which a later call takes them up; left out, nothing is kept.
         progress: told of (requests done, in all), anew for each row of the table.
         told: takes a line for people a row.
     """
@@ -116,12 +122,27 @@ def design_arms(
         designer = Designer(run, gan_run, options=replace(options, num_designs=1, smoothing=smoothing))
         for weight in realism_weights if smoothing == "none" else (smoothed_weight,):
             label = design_label(weight, smoothing)
+            file = None if keep is None else keep / f"{_key(designer, requests, seeds, weight)}.npy"
+            if file is not None and file.is_file():
+                found[label] = np.load(file, allow_pickle=False)
+                continue
             told(f"Designing {len(requests)} pictures: {label}.")
             designs = designer.design(
                 user_ids, requests.categories, seeds=seeds, realism_weight=weight, progress=progress
             )
             found[label] = designs.images[:, 0]
+            if file is not None:
+                with whole_file(file) as scratch:
+                    np.save(scratch, found[label])
     return found
+
+
+def _key(designer: Designer, requests: Requests, seeds: list[int], weight: float) -> str:
+    """Of everything that a row of designs follows from."""
+    runs = [(str(run.path.resolve()), run.manifest.created) for run in (designer.run, designer.gan_run)]
+    asked = (requests.users.tolist(), requests.categories, seeds, weight)
+    text = json.dumps([runs, asdict(designer.options), asked])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def design_label(weight: float, smoothing: str = "none") -> str:

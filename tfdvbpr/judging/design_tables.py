@@ -12,7 +12,7 @@ import polars as pl
 
 from tfdvbpr.design.grid import picture_grid
 from tfdvbpr.judging.designs import DesignJudgement
-from tfdvbpr.judging.gan_tables import figure_text, markdown_table
+from tfdvbpr.judging.gan_tables import figure_text, heading, markdown_table
 
 TABLE_NAME = "designs.md"
 _SHEET_ROWS = 16
@@ -23,7 +23,7 @@ def table_rows(judgement: DesignJudgement) -> tuple[list[str], list[list[str]]]:
     first = next(iter(judgement.rows.values()))
     shown = [name for name in first if not name.endswith("_std") and not name.startswith(("precision", "recall"))]
     rows = [[label, *(figure_text(row, name) for name in shown)] for label, row in judgement.rows.items()]
-    return ["", *(name.replace("_", " ") for name in shown)], rows
+    return ["", *map(heading, shown)], rows
 
 
 def rival_rows(judgement: DesignJudgement) -> tuple[list[str], list[list[str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,7 @@ def judge_designs(
     second_run: Run | None = None,
     dataset: PreparedDataset | None = None,
     options: DesignJudgingOptions | None = None,
+    keep: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     told: Callable[[str], None] = lambda line: None,
 ) -> DesignJudgement:
@@ -122,6 +124,7 @@ def judge_designs(
             only the first one likes?
         dataset: the GAN's; left out, where it lay when the GAN was trained.
         options: see `DesignJudgingOptions`.
+        keep: a folder for finished rows of designs, from which a call that was interrupted goes on.
         progress: called with (done, in all) of whatever takes long.
         told: takes lines for people.
 
@@ -166,6 +169,7 @@ def judge_designs(
             smoothings=options.smoothings,
             smoothed_weight=options.eta_smoothed,
             seed=options.seed,
+            keep=keep,
             progress=progress,
             told=told,
         )

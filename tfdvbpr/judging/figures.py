@@ -19,6 +19,8 @@ from tfdvbpr.judging.photos import RealPhotos
 
 # Below so many pictures a category its Fréchet distance tells next to nothing.
 LEAST_FOR_FRECHET = 50
+# And below so many its kernel distance.
+LEAST_FOR_KERNEL = 10
 CLASSIFIER = "category_classifier"
 
 Ids = npt.NDArray[np.int64]
@@ -130,7 +132,7 @@ def rightly_named(
 
 def _distances(photos: RealPhotos, real: Any, made: Any, *, seed: int) -> dict[str, float | None]:
     name, size = photos.extractor, min(len(real), len(made))
-    kernel = kernel_distance(real, made, seed=seed) if size >= 2 else None
+    kernel = kernel_distance(real, made, seed=seed) if size >= LEAST_FOR_KERNEL else None
     return {
         f"fid_{name}": frechet_distance(real, made) if size >= LEAST_FOR_FRECHET else None,
         f"kid_{name}": None if kernel is None else kernel.mean,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.evaluation.generative.similarity import num_scales
 from tfdvbpr.judging.drawing import Samples, draw
 from tfdvbpr.judging.extractors import DEFAULT, check_extractor
@@ -94,7 +94,7 @@ def judge_gans(
 ) -> GanJudgement:
     """Draws pictures with each GAN and holds them against the dataset's photos.
 
-    FID, KID, precision and recall go against all photos of the categories a GAN draws, those it was trained on. The
+    FID, KID, precision and recall go against all photos of the categories every GAN draws, those of the training. The
     category classifier has learnt from four fifths of them; its accuracy on the others is told beside that of the
     pictures. For memorisation the distances of those others are what new photos have.
 
@@ -110,10 +110,10 @@ def judge_gans(
         DatasetError: if the dataset's pictures or categories are not those a GAN draws.
     """
     options = options or GanJudgingOptions()
-    check_extractor(options.extractor, gan_runs.values())
     if not gan_runs:
         raise ConfigError("`gan_runs` must name at least one. Received none.")
-    categories = {label: drawn_categories(run, dataset) for label, run in gan_runs.items()}
+    check_extractor(options.extractor, gan_runs.values())
+    categories, left_out = common_categories(gan_runs, dataset)
     photos = RealPhotos.see(
         dataset, options.extractor, classifier_options=options.classifier, progress=progress, told=told
     )
@@ -121,7 +121,37 @@ def judge_gans(
     for label, run in gan_runs.items():
         told(f"Drawing and judging {label}.")
         gans[label] = _judge(run, photos, categories[label], options, progress)
-    return GanJudgement(photos, options, gans, _of_held_out(photos, options), _warnings(photos, gans, options))
+    warnings = [*left_out, *_warnings(photos, gans, options)]
+    return GanJudgement(photos, options, gans, _of_held_out(photos, options), warnings)
+
+
+def common_categories(
+    gan_runs: Mapping[str, GanRun], dataset: PreparedDataset
+) -> tuple[dict[str, npt.NDArray[np.int64]], list[str]]:
+    """Each photo's category as each GAN counts them, int64 [num_items], by label; -1 unless every GAN draws it.
+
+    Runs that were trained on other categories are so judged on the same photos.
+
+    Returns:
+        The categories, and a sentence if photos are left out.
+
+    Raises:
+        DatasetError: as of `drawn_categories`, or if no category is drawn by all.
+    """
+    drawn = {label: drawn_categories(run, dataset) for label, run in gan_runs.items()}
+    common = np.all([ids >= 0 for ids in drawn.values()], axis=0)
+    if not common.any():
+        raise DatasetError(
+            f"Runs must draw a category in common to be judged together. {', '.join(gan_runs)} do not. "
+            "Judge them one by one."
+        )
+    names = sorted(set(np.array(dataset.items.table["category"])[~common].tolist()))
+    left_out = (
+        f"{int((~common).sum())} photos of {len(names)} categories that not every run draws are left out: "
+        f"{', '.join(names)}."
+    )
+    categories = {label: np.where(common, ids, -1) for label, ids in drawn.items()}
+    return categories, [left_out] if names else []
 
 
 def labels(gan_runs: Sequence[GanRun]) -> dict[str, GanRun]:

@@ -63,7 +63,12 @@ def category_rows(judgement: GanJudgement, label: str) -> tuple[list[str], list[
     shown = [name for name in figures if not name.endswith("_std")]
     order = sorted(categories, key=lambda name: -categories[name]["photos"])
     rows = [[name, *(_figure(categories[name][figure]) for figure in shown)] for name in order]
-    return ["category", *(name.replace("_", " ") for name in shown)], rows
+    return ["category", *map(heading, shown)], rows
+
+
+def heading(name: str) -> str:
+    """A figure's name for the head of a column."""
+    return name.replace("diversity_1_ms_ssim", "diversity 1 − MS-SSIM").replace("photos_", "photos' ")
 
 
 def write_tables(judgement: GanJudgement, folder: Path) -> None:
