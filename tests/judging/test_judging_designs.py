@@ -129,7 +129,7 @@ def test_the_folder(judged: Any) -> None:
     assert "12 requests of 6 users" in text
     assert "| designs η=50, blur | " in text
     with Image.open(output / "designs.png") as sheet:
-        assert sheet.width > 7 * 96
+        assert sheet.width > 7 * 128
 
 
 def test_an_interrupted_table_is_taken_up(judged: Any, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from tfdvbpr.design.grid import picture_grid
+from tfdvbpr.judging.arms import RANDOM_G
 from tfdvbpr.judging.designs import DesignJudgement
 from tfdvbpr.judging.gan_tables import figure_text, heading, markdown_table
 
@@ -108,11 +109,21 @@ def write_sheet(judgement: DesignJudgement, path: Path) -> None:
     rows = [[arm.images[number] for arm in arms.values()] for number in shown]
     captions = [[f"{arm.preferences[number]:+.2f}" for arm in arms.values()] for number in shown]
     titles = [f"{judgement.run.user_ids[requests.users[number]]} {requests.categories[number]}" for number in shown]
-    short = [label.replace("random real items", "real").replace("top retrieved items", "retrieved") for label in arms]
     picture_grid(
         rows,
         title="Preference below each picture",
-        column_titles=[label.replace("designs ", "") for label in short],
+        column_titles=[_short(label) for label in arms],
         row_titles=titles,
         captions=captions,
+        cell_height=128,
     ).save(path)
+
+
+def _short(label: str) -> str:
+    """A row's name above a narrow column, in letters that the font has."""
+    words = {"random real items": "real", "top retrieved items": "retrieved", "designs η=": "eta ", " random G": ""}
+    if label == RANDOM_G:
+        return label
+    for long, short in words.items():
+        label = label.replace(long, short)
+    return label.replace("augment-and-blur", "both")
