@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "tfdvbpr", ROOT / "export" / "tfdvbpr_export", ROOT / "serving" / "tfdvbpr_serving")
 LEAVES = {"errors", "files", "pickles", "_version", "signatures"}
-STAGES = {"data", "models", "losses", "run", "config", "training", "evaluation", "design", "recommending"}
+STAGES = {"data", "models", "losses", "run", "config", "training", "evaluation", "design", "recommending", "judging"}
 TOP = {"api", "cli", "demo", "report", "progress"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"config", "data", "models", "run"},
     "design": {"config", "data", "models", "losses", "run"},
     "recommending": {"config", "data", "models", "design", "run"},
+    "judging": {"config", "data", "models", "run", "training", "evaluation", "design"},
     "api": STAGES,
     "report": STAGES,
     "cli": STAGES | TOP,

@@ -27,6 +27,8 @@ EXPECTED = [
     "compare",
     "describe",
     "evaluate",
+    "evaluate_designs",
+    "evaluate_gan",
     "experiment",
     "explain",
     "gan_config",

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tfdvbpr._version import __version__
-from tfdvbpr.cli import datasets, designing, evaluation, launching, recommending, training
+from tfdvbpr.cli import datasets, designing, evaluation, judging, launching, recommending, training
 from tfdvbpr.cli.options import Overwrite, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     epilog="The whole way on made-up data: [bold]tfdvbpr demo --output demo[/bold]. "
     "On your own: prepare, train, evaluate, train-gan, design; then tfdvbpr-export and tfdvbpr-serve.",
 )
-for commands in (datasets, training, launching, evaluation, recommending, designing):
+for commands in (datasets, training, launching, evaluation, recommending, designing, judging):
     app.add_typer(commands.app)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import keras
 from keras import layers
 
+from tfdvbpr.models.backbones.efficientnet_lite import efficientnet_lite
 from tfdvbpr.models.backbones.efficientnet_lite0 import efficientnet_lite0, efficientnet_lite0_levels
 from tfdvbpr.models.backbones.freezing import freeze, penalise
 from tfdvbpr.models.backbones.keras_applications import application, application_names
@@ -28,6 +29,7 @@ TRUNKS: Mapping[str, Trunk] = MappingProxyType(
     {
         "efficientnet_lite0": efficientnet_lite0,
         "efficientnet_lite0_levels": efficientnet_lite0_levels,
+        "efficientnet_lite2": partial(efficientnet_lite, "efficientnet_lite2"),
         **{name: partial(application, name) for name in application_names()},
     }
 )

@@ -1,0 +1,192 @@
+"""The pictures of the paper's table: real items, random pictures, retrieved items, designs; one a request each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images import to_float
+from tfdvbpr.design.options import DesignOptions
+from tfdvbpr.design.samples import random_pictures
+from tfdvbpr.design.scoring import embed_pictures
+from tfdvbpr.design.studio import Designer
+from tfdvbpr.files import whole_file
+from tfdvbpr.judging.requests import Requests, Standard
+from tfdvbpr.run import GanRun, Run
+
+RANDOM_REAL, RANDOM_G, RETRIEVED = "random real items", "random G", "top retrieved items"
+_SEEDS = 1_000_000_000
+_ROWS = 256
+
+Pictures = npt.NDArray[np.uint8]
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of the table.
+
+    Attributes:
+        images: uint8 [R, H, W, 3], one a request.
+        preferences: float64 [R], θᵀΦ under the first recommender.
+        second: float64 [R], under the second one, or None.
+        realism: float64 [R], D̂: 1 is what D calls real.
+    """
+
+    images: Pictures
+    preferences: npt.NDArray[np.float64]
+    second: npt.NDArray[np.float64] | None
+    realism: npt.NDArray[np.float64]
+
+
+def real_pictures(
+    dataset: PreparedDataset, run: Run, requests: Requests, standard: Standard, *, seed: int
+) -> dict[str, Pictures]:
+    """A random real item of each request's category, and the one its user would like best.
+
+    Args:
+        dataset: the GAN's, for pictures of the size it draws.
+        run: the recommender, whose items they are.
+        requests: what is asked for.
+        standard: of the recommender, for the best items; what the user has acted on is not left out.
+        seed: of the random items.
+    """
+    generator = np.random.default_rng((seed, 12))
+    ids = dataset.items.category_ids
+    rows = {name: np.flatnonzero(ids == dataset.items.category_id(name)) for name in sorted(set(requests.categories))}
+    random = np.array([generator.choice(rows[name]) for name in requests.categories])
+    best = dataset.items.indices([run.items.item_ids[item] for item in standard.best_items])
+    return {RANDOM_REAL: dataset.images.read(random), RETRIEVED: dataset.images.read(best)}
+
+
+def random_arms(gan_run: GanRun, run: Run, requests: Requests, *, num_starts: int, seed: int) -> dict[str, Pictures]:
+    """One random picture a request, and the best by the first recommender of as many as a design has starts.
+
+    The second says what choosing alone brings, without an ascent.
+    """
+    first = _SEEDS + seed * len(requests) * num_starts
+    pictures = random_pictures(
+        gan_run,
+        [name for name in requests.categories for _ in range(num_starts)],
+        seeds=range(first, first + len(requests) * num_starts),
+    )
+    tastes = np.repeat(run.tastes[requests.users], num_starts, axis=0)
+    scores = (embed_pictures(run, pictures) * tastes).sum(axis=1).reshape(-1, num_starts)
+    several = pictures.reshape(len(requests), num_starts, *pictures.shape[1:])
+    best = several[np.arange(len(requests)), scores.argmax(axis=1)]
+    return {RANDOM_G: several[:, 0], f"best of {num_starts} random G": best}
+
+
+def design_arms(
+    run: Run,
+    gan_run: GanRun,
+    requests: Requests,
+    *,
+    options: DesignOptions,
+    realism_weights: tuple[float, ...],
+    smoothings: tuple[str, ...],
+    smoothed_weight: float,
+    seed: int,
+    keep: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    told: Told = lambda line: None,
+) -> dict[str, Pictures]:
+    """The best design a request by its objective, for every η, and with each smoothing at one η.
+
+    Args:
+        run: the recommender that is ascended.
+        gan_run: the GAN.
+        requests: what is asked for; every row the same starts under every η and smoothing.
+        options: starts and steps.
+        realism_weights: the values of η without smoothing.
+        smoothings: names in SMOOTHINGS besides "none".
+        smoothed_weight: η of those.
+        seed: of the starts.
+        keep: a folder for finished rows, from which a later call takes them up; left out, nothing is kept.
+        progress: told of (requests done, in all), anew for each row of the table.
+        told: takes a line for people a row.
+    """
+    user_ids = [run.user_ids[user] for user in requests.users]
+    seeds = [seed * len(requests) + number for number in range(len(requests))]
+    found = {}
+    for smoothing in ("none", *smoothings):
+        designer = Designer(run, gan_run, options=replace(options, num_designs=1, smoothing=smoothing))
+        for weight in realism_weights if smoothing == "none" else (smoothed_weight,):
+            label = design_label(weight, smoothing)
+            file = None if keep is None else keep / f"{_key(designer, requests, seeds, weight)}.npy"
+            if file is not None and file.is_file():
+                found[label] = np.load(file, allow_pickle=False)
+                continue
+            told(f"Designing {len(requests)} pictures: {label}.")
+            designs = designer.design(
+                user_ids, requests.categories, seeds=seeds, realism_weight=weight, progress=progress
+            )
+            found[label] = designs.images[:, 0]
+            if file is not None:
+                with whole_file(file) as scratch:
+                    np.save(scratch, found[label])
+    return found
+
+
+def _key(designer: Designer, requests: Requests, seeds: list[int], weight: float) -> str:
+    """Of everything that a row of designs follows from."""
+    runs = [(str(run.path.resolve()), run.manifest.created) for run in (designer.run, designer.gan_run)]
+    asked = (requests.users.tolist(), requests.categories, seeds, weight)
+    text = json.dumps([runs, asdict(designer.options), asked])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def design_label(weight: float, smoothing: str = "none") -> str:
+    """The row's name."""
+    return f"designs η={weight:g}" + ("" if smoothing == "none" else f", {smoothing}")
+
+
+def scored(
+    pictures: Mapping[str, Pictures], requests: Requests, run: Run, second: Run | None, designer: Designer
+) -> dict[str, Arm]:
+    """Every picture's worth to its user under one or two recommenders, and to the discriminator.
+
+    All are scored from their 8-bit pixels, real and drawn alike.
+
+    Args:
+        pictures: uint8 [R, H, W, 3] a row of the table.
+        requests: whom they are for.
+        run: the recommender that was ascended.
+        second: one that no ascent has seen.
+        designer: for the discriminator.
+    """
+    categories = np.array([designer.gan_run.category_id(name) for name in requests.categories], np.int32)
+
+    def worth(recommender: Run, images: Pictures) -> npt.NDArray[np.float64]:
+        embeddings = embed_pictures(recommender, images).astype(np.float64)
+        values: npt.NDArray[np.float64] = (embeddings * recommender.tastes[requests.users]).sum(axis=1)
+        return values
+
+    return {
+        label: Arm(
+            images,
+            worth(run, images),
+            None if second is None else worth(second, images),
+            _realism(designer.objective, images, categories),
+        )
+        for label, images in pictures.items()
+    }
+
+
+def _realism(objective: Any, images: Pictures, categories: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    parts = [
+        objective.realism_logits(
+            to_float(tf.constant(images[start : start + _ROWS])), tf.constant(categories[start : start + _ROWS])
+        ).numpy()
+        for start in range(0, len(images), _ROWS)
+    ]
+    return np.concatenate(parts).astype(np.float64)
