@@ -44,8 +44,9 @@ def design(
     opened.user_indices([user])
     opened_gan.category_id(category)
     with progress.console.status("Designing"):
+        from tfdvbpr.design.folder import write_designs
         from tfdvbpr.design.maximize import DesignOptions
-        from tfdvbpr.design.studio import Designer, write_designs
+        from tfdvbpr.design.studio import Designer
 
         options = DesignOptions(
             num_starts=max(starts, count),
