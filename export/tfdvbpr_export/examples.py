@@ -31,7 +31,7 @@ def recommender_examples(run: Run, signatures: Sequence[str]) -> Examples:
     category = run.manifest.categories[0]
     pictures = [_picture(run.manifest.image_size, "JPEG"), _picture((37, 23), "PNG")]
     last = items[-2]
-    requests = {
+    requests: dict[str, list[dict[str, Any]]] = {
         "recommend": [
             {"user_ids": users[:1]},
             {
@@ -75,7 +75,7 @@ def designer_examples(run: Run, gan_run: GanRun, signatures: Sequence[str]) -> E
     category = gan_run.manifest.categories[0]
     picture = _picture(gan_run.manifest.image_size, "JPEG")
     liked = [items[:2] + [""] * (2 - len(items[:2]))]
-    requests = {
+    requests: dict[str, list[dict[str, Any]]] = {
         "design": [
             {"user_ids": [user], "categories": [category]},
             {"liked_item_ids": liked, "categories": [category], "num_designs": [1], "num_steps": [2], "seeds": [7]},

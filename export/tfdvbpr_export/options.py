@@ -84,3 +84,25 @@ class RecommenderOptions:
         for name in ("max_k", "max_liked", "max_pixels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` must be 1 or more. Received {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class DesignerLimits:
+    """What one request to a designer may ask for at most, since a step is many milliseconds of work.
+
+    Attributes:
+        max_steps: of the ascent; a request for more gets so many.
+        max_liked: the most liked items a row of a request may name.
+        num_nearest: real items told for each picture.
+        max_pixels: pictures with more are refused before they are decoded.
+    """
+
+    max_steps: int = 200
+    max_liked: int = 256
+    num_nearest: int = 3
+    max_pixels: int = 50_000_000
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "max_liked", "num_nearest", "max_pixels"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"`{name}` must be 1 or more. Received {getattr(self, name)}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ class ServedVisualRecommender(ServedRecommender):
         # Its variables are saved, its Keras objects are not: loading must not need them.
         self.backbone_weights = [weight.value for weight in model.backbone.weights]
         self.pictures = Pictures(run.manifest.image_size, run.manifest.fit, max_pixels=options.max_pixels)
-        self._embed = lambda images: model.embed_images(images, training=False)
+        self._embed: Callable[[Any], Any] = lambda images: model.embed_images(images, training=False)
         self._dim = run.config.embedding_dim
 
     @served("embed_images")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,24 @@ _RUN_FIELDS = ("model", "library_version", "created", "dataset", "dataset_finger
 def served(signature: str) -> Callable[[Callable[..., Any]], Any]:
     """Decorates a method as the function behind a signature, with the inputs that `tfdvbpr.signatures` names.
 
-    The method is graph ops throughout, and AutoGraph, which would take as long as the tracing, has nothing to rewrite.
+    The inputs of a request must have as many rows each: TensorFlow would quietly repeat a single one. The method is
+    graph ops throughout, and AutoGraph, which would take as long as the tracing, has nothing to rewrite.
     """
     inputs = SIGNATURES[signature].inputs
     specs = [tf.TensorSpec(description.shape, description.dtype, name=name) for name, description in inputs.items()]
-    return tf.function(input_signature=specs, autograph=False)
+
+    def decorate(method: Callable[..., Any]) -> Any:
+        @wraps(method)
+        def checked(module: Any, *tensors: Any, **named: Any) -> Any:
+            tensors = (*tensors, *(named[name] for name in list(inputs)[len(tensors) :]))
+            rows = tf.stack([tf.shape(tensor)[0] for tensor in tensors])
+            sentence = [f"The inputs {', '.join(inputs)} must have as many rows each. Received", rows]
+            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(tf.equal(rows, rows[0])), sentence)]):
+                return method(module, *map(tf.identity, tensors))
+
+        return tf.function(checked, input_signature=specs, autograph=False)
+
+    return decorate
 
 
 def write_version(
