@@ -163,6 +163,7 @@ def _told(designer: Designer, designs: Designs, audience: Audience, category: st
         "seed": seed,
         "run": str(designer.run.path),
         "gan_run": str(designer.gan_run.path),
+        "gan_created": designer.gan_run.manifest.created,
         "options": asdict(designer.options),
         "designs": [figures(number) for number in range(designs.images.shape[1])],
     }

@@ -96,6 +96,15 @@ class Ground:
         novelties = distances[:, 0] / self._typical
         return Neighbours([[ids[item] for item in row] for row in items], items, distances, novelties, self.space)
 
+    def typical_distance(self, num_pairs: int) -> float:
+        """The mean distance between two real items, over so many seeded pairs; 1 if there is but one."""
+        if len(self._real) < 2:
+            return 1.0
+        generator = np.random.default_rng(0)
+        first = generator.integers(0, len(self._real), num_pairs)
+        second = (first + generator.integers(1, len(self._real), num_pairs)) % len(self._real)
+        return float(np.linalg.norm(self._real[first] - self._real[second], axis=1).mean()) or 1.0
+
     def _median_gap(self) -> float:
         gaps = []
         for start in range(0, len(self._real), _BLOCK):

@@ -76,7 +76,7 @@ class Designer:
         self.run = run
         self.gan_run = gan_run
         self.options = options or DesignOptions()
-        trained = getattr(gan_run.config, "latents", "gaussian")
+        trained: Any = getattr(gan_run.config, "latents", "gaussian")
         self.options = replace(self.options, latents=latent_kind(self.options.latents, trained))
         self.objective = DesignObjective(
             run.recommender,
@@ -194,7 +194,7 @@ class Designer:
         for start in range(0, max(count, 1), size):
             rows = slice(start, start + size)
             answer = self._maximize(
-                Tastes(*(part[rows] for part in tastes[:3]), tastes.least_misery),
+                Tastes(tastes.embeddings[rows], tastes.offsets[rows], tastes.weights[rows], tastes.least_misery),
                 tf.constant(category_ids[rows]),
                 tf.constant(list(seeds[rows]), tf.int64),
                 *rest,
@@ -214,7 +214,7 @@ class Designer:
         return pictures
 
 
-def latent_kind(asked: LatentKind, trained: LatentKind) -> LatentKind:
+def latent_kind(asked: LatentKind, trained: Any) -> LatentKind:
     """What latents a design has, of a generator trained with a kind of them.
 
     Raises:
@@ -222,7 +222,7 @@ def latent_kind(asked: LatentKind, trained: LatentKind) -> LatentKind:
     """
     if asked == "gaussian" and trained == "bounded":
         raise ConfigError("`latents` must be auto or bounded: the generator takes tanh of them. Received 'gaussian'.")
-    return trained if asked == "auto" else asked
+    return "bounded" if "bounded" in (asked, trained) else "gaussian"
 
 
 def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, latent_dim: int) -> tuple[Any, Any]:

@@ -46,7 +46,8 @@ class Tastes(NamedTuple):
         """The tastes of the given requests, int32 [R]; where there is one taste for all, it stays one."""
         if self.embeddings.shape[0] == 1:
             return self
-        return Tastes(*(tf.gather(part, requests) for part in self[:3]), self.least_misery)
+        embeddings, offsets, weights = (tf.gather(part, requests) for part in self[:3])
+        return Tastes(embeddings, offsets, weights, self.least_misery)
 
     def members(self, embeddings: Any) -> Any:
         """float32 [R, M]: every member's preference for pictures of the given Φ, float32 [R, D]."""
@@ -128,8 +129,8 @@ class Audience:
         if self.standardise:
             embeddings, offsets = standardised(embeddings, run, category)
         weights = np.full(len(embeddings), 1.0 / len(embeddings), np.float32)
-        parts = (tf.constant(part[None], tf.float32) for part in (embeddings, offsets, weights))
-        return Tastes(*parts, tf.constant(self.least_misery, tf.float32))
+        first, second, third = (tf.constant(part[None], tf.float32) for part in (embeddings, offsets, weights))
+        return Tastes(first, second, third, tf.constant(self.least_misery, tf.float32))
 
 
 def standardised(embeddings: Floats, run: Run, category: str) -> tuple[Floats, Floats]:
@@ -150,6 +151,36 @@ def standardised(embeddings: Floats, run: Run, category: str) -> tuple[Floats, F
     scores = looks @ embeddings.T  # [items, M]
     scale = 1.0 / np.maximum(scores.std(axis=0), 1e-6)
     return embeddings * scale[:, None], -scores.mean(axis=0) * scale
+
+
+def standardised_tastes(run: Run, audiences: Sequence[Audience], categories: Sequence[str]) -> tuple[Floats, Floats]:
+    """θ and offsets, one a row, with preferences in standard deviations over the real items of the row's category.
+
+    Args:
+        run: the recommender.
+        audiences: one person each.
+        categories: one a row.
+
+    Returns:
+        float32 [N, D] and [N].
+
+    Raises:
+        ConfigError: if an audience is a group.
+        UnknownIdError: if the run does not know a user or an item.
+    """
+    if any(len(audience.user_ids) > 1 for audience in audiences):
+        raise ConfigError("An item is tailored to one person. Received a group. Tailor it for each member.")
+    plain = np.concatenate([audience.embeddings(run) for audience in audiences])
+    embeddings, offsets = np.empty_like(plain), np.empty(len(plain), np.float32)
+    for category in dict.fromkeys(categories):
+        rows = np.array([one == category for one in categories])
+        embeddings[rows], offsets[rows] = standardised(plain[rows], run, category)
+    return embeddings, offsets
+
+
+def offset_tastes(embeddings: Floats, offsets: Floats) -> Tastes:
+    """One person a row, with an offset: float32 [B, D] and [B]."""
+    return Tastes.of(embeddings)._replace(offsets=tf.constant(offsets[:, None], tf.float32))
 
 
 def check_designs(run: Run) -> None:
