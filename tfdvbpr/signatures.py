@@ -82,7 +82,9 @@ _LIKED: _Tensors = {
 }
 _KNOWN_LIKED: _Tensors = {
     "known_liked_items": TensorDescription("bool", _ROWS, 'False where a liked item is not in the catalogue; "" is.'),
-    "folded_in": TensorDescription("bool", _ROW, "False: no known liked item, and the mean taste stands in."),
+    "folded_in": TensorDescription(
+        "bool", _ROW, "True: the taste comes from liked items; else it is known, or the mean."
+    ),
 }
 _PICTURES: _Tensors = {"image_bytes": TensorDescription("string", _ROW, "A whole JPEG or PNG file each, of any size.")}
 _HOW_MANY: _Tensors = {

@@ -1,4 +1,4 @@
-"""The designer as a SavedModel: pictures for a taste, or for no one. Imports TensorFlow."""
+"""The designer as a SavedModel: pictures for a taste, from nothing or from a picture. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ import tensorflow as tf
 
 from tfdvbpr.design.maximize import maximize
 from tfdvbpr.design.objective import DesignObjective
-from tfdvbpr.design.options import DesignOptions
+from tfdvbpr.design.options import DesignOptions, TailorOptions
 from tfdvbpr.design.studio import Designer, random_images
+from tfdvbpr.design.tailoring import Tailor
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr_export.examples import designer_examples
 from tfdvbpr_export.lookup import Ids
 from tfdvbpr_export.nearest import NearestItems
 from tfdvbpr_export.options import DesignerLimits
 from tfdvbpr_export.people import People
+from tfdvbpr_export.pictures import Pictures
 from tfdvbpr_export.recommender import check_finite
 from tfdvbpr_export.saving import run_facts, served, write_version
+from tfdvbpr_export.tailoring import ServedTailor
 from tfdvbpr_export.versions import Version, remove_old_versions, version_folder
 
 _NAN = float("nan")
+_DEFAULT_STRENGTH = 1.0
 
 
 class ServedDesigner(tf.Module):
@@ -31,23 +35,27 @@ class ServedDesigner(tf.Module):
 
     Args:
         designer: the two runs and the options.
+        studio: for pictures that are sent.
         limits: of a request.
     """
 
-    signature_names: tuple[str, ...] = ("design", "generate")
+    signature_names: tuple[str, ...] = ("design", "tailor", "generate")
 
-    def __init__(self, designer: Designer, limits: DesignerLimits) -> None:
+    def __init__(self, designer: Designer, studio: Tailor, limits: DesignerLimits) -> None:
         super().__init__()
         run, gan_run, objective = designer.run, designer.gan_run, designer.objective
         self.nearest = NearestItems(run, count=limits.num_nearest)
         self.people = People(run, self.nearest.ids, max_liked=limits.max_liked)
         self.categories = Ids(gan_run.manifest.categories)
+        self.tailored = ServedTailor(studio)
+        about = gan_run.manifest
+        self.pictures = Pictures(about.image_size, about.fit, max_pixels=limits.max_pixels)
         # Their variables are saved, their Keras objects are not: loading must not need them.
         networks = (run.recommender.backbone, objective.generator, objective.discriminator)
         self.network_weights = [weight.value for network in networks for weight in network.weights]
         # Behind a function, so that saving does not look into it.
         self._objective: Callable[[], DesignObjective] = lambda: objective
-        self._options, self._limits = designer.options, limits
+        self._options, self._tailor_options, self._limits = designer.options, studio.options, limits
         self._latent_dim = gan_run.config.latent_dim
         self._picture = (*gan_run.manifest.image_size, 3)
 
@@ -66,8 +74,8 @@ class ServedDesigner(tf.Module):
         tastes, known_people = self.people(user_ids, liked_item_ids)
         category_ids, known = self.categories.rows(categories)
         num_designs = self._asked("num_designs", num_designs, self._most_designs, self._options.num_starts)
-        num_steps = self._steps(num_steps)
-        weights = self._weights(realism_weights)
+        num_steps = self._steps(num_steps, self._options.num_steps)
+        weights = _weights("realism_weights", realism_weights, self._options.realism_weight)
 
         def drawn() -> dict[str, Any]:
             return self._drawn(
@@ -83,6 +91,33 @@ class ServedDesigner(tf.Module):
             **known_people,
             "known_categories": known,
         }
+
+    @served("tailor")
+    def tailor(
+        self,
+        image_bytes: Any,
+        user_ids: Any,
+        liked_item_ids: Any,
+        categories: Any,
+        strengths: Any,
+        num_steps: Any,
+        seeds: Any,
+        realism_weights: Any,
+    ) -> dict[str, Any]:
+        """See `tfdvbpr.signatures.TAILOR`; an unknown category has no picture."""
+        tastes, known_people = self.people(user_ids, liked_item_ids)
+        category_ids, known = self.categories.rows(categories)
+        rows = (
+            tf.where(known, category_ids, 0),
+            tastes,
+            _weights("strengths", strengths, _DEFAULT_STRENGTH),
+            seeds,
+            self._steps(num_steps, self._tailor_options.num_steps),
+            _weights("realism_weights", realism_weights, self._tailor_options.realism_weight),
+        )
+        some = tf.size(seeds) > 0
+        answer = tf.cond(some, lambda: self._moved(image_bytes, categories, rows), self._no_tailored)
+        return {**_up_to(tf.cast(known, tf.int32), answer, rows_only=True), **known_people, "known_categories": known}
 
     @served("generate")
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
@@ -130,6 +165,28 @@ class ServedDesigner(tf.Module):
             "steps": tf.minimum(steps, tf.shape(answer["history_preferences"])[2] - 1),
         }
 
+    def _moved(self, image_bytes: Any, categories: Any, rows: tuple[Any, ...]) -> dict[str, Any]:
+        answer = self.tailored(self.pictures(image_bytes), *rows)
+        images = tf.ensure_shape(answer.pop("images"), (None, *self._picture))
+        inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._picture))
+        return {
+            "image_bytes": _png_files(images),
+            "inverted_image_bytes": _png_files(inverted),
+            "nearest_item_ids": self.nearest(self._objective().embeddings(_floats(images)), categories),
+            **answer,
+        }
+
+    def _no_tailored(self) -> dict[str, Any]:
+        """What an empty batch is answered."""
+        figures = ("preferences", "initial_preferences", "realism_logits", "distances")
+        return {
+            "image_bytes": tf.zeros((0,), tf.string),
+            "inverted_image_bytes": tf.zeros((0,), tf.string),
+            "nearest_item_ids": tf.zeros((0, self.nearest.count), tf.string),
+            **{name: tf.zeros((0,)) for name in figures},
+            "steps": tf.zeros((0,), tf.int32),
+        }
+
     def _nothing(self) -> dict[str, Any]:
         """What an empty batch is answered."""
         return {
@@ -139,8 +196,8 @@ class ServedDesigner(tf.Module):
             "steps": tf.zeros((0,), tf.int32),
         }
 
-    def _steps(self, num_steps: Any) -> Any:
-        return self._asked("num_steps", num_steps, self._options.num_steps, self._limits.max_steps)
+    def _steps(self, num_steps: Any, default: int) -> Any:
+        return self._asked("num_steps", num_steps, default, self._limits.max_steps)
 
     def _asked(self, name: str, values: Any, default: int, most: int) -> Any:
         """int32 [B]: the default where 0 is asked for, and at most so many."""
@@ -148,12 +205,13 @@ class ServedDesigner(tf.Module):
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(values >= 0), sentence, summarize=64)]):
             return tf.minimum(tf.where(tf.equal(values, 0), default, values), most)
 
-    def _weights(self, realism_weights: Any) -> Any:
-        """η, float32 [B]."""
-        finite = tf.reduce_all(tf.math.is_finite(realism_weights))
-        sentence = ["`realism_weights` must be finite. Received", realism_weights]
-        with tf.control_dependencies([tf.debugging.Assert(finite, sentence, summarize=64)]):
-            return tf.where(realism_weights < 0, self._options.realism_weight, realism_weights)
+
+def _weights(name: str, values: Any, default: float) -> Any:
+    """float32 [B]: the default where below 0."""
+    finite = tf.reduce_all(tf.math.is_finite(values))
+    sentence = [f"`{name}` must be finite in every row. Received", values]
+    with tf.control_dependencies([tf.debugging.Assert(finite, sentence, summarize=64)]):
+        return tf.where(values < 0, default, values)
 
 
 def _floats(images_uint8: Any) -> Any:
@@ -165,15 +223,25 @@ def _png_files(images_uint8: Any) -> Any:
     return tf.map_fn(tf.io.encode_png, images_uint8, fn_output_signature=tf.TensorSpec([], tf.string))
 
 
-def _up_to(counts: Any, answer: dict[str, Any]) -> dict[str, Any]:
-    """The outputs, [B, M, ...] each, with "" and NaN from each row's own count on; those of one dimension stay."""
+def _up_to(counts: Any, answer: dict[str, Any], *, rows_only: bool = False) -> dict[str, Any]:
+    """The outputs with "" and NaN (0 of whole numbers) from each row's own count of columns on.
+
+    Args:
+        counts: int32 [B].
+        answer: tensors of [B, M, ...], and of [B], which stay.
+        rows_only: all tensors are of [B, ...], and a row is kept where its count is not 0.
+    """
 
     def cut(values: Any) -> Any:
-        if values.shape.rank < 2:
+        if rows_only:
+            own = tf.reshape(counts > 0, tf.concat([tf.shape(counts), tf.ones([values.shape.rank - 1], tf.int32)], 0))
+        elif values.shape.rank < 2:
             return values
-        own = tf.range(tf.shape(values)[1]) < counts[:, None]
-        own = tf.reshape(own, tf.concat([tf.shape(own), tf.ones([values.shape.rank - 2], tf.int32)], 0))
-        return tf.where(own, values, "" if values.dtype == tf.string else _NAN)
+        else:
+            own = tf.range(tf.shape(values)[1]) < counts[:, None]
+            own = tf.reshape(own, tf.concat([tf.shape(own), tf.ones([values.shape.rank - 2], tf.int32)], 0))
+        empty = {tf.string: "", tf.int32: 0}.get(values.dtype, _NAN)
+        return tf.where(own, values, empty)
 
     return {name: cut(values) for name, values in answer.items()}
 
@@ -184,6 +252,7 @@ def export_designer(
     output: Path | str,
     *,
     options: DesignOptions | None = None,
+    tailor_options: TailorOptions | None = None,
     limits: DesignerLimits | None = None,
     version: Version = "auto",
     keep: int | None = None,
@@ -194,7 +263,8 @@ def export_designer(
         run_path: a folder made by `tfdvbpr train --model dvbpr`.
         gan_path: a folder made by `tfdvbpr train-gan`; its categories are those that can be asked for.
         output: the model's base path, such as `models/designer`.
-        options: starts, and what a request that does not say gets.
+        options: of `design`: starts, and what a request that does not say gets.
+        tailor_options: the same of `tailor`.
         limits: of a request.
         version: its number; "auto" is the next, "timestamp" the seconds since 1970.
         keep: how many of the newest versions stay; None for all.
@@ -211,19 +281,21 @@ def export_designer(
     run, gan_run, limits = Run.open(run_path), GanRun.open(gan_path), limits or DesignerLimits()
     check_finite(run)
     designer = Designer(run, gan_run, options=options)
-    module = ServedDesigner(designer, limits)
+    studio = Tailor(designer, options=tailor_options)
+    module = ServedDesigner(designer, studio, limits)
     examples = designer_examples(run, gan_run, module.signature_names)
-    write_version(module, folder, examples=examples, about=_about(designer, limits))
+    write_version(module, folder, examples=examples, about=_about(designer, studio, limits))
     remove_old_versions(folder, keep=keep)
     return folder
 
 
-def _about(designer: Designer, limits: DesignerLimits) -> dict[str, Any]:
+def _about(designer: Designer, studio: Tailor, limits: DesignerLimits) -> dict[str, Any]:
     gan = designer.gan_run.manifest
     return {
         "run": run_facts(designer.run.manifest),
         "gan_run": run_facts(gan),
         "options": {**asdict(designer.options), **asdict(limits)},
+        "tailor_options": asdict(studio.options),
         "embedding_dim": designer.run.tastes.shape[1],
         "latent_dim": designer.gan_run.config.latent_dim,
         "num_users": designer.run.manifest.num_users,
