@@ -26,7 +26,11 @@ _BROKEN = [
     b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + b"\0" * 40,
 ]
 _STRANGE = ["", "no such id \u2603", "a\x00b\n", "x" * 100_000]
-_HOSTILE_NUMBERS = {"int32": [-1, -(2**31), 2**31 - 1], "int64": [-(2**63), 2**63 - 1], "float32": [np.nan, np.inf]}
+_HOSTILE_NUMBERS: dict[str, list[Any]] = {
+    "int32": [-1, -(2**31), 2**31 - 1],
+    "int64": [-(2**63), 2**63 - 1],
+    "float32": [np.nan, np.inf],
+}
 _LEAST_CALLS, _MOST_CALLS = 3, 200
 
 
