@@ -29,9 +29,7 @@ def toy_server(model_folders: dict[str, Path]) -> Iterator[LocalServer]:
     if os.environ.get(TARGET_VARIABLE):
         pytest.skip(f"needs the toy models; {TARGET_VARIABLE} names another server")
     sources = [
-        ModelSource(
-            "recommender", model_folders["recommender"], VersionPolicy(latest=None), {"stable": 2, "old": 1}
-        ),
+        ModelSource("recommender", model_folders["recommender"], VersionPolicy(latest=None), {"stable": 2, "old": 1}),
         ModelSource("designer", model_folders["designer"]),
     ]
     with LocalServer(sources, rest_port=0) as server:

@@ -134,9 +134,7 @@ class Recommender(tf.Module):
         return self.ranked(1 - distances / 5, left_out, k, categories, named="similarities")
 
     @tf.function(input_signature=specs("similar_items"))
-    def similar_items(
-        self, query_item_ids: tf.Tensor, k: tf.Tensor, categories: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def similar_items(self, query_item_ids: tf.Tensor, k: tf.Tensor, categories: tf.Tensor) -> dict[str, tf.Tensor]:
         index = self.items.lookup(query_item_ids)
         known = index >= 0
         left_out = ~known[:, None] | (index[:, None] == tf.range(NUM_ITEMS))
