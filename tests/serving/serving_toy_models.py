@@ -30,6 +30,16 @@ def table(keys: list[str]) -> tf.lookup.StaticHashTable:
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
 
 
+def mean_colors(images: tf.Tensor) -> tf.Tensor:
+    """float32 [B, 3] of picture files."""
+
+    def mean(file: tf.Tensor) -> tf.Tensor:
+        pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
+        return tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[0, 1])
+
+    return tf.map_fn(mean, images, fn_output_signature=tf.TensorSpec([3], tf.float32))
+
+
 class Recommender(tf.Module):
     def __init__(self, *, offset: float = -1.0) -> None:
         self.item_ids = tf.constant([f"i{i}" for i in range(NUM_ITEMS)])
@@ -142,24 +152,17 @@ class Recommender(tf.Module):
 
     @tf.function(input_signature=specs("similar_images"))
     def similar_images(self, image_bytes: tf.Tensor, k: tf.Tensor, categories: tf.Tensor) -> dict[str, tf.Tensor]:
-        reds = self.embeddings(image_bytes)[:, 0]
+        reds = mean_colors(image_bytes)[:, 0]
         return self.similar(reds, tf.zeros([tf.shape(reds)[0], NUM_ITEMS], tf.bool), k, categories)
 
     @tf.function(input_signature=specs("score_images"))
     def score_images(self, user_ids: tf.Tensor, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         tastes, known_users, _ = self.tastes(user_ids)
-        return {"scores": tastes[:, 0] * self.embeddings(image_bytes)[:, 0] - 1, "known_users": known_users}
-
-    def embeddings(self, images: tf.Tensor) -> tf.Tensor:
-        def embed(file: tf.Tensor) -> tf.Tensor:
-            pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
-            return tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[0, 1])
-
-        return tf.map_fn(embed, images, fn_output_signature=tf.TensorSpec([3], tf.float32))
+        return {"scores": tastes[:, 0] * mean_colors(image_bytes)[:, 0] - 1, "known_users": known_users}
 
     @tf.function(input_signature=specs("embed_images"))
     def embed_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embeddings": self.embeddings(image_bytes)}
+        return {"embeddings": mean_colors(image_bytes)}
 
 
 class Designer(tf.Module):
@@ -224,6 +227,8 @@ class Designer(tf.Module):
     def tailor(  # type: ignore[no-untyped-def]
         self, image_bytes, user_ids, liked_item_ids, categories, num_designs, num_steps, seeds, realism_weights
     ) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies([mean_colors(image_bytes)]):  # refuses what is no picture
+            seeds = tf.identity(seeds)
         return self.drawn(user_ids, liked_item_ids, categories, num_designs, num_steps, seeds)
 
     @tf.function(input_signature=specs("generate"))
