@@ -82,7 +82,9 @@ _LIKED: _Tensors = {
 }
 _KNOWN_LIKED: _Tensors = {
     "known_liked_items": TensorDescription("bool", _ROWS, 'False where a liked item is not in the catalogue; "" is.'),
-    "folded_in": TensorDescription("bool", _ROW, "False: no known liked item, and the mean taste stands in."),
+    "folded_in": TensorDescription(
+        "bool", _ROW, "True: the taste comes from liked items; else it is known, or the mean."
+    ),
 }
 _PICTURES: _Tensors = {"image_bytes": TensorDescription("string", _ROW, "A whole JPEG or PNG file each, of any size.")}
 _HOW_MANY: _Tensors = {
@@ -115,33 +117,36 @@ _ALIKE: _Tensors = {
 _SEEDS: _Tensors = {"seeds": TensorDescription("int64", _ROW, "The same seed gives the same pictures.", 0)}
 _CATEGORY: _Tensors = {"categories": TensorDescription("string", _ROW, "A category name of the generator.")}
 _CLIMB: _Tensors = {
-    "num_designs": TensorDescription("int32", _ROW, "How many pictures, 0 for all of the model's starts.", 0),
     "num_steps": TensorDescription("int32", _ROW, "Gradient steps, 0 for the model's default; at most its most.", 0),
     **_SEEDS,
     "realism_weights": TensorDescription("float32", _ROW, "η, 0 or more; below 0 for the model's default.", -1.0),
 }
-_DRAWN: _Tensors = {
-    "image_bytes": TensorDescription("string", _ROWS, 'PNG files, best objective first; "" past a row\'s own count.'),
-    "counts": TensorDescription("int32", _ROW, "How many pictures the row holds."),
-    "preferences": TensorDescription("float32", _ROWS, "θᵀΦ of each picture, unitless; NaN past the count."),
-    "realism_logits": TensorDescription("float32", _ROWS, "D of each picture, as the GAN's objective has it."),
-    "initial_preferences": TensorDescription("float32", _ROWS, "θᵀΦ where the ascent began."),
-    "nearest_item_ids": TensorDescription(
-        "string", (None, None, None), "Catalogue items of the category that look most like each picture, nearest first."
-    ),
-    "steps": TensorDescription("int32", _ROW, "Gradient steps that were taken."),
+_FIGURES: _Tensors = {
+    "preferences": TensorDescription("float32", _ROWS, "θᵀΦ of each picture, unitless; NaN where there is none."),
+    "initial_preferences": TensorDescription("float32", _ROWS, "θᵀΦ where the change began; NaN where there is none."),
+    "realism_logits": TensorDescription("float32", _ROWS, "D of each picture, as the GAN's objective has it, or NaN."),
 }
+_NEAREST = TensorDescription(
+    "string", _ROWS, "Catalogue items of the category that look most like the picture, nearest first."
+)
+_STEPS = TensorDescription("int32", _ROW, "Gradient steps that were taken.")
 _KNOWN_DRAWN: _Tensors = {
-    "known_categories": TensorDescription("bool", _ROW, "False: no such category, and the row has no picture.")
+    "known_categories": TensorDescription("bool", _ROW, "False: no such category, and no picture.")
+}
+
+
+def _optional(tensors: _Tensors, neutral: Neutral) -> _Tensors:
+    return {name: TensorDescription(t.dtype, t.shape, t.meaning, neutral) for name, t in tensors.items()}
+
+
+_OPTIONAL_TASTE: _Tensors = {
+    "user_ids": TensorDescription("string", _ROW, 'User ids; "" takes the taste from the liked items.', ""),
+    **_optional(_LIKED, ""),
 }
 
 
 def _signature(model: str, meaning: str, inputs: _Tensors, outputs: _Tensors) -> Signature:
     return Signature(model, meaning, MappingProxyType(inputs), MappingProxyType(outputs))
-
-
-def _optional(tensors: _Tensors, neutral: Neutral) -> _Tensors:
-    return {name: TensorDescription(t.dtype, t.shape, t.meaning, neutral) for name, t in tensors.items()}
 
 
 RECOMMEND = _signature(
@@ -218,25 +223,52 @@ DESIGN = _signature(
     DESIGNER_MODEL_NAME,
     "New pictures of a category that fit a taste: gradient ascent on the generator's latents, several starts.",
     {
-        "user_ids": TensorDescription("string", _ROW, 'User ids; "" takes the taste from the liked items.', ""),
-        **_optional(_LIKED, ""),
+        **_OPTIONAL_TASTE,
         **_CATEGORY,
+        "num_designs": TensorDescription("int32", _ROW, "How many pictures, 0 for all of the model's starts.", 0),
         **_CLIMB,
     },
-    {**_DRAWN, **_KNOWN_USERS, **_KNOWN_LIKED, **_KNOWN_DRAWN},
+    {
+        "image_bytes": TensorDescription(
+            "string", _ROWS, 'PNG files, best objective first; "" past a row\'s own count.'
+        ),
+        "counts": TensorDescription("int32", _ROW, "How many pictures the row holds."),
+        **_FIGURES,
+        "nearest_item_ids": TensorDescription("string", (None, None, None), f"[B, S, n]: {_NEAREST.meaning}"),
+        "steps": _STEPS,
+        **_KNOWN_USERS,
+        **_KNOWN_LIKED,
+        **_KNOWN_DRAWN,
+    },
 )
 
 TAILOR = _signature(
     DESIGNER_MODEL_NAME,
-    "A picture made to fit a taste better: inverted into the generator's latents, then changed step by step.",
+    "A picture made to fit a taste better: inverted into the generator's latents, then moved towards the taste.",
     {
         **_PICTURES,
-        "user_ids": TensorDescription("string", _ROW, 'User ids; "" takes the taste from the liked items.', ""),
-        **_optional(_LIKED, ""),
+        **_OPTIONAL_TASTE,
         **_CATEGORY,
+        "strengths": TensorDescription(
+            "float32", _ROW, "How much of likeness to give up for taste, 0 or more; below 0 for the default.", -1.0
+        ),
         **_CLIMB,
     },
-    {**_DRAWN, **_KNOWN_USERS, **_KNOWN_LIKED, **_KNOWN_DRAWN},
+    {
+        "image_bytes": TensorDescription(
+            "string", _ROW, 'The tailored picture, a PNG file; "" for an unknown category.'
+        ),
+        "inverted_image_bytes": TensorDescription(
+            "string", _ROW, "What the generator makes of the picture that was sent: where the change began."
+        ),
+        **{name: TensorDescription(t.dtype, _ROW, t.meaning) for name, t in _FIGURES.items()},
+        "distances": TensorDescription("float32", _ROW, "How far the tailored picture looks from the inverted one."),
+        "nearest_item_ids": _NEAREST,
+        "steps": _STEPS,
+        **_KNOWN_USERS,
+        **_KNOWN_LIKED,
+        **_KNOWN_DRAWN,
+    },
 )
 
 GENERATE = _signature(
@@ -246,9 +278,7 @@ GENERATE = _signature(
     {
         "image_bytes": TensorDescription("string", _ROW, 'A PNG file each; "" where the category is unknown.'),
         "realism_logits": TensorDescription("float32", _ROW, "D of each picture, as the GAN's objective has it."),
-        "nearest_item_ids": TensorDescription(
-            "string", _ROWS, "Catalogue items of the category that look most like the picture, nearest first."
-        ),
+        "nearest_item_ids": _NEAREST,
         **_KNOWN_DRAWN,
     },
 )

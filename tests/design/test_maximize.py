@@ -24,7 +24,9 @@ def _first_pictures(designer: Designer, category: str, seed: int) -> tuple[np.nd
     images = designer.objective.images(latents, category_ids)
     users = np.repeat(designer.run.factors.user_embeddings[:1], options.num_starts, axis=0)
     values = designer.objective.values(
-        designer.objective.preferences(images, users), designer.objective.realism_logits(images, category_ids)
+        designer.objective.preferences(images, users),
+        designer.objective.realism_logits(images, category_ids),
+        options.realism_weight,
     )
     return values.numpy(), latents.numpy()
 
@@ -55,7 +57,8 @@ def test_the_first_step_of_adam_follows_the_sign_of_the_gradient(designer: Desig
     with tf.GradientTape() as tape:
         images = objective.images(latents, category_ids)
         logits = objective.realism_logits(images, category_ids)
-        values = objective.values(objective.preferences(images, tf.repeat(user, options.num_starts, 0)), logits)
+        users = tf.repeat(user, options.num_starts, 0)
+        values = objective.values(objective.preferences(images, users), logits, options.realism_weight)
     moved = latents + options.learning_rate * tf.sign(tape.gradient(values, latents))
     expected = objective.preferences(
         objective.images(moved, category_ids), tf.repeat(user, options.num_starts, 0)

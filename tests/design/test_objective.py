@@ -11,10 +11,8 @@ from tfdvbpr.models.dvbpr import DVBPR
 from tfdvbpr.run import GanRun, Run
 
 
-def _objective(recommender: DVBPR, gan_run: GanRun, realism_weight: float) -> DesignObjective:
-    return DesignObjective(
-        recommender, gan_run.generator, gan_run.discriminator, adversarial=LSGAN, realism_weight=realism_weight
-    )
+def _objective(recommender: DVBPR, gan_run: GanRun) -> DesignObjective:
+    return DesignObjective(recommender, gan_run.generator, gan_run.discriminator, adversarial=LSGAN)
 
 
 def test_preference_is_the_dot_product_with_the_recommenders_embedding(designer: Designer) -> None:
@@ -36,7 +34,7 @@ def test_a_catalogue_item_has_its_score_for_preference(designer: Designer, tiny_
 
 def test_pictures_are_resized_to_the_recommenders_by_nearest_neighbour(tiny_gan_run: GanRun) -> None:
     recommender = DVBPR(num_users=1, num_items=1, embedding_dim=4, image_size=(64, 64))
-    objective = _objective(recommender, tiny_gan_run, 1.0)
+    objective = _objective(recommender, tiny_gan_run)
     images = objective.images(tf.random.stateless_normal([2, 6], [0, 1]), tf.constant([0, 1]))
     assert images.shape == (2, 32, 32, 3)
     users = np.eye(4, dtype=np.float32)[:2]
@@ -48,8 +46,8 @@ def test_pictures_are_resized_to_the_recommenders_by_nearest_neighbour(tiny_gan_
 @pytest.mark.parametrize(("realism_weight", "expected"), [(0.0, [2.0, -1.0, 0.5]), (0.5, [2.0, -1.5, -1.5])])
 def test_golden_values(tiny_run: Run, tiny_gan_run: GanRun, realism_weight: float, expected: list[float]) -> None:
     """Preference less η (D − 1)²: logits 1, 0 and −1 are 0, 1 and 4 from what LSGAN calls real."""
-    objective = _objective(tiny_run.recommender, tiny_gan_run, realism_weight)
-    values = objective.values(tf.constant([2.0, -1.0, 0.5]), tf.constant([1.0, 0.0, -1.0]))
+    objective = _objective(tiny_run.recommender, tiny_gan_run)
+    values = objective.values(tf.constant([2.0, -1.0, 0.5]), tf.constant([1.0, 0.0, -1.0]), realism_weight)
     np.testing.assert_allclose(values, expected)
 
 

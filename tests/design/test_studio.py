@@ -11,7 +11,8 @@ from PIL import Image
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.design.studio import Designer, write_designs
+from tfdvbpr.design.folder import write_designs
+from tfdvbpr.design.studio import Designer
 from tfdvbpr.errors import OutputExistsError, RunError, UnknownIdError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.training.recommender_trainer import train_recommender
@@ -37,7 +38,7 @@ def _pixels(path: Path) -> npt.NDArray[np.uint8]:
 
 def test_the_folder_holds_pictures_grid_and_figures(folder: Path, designer: Designer) -> None:
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["design_01.png", "design_02.png", "designs.json", "grid.png"]
+    assert names == ["design_01.png", "design_02.png", "designs.json", "grid.png", "latents.npy", "path.gif"]
     assert _pixels(folder / "design_01.png").shape == (32, 32, 3)
     height, width, _ = _pixels(folder / "grid.png").shape
     assert width > (5 + 1 + 3) * 96

@@ -6,6 +6,7 @@ Each function is the command of the same name without the command line. One modu
 from tfdvbpr.api.data import describe, prepare, prepare_fashion_mnist, prepare_synthetic
 from tfdvbpr.api.designing import make_designs
 from tfdvbpr.api.evaluation import compare, evaluate, experiment
+from tfdvbpr.api.exporting import export_designer, export_recommender
 from tfdvbpr.api.recommending import explain, update_items
 from tfdvbpr.api.training import train, train_gan
 
@@ -15,6 +16,8 @@ __all__ = [
     "evaluate",
     "experiment",
     "explain",
+    "export_designer",
+    "export_recommender",
     "make_designs",
     "prepare",
     "prepare_fashion_mnist",

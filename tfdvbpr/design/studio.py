@@ -1,31 +1,29 @@
-"""Designing for people: from two runs to pictures, figures and the folder that shows them."""
+"""Designing for people, from two runs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image
 
-from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.design.grid import picture_grid
-from tfdvbpr.design.ground import EXTRACTOR, nearest_items
-from tfdvbpr.design.maximize import DesignOptions, frame_steps, initial_latents, maximize
+from tfdvbpr.data.images import to_uint8
+from tfdvbpr.design.maximize import frame_steps, initial_latents, maximize
 from tfdvbpr.design.objective import DesignObjective
-from tfdvbpr.errors import RunError
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.design.options import DesignOptions, LatentKind, check_count, check_num_designs, check_weight
+from tfdvbpr.design.tastes import Audience, Tastes, check_designs
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.losses.adversarial import OBJECTIVES
-from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import GanRun, Run
 
-_NEIGHBOURS = 3
-_FRAMES = 5
+# Starts a call of the graph: a bound on what a call holds besides its chunk, and often enough to tell how far it is.
+_ROWS_A_CALL = 1024
+
+Floats = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -33,18 +31,32 @@ class Designs:
     """Designs for a list of requests, each row by falling objective.
 
     Attributes:
-        images: uint8 [B, S, H, W, 3], RGB.
-        preferences: float32 [B, S], θᵀΦ of each, unitless.
-        realism_logits: float32 [B, S], D of each; with LSGAN 1 is what D calls real.
-        initial_preferences: float32 [B, S], θᵀΦ where the ascent began.
-        frames: uint8 [F, B, S, H, W, 3] from start to end, or None.
+        images: uint8 [B, M, H, W, 3], RGB.
+        preferences: float32 [B, M], θᵀΦ of each, unitless.
+        realism_logits: float32 [B, M], D̂ of each; 1 is what D calls real.
+        initial_preferences: float32 [B, M], θᵀΦ where the ascent began.
+        initial_realism_logits: float32 [B, M], D̂ there.
+        objectives: float32 [B, M], what was maximised.
+        latents: float32 [B, M, L], z, as the generator takes it.
+        starts: int32 [B, M], which of the request's starts each came from.
+        history: `preferences`, `realism_logits`, `objectives`, float32 [B, M, T + 1] each, after every step.
+        frames: uint8 [F, B, M, H, W, 3] from start to end, or None.
+        frame_latents: float32 [F, B, M, L], or None.
+        frame_steps: the steps after which they were taken.
     """
 
     images: npt.NDArray[np.uint8]
-    preferences: npt.NDArray[np.float32]
-    realism_logits: npt.NDArray[np.float32]
-    initial_preferences: npt.NDArray[np.float32]
+    preferences: Floats
+    realism_logits: Floats
+    initial_preferences: Floats
+    initial_realism_logits: Floats
+    objectives: Floats
+    latents: Floats
+    starts: npt.NDArray[np.int32]
+    history: dict[str, Floats]
     frames: npt.NDArray[np.uint8] | None = None
+    frame_latents: Floats | None = None
+    frame_steps: list[int] = field(default_factory=list)
 
 
 class Designer:
@@ -60,34 +72,41 @@ class Designer:
     """
 
     def __init__(self, run: Run, gan_run: GanRun, *, options: DesignOptions | None = None) -> None:
-        if run.manifest.model not in LEARNS_FROM_PIXELS:
-            raise RunError(f"Design needs a dvbpr run. {run.path} is a {run.manifest.model} run. Train --model dvbpr.")
+        check_designs(run)
         self.run = run
         self.gan_run = gan_run
         self.options = options or DesignOptions()
+        trained: Any = getattr(gan_run.config, "latents", "gaussian")
+        self.options = replace(self.options, latents=latent_kind(self.options.latents, trained))
         self.objective = DesignObjective(
             run.recommender,
             gan_run.generator,
             gan_run.discriminator,
             adversarial=OBJECTIVES[gan_run.config.objective],
-            realism_weight=self.options.realism_weight,
+            logit_scale=getattr(gan_run, "logit_scale", None),
+            bounded=self.options.latents == "bounded" and trained == "gaussian",
         )
         self._maximize = tf.function(self._traced_maximize, reduce_retracing=True, autograph=False)
 
-    def _traced_maximize(self, users: Any, categories: Any, seeds: Any, num_frames: int) -> dict[str, Any]:
-        latent_dim = self.gan_run.config.latent_dim
+    def _traced_maximize(
+        self, tastes: Any, categories: Any, seeds: Any, steps: Any, eta: Any, number: Any, frames: Any
+    ) -> dict[str, Any]:
         return maximize(
             self.objective,
-            users,
+            tastes,
             categories,
             seeds,
             options=self.options,
-            latent_dim=latent_dim,
-            num_frames=num_frames,
+            latent_dim=self.gan_run.config.latent_dim,
+            num_steps=steps,
+            realism_weight=eta,
+            num_designs=number,
+            snapshot_steps=frames,
+            details=True,
         )
 
     def design(
-        self, user_ids: Sequence[str], categories: Sequence[str], *, seeds: Sequence[int], num_frames: int = 0
+        self, user_ids: Sequence[str], categories: Sequence[str], *, seeds: Sequence[int], **asked: Any
     ) -> Designs:
         """New pictures for users, one request a row.
 
@@ -95,31 +114,95 @@ class Designer:
             user_ids: as in the interactions.
             categories: one a user.
             seeds: one a user; the same seed gives the same designs.
-            num_frames: pictures of the way from start to end to keep.
+            **asked: as of `design_for_tastes`.
 
         Raises:
             UnknownIdError: if a run does not know a user or a category.
+            ConfigError: as of `design_for_tastes`.
         """
-        embeddings = self.run.tastes[self.run.user_indices(user_ids)]
-        return self.design_for_tastes(embeddings, categories, seeds=seeds, num_frames=num_frames)
+        return self.design_for_tastes(
+            self.run.tastes[self.run.user_indices(user_ids)], categories, seeds=seeds, **asked
+        )
+
+    def design_for(self, audience: Audience, category: str, *, seed: int = 0, **asked: Any) -> Designs:
+        """New pictures for a user, a group, or somebody new: one request.
+
+        Args:
+            audience: whom for.
+            category: what.
+            seed: of the starts.
+            **asked: as of `design_for_tastes`.
+
+        Raises:
+            UnknownIdError: if a run does not know a user, an item or the category.
+            ConfigError: as of `design_for_tastes`.
+        """
+        self.gan_run.category_id(category)
+        return self.design_for_tastes(audience.tastes(self.run, category), [category], seeds=[seed], **asked)
 
     def design_for_tastes(
         self,
-        user_embeddings: npt.NDArray[np.float32],
+        tastes: Any,
         categories: Sequence[str],
         *,
         seeds: Sequence[int],
         num_frames: int = 0,
+        snapshot_steps: Sequence[int] | None = None,
+        num_steps: int | None = None,
+        realism_weight: float | None = None,
+        num_designs: int | None = None,
+        progress: Progress | None = None,
     ) -> Designs:
-        """New pictures for tastes, float32 [B, D]: a user's θ, or the mean of a segment's."""
-        category_ids = [self.gan_run.category_id(category) for category in categories]
-        answer = self._maximize(
-            tf.constant(user_embeddings),
-            tf.constant(category_ids, tf.int32),
-            tf.constant(list(seeds), tf.int64),
-            num_frames,
-        )
-        return Designs(**{name: value.numpy() for name, value in answer.items()})
+        """New pictures for tastes.
+
+        Args:
+            tastes: float32 [B, D], a θ a request, or a `Tastes` of B requests.
+            categories: one a request.
+            seeds: one a request.
+            num_frames: pictures of the way from start to end to keep.
+            snapshot_steps: instead, the steps after which to keep them.
+            num_steps: in the place of the options'.
+            realism_weight: η, in the place of the options'.
+            num_designs: designs a request, in the place of the options'.
+            progress: told of (requests done, in all).
+
+        Raises:
+            UnknownIdError: if the GAN does not know a category.
+            ConfigError: if a number is out of range, or the lists differ in length.
+        """
+        options = self.options
+        steps = options.num_steps if num_steps is None else num_steps
+        eta = options.realism_weight if realism_weight is None else realism_weight
+        number = num_designs or options.num_designs or options.num_starts
+        check_count("num_steps", steps)
+        check_weight("realism_weight", eta)
+        check_num_designs(number if num_designs is None else num_designs, options.num_starts)
+        at = frame_steps(steps, num_frames) if snapshot_steps is None else list(snapshot_steps)
+        if any(not 0 <= step <= steps for step in at):
+            raise ConfigError(f"`snapshot_steps` must lie in [0, num_steps={steps}]. Received {at}.")
+        tastes = tastes if isinstance(tastes, Tastes) else Tastes.of(_finite(tastes, self.run))
+        count = int(tastes.embeddings.shape[0])
+        if not count == len(categories) == len(seeds):
+            raise ConfigError(
+                "`tastes`, `categories` and `seeds` must be of one length. "
+                f"Received {count}, {len(categories)} and {len(seeds)}."
+            )
+        category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
+        rest = (tf.constant(steps), tf.constant(eta, tf.float32), tf.constant(number), tf.constant(at) if at else None)
+        size = max(1, _ROWS_A_CALL // options.num_starts)
+        parts = []
+        for start in range(0, max(count, 1), size):
+            rows = slice(start, start + size)
+            answer = self._maximize(
+                Tastes(tastes.embeddings[rows], tastes.offsets[rows], tastes.weights[rows], tastes.least_misery),
+                tf.constant(category_ids[rows]),
+                tf.constant(list(seeds[rows]), tf.int64),
+                *rest,
+            )
+            parts.append({name: value.numpy() for name, value in answer.items()})
+            if progress is not None:
+                progress(min(start + size, count), count)
+        return _joined(parts, at)
 
     def generate(self, categories: Sequence[str], *, seeds: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Random pictures of the generator, z ~ N(0, I): uint8 [B, H, W, 3]."""
@@ -129,6 +212,17 @@ class Designer:
         )
         pictures: npt.NDArray[np.uint8] = images.numpy()
         return pictures
+
+
+def latent_kind(asked: LatentKind, trained: Any) -> LatentKind:
+    """What latents a design has, of a generator trained with a kind of them.
+
+    Raises:
+        ConfigError: if Gaussian ones are asked of a generator that bounds them itself.
+    """
+    if asked == "gaussian" and trained == "bounded":
+        raise ConfigError("`latents` must be auto or bounded: the generator takes tanh of them. Received 'gaussian'.")
+    return "bounded" if "bounded" in (asked, trained) else "gaussian"
 
 
 def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, latent_dim: int) -> tuple[Any, Any]:
@@ -143,100 +237,27 @@ def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, 
     Returns:
         uint8 [B, H, W, 3] and D's logits, float32 [B].
     """
-    from tfdvbpr.data.images import to_uint8
-
     latents = initial_latents(seeds, num_rows=1, latent_dim=latent_dim, stddev=1.0)[:, 0]
     images = objective.images(latents, category_ids)
     return to_uint8(images), objective.realism_logits(images, category_ids)
 
 
-def write_designs(
-    designer: Designer,
-    output: Path,
-    *,
-    user_id: str,
-    category: str,
-    dataset: PreparedDataset,
-    seed: int = 0,
-    count: int = 8,
-    overwrite: bool = False,
-) -> Designs:
-    """Designs for one user, and a folder that shows them.
-
-    The folder holds `grid.png` (start, steps, end, and the nearest real items of each design), `design_01.png` and on,
-    and `designs.json` with the preference, realism and nearest items of each.
-
-    Args:
-        designer: the two runs.
-        output: the folder to make.
-        user_id: as in the interactions.
-        category: a category of the GAN.
-        dataset: the recommender's, for the nearest real items.
-        seed: of the starts.
-        count: designs to write, at most the number of starts.
-        overwrite: replace a folder that is already there.
-
-    Returns:
-        All the designs, one row, of which the first `count` are in the folder.
-
-    Raises:
-        UnknownIdError: if a run does not know the user or the category.
-        OutputExistsError: if `output` holds something already.
-    """
-    check_output(output, overwrite=overwrite)
-    designs = designer.design([user_id], [category], seeds=[seed], num_frames=_FRAMES)
-    frames = designs.frames
-    count = min(count, designs.images.shape[1])
-    images = designs.images[0, :count]
-    near = nearest_items(images, dataset, dataset.items.category_id(category), k=_NEIGHBOURS)
-    rows = [
-        [*(frames[:, 0, number] if frames is not None else []), None, *dataset.images.read(near.items[number])]
-        for number in range(count)
-    ]
-    steps = frame_steps(designer.options.num_steps, _FRAMES)
-    titles = ["start", *(f"step {step}" for step in steps[1:-1]), "design", "", "nearest"]
-    row_titles = [f"{value:+.2f}" for value in designs.preferences[0, :count]]
-    with whole_directory(output, overwrite=overwrite) as folder:
-        picture_grid(rows, column_titles=titles, row_titles=row_titles).save(folder / "grid.png")
-        for number, image in enumerate(images):
-            Image.fromarray(image).save(folder / f"design_{number + 1:02d}.png")
-        told = _told(designer, designs, near.item_ids, near.distances, user_id=user_id, category=category, seed=seed)
-        (folder / "designs.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    return designs
+def _finite(embeddings: Any, run: Run) -> Floats:
+    values = np.asarray(embeddings, np.float32)
+    dim = run.config.embedding_dim
+    if values.ndim != 2 or values.shape[1] != dim or not np.isfinite(values).all():
+        raise ConfigError(
+            f"`tastes` must be finite, of shape [requests, {dim}]. Received shape {list(values.shape)}"
+            f"{'' if np.isfinite(values).all() else ' with NaN or infinity'}."
+        )
+    return values
 
 
-def _told(
-    designer: Designer,
-    designs: Designs,
-    neighbours: list[list[str]],
-    distances: npt.NDArray[np.float64],
-    *,
-    user_id: str,
-    category: str,
-    seed: int,
-) -> dict[str, Any]:
-    def figure(values: npt.NDArray[Any], number: int) -> float:
-        return round(float(values[0, number]), 6)
+def _joined(parts: list[dict[str, Any]], steps: list[int]) -> Designs:
+    def whole(name: str, axis: int = 0) -> Any:
+        return np.concatenate([part[name] for part in parts], axis=axis)
 
-    return {
-        "user_id": user_id,
-        "category": category,
-        "seed": seed,
-        "run": str(designer.run.path),
-        "gan_run": str(designer.gan_run.path),
-        "options": asdict(designer.options),
-        "nearest_by": EXTRACTOR,
-        "designs": [
-            {
-                "file": f"design_{number + 1:02d}.png",
-                "preference": figure(designs.preferences, number),
-                "initial_preference": figure(designs.initial_preferences, number),
-                "realism": figure(designs.realism_logits, number),
-                "nearest_items": [
-                    {"item_id": item_id, "distance": round(float(distance), 6)}
-                    for item_id, distance in zip(ids, distances[number], strict=True)
-                ],
-            }
-            for number, ids in enumerate(neighbours)
-        ],
-    }
+    history = {name: whole(f"history_{name}") for name in ("preferences", "realism_logits", "objectives")}
+    frames = {name: whole(name, 1) for name in ("frames", "frame_latents") if name in parts[0]}
+    plain = {name: whole(name) for name in parts[0] if not name.startswith(("history_", "frame"))}
+    return Designs(**plain, **frames, history=history, frame_steps=steps)
