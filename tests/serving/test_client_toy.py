@@ -145,9 +145,15 @@ def test_design_by_liked_items_and_tailor(toy: Client) -> None:
     assert toy.design(["u0"], "tops", liked_items=[[]])[0].known_user
     with pytest.raises(UnknownIdError, match="item 'lost'"):
         toy.design(None, "tops", liked_items=[["i1", "lost"]])
-    tailored = toy.tailor([png()], "shoes", user_ids=["u2"], seeds=3, num_designs=2)[0]
-    assert (tailored.user_id, tailored.seed, len(tailored.files)) == ("u2", 3, 2)
+    tailored, other = toy.tailor([png(4), png()], ["shoes", "tops"], user_ids=["u2", "u1"], seeds=3, strength=[0.5, 1])
+    assert (tailored.user_id, tailored.seed, other.seed) == ("u2", 3, 4)
+    assert (tailored.preference, tailored.initial_preference, tailored.realism_logit) == (5, 4, 2)
+    assert (tailored.distance, other.distance, tailored.nearest_item_ids) == (0.5, 1, ("i0",))
+    assert tailored.inverted_image[0, 0].tolist() == [4, 20, 30]
+    assert (tailored.image.shape, tailored.picture.size) == ((4, 4, 3), (4, 4))
     assert toy.tailor([png()], "shoes", liked_items=[["i3"]])[0].folded_in
+    blank = toy.tailor([png()], "hats", user_ids=["u2"], allow_unknown=True)[0]
+    assert (blank.file, blank.image.shape, blank.known_category) == (b"", (0, 0, 3), False)
 
 
 def test_generate(toy: Client) -> None:
