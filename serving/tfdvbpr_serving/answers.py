@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr_serving.errors import IncompatibleModelError, UnknownIdError
-from tfdvbpr_serving.results import Design, GeneratedImage, Recommendation, SimilarItems
+from tfdvbpr_serving.results import Design, GeneratedImage, Recommendation, SimilarItems, TailoredImage
 
 Arrays = dict[str, npt.NDArray[Any]]
 Row = dict[str, Any]
@@ -109,7 +109,7 @@ def similar(item_id: str, category: str, row: Row) -> SimilarItems:
 
 
 def design(user_id: str, category: str, seed: int, row: Row) -> Design:
-    """One row of `design` or `tailor`."""
+    """One row of `design`."""
     count = int(row["counts"])
     return Design(
         user_id,
@@ -120,6 +120,26 @@ def design(user_id: str, category: str, seed: int, row: Row) -> Design:
         row["realism_logits"][:count],
         row["initial_preferences"][:count],
         tuple(_texts(ids) for ids in row["nearest_item_ids"][:count].tolist()),
+        int(row["steps"]),
+        bool(row["known_users"]),
+        bool(row["folded_in"]),
+        bool(row["known_categories"]),
+    )
+
+
+def tailored(user_id: str, category: str, seed: int, row: Row) -> TailoredImage:
+    """One row of `tailor`."""
+    return TailoredImage(
+        user_id,
+        category,
+        seed,
+        row["image_bytes"],
+        row["inverted_image_bytes"],
+        float(row["preferences"]),
+        float(row["initial_preferences"]),
+        float(row["realism_logits"]),
+        float(row["distances"]),
+        _texts(row["nearest_item_ids"].tolist()),
         int(row["steps"]),
         bool(row["known_users"]),
         bool(row["folded_in"]),

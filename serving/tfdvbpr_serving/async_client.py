@@ -25,6 +25,7 @@ from tfdvbpr_serving.results import (
     Recommendation,
     Scores,
     SimilarItems,
+    TailoredImage,
 )
 
 T = TypeVar("T")
@@ -147,11 +148,9 @@ class AsyncClient(ClientBase):
         allow_unknown: bool = False,
     ) -> tuple[Design, ...]:
         """See `Client.design`."""
-        climb = Climb(num_designs, num_steps, seeds, realism_weight)
+        climb = Climb(user_ids, liked_items, num_steps, seeds, realism_weight)
         return await self._ask(
-            design_questions.design(
-                user_ids, category, liked_items=liked_items, climb=climb, allow_unknown=allow_unknown
-            )
+            design_questions.design(category, num_designs=num_designs, climb=climb, allow_unknown=allow_unknown)
         )
 
     async def tailor(
@@ -161,23 +160,16 @@ class AsyncClient(ClientBase):
         *,
         user_ids: Sequence[str] | None = None,
         liked_items: Rows | None = None,
-        num_designs: int | None = None,
+        strength: float | Sequence[float] | None = None,
         num_steps: int | None = None,
         seeds: int | Sequence[int] = 0,
         realism_weight: float | Sequence[float] | None = None,
         allow_unknown: bool = False,
-    ) -> tuple[Design, ...]:
+    ) -> tuple[TailoredImage, ...]:
         """See `Client.tailor`."""
-        climb = Climb(num_designs, num_steps, seeds, realism_weight)
+        climb = Climb(user_ids, liked_items, num_steps, seeds, realism_weight)
         return await self._ask(
-            design_questions.tailor(
-                images,
-                category,
-                user_ids=user_ids,
-                liked_items=liked_items,
-                climb=climb,
-                allow_unknown=allow_unknown,
-            )
+            design_questions.tailor(images, category, strength=strength, climb=climb, allow_unknown=allow_unknown)
         )
 
     async def generate(

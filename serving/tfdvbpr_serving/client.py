@@ -25,6 +25,7 @@ from tfdvbpr_serving.results import (
     Recommendation,
     Scores,
     SimilarItems,
+    TailoredImage,
 )
 
 __all__ = ["DEFAULT_MAX_ROWS_PER_REQUEST", "Client", "Tls"]
@@ -60,7 +61,13 @@ class Client(ClientBase):
         """Ends the connection; calls under way are cancelled, on the server as well."""
         self._connection.close()
 
-    def score(self, user_ids: Sequence[str], item_ids: Sequence[str] | Rows, *, allow_unknown: bool = False) -> Scores:
+    def score(
+        self,
+        user_ids: Sequence[str],
+        item_ids: Sequence[str] | Rows,
+        *,
+        allow_unknown: bool = False,
+    ) -> Scores:
         """The score x̂_ui of items for users.
 
         Args:
@@ -212,11 +219,9 @@ class Client(ClientBase):
             realism_weight: η, 0 or more; None for the model's.
             allow_unknown: True designs for unknown users with the mean taste, and gives an unknown category no picture.
         """
-        climb = Climb(num_designs, num_steps, seeds, realism_weight)
+        climb = Climb(user_ids, liked_items, num_steps, seeds, realism_weight)
         return self._ask(
-            design_questions.design(
-                user_ids, category, liked_items=liked_items, climb=climb, allow_unknown=allow_unknown
-            )
+            design_questions.design(category, num_designs=num_designs, climb=climb, allow_unknown=allow_unknown)
         )
 
     def tailor(
@@ -226,35 +231,28 @@ class Client(ClientBase):
         *,
         user_ids: Sequence[str] | None = None,
         liked_items: Rows | None = None,
-        num_designs: int | None = None,
+        strength: float | Sequence[float] | None = None,
         num_steps: int | None = None,
         seeds: int | Sequence[int] = 0,
         realism_weight: float | Sequence[float] | None = None,
         allow_unknown: bool = False,
-    ) -> tuple[Design, ...]:
-        """Pictures made to fit a taste better, step by step from where they are. Takes seconds a row.
+    ) -> tuple[TailoredImage, ...]:
+        """Pictures changed to fit a taste better, from where they are. Takes seconds a row.
 
         Args:
             images: one a row.
             category: one name for all rows, or one a row.
             user_ids: one a row; None to go by the liked items alone.
             liked_items: one list of item ids a person.
-            num_designs: pictures a row; None for all of the model's starts.
+            strength: how much of likeness to give up for taste, 0 or more; None for the model's.
             num_steps: gradient steps; None for the model's default.
-            seeds: one a row; a single number counts up from itself, row by row.
+            seeds: one a row; a single number counts up from itself.
             realism_weight: η, 0 or more; None for the model's.
             allow_unknown: as in `design`.
         """
-        climb = Climb(num_designs, num_steps, seeds, realism_weight)
+        climb = Climb(user_ids, liked_items, num_steps, seeds, realism_weight)
         return self._ask(
-            design_questions.tailor(
-                images,
-                category,
-                user_ids=user_ids,
-                liked_items=liked_items,
-                climb=climb,
-                allow_unknown=allow_unknown,
-            )
+            design_questions.tailor(images, category, strength=strength, climb=climb, allow_unknown=allow_unknown)
         )
 
     def generate(

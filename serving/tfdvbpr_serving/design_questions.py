@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr_serving import answers
-from tfdvbpr_serving.answers import Arrays, strings, unknown, unknown_in_rows
+from tfdvbpr_serving.answers import Arrays, Row, strings, unknown, unknown_in_rows
 from tfdvbpr_serving.arguments import id_list, image_files, per_row, person_rows, seed_rows, weight_rows, whole_numbers
 from tfdvbpr_serving.questions import Image, Question, Rows, filled, flags_of, padded_rows, strangers
-from tfdvbpr_serving.results import Design, GeneratedImage
+from tfdvbpr_serving.results import Design, GeneratedImage, TailoredImage
+
+T = TypeVar("T")
 
 
 def generate(
@@ -37,80 +39,80 @@ def generate(
 
 @dataclass(frozen=True)
 class Climb:
-    """How a design climbs; None leaves it to the model.
+    """Whose taste a picture is to meet, and how; None leaves it to the model.
 
     Attributes:
-        num_designs: pictures a row.
+        user_ids: one a row; None to go by the liked items alone.
+        liked_items: one list of item ids a person.
         num_steps: gradient steps.
         seeds: one a row; a single number counts up from itself.
         realism_weight: η, 0 or more.
+
+    Raises:
+        ValueError: if neither users nor liked items are given.
     """
 
-    num_designs: int | None
+    user_ids: Sequence[str] | None
+    liked_items: Rows | None
     num_steps: int | None
     seeds: int | Sequence[int]
     realism_weight: float | Sequence[float] | None
 
-    def inputs(self, num_rows: int) -> dict[str, npt.NDArray[Any] | None]:
-        """The inputs it gives, None for those left to the model."""
-        designs, steps, weight = self.num_designs, self.num_steps, self.realism_weight
-        return {
-            "num_designs": None
-            if designs is None
-            else whole_numbers("num_designs", designs, num_rows=num_rows, least=1),
-            "num_steps": None if steps is None else whole_numbers("num_steps", steps, num_rows=num_rows, least=1),
-            "seeds": seed_rows(self.seeds, num_rows=num_rows),
-            "realism_weights": None if weight is None else weight_rows("realism_weight", weight, num_rows=num_rows),
-        }
+    def __post_init__(self) -> None:
+        if self.user_ids is None and self.liked_items is None:
+            raise ValueError("There must be `user_ids` or `liked_items`. Received neither. Say whose taste to meet.")
+
+    @property
+    def num_rows(self) -> int:
+        """How many people there are."""
+        if self.user_ids is not None:
+            return len(id_list("user_ids", self.user_ids))
+        return len(person_rows("liked_items", self.liked_items or ()))
 
 
 def design(
-    user_ids: Sequence[str] | None,
-    category: str | Sequence[str],
-    *,
-    liked_items: Rows | None,
-    climb: Climb,
-    allow_unknown: bool,
+    category: str | Sequence[str], *, num_designs: int | None, climb: Climb, allow_unknown: bool
 ) -> Question[tuple[Design, ...]]:
     """See `Client.design`."""
-    if user_ids is None and liked_items is None:
-        raise ValueError("A design must have `user_ids` or `liked_items`. Received neither. Say whose taste to meet.")
-    count = (
-        len(person_rows("liked_items", liked_items or ())) if user_ids is None else len(id_list("user_ids", user_ids))
-    )
-    return _designs("design", {}, user_ids, category, liked_items, climb, count, allow_unknown)
+    rows = climb.num_rows
+    given = {
+        "num_designs": None
+        if num_designs is None
+        else whole_numbers("num_designs", num_designs, num_rows=rows, least=1)
+    }
+    return _climbed("design", given, category, climb, rows, allow_unknown, answers.design)
 
 
 def tailor(
     images: Sequence[Image],
     category: str | Sequence[str],
     *,
-    user_ids: Sequence[str] | None,
-    liked_items: Rows | None,
+    strength: float | Sequence[float] | None,
     climb: Climb,
     allow_unknown: bool,
-) -> Question[tuple[Design, ...]]:
+) -> Question[tuple[TailoredImage, ...]]:
     """See `Client.tailor`."""
-    if user_ids is None and liked_items is None:
-        raise ValueError("`tailor` must have `user_ids` or `liked_items`. Received neither. Say whose taste to meet.")
     files = image_files(images)
-    given: Arrays = {"image_bytes": strings(files)}
-    return _designs("tailor", given, user_ids, category, liked_items, climb, len(files), allow_unknown)
+    given = {
+        "image_bytes": strings(files),
+        "strengths": None if strength is None else weight_rows("strength", strength, num_rows=len(files)),
+    }
+    return _climbed("tailor", given, category, climb, len(files), allow_unknown, answers.tailored)
 
 
-def _designs(
+def _climbed(
     signature: str,
-    given: Arrays,
-    user_ids: Sequence[str] | None,
+    given: dict[str, npt.NDArray[Any] | None],
     category: str | Sequence[str],
-    liked_items: Rows | None,
     climb: Climb,
     count: int,
     allow_unknown: bool,
-) -> Question[tuple[Design, ...]]:
-    users = None if user_ids is None else per_row("user_ids", id_list("user_ids", user_ids), num_rows=count)
-    liked = None if liked_items is None else person_rows("liked_items", liked_items, num_rows=count)
+    read_row: Callable[[str, str, int, Row], T],
+) -> Question[tuple[T, ...]]:
+    users = None if climb.user_ids is None else per_row("user_ids", id_list("user_ids", climb.user_ids), num_rows=count)
+    liked = None if climb.liked_items is None else person_rows("liked_items", climb.liked_items, num_rows=count)
     categories = per_row("category", category, num_rows=count)
+    steps, weight = climb.num_steps, climb.realism_weight
     inputs = filled(
         signature,
         count,
@@ -118,10 +120,12 @@ def _designs(
         user_ids=None if users is None else strings(users),
         liked_item_ids=padded_rows(liked),
         categories=strings(categories),
-        **climb.inputs(count),
+        num_steps=None if steps is None else whole_numbers("num_steps", steps, num_rows=count, least=1),
+        seeds=seed_rows(climb.seeds, num_rows=count),
+        realism_weights=None if weight is None else weight_rows("realism_weight", weight, num_rows=count),
     )
 
-    def read(parts: list[Arrays], model: str) -> tuple[Design, ...]:
+    def read(parts: list[Arrays], model: str) -> tuple[T, ...]:
         rows = answers.rows(parts)
         if not allow_unknown:
             answers.refuse_unknown(
@@ -131,8 +135,6 @@ def _designs(
                 categories=strangers(categories, rows),
             )
         names = users or ("",) * count
-        return tuple(
-            answers.design(*one) for one in zip(names, categories, inputs["seeds"].tolist(), rows, strict=True)
-        )
+        return tuple(read_row(*one) for one in zip(names, categories, inputs["seeds"].tolist(), rows, strict=True))
 
     return Question(signature, inputs, read)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from tfdvbpr_serving.calls import Call
@@ -74,53 +77,79 @@ def status_of(store: ModelStore, choice: ModelChoice) -> Any:
     return response
 
 
-def _answer(context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
-    """Runs the work; a refused request becomes its status, anything unforeseen INTERNAL, and the server stays up."""
+def add_services(server: grpc.Server, store: ModelStore, predictor: Predictor) -> None:
+    """Has a gRPC server answer both services.
+
+    Requests arrive as bytes and are parsed here, so that what is no message is INVALID_ARGUMENT with a sentence; gRPC
+    itself would call it an INTERNAL error and print a stack trace.
+    """
+    prediction, models = _PredictionService(store, predictor), _ModelService(store)
+    services: dict[str, dict[str, tuple[Any, _Method]]] = {
+        "tensorflow.serving.PredictionService": {
+            "Predict": (predict_pb2.PredictRequest, prediction.predict),
+            "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, prediction.metadata),
+            "Classify": (classification_pb2.ClassificationRequest, _no_classify),
+            "Regress": (regression_pb2.RegressionRequest, _no_regress),
+            "MultiInference": (inference_pb2.MultiInferenceRequest, _no_multi_inference),
+        },
+        "tensorflow.serving.ModelService": {
+            "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, models.status),
+            "HandleReloadConfigRequest": (model_management_pb2.ReloadConfigRequest, models.reload),
+        },
+    }
+    for service, methods in services.items():
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(partial(_answer, message, method))
+            for name, (message, method) in methods.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+
+_Method = Callable[[Any, grpc.ServicerContext], Any]
+
+
+def _answer(message: Any, method: _Method, body: bytes, context: grpc.ServicerContext) -> bytes:
+    """Runs a method; a refused request becomes its status, anything unforeseen INTERNAL, and the server stays up."""
     try:
-        return work()
+        try:
+            request = message.FromString(body)
+        except DecodeError as error:
+            raise invalid(f"The body must be a {message.DESCRIPTOR.name}. Received {len(body)} other bytes.") from error
+        return bytes(method(request, context).SerializeToString())
     except RequestError as error:
         context.abort(error.code, error.message)
     except Exception as error:
         _log.exception("A request failed")
         context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}. See the server's log.")
-
-
-def _unimplemented(context: grpc.ServicerContext, message: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
     raise AssertionError("abort raises")
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata."""
+def _no_classify(request: Any, context: grpc.ServicerContext) -> NoReturn:
+    raise _unimplemented("the models have no classify signature")
 
+
+def _no_regress(request: Any, context: grpc.ServicerContext) -> NoReturn:
+    raise _unimplemented("the models have no regress signature")
+
+
+def _no_multi_inference(request: Any, context: grpc.ServicerContext) -> NoReturn:
+    raise _unimplemented("send one request a signature")
+
+
+def _unimplemented(why: str) -> RequestError:
+    return RequestError(grpc.StatusCode.UNIMPLEMENTED, f"This server answers Predict; {why}.")
+
+
+class _PredictionService:
     def __init__(self, store: ModelStore, predictor: Predictor) -> None:
         self._store = store
         self._predictor = predictor
 
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Runs a signature; stops when the caller cancels or its deadline passes."""
         call = Call(context.time_remaining())
         if not context.add_callback(call.abandon):
             call.abandon()
-        return _answer(context, lambda: self._predict(request, call))
-
-    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """The signatures of a model."""
-        return _answer(context, lambda: self._metadata(request))
-
-    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Not answered."""
-        _unimplemented(context, "This server answers Predict; the models have no classify signature.")
-
-    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Not answered."""
-        _unimplemented(context, "This server answers Predict; the models have no regress signature.")
-
-    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Not answered."""
-        _unimplemented(context, "This server answers Predict; send one request a signature.")
-
-    def _predict(self, request: Any, call: Call) -> Any:
         answer = self._predictor.predict(
             model_choice(request),
             lambda runner: runner.read(request.inputs),
@@ -135,28 +164,24 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             write_tensor(response.outputs[name], array)
         return response
 
-    def _metadata(self, request: Any) -> Any:
+    def metadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """The signatures of a model."""
         if list(request.metadata_field) != ["signature_def"]:
             fields = ", ".join(request.metadata_field)
             raise invalid(f'`metadata_field` must be ["signature_def"]. Received [{fields}].')
         return metadata_of(self._store, model_choice(request))
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus and HandleReloadConfigRequest."""
-
+class _ModelService:
     def __init__(self, store: ModelStore) -> None:
         self._store = store
 
-    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def status(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The versions of a model and how they are."""
-        return _answer(context, lambda: status_of(self._store, model_choice(request)))
+        return status_of(self._store, model_choice(request))
 
-    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def reload(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Serves the models of another configuration from now on, or changes nothing."""
-        return _answer(context, lambda: self._reload(request))
-
-    def _reload(self, request: Any) -> Any:
         try:
             sources = model_sources(request.config)
         except ModelLoadError as error:

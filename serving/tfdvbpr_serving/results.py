@@ -139,6 +139,62 @@ class Design:
 
 
 @dataclass(frozen=True, eq=False)
+class TailoredImage:
+    """A picture made to fit one person better.
+
+    Attributes:
+        user_id: as asked; "" where only liked items were given.
+        category: as asked.
+        seed: gives the same picture again.
+        file: the tailored picture, a PNG file; empty where the category is unknown.
+        inverted_file: what the generator makes of the picture that was sent: where the change began.
+        preference: θᵀΦ of the tailored picture.
+        initial_preference: θᵀΦ of the inverted one.
+        realism_logit: D of the tailored picture.
+        distance: how far it looks from the inverted one.
+        nearest_item_ids: the catalogue items that look most like it, nearest first.
+        steps: gradient steps taken.
+        known_user: False: the user is unknown (or none was given).
+        folded_in: the taste came from liked items.
+        known_category: False: no such category, and no picture.
+    """
+
+    user_id: str
+    category: str
+    seed: int
+    file: bytes
+    inverted_file: bytes
+    preference: float
+    initial_preference: float
+    realism_logit: float
+    distance: float
+    nearest_item_ids: tuple[str, ...]
+    steps: int
+    known_user: bool
+    folded_in: bool
+    known_category: bool
+
+    @cached_property
+    def image(self) -> Pixels:
+        """The tailored picture, uint8 [height, width, 3]; [0, 0, 3] where there is none."""
+        return _pixels_or_none(self.file)
+
+    @cached_property
+    def inverted_image(self) -> Pixels:
+        """The inverted picture, uint8 [height, width, 3]; [0, 0, 3] where there is none."""
+        return _pixels_or_none(self.inverted_file)
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """The tailored picture as a PIL image.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        return _picture(self.file, self.category)
+
+
+@dataclass(frozen=True, eq=False)
 class GeneratedImage:
     """A random picture of a category.
 
@@ -161,7 +217,7 @@ class GeneratedImage:
     @cached_property
     def image(self) -> Pixels:
         """uint8 [height, width, 3], RGB; [0, 0, 3] where there is none."""
-        return _pixels(self.file) if self.file else np.zeros((0, 0, 3), dtype=np.uint8)
+        return _pixels_or_none(self.file)
 
     @cached_property
     def picture(self) -> Image.Image:
@@ -170,15 +226,23 @@ class GeneratedImage:
         Raises:
             ValueError: if there is none.
         """
-        if not self.file:
-            raise ValueError(f"There must be a picture. Received none: {self.category!r} is no category of the model.")
-        return _opened(self.file)
+        return _picture(self.file, self.category)
 
 
 def _opened(file: bytes) -> Image.Image:
     from PIL import Image  # here, so that the client itself starts without it
 
     return Image.open(io.BytesIO(file)).convert("RGB")
+
+
+def _picture(file: bytes, category: str) -> Image.Image:
+    if not file:
+        raise ValueError(f"There must be a picture. Received none: {category!r} is no category of the model.")
+    return _opened(file)
+
+
+def _pixels_or_none(file: bytes) -> Pixels:
+    return _pixels(file) if file else np.zeros((0, 0, 3), dtype=np.uint8)
 
 
 def _pixels(file: bytes) -> Pixels:

@@ -208,9 +208,7 @@ class SignatureRunner:
                 return np.asarray(tf.make_ndarray(tensor))
             return array_from_tensor(tensor, max_bytes=self._limits.max_message_bytes)
         except (ValueError, TypeError, OverflowError) as error:
-            raise invalid(
-                f"Input {name!r} must be a whole tensor whose values fit its shape and the limits. {error}"
-            ) from error
+            raise invalid(f"Input {name!r} must be readable: {error}") from error
 
     def _check_pictures(self, name: str, array: npt.NDArray[Any]) -> None:
         total = 0

@@ -18,12 +18,11 @@ from types import TracebackType
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from tfdvbpr_serving.batching_options import BatchingOptions
 from tfdvbpr_serving.config_files import BATCHING_FILE, read_batching_config
 from tfdvbpr_serving.errors import ServerStartError
-from tfdvbpr_serving.grpc_services import ModelService, PredictionService
+from tfdvbpr_serving.grpc_services import add_services
 from tfdvbpr_serving.limits import ServerLimits
 from tfdvbpr_serving.metrics import ServerMetrics
 from tfdvbpr_serving.models import LoadedModel, ServingOptions, load_model
@@ -99,10 +98,7 @@ class LocalServer:
                 ("grpc.so_reuseport", 0),  # else a second server would share the port in silence
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self._store, self._predictor), server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._store), server)
+        add_services(server, self._store, self._predictor)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         register_services()
         reflection.enable_server_reflection((*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

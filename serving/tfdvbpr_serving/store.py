@@ -96,10 +96,10 @@ class ModelStore:
                 raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
             before, self._served = self._served, table
             kept = {id(model) for served in table.values() for model in served.loaded.values()}
-            for served in before.values():
+            for name, served in before.items():
                 for model in served.loaded.values():
                     if id(model) not in kept:
-                        self._retire(served, model)
+                        self._retire(table.get(name, served), model)
 
     def _prepared(self, source: ModelSource) -> _Served:
         check_base_path(source.name, source.base_path)

@@ -30,6 +30,16 @@ def table(keys: list[str]) -> tf.lookup.StaticHashTable:
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
 
 
+def mean_colors(images: tf.Tensor) -> tf.Tensor:
+    """float32 [B, 3] of picture files."""
+
+    def mean(file: tf.Tensor) -> tf.Tensor:
+        pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
+        return tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[0, 1])
+
+    return tf.map_fn(mean, images, fn_output_signature=tf.TensorSpec([3], tf.float32))
+
+
 class Recommender(tf.Module):
     def __init__(self, *, offset: float = -1.0) -> None:
         self.item_ids = tf.constant([f"i{i}" for i in range(NUM_ITEMS)])
@@ -142,24 +152,17 @@ class Recommender(tf.Module):
 
     @tf.function(input_signature=specs("similar_images"))
     def similar_images(self, image_bytes: tf.Tensor, k: tf.Tensor, categories: tf.Tensor) -> dict[str, tf.Tensor]:
-        reds = self.embeddings(image_bytes)[:, 0]
+        reds = mean_colors(image_bytes)[:, 0]
         return self.similar(reds, tf.zeros([tf.shape(reds)[0], NUM_ITEMS], tf.bool), k, categories)
 
     @tf.function(input_signature=specs("score_images"))
     def score_images(self, user_ids: tf.Tensor, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         tastes, known_users, _ = self.tastes(user_ids)
-        return {"scores": tastes[:, 0] * self.embeddings(image_bytes)[:, 0] - 1, "known_users": known_users}
-
-    def embeddings(self, images: tf.Tensor) -> tf.Tensor:
-        def embed(file: tf.Tensor) -> tf.Tensor:
-            pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
-            return tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[0, 1])
-
-        return tf.map_fn(embed, images, fn_output_signature=tf.TensorSpec([3], tf.float32))
+        return {"scores": tastes[:, 0] * mean_colors(image_bytes)[:, 0] - 1, "known_users": known_users}
 
     @tf.function(input_signature=specs("embed_images"))
     def embed_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embeddings": self.embeddings(image_bytes)}
+        return {"embeddings": mean_colors(image_bytes)}
 
 
 class Designer(tf.Module):
@@ -183,48 +186,63 @@ class Designer(tf.Module):
         return tf.where(known[:, None], drawn, "")
 
     def climbed(self, steps: tf.Tensor) -> tf.Tensor:
-        """0, after as many steps as the row that asks for most."""
+        """As many steps as the row asks for that asks for most."""
         side = self.work
 
         def step(number: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return number + 1, tf.tanh(tf.matmul(value, value) / (2.0 * side))
 
         _, value = tf.while_loop(lambda n, _: n < tf.reduce_max(steps), step, [0, tf.ones([side, side])])
-        return tf.reduce_sum(value) * 0.0
+        return tf.reduce_sum(value)
 
-    def drawn(self, user_ids, liked_item_ids, categories, num_designs, num_steps, seeds) -> Any:  # type: ignore[no-untyped-def]
-        steps = tf.where(num_steps == 0, 2, num_steps)
-        known = self.categories.lookup(categories) >= 0
-        counts = tf.where(known, tf.minimum(tf.where(num_designs == 0, NUM_STARTS, num_designs), NUM_STARTS), 0)
-        shown = tf.range(NUM_STARTS)[None, :] < counts[:, None]
-        values = tf.cast(seeds, tf.float32)[:, None] - tf.range(NUM_STARTS, dtype=tf.float32)[None, :]
-        values = tf.where(shown, values + self.climbed(steps), float("nan"))
+    def common(self, user_ids, liked_item_ids, categories, num_steps) -> Any:  # type: ignore[no-untyped-def]
         liked = self.items.lookup(liked_item_ids)
+        steps = tf.where(num_steps == 0, 2, num_steps)
+        with tf.control_dependencies([self.climbed(steps)]):
+            steps = tf.identity(steps)
         return {
-            "image_bytes": tf.where(shown, self.files(seeds, known, NUM_STARTS), ""),
-            "counts": counts,
-            "preferences": values,
-            "realism_logits": values * 0.5,
-            "initial_preferences": values - 1.0,
-            "nearest_item_ids": tf.where(shown, "i0", "")[:, :, None],
             "steps": steps,
             "known_users": self.users.lookup(user_ids) >= 0,
             "known_liked_items": (liked >= 0) | (liked_item_ids == ""),
             "folded_in": tf.reduce_any(liked >= 0, axis=1),
-            "known_categories": known,
+            "known_categories": self.categories.lookup(categories) >= 0,
         }
 
     @tf.function(input_signature=specs("design"))
     def design(  # type: ignore[no-untyped-def]
         self, user_ids, liked_item_ids, categories, num_designs, num_steps, seeds, realism_weights
     ) -> dict[str, tf.Tensor]:
-        return self.drawn(user_ids, liked_item_ids, categories, num_designs, num_steps, seeds)
+        common = self.common(user_ids, liked_item_ids, categories, num_steps)
+        known = common["known_categories"]
+        counts = tf.where(known, tf.minimum(tf.where(num_designs == 0, NUM_STARTS, num_designs), NUM_STARTS), 0)
+        shown = tf.range(NUM_STARTS)[None, :] < counts[:, None]
+        values = tf.cast(seeds, tf.float32)[:, None] - tf.range(NUM_STARTS, dtype=tf.float32)[None, :]
+        values = tf.where(shown, values, float("nan"))
+        return common | {
+            "image_bytes": tf.where(shown, self.files(seeds, known, NUM_STARTS), ""),
+            "counts": counts,
+            "preferences": values,
+            "realism_logits": values * 0.5,
+            "initial_preferences": values - 1.0,
+            "nearest_item_ids": tf.where(shown, "i0", "")[:, :, None],
+        }
 
     @tf.function(input_signature=specs("tailor"))
     def tailor(  # type: ignore[no-untyped-def]
-        self, image_bytes, user_ids, liked_item_ids, categories, num_designs, num_steps, seeds, realism_weights
+        self, image_bytes, user_ids, liked_item_ids, categories, strengths, num_steps, seeds, realism_weights
     ) -> dict[str, tf.Tensor]:
-        return self.drawn(user_ids, liked_item_ids, categories, num_designs, num_steps, seeds)
+        common = self.common(user_ids, liked_item_ids, categories, num_steps)
+        reds = mean_colors(image_bytes)[:, 0]
+        known = common["known_categories"]
+        return common | {
+            "image_bytes": self.files(seeds, known, 1)[:, 0],
+            "inverted_image_bytes": tf.where(known, image_bytes, ""),
+            "preferences": reds + 1.0,
+            "initial_preferences": reds,
+            "realism_logits": reds * 0.5,
+            "distances": tf.maximum(strengths, 0.0),
+            "nearest_item_ids": tf.where(known, "i0", "")[:, None],
+        }
 
     @tf.function(input_signature=specs("generate"))
     def generate(self, categories: tf.Tensor, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
