@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": STAGES | TOP,
     "tfdvbpr": STAGES | {"api"},
 }
-EXPORT_MAY_IMPORT = {"signatures", "run", "models", "design", "data", "errors", "files", "_version"}
+EXPORT_MAY_IMPORT = {"signatures", "run", "models", "design", "data", "recommending", "errors", "files", "_version"}
 SERVING_MAY_IMPORT = {"signatures", "_version"}
 # The other two stages are started by the demo and the command line, and by nothing else in tfdvbpr.
 MAY_START_STAGES = {"cli", "demo"}

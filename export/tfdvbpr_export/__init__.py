@@ -10,14 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfdvbpr_export.designer import export_designer
+    from tfdvbpr_export.inspecting import inspect_version
+    from tfdvbpr_export.options import DesignerLimits, RecommenderOptions, ScannOptions
     from tfdvbpr_export.recommender import export_recommender
+    from tfdvbpr_export.updating import update_served_items
+    from tfdvbpr_export.validating import validate
 
 _HOMES = {
+    "DesignerLimits": "tfdvbpr_export.options",
+    "RecommenderOptions": "tfdvbpr_export.options",
+    "ScannOptions": "tfdvbpr_export.options",
     "export_designer": "tfdvbpr_export.designer",
     "export_recommender": "tfdvbpr_export.recommender",
+    "inspect_version": "tfdvbpr_export.inspecting",
+    "update_served_items": "tfdvbpr_export.updating",
+    "validate": "tfdvbpr_export.validating",
 }
 
-__all__ = ["export_designer", "export_recommender"]
+__all__ = [
+    "DesignerLimits",
+    "RecommenderOptions",
+    "ScannOptions",
+    "export_designer",
+    "export_recommender",
+    "inspect_version",
+    "update_served_items",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:

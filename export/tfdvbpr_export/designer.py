@@ -1,22 +1,34 @@
-"""The designer as a SavedModel: design and generate. Imports TensorFlow."""
+"""The designer as a SavedModel: pictures for a taste, from nothing or from a picture. Imports TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from tfdvbpr.design.maximize import DesignOptions, maximize
+from tfdvbpr.design.maximize import maximize
+from tfdvbpr.design.objective import DesignObjective
+from tfdvbpr.design.options import DesignOptions, TailorOptions
 from tfdvbpr.design.studio import Designer, random_images
+from tfdvbpr.design.tailoring import Tailor
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr_export.lookup import Ids, Tastes
+from tfdvbpr_export.examples import designer_examples
+from tfdvbpr_export.lookup import Ids
+from tfdvbpr_export.nearest import NearestItems
+from tfdvbpr_export.options import DesignerLimits
+from tfdvbpr_export.people import People
+from tfdvbpr_export.pictures import Pictures
 from tfdvbpr_export.recommender import check_finite
-from tfdvbpr_export.saving import Arrays, run_facts, served, write_version
-from tfdvbpr_export.versions import version_folder
+from tfdvbpr_export.refusing import provided
+from tfdvbpr_export.saving import run_facts, served, write_version
+from tfdvbpr_export.tailoring import ServedTailor
+from tfdvbpr_export.versions import Version, remove_old_versions, version_folder
+
+_NAN = float("nan")
+_DEFAULT_STRENGTH = 1.0
 
 
 class ServedDesigner(tf.Module):
@@ -24,52 +36,214 @@ class ServedDesigner(tf.Module):
 
     Args:
         designer: the two runs and the options.
+        studio: for pictures that are sent.
+        limits: of a request.
     """
 
-    def __init__(self, designer: Designer) -> None:
+    signature_names: tuple[str, ...] = ("design", "tailor", "generate")
+
+    def __init__(self, designer: Designer, studio: Tailor, limits: DesignerLimits) -> None:
         super().__init__()
         run, gan_run, objective = designer.run, designer.gan_run, designer.objective
-        self.tastes = Tastes(run.user_ids, run.tastes)
+        self.nearest = NearestItems(run, count=limits.num_nearest)
+        self.people = People(run, self.nearest.ids, max_liked=limits.max_liked)
         self.categories = Ids(gan_run.manifest.categories)
+        self.tailored = ServedTailor(studio)
+        about = gan_run.manifest
+        self.pictures = Pictures(about.image_size, about.fit, max_pixels=limits.max_pixels)
         # Their variables are saved, their Keras objects are not: loading must not need them.
         networks = (run.recommender.backbone, objective.generator, objective.discriminator)
         self.network_weights = [weight.value for network in networks for weight in network.weights]
-        latent_dim = gan_run.config.latent_dim
-        self._maximize = partial(maximize, objective, options=designer.options, latent_dim=latent_dim)
-        self._random_images = partial(random_images, objective, latent_dim=latent_dim)
+        # Behind a function, so that saving does not look into it.
+        self._objective: Callable[[], DesignObjective] = lambda: objective
+        self._options, self._tailor_options, self._limits = designer.options, studio.options, limits
+        self._latent_dim = gan_run.config.latent_dim
         self._picture = (*gan_run.manifest.image_size, 3)
-        self._num_starts = designer.options.num_starts
 
     @served("design")
-    def design(self, user_ids: Any, categories: Any, seeds: Any) -> dict[str, Any]:
-        """See `tfdvbpr.signatures.DESIGN`; an unknown category has black pictures and NaN for figures."""
-        tastes, _, known_users = self.tastes.lookup(user_ids)
+    def design(
+        self,
+        user_ids: Any,
+        liked_item_ids: Any,
+        categories: Any,
+        num_designs: Any,
+        num_steps: Any,
+        seeds: Any,
+        realism_weights: Any,
+    ) -> dict[str, Any]:
+        """See `tfdvbpr.signatures.DESIGN`; an unknown category has no picture."""
+        tastes, known_people = self.people(user_ids, liked_item_ids)
         category_ids, known = self.categories.rows(categories)
-        answer = self._maximize(tastes, tf.where(known, category_ids, 0), seeds)
-        images = tf.ensure_shape(answer.pop("images"), (None, self._num_starts, *self._picture))
+        num_designs = self._asked("num_designs", num_designs, self._most_designs, self._options.num_starts)
+        num_steps = self._steps(num_steps, self._options.num_steps)
+        weights = _weights("realism_weights", realism_weights, self._options.realism_weight)
+
+        def drawn() -> dict[str, Any]:
+            return self._drawn(
+                tastes, tf.where(known, category_ids, 0), categories, seeds, num_steps, weights, num_designs
+            )
+
+        answer = tf.cond(tf.size(seeds) > 0, drawn, self._nothing)
+        counts = tf.where(known, num_designs, 0)
         return {
-            **_only_known(known, images=images, **answer),
-            "known_users": known_users,
+            **_up_to(counts, answer),
+            "counts": counts,
+            "steps": tf.where(known, answer["steps"], 0),
+            **known_people,
             "known_categories": known,
         }
 
+    @served("tailor")
+    def tailor(
+        self,
+        image_bytes: Any,
+        user_ids: Any,
+        liked_item_ids: Any,
+        categories: Any,
+        strengths: Any,
+        num_steps: Any,
+        seeds: Any,
+        realism_weights: Any,
+    ) -> dict[str, Any]:
+        """See `tfdvbpr.signatures.TAILOR`; an unknown category has no picture."""
+        tastes, known_people = self.people(user_ids, liked_item_ids)
+        category_ids, known = self.categories.rows(categories)
+        rows = (
+            tf.where(known, category_ids, 0),
+            tastes,
+            _weights("strengths", strengths, _DEFAULT_STRENGTH),
+            seeds,
+            self._steps(num_steps, self._tailor_options.num_steps),
+            _weights("realism_weights", realism_weights, self._tailor_options.realism_weight),
+        )
+        some = tf.size(seeds) > 0
+        answer = tf.cond(some, lambda: self._moved(image_bytes, categories, rows), self._no_tailored)
+        return {**_up_to(tf.cast(known, tf.int32), answer, rows_only=True), **known_people, "known_categories": known}
+
     @served("generate")
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
-        """See `tfdvbpr.signatures.GENERATE`; an unknown category has a black picture and NaN for its logit."""
+        """See `tfdvbpr.signatures.GENERATE`; an unknown category has no picture and NaN for its logit."""
         category_ids, known = self.categories.rows(categories)
-        images, logits = self._random_images(tf.where(known, category_ids, 0), seeds)
+        objective = self._objective()
+        images, logits = random_images(objective, tf.where(known, category_ids, 0), seeds, latent_dim=self._latent_dim)
         images = tf.ensure_shape(images, (None, *self._picture))
-        return {**_only_known(known, images=images, realism_logits=logits), "known_categories": known}
+        nearest = self.nearest(objective.embeddings(_floats(images)), categories)
+        return {
+            "image_bytes": tf.where(known, _png_files(images), ""),
+            "realism_logits": tf.where(known, logits, _NAN),
+            "nearest_item_ids": tf.where(known[:, None], nearest, ""),
+            "known_categories": known,
+        }
+
+    @property
+    def _most_designs(self) -> int:
+        return self._options.num_designs or self._options.num_starts
+
+    def _drawn(
+        self, tastes: Any, category_ids: Any, categories: Any, seeds: Any, steps: Any, weights: Any, number: Any
+    ) -> dict[str, Any]:
+        answer = maximize(
+            self._objective(),
+            tastes,
+            category_ids,
+            seeds,
+            options=self._options,
+            latent_dim=self._latent_dim,
+            num_steps=steps,
+            realism_weight=weights,
+            num_designs=number,
+            details=True,
+        )
+        images = tf.ensure_shape(answer["images"], (None, None, *self._picture))  # [B, M, H, W, 3]
+        shape = tf.shape(images)[:2]
+        flat = tf.reshape(images, (-1, *self._picture))
+        nearest = self.nearest(self._objective().embeddings(_floats(flat)), tf.repeat(categories, shape[1]))
+        return {
+            "image_bytes": tf.reshape(_png_files(flat), shape),
+            **{name: answer[name] for name in ("preferences", "initial_preferences", "realism_logits")},
+            "nearest_item_ids": tf.reshape(nearest, (shape[0], shape[1], self.nearest.count)),
+            # Counted by what the loop has left behind, not by what was asked for.
+            "steps": tf.minimum(steps, tf.shape(answer["history_preferences"])[2] - 1),
+        }
+
+    def _moved(self, image_bytes: Any, categories: Any, rows: tuple[Any, ...]) -> dict[str, Any]:
+        answer = self.tailored(self.pictures(image_bytes), *rows)
+        images = tf.ensure_shape(answer.pop("images"), (None, *self._picture))
+        inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._picture))
+        return {
+            "image_bytes": _png_files(images),
+            "inverted_image_bytes": _png_files(inverted),
+            "nearest_item_ids": self.nearest(self._objective().embeddings(_floats(images)), categories),
+            **answer,
+        }
+
+    def _no_tailored(self) -> dict[str, Any]:
+        """What an empty batch is answered."""
+        figures = ("preferences", "initial_preferences", "realism_logits", "distances")
+        return {
+            "image_bytes": tf.zeros((0,), tf.string),
+            "inverted_image_bytes": tf.zeros((0,), tf.string),
+            "nearest_item_ids": tf.zeros((0, self.nearest.count), tf.string),
+            **{name: tf.zeros((0,)) for name in figures},
+            "steps": tf.zeros((0,), tf.int32),
+        }
+
+    def _nothing(self) -> dict[str, Any]:
+        """What an empty batch is answered."""
+        return {
+            "image_bytes": tf.zeros((0, 0), tf.string),
+            **{name: tf.zeros((0, 0)) for name in ("preferences", "initial_preferences", "realism_logits")},
+            "nearest_item_ids": tf.zeros((0, 0, self.nearest.count), tf.string),
+            "steps": tf.zeros((0,), tf.int32),
+        }
+
+    def _steps(self, num_steps: Any, default: int) -> Any:
+        return self._asked("num_steps", num_steps, default, self._limits.max_steps)
+
+    def _asked(self, name: str, values: Any, default: int, most: int) -> Any:
+        """int32 [B]: the default where 0 is asked for, and at most so many."""
+        sentence = f"`{name}` must be 0 (for the default) or more in every row. Received {{}}."
+        asked = provided(tf.reduce_all(values >= 0), sentence, values, then=lambda: tf.identity(values))
+        return tf.minimum(tf.where(tf.equal(asked, 0), default, asked), most)
 
 
-def _only_known(known: Any, **outputs: Any) -> dict[str, Any]:
-    """The outputs, [B, ...] each, with black or NaN in the rows that are not `known`."""
+def _weights(name: str, values: Any, default: float) -> Any:
+    """float32 [B]: the default where below 0."""
+    finite = tf.reduce_all(tf.math.is_finite(values))
+    sentence = f"`{name}` must be finite in every row. Received {{}}."
+    return provided(finite, sentence, values, then=lambda: tf.where(values < 0, default, values))
 
-    def blanked(values: Any) -> Any:
-        rows = tf.reshape(known, [-1] + [1] * (values.shape.rank - 1))
-        return tf.where(rows, values, tf.cast(float("nan"), values.dtype) if values.dtype.is_floating else 0)
 
-    return {name: blanked(values) for name, values in outputs.items()}
+def _floats(images_uint8: Any) -> Any:
+    return tf.cast(images_uint8, tf.float32) / 127.5 - 1.0
+
+
+def _png_files(images_uint8: Any) -> Any:
+    """string [N] of uint8 [N, H, W, 3]."""
+    return tf.map_fn(tf.io.encode_png, images_uint8, fn_output_signature=tf.TensorSpec([], tf.string))
+
+
+def _up_to(counts: Any, answer: dict[str, Any], *, rows_only: bool = False) -> dict[str, Any]:
+    """The outputs with "" and NaN (0 of whole numbers) from each row's own count of columns on.
+
+    Args:
+        counts: int32 [B].
+        answer: tensors of [B, M, ...], and of [B], which stay.
+        rows_only: all tensors are of [B, ...], and a row is kept where its count is not 0.
+    """
+
+    def cut(values: Any) -> Any:
+        if rows_only:
+            own = tf.reshape(counts > 0, tf.concat([tf.shape(counts), tf.ones([values.shape.rank - 1], tf.int32)], 0))
+        elif values.shape.rank < 2:
+            return values
+        else:
+            own = tf.range(tf.shape(values)[1]) < counts[:, None]
+            own = tf.reshape(own, tf.concat([tf.shape(own), tf.ones([values.shape.rank - 2], tf.int32)], 0))
+        empty = {tf.string: "", tf.int32: 0}.get(values.dtype, _NAN)
+        return tf.where(own, values, empty)
+
+    return {name: cut(values) for name, values in answer.items()}
 
 
 def export_designer(
@@ -78,16 +252,22 @@ def export_designer(
     output: Path | str,
     *,
     options: DesignOptions | None = None,
-    version: int | None = None,
+    tailor_options: TailorOptions | None = None,
+    limits: DesignerLimits | None = None,
+    version: Version = "auto",
+    keep: int | None = None,
 ) -> Path:
-    """Writes a recommender run and a GAN run as the next version of a served designer.
+    """Writes a recommender run and a GAN run as the next version of a served designer, in this process.
 
     Args:
         run_path: a folder made by `tfdvbpr train --model dvbpr`.
         gan_path: a folder made by `tfdvbpr train-gan`; its categories are those that can be asked for.
         output: the model's base path, such as `models/designer`.
-        options: starts, steps, step size, η; fixed in the exported model.
-        version: its number; left out, the next.
+        options: of `design`: starts, and what a request that does not say gets.
+        tailor_options: the same of `tailor`.
+        limits: of a request.
+        version: its number; "auto" is the next, "timestamp" the seconds since 1970.
+        keep: how many of the newest versions stay; None for all.
 
     Returns:
         The version folder.
@@ -95,32 +275,31 @@ def export_designer(
     Raises:
         RunError: if a run is of the wrong kind, or the factors are not finite.
         OutputExistsError: if the version is there already.
-        ConfigError: if the version is below 1.
+        ConfigError: if an option is out of range.
     """
-    folder = version_folder(Path(output), version)
-    run, gan_run = Run.open(run_path), GanRun.open(gan_path)
+    folder = version_folder(Path(output), version, keep=keep)
+    run, gan_run, limits = Run.open(run_path), GanRun.open(gan_path), limits or DesignerLimits()
     check_finite(run)
     designer = Designer(run, gan_run, options=options)
-    return write_version(ServedDesigner(designer), folder, warmup=_warmup(run, gan_run), about=_about(designer))
+    studio = Tailor(designer, options=tailor_options)
+    module = ServedDesigner(designer, studio, limits)
+    examples = designer_examples(run, gan_run, module.signature_names)
+    write_version(module, folder, examples=examples, about=_about(designer, studio, limits))
+    remove_old_versions(folder, keep=keep)
+    return folder
 
 
-def _warmup(run: Run, gan_run: GanRun) -> Mapping[str, Arrays]:
-    category = gan_run.manifest.categories[0]
-    return {
-        "design": {"user_ids": [run.user_ids[0]], "categories": [category], "seeds": [0]},
-        "generate": {"categories": [category], "seeds": [0]},
-    }
-
-
-def _about(designer: Designer) -> dict[str, Any]:
+def _about(designer: Designer, studio: Tailor, limits: DesignerLimits) -> dict[str, Any]:
     gan = designer.gan_run.manifest
     return {
         "run": run_facts(designer.run.manifest),
         "gan_run": run_facts(gan),
-        "options": asdict(designer.options),
+        "options": {**asdict(designer.options), **asdict(limits)},
+        "tailor_options": asdict(studio.options),
         "embedding_dim": designer.run.tastes.shape[1],
         "latent_dim": designer.gan_run.config.latent_dim,
         "num_users": designer.run.manifest.num_users,
+        "num_items": designer.run.manifest.num_items,
         "categories": list(gan.categories),
         "metrics": designer.run.metrics,
     }

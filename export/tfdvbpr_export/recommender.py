@@ -1,129 +1,162 @@
-"""The recommender as a SavedModel: score, recommend and embed_images. Imports TensorFlow."""
+"""The recommender as a SavedModel: rankings, scores, likeness and embeddings. Imports TensorFlow."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.data.images import decode_and_fit, to_float
 from tfdvbpr.errors import RunError
 from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import Run
-from tfdvbpr_export.lookup import Ids, Tastes
-from tfdvbpr_export.saving import Arrays, run_facts, served, write_version
-from tfdvbpr_export.versions import version_folder
+from tfdvbpr_export.catalogue import ServedCatalogue
+from tfdvbpr_export.examples import recommender_examples
+from tfdvbpr_export.folding import ServedFoldIn
+from tfdvbpr_export.lookup import SeenItems, Tastes
+from tfdvbpr_export.options import RecommenderOptions
+from tfdvbpr_export.pictures import Pictures
+from tfdvbpr_export.saving import run_facts, served, write_version
+from tfdvbpr_export.versions import Version, remove_old_versions, version_folder
 
-_NOTHING = -float("inf")
-_WARMUP_K = 10
+_ALWAYS = ("recommend", "recommend_for_items", "score", "similar_items")
+_OF_PICTURES = ("score_images", "similar_images", "embed_images")
 
 
 class ServedRecommender(tf.Module):
-    """Factors, id tables and seen items, in graph; the whole catalogue is searched exactly.
+    """Tastes, items and what searches them, in graph.
 
     Args:
         run: of any model.
+        options: index, bits, limits.
     """
 
-    def __init__(self, run: Run) -> None:
+    signature_names: tuple[str, ...] = _ALWAYS
+
+    def __init__(self, run: Run, options: RecommenderOptions) -> None:
         super().__init__()
-        factors, items = run.factors, run.items
-        self.tastes = Tastes(run.user_ids, factors.user_embeddings)
-        self.items = Ids(items.item_ids)
-        self.categories = Ids(items.categories)
-        self.item_ids = tf.constant(items.item_ids)
-        self.category_ids = tf.constant(items.category_ids)
-        self.item_embeddings = tf.Variable(factors.item_embeddings, trainable=False, name="item_embeddings")
-        self.item_biases = tf.Variable(factors.item_biases, trainable=False, name="item_biases")
+        self.tastes = Tastes(run.user_ids, run.factors.user_embeddings)
+        self.catalogue = ServedCatalogue(run, options)
         seen = [run.seen_items(user) for user in range(run.manifest.num_users)]
-        # An unknown user's row follows the last user's, and is empty.
-        splits = np.cumsum([0, *map(len, seen), 0], dtype=np.int64)
-        self.seen_items = tf.Variable(np.concatenate(seen), trainable=False, dtype=tf.int32, name="seen_items")
-        self.seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
+        self.seen = SeenItems(seen, num_items=self.catalogue.ids.count)
+        self.folding = ServedFoldIn(
+            run.folding,
+            self.catalogue.ids,
+            self.catalogue.table,
+            run.factors.user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32),
+            quantize=options.quantize,
+            max_liked=options.max_liked,
+        )
 
     @served("score")
     def score(self, user_ids: Any, item_ids: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.SCORE`."""
         tastes, _, known_users = self.tastes.lookup(user_ids)
-        rows, known_items = self.items.rows(item_ids)
-        rows = tf.where(known_items, rows, 0)
-        embeddings = tf.gather(self.item_embeddings, rows)  # [B, N, D]
-        scores = tf.einsum("bd,bnd->bn", tastes, embeddings) + tf.gather(self.item_biases, rows)
-        return {
-            "scores": tf.where(known_items, scores, float("nan")),
-            "known_users": known_users,
-            "known_items": known_items,
-        }
+        scores, known_items = self.catalogue.scores(tastes, item_ids)
+        return {"scores": scores, "known_users": known_users, "known_items": known_items}
 
     @served("recommend")
-    def recommend(self, user_ids: Any, k: Any, categories: Any, exclude_seen: Any) -> dict[str, Any]:
+    def recommend(
+        self, user_ids: Any, k: Any, categories: Any, exclude_item_ids: Any, exclude_seen: Any
+    ) -> dict[str, Any]:
         """See `tfdvbpr.signatures.RECOMMEND`."""
-        tf.debugging.Assert(tf.reduce_all(k >= 1), ["`k` must be 1 or more in every row. Received", k], summarize=64)
-        tastes, rows, known_users = self.tastes.lookup(user_ids)
-        scores = tf.matmul(tastes, self.item_embeddings, transpose_b=True) + self.item_biases  # [B, num_items]
-        every = tf.equal(categories, "")
-        category_ids, known_categories = self.categories.rows(categories)
-        allowed = every[:, None] | tf.equal(self.category_ids, category_ids[:, None])
-        scores = tf.where(allowed, scores, _NOTHING)
-        scores = self._without_seen(scores, tf.where(exclude_seen, rows, self.tastes.users.count))
-        # Of equal scores, top_k puts the lower row first: the order of the catalogue.
-        width = tf.clip_by_value(tf.reduce_max(k), 0, self.items.count)
-        best, best_rows = tf.math.top_k(scores, width)
-        best = tf.where(tf.range(width) < k[:, None], best, _NOTHING)
-        return {
-            "item_ids": tf.where(best > _NOTHING, tf.gather(self.item_ids, best_rows), ""),
-            "scores": best,
-            "known_users": known_users,
-            "known_categories": known_categories | every,
-        }
+        tastes, users, known_users = self.tastes.lookup(user_ids)
+        excluded, known_excluded = self.catalogue.ids.optional_rows(exclude_item_ids)
+        excluded = tf.concat([self.seen.of(users, exclude_seen), excluded], axis=1)
+        best = self.catalogue.ranking(self.catalogue.queries(tastes), k, categories, excluded)
+        return {**best, "known_users": known_users, "known_excluded_items": known_excluded}
 
-    def _without_seen(self, scores: Any, rows: Any) -> Any:
-        by_user = tf.RaggedTensor.from_row_splits(self.seen_items, self.seen_splits, validate=False)
-        seen = tf.gather(by_user, rows)
-        places = tf.stack([tf.cast(seen.value_rowids(), tf.int32), seen.values], axis=1)  # [M, (row, item)]
-        return tf.tensor_scatter_nd_update(scores, places, tf.fill([tf.shape(places)[0]], _NOTHING))
+    @served("recommend_for_items")
+    def recommend_for_items(
+        self, liked_item_ids: Any, k: Any, categories: Any, exclude_item_ids: Any, exclude_liked: Any
+    ) -> dict[str, Any]:
+        """See `tfdvbpr.signatures.RECOMMEND_FOR_ITEMS`."""
+        tastes, known, liked = self.folding(liked_item_ids)
+        excluded, known_excluded = self.catalogue.ids.optional_rows(exclude_item_ids)
+        liked = tf.where(exclude_liked[:, None], liked, self.catalogue.ids.count)
+        excluded = tf.concat([liked, excluded], axis=1)
+        best = self.catalogue.ranking(self.catalogue.queries(tastes), k, categories, excluded)
+        return {**best, **known, "known_excluded_items": known_excluded}
+
+    @served("similar_items")
+    def similar_items(self, query_item_ids: Any, k: Any, categories: Any) -> dict[str, Any]:
+        """See `tfdvbpr.signatures.SIMILAR_ITEMS`."""
+        rows, known = self.catalogue.ids.rows(query_item_ids)
+        looks = self.catalogue.looks(tf.where(known, rows, 0))
+        return {
+            **self.catalogue.alike(looks, k, categories, rows[:, None], answered=known),
+            "known_items": known,
+        }
 
 
 class ServedVisualRecommender(ServedRecommender):
-    """A recommender that also encodes pictures.
+    """A recommender that also looks at pictures.
 
     Args:
-        run: a DVBPR run.
+        run: of a model that learns from pixels.
+        options: index, bits, limits.
     """
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(run)
+    signature_names = _ALWAYS + _OF_PICTURES
+
+    def __init__(self, run: Run, options: RecommenderOptions) -> None:
+        super().__init__(run, options)
         model = run.recommender
         # Its variables are saved, its Keras objects are not: loading must not need them.
         self.backbone_weights = [weight.value for weight in model.backbone.weights]
-        self._embed = partial(model.embed_images, training=False)
-        self._decode = partial(decode_and_fit, image_size=run.manifest.image_size, fit=run.manifest.fit)
-        self._pixels = tf.TensorSpec([*run.manifest.image_size, 3], tf.uint8)
-        self._embedding_dim = run.config.embedding_dim
+        self.pictures = Pictures(run.manifest.image_size, run.manifest.fit, max_pixels=options.max_pixels)
+        self._embed: Callable[[Any], Any] = lambda images: model.embed_images(images, training=False)
+        self._dim = run.config.embedding_dim
 
     @served("embed_images")
-    def embed_images(self, images: Any) -> dict[str, Any]:
+    def embed_images(self, image_bytes: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.EMBED_IMAGES`."""
-        nothing = tf.zeros((0, self._embedding_dim))
+        return {"embeddings": self._looks(image_bytes)}
+
+    @served("score_images")
+    def score_images(self, user_ids: Any, image_bytes: Any) -> dict[str, Any]:
+        """See `tfdvbpr.signatures.SCORE_IMAGES`."""
+        tastes, _, known_users = self.tastes.lookup(user_ids)
+        scores = tf.reduce_sum(tastes[:, : self._dim] * self._looks(image_bytes), axis=1)
+        return {"scores": scores, "known_users": known_users}
+
+    @served("similar_images")
+    def similar_images(self, image_bytes: Any, k: Any, categories: Any) -> dict[str, Any]:
+        """See `tfdvbpr.signatures.SIMILAR_IMAGES`."""
+        nothing = tf.zeros((tf.shape(image_bytes)[0], 0), tf.int32)
+        return self.catalogue.alike(self._looks(image_bytes), k, categories, nothing)
+
+    def _looks(self, files: Any) -> Any:
+        """Φ of picture files, string [B]: float32 [B, D]."""
+        nothing = tf.zeros((0, self._dim))
         # Some of TensorFlow's fused convolutions fail on an empty batch.
-        embeddings = tf.cond(tf.size(images) > 0, lambda: self._encode(images), lambda: nothing)
-        return {"embeddings": tf.ensure_shape(embeddings, (None, self._embedding_dim))}
-
-    def _encode(self, images: Any) -> Any:
-        pixels = tf.map_fn(self._decode, images, fn_output_signature=self._pixels)
-        return self._embed(to_float(pixels))
+        looks = tf.cond(tf.size(files) > 0, lambda: self._embed(self.pictures(files)), lambda: nothing)
+        return tf.ensure_shape(looks, (None, self._dim))
 
 
-def export_recommender(run_path: Path | str, output: Path | str, *, version: int | None = None) -> Path:
-    """Writes a run as the next version of a served recommender.
+def export_recommender(
+    run_path: Path | str,
+    output: Path | str,
+    *,
+    options: RecommenderOptions | None = None,
+    version: Version = "auto",
+    keep: int | None = None,
+) -> Path:
+    """Writes a run as the next version of a served recommender, in this process.
+
+    TensorFlow Recommenders needs a process in which nothing has touched `tf.keras`; `tfdvbpr.export_recommender` starts
+    one.
 
     Args:
-        run_path: a folder made by `tfdvbpr train`, of any model; `embed_images` is there where the model sees pictures.
+        run_path: a folder made by `tfdvbpr train`, of any model; signatures of pictures are there where the model sees
+            them.
         output: the model's base path, such as `models/recommender`.
-        version: its number; left out, the next.
+        options: index, bits, limits.
+        version: its number; "auto" is the next, "timestamp" the seconds since 1970.
+        keep: how many of the newest versions stay; None for all.
 
     Returns:
         The version folder.
@@ -131,14 +164,18 @@ def export_recommender(run_path: Path | str, output: Path | str, *, version: int
     Raises:
         RunError: if the run is no recommender run, or its factors are not finite.
         OutputExistsError: if the version is there already.
-        ConfigError: if the version is below 1.
+        ConfigError: if an option is out of range, or ScaNN is asked for and not installed.
     """
-    folder = version_folder(Path(output), version)
-    run = Run.open(run_path)
+    folder = version_folder(Path(output), version, keep=keep)
+    run, options = Run.open(run_path), options or RecommenderOptions()
     check_finite(run)
     visual = run.manifest.model in LEARNS_FROM_PIXELS
-    module = ServedVisualRecommender(run) if visual else ServedRecommender(run)
-    return write_version(module, folder, warmup=_warmup(run, visual=visual), about=_about(run))
+    module = ServedVisualRecommender(run, options) if visual else ServedRecommender(run, options)
+    examples = recommender_examples(run, module.signature_names, max_liked=options.max_liked)
+    about = _about(run, options, module.catalogue.about)
+    write_version(module, folder, examples=examples, about=about, op_namespaces=module.catalogue.needs)
+    remove_old_versions(folder, keep=keep)
+    return folder
 
 
 def check_finite(run: Run) -> None:
@@ -155,19 +192,7 @@ def check_finite(run: Run) -> None:
             )
 
 
-def _warmup(run: Run, *, visual: bool) -> dict[str, Arrays]:
-    user_id, item_id = run.user_ids[0], run.items.item_ids[0]
-    requests: dict[str, Arrays] = {
-        "recommend": {"user_ids": [user_id], "k": [_WARMUP_K], "categories": [""], "exclude_seen": [True]},
-        "score": {"user_ids": [user_id], "item_ids": [[item_id]]},
-    }
-    if visual:
-        white = tf.fill([*run.manifest.image_size, 3], tf.constant(255, tf.uint8))
-        requests["embed_images"] = {"images": [tf.io.encode_jpeg(white).numpy()]}
-    return requests
-
-
-def _about(run: Run) -> dict[str, Any]:
+def _about(run: Run, options: RecommenderOptions, retrieval: Mapping[str, Any]) -> dict[str, Any]:
     manifest, factors = run.manifest, run.factors
     return {
         "run": run_facts(manifest),
@@ -175,5 +200,7 @@ def _about(run: Run) -> dict[str, Any]:
         "num_users": manifest.num_users,
         "num_items": manifest.num_items,
         "categories": list(manifest.categories),
+        "retrieval": dict(retrieval),
+        "options": asdict(options),
         "metrics": run.metrics,
     }

@@ -1,4 +1,4 @@
-"""From the arrays of one or several answers to the rows the client returns."""
+"""From the arrays of one or several answers to what the client returns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr_serving.connection import Arrays
-from tfdvbpr_serving.errors import IncompatibleModelError
-from tfdvbpr_serving.results import Design, GeneratedImage, Recommendation
+from tfdvbpr_serving.errors import IncompatibleModelError, UnknownIdError
+from tfdvbpr_serving.results import Design, GeneratedImage, Recommendation, SimilarItems, TailoredImage
+
+Arrays = dict[str, npt.NDArray[Any]]
+Row = dict[str, Any]
 
 
 def strings(values: Sequence[str] | Sequence[bytes]) -> npt.NDArray[np.object_]:
@@ -40,7 +42,7 @@ def joined(answers: Iterable[Arrays], *, width: int) -> Arrays:
     }
 
 
-def rows(answers: Iterable[Arrays]) -> list[dict[str, Any]]:
+def rows(answers: Iterable[Arrays]) -> list[Row]:
     """Every row of every answer, by output name."""
     return [dict(zip(answer, row, strict=True)) for answer in answers for row in zip(*answer.values(), strict=True)]
 
@@ -50,6 +52,24 @@ def unknown(ids: Sequence[str], known: Iterable[object]) -> list[str]:
     return [value for value, flag in zip(ids, known, strict=True) if not flag]
 
 
+def unknown_in_rows(ids: Sequence[Sequence[str]], known: Iterable[Sequence[object]]) -> list[str]:
+    """The same for a list of ids a row; flags past a row's end are those of padding."""
+    return [
+        value
+        for row, flags in zip(ids, known, strict=True)
+        for value, flag in zip(row, flags, strict=False)
+        if not flag
+    ]
+
+
+def refuse_unknown(
+    model: str, *, user_ids: Sequence[str] = (), item_ids: Sequence[str] = (), categories: Sequence[str] = ()
+) -> None:
+    """Raises `UnknownIdError` if there are any."""
+    if user_ids or item_ids or categories:
+        raise UnknownIdError(model, user_ids=user_ids, item_ids=item_ids, categories=categories)
+
+
 def chunks(inputs: Arrays, *, max_rows: int) -> Iterator[Arrays]:
     """The inputs cut along their shared leading dimension."""
     num_rows = len(next(iter(inputs.values())))
@@ -57,34 +77,83 @@ def chunks(inputs: Arrays, *, max_rows: int) -> Iterator[Arrays]:
         yield {name: array[start : start + max_rows] for name, array in inputs.items()}
 
 
-def recommendation(user_id: str, category: str, row: dict[str, Any], *, k: int) -> Recommendation:
-    """One row of `recommend` without the "" that fill it up."""
-    item_ids = [value.decode() for value in row["item_ids"][:k] if value]
+def _texts(values: Iterable[bytes]) -> tuple[str, ...]:
+    """Ids as str, without the "" that fill a row up."""
+    return tuple(value.decode() for value in values if value)
+
+
+def recommendation(user_id: str, category: str, row: Row) -> Recommendation:
+    """One row of `recommend` or `recommend_for_items`."""
+    count = int(row["counts"])
     return Recommendation(
         user_id,
         category,
-        tuple(item_ids),
-        row["scores"][: len(item_ids)],
-        bool(row["known_users"]),
+        _texts(row["item_ids"][:count]),
+        row["scores"][:count],
+        bool(row["known_users"] if "known_users" in row else row["folded_in"]),
         bool(row["known_categories"]),
     )
 
 
-def design(user_id: str, category: str, seed: int, row: dict[str, Any]) -> Design:
+def similar(item_id: str, category: str, row: Row) -> SimilarItems:
+    """One row of `similar_items` or `similar_images`."""
+    count = int(row["counts"])
+    return SimilarItems(
+        item_id,
+        category,
+        _texts(row["item_ids"][:count]),
+        row["similarities"][:count],
+        bool(row.get("known_items", True)),
+        bool(row["known_categories"]),
+    )
+
+
+def design(user_id: str, category: str, seed: int, row: Row) -> Design:
     """One row of `design`."""
+    count = int(row["counts"])
     return Design(
         user_id,
         category,
         seed,
-        row["images"],
-        row["preferences"],
-        row["realism_logits"],
-        row["initial_preferences"],
+        tuple(row["image_bytes"][:count].tolist()),
+        row["preferences"][:count],
+        row["realism_logits"][:count],
+        row["initial_preferences"][:count],
+        tuple(_texts(ids) for ids in row["nearest_item_ids"][:count].tolist()),
+        int(row["steps"]),
         bool(row["known_users"]),
+        bool(row["folded_in"]),
         bool(row["known_categories"]),
     )
 
 
-def generated(category: str, seed: int, row: dict[str, Any]) -> GeneratedImage:
+def tailored(user_id: str, category: str, seed: int, row: Row) -> TailoredImage:
+    """One row of `tailor`."""
+    return TailoredImage(
+        user_id,
+        category,
+        seed,
+        row["image_bytes"],
+        row["inverted_image_bytes"],
+        float(row["preferences"]),
+        float(row["initial_preferences"]),
+        float(row["realism_logits"]),
+        float(row["distances"]),
+        _texts(row["nearest_item_ids"].tolist()),
+        int(row["steps"]),
+        bool(row["known_users"]),
+        bool(row["folded_in"]),
+        bool(row["known_categories"]),
+    )
+
+
+def generated(category: str, seed: int, row: Row) -> GeneratedImage:
     """One row of `generate`."""
-    return GeneratedImage(category, seed, row["images"], float(row["realism_logits"]), bool(row["known_categories"]))
+    return GeneratedImage(
+        category,
+        seed,
+        row["image_bytes"],
+        float(row["realism_logits"]),
+        _texts(row["nearest_item_ids"].tolist()),
+        bool(row["known_categories"]),
+    )

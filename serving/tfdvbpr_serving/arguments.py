@@ -50,9 +50,77 @@ def item_rows(item_ids: Sequence[str] | Sequence[Sequence[str]], *, num_users: i
     return (id_list("item_ids", item_ids),) * num_users  # type: ignore[arg-type]
 
 
+def person_rows(
+    name: str, rows: Sequence[Sequence[str]], *, num_rows: int | None = None
+) -> tuple[tuple[str, ...], ...]:
+    """One list of ids a person; a list may be empty if the number of rows is known otherwise.
+
+    Raises:
+        ValueError: if it is a flat list of ids, there are no rows, or not as many as there are to be.
+    """
+    if isinstance(rows, (str, bytes)) or any(isinstance(row, (str, bytes)) for row in rows):
+        raise ValueError(f"`{name}` must be a list of ids for each person. Received a flat one. Write [[...]].")
+    found = tuple(
+        id_list(f"{name}[{position}]", row) if len(row) or num_rows is None else () for position, row in enumerate(rows)
+    )
+    if not found or (num_rows is not None and len(found) != num_rows):
+        wanted = "at least one row" if num_rows is None else f"a row for each of {num_rows}"
+        raise ValueError(f"`{name}` must have {wanted}. Received {len(found)}. Give one list of ids a person.")
+    return found
+
+
+def excluded_rows(
+    name: str, ids: Sequence[str] | Sequence[Sequence[str]] | None, *, num_rows: int
+) -> tuple[tuple[str, ...], ...] | None:
+    """One row of ids to leave out: a flat list is repeated for every row; None where there are none at all.
+
+    Raises:
+        ValueError: if a list of lists has another length than there are rows.
+    """
+    if ids is None or len(ids) == 0:
+        return None
+    if not isinstance(ids, (str, bytes)) and not isinstance(ids[0], (str, bytes)):
+        return person_rows(name, ids, num_rows=num_rows)
+    return (id_list(name, ids),) * num_rows  # type: ignore[arg-type]
+
+
+def whole_numbers(name: str, values: int | Sequence[int], *, num_rows: int, least: int) -> npt.NDArray[np.int32]:
+    """One whole number a row: a single one is repeated.
+
+    Raises:
+        ValueError: if one is no int32 of at least `least`, or a list has another length than there are rows.
+    """
+    single = isinstance(values, (int, np.integer, float, str, bool))
+    found = [values] * num_rows if single else list(values)  # type: ignore[arg-type]
+    for value in found:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
+            raise ValueError(f"`{name}` must be a whole number, {least} or more. Received {value!r}. Correct it.")
+    if len(found) != num_rows:
+        raise ValueError(
+            f"`{name}` must be one number or {num_rows} of them. Received {len(found)}. Give as many as there are rows."
+        )
+    return np.array(found, dtype=np.int32)
+
+
+def weight_rows(name: str, values: float | Sequence[float], *, num_rows: int) -> npt.NDArray[np.float32]:
+    """One finite number of 0 or more a row: a single one is repeated.
+
+    Raises:
+        ValueError: if one is not, or a list has another length than there are rows.
+    """
+    found = np.asarray(values, dtype=np.float32)
+    if found.ndim == 0:
+        found = np.full(num_rows, found)
+    if found.shape != (num_rows,) or not np.isfinite(found).all() or found.min(initial=0) < 0:
+        raise ValueError(
+            f"`{name}` must be one number of 0 or more, or {num_rows} of them. Received {values!r}. Correct it."
+        )
+    return found
+
+
 def padded(rows: Sequence[Sequence[str]]) -> tuple[Strings, npt.NDArray[np.bool_]]:
     """Rows of ids as one [B, N] array, "" past a shorter row's end, and a bool [B, N]: True for a real id."""
-    array = np.full((len(rows), max(map(len, rows))), "", dtype=object)
+    array = np.full((len(rows), max(1, *map(len, rows))), "", dtype=object)
     mask = np.zeros(array.shape, dtype=np.bool_)
     for row, ids in enumerate(rows):
         array[row, : len(ids)] = ids

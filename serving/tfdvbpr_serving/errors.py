@@ -16,6 +16,10 @@ class ServerUnavailableError(ServingError):
     """Nobody answers at the target, or the server turns requests away: try again later."""
 
 
+class ServerBusyError(ServerUnavailableError):
+    """The server's queue is full. Not sent again by itself: that would make it fuller."""
+
+
 class DeadlineError(ServingError):
     """The server did not answer in time."""
 
@@ -124,6 +128,10 @@ def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: 
         )
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE):
         return InvalidRequestError(f"The server refused {asked}: {said}. Correct the request.")
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and ("full" in said or "Concurrent RPC limit" in said):
+        return ServerBusyError(
+            f"The server must have room for {asked}. Received: {said}. Send fewer at once, or later."
+        )
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return MessageTooLargeError(
             f"{asked} must fit the message limits and the server's memory. Received: {said}. "

@@ -1,114 +1,189 @@
-"""SavedModels in numbered version folders, loaded and run the way TensorFlow Serving does. Imports TensorFlow."""
+"""SavedModels in numbered version folders, loaded, warmed and held on to while requests run. Imports TensorFlow."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_shape_pb2, types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from tfdvbpr.signatures import DESIGNER_MODEL_NAME, SIGNATURES
+from tfdvbpr_serving.batching import Batcher
+from tfdvbpr_serving.batching_options import BatchingOptions
+from tfdvbpr_serving.calls import Call
 from tfdvbpr_serving.errors import ModelLoadError
+from tfdvbpr_serving.limits import ServerLimits
+from tfdvbpr_serving.refusals import RequestError
+from tfdvbpr_serving.runners import Arrays, SignatureRunner
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 DEFAULT_SIGNATURE = "serving_default"
 
+# An input whose largest value sets the width of the answer: requests of different widths are not joined, so that a
+# batched answer is the unbatched one and not a wider one.
+_WIDTH_INPUT = "k"
+
 _log = logging.getLogger(__name__)
-_STATUS_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-
-
-class RequestError(Exception):
-    """A request that ends with a gRPC status and a sentence."""
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-def invalid(message: str) -> RequestError:
-    """A request the caller has to correct."""
-    return RequestError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 @dataclass(frozen=True)
+class ServingOptions:
+    """How loaded models answer.
+
+    Attributes:
+        batching: None answers every request alone.
+        limits: what is taken in at most.
+        observe_batch: told model, signature, rows and seconds waited of each batch.
+    """
+
+    batching: BatchingOptions | None
+    limits: ServerLimits
+    observe_batch: Callable[[str, str, int, float], None] = lambda *_: None
+
+
 class LoadedModel:
-    """One version of a model, ready to answer.
+    """One version of a model, ready to answer; dropped when it is retired and its last request has ended.
 
     Attributes:
         name: as requests name it.
         version: the number of its folder.
         path: its folder.
         signature_defs: `SignatureDef` by name, as saved.
-        saved_model: what `tf.saved_model.load` returned; its signatures hold on to it only weakly.
     """
 
-    name: str
-    version: int
-    path: Path
-    signature_defs: Mapping[str, Any]
-    saved_model: Any = field(repr=False)
+    def __init__(
+        self, name: str, version: int, path: Path, signature_defs: Mapping[str, Any], *, options: ServingOptions
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.path = path
+        self.signature_defs = signature_defs
+        self._saved_model = tf.saved_model.load(str(path))  # its signatures hold on to it only weakly
+        self._runners = {
+            signature: SignatureRunner(
+                signature, definition, self._saved_model.signatures[signature], limits=options.limits
+            )
+            for signature, definition in signature_defs.items()
+        }
+        self._batchers = {signature: self._batcher(runner, options) for signature, runner in self._runners.items()}
+        self._lock = threading.Lock()
+        self._users = 0
+        self._on_idle: Callable[[], None] | None = None
 
-    def predict(self, signature_name: str, inputs: Mapping[str, Any], output_filter: list[str]) -> dict[str, Any]:
-        """The outputs of a signature as `TensorProto` by name.
+    def _batcher(self, runner: SignatureRunner, options: ServingOptions) -> Batcher:
+        def observe(rows: int, seconds: float) -> None:
+            options.observe_batch(self.name, runner.name, rows, seconds)
 
-        Args:
-            signature_name: "" for serving_default.
-            inputs: `TensorProto` by name.
-            output_filter: the outputs to return; empty for all.
+        batching = options.batching
+        joins = batching is not None and runner.batchable and not self._is_designer(runner.name)
+        waiting = batching.max_waiting_rows if joins and batching else options.limits.max_waiting_designs
+        if batching is None and not self._is_designer(runner.name):
+            waiting = options.limits.max_concurrent_requests
+        return Batcher(
+            lambda arrays, cancellation: runner.run(arrays, cancellation=cancellation),
+            options=batching or BatchingOptions(),
+            joins=joins,
+            max_waiting=waiting,
+            observe=observe,
+        )
+
+    def _is_designer(self, signature: str) -> bool:
+        """A design takes seconds: joined ones would wait for each other. Its default signature is a design as well."""
+        others = self.signature_defs if signature == DEFAULT_SIGNATURE else [signature]
+        return any(name in SIGNATURES and SIGNATURES[name].model == DESIGNER_MODEL_NAME for name in others)
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """How much waits, by signature."""
+        return {name: batcher.waiting for name, batcher in self._batchers.items()}
+
+    def runner(self, signature: str) -> SignatureRunner:
+        """The signature of that name.
+
+        Raises:
+            RequestError: FAILED_PRECONDITION, as TensorFlow Serving, if there is none.
+        """
+        runner = self._runners.get(signature)
+        if runner is None:
+            known = ", ".join(self._runners)
+            message = f'Serving signature key "{signature}" not found in model {self.name!r}. It has: {known}.'
+            raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, message)
+        return runner
+
+    def answer(self, runner: SignatureRunner, arrays: Arrays, call: Call) -> Arrays:
+        """The outputs by name, computed alone or in a batch.
 
         Raises:
             RequestError: with the gRPC status TensorFlow Serving would give.
         """
-        name = signature_name or DEFAULT_SIGNATURE
-        if name not in self.signature_defs:
-            known = ", ".join(self.signature_defs)
-            message = f'Serving signature key "{name}" not found in model {self.name!r}. It has: {known}.'
-            raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, message)
-        definition = self.signature_defs[name]
-        wanted = _wanted_outputs(definition, output_filter)
-        tensors = _checked_inputs(definition, inputs)
-        try:
-            outputs = self.saved_model.signatures[name](**tensors)
-        except tf.errors.OpError as error:
-            code = _STATUS_BY_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL)
-            raise RequestError(code, readable_message(error.message)) from error
-        return {alias: tf.make_tensor_proto(outputs[alias].numpy(), dtype=outputs[alias].dtype) for alias in wanted}
+        rows = 1
+        for name, spec in runner.inputs.items():
+            if spec.batched:
+                rows = len(arrays[name])
+                break
+        kind: list[Hashable] = [array.shape[1:] for array in arrays.values()]
+        width = arrays.get(_WIDTH_INPUT)
+        if width is not None and width.dtype.kind == "i":
+            kind.append(int(width.max()))
+        return self._batchers[runner.name].answer(arrays, rows=rows, kind=tuple(kind), call=call)
+
+    def acquire(self) -> bool:
+        """Holds on to the model for a request; False if it has been retired."""
+        with self._lock:
+            if self._on_idle is not None:
+                return False
+            self._users += 1
+            return True
+
+    def release(self) -> None:
+        """Ends what `acquire` began."""
+        with self._lock:
+            self._users -= 1
+            idle = self._on_idle if self._users == 0 else None
+        if idle is not None:
+            idle()
+
+    def retire(self, on_idle: Callable[[], None]) -> None:
+        """Takes no more requests; calls back when the last one has ended, at once if there is none."""
+        with self._lock:
+            self._on_idle = on_idle
+            idle = self._users == 0
+        if idle:
+            on_idle()
 
 
-def load_model(name: str, version: int, path: Path) -> LoadedModel:
+def load_model(name: str, version: int, path: Path, *, options: ServingOptions) -> LoadedModel:
     """Loads a version folder and answers its recorded warm-up requests, so that the first caller does not wait.
 
     Raises:
         ModelLoadError: if TensorFlow cannot load it, it has no signatures or a warm-up request fails.
     """
+    _register_scann_ops()
     try:
-        saved_model = tf.saved_model.load(str(path))
         definitions = _signature_defs(path)
-    except (OSError, ValueError, tf.errors.OpError) as error:
+        if not definitions:
+            raise ModelLoadError(f"{path} must have signatures to serve. Received none. Export it with tfdvbpr-export.")
+        model = LoadedModel(name, version, path, definitions, options=options)
+    except ModelLoadError:
+        raise
+    except Exception as error:  # TensorFlow raises almost anything for a broken file
         raise ModelLoadError(f"{path} must be a SavedModel. Received: {error}. Export it again.") from error
-    if not definitions:
-        raise ModelLoadError(f"{path} must have signatures to serve. Received none. Export it with tfdvbpr-export.")
-    model = LoadedModel(name, version, path, definitions, saved_model)
     _warm_up(model)
     return model
 
 
-def readable_message(message: str) -> str:
-    """What TensorFlow says went wrong, without graph nodes and stack traces."""
-    text = re.split(r"\n\s*\[\[|\[Op:", message, maxsplit=1)[0]
-    root = re.search(r"^\s*\(0\)\s+\w+:\s*(.+)$", text, flags=re.MULTILINE)
-    lines = [line.strip() for line in (root.group(1) if root else text).splitlines() if line.strip()]
-    said = re.sub(r"\{\{.*?\}\}\s*", "", lines[-1]) if lines else ""
-    return said or "The model refused the request."
+def _register_scann_ops() -> None:
+    """Importing ScaNN registers the ops of models that were exported with it."""
+    if importlib.util.find_spec("scann") is not None:
+        importlib.import_module("scann.scann_ops.py.scann_ops")
 
 
 def _signature_defs(path: Path) -> dict[str, Any]:
@@ -128,57 +203,10 @@ def _warm_up(model: LoadedModel) -> None:
             if log.WhichOneof("log_type") != "predict_log":
                 raise ModelLoadError(f"{file} must hold predict logs. Received a {log.WhichOneof('log_type')}.")
             request = log.predict_log.request
-            model.predict(request.model_spec.signature_name, request.inputs, list(request.output_filter))
+            runner = model.runner(request.model_spec.signature_name or DEFAULT_SIGNATURE)
+            runner.wanted_outputs(list(request.output_filter))
+            model.answer(runner, runner.read(request.inputs), Call())
             count += 1
     except (RequestError, tf.errors.OpError, ValueError) as error:
         raise ModelLoadError(f"Every warm-up request in {file} must succeed. Number {count + 1}: {error}") from error
     _log.info("%s version %d: %d warm-up requests answered", model.name, model.version, count)
-
-
-def _wanted_outputs(definition: Any, output_filter: list[str]) -> list[str]:
-    for alias in output_filter:
-        if alias not in definition.outputs:
-            known = ",".join(sorted(definition.outputs))
-            raise invalid(
-                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set {{{known}}}."
-            )
-    if len(set(output_filter)) != len(output_filter):
-        raise invalid(f"duplicate output tensor alias in output_filter: {', '.join(output_filter)}.")
-    return output_filter or sorted(definition.outputs)
-
-
-def _checked_inputs(definition: Any, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    extra, missing = sorted(set(inputs) - set(definition.inputs)), sorted(set(definition.inputs) - set(inputs))
-    if extra or missing:
-        raise invalid(
-            f"input size does not match signature. Sent extra: {{{','.join(extra)}}}. "
-            f"Missing but required: {{{','.join(missing)}}}."
-        )
-    arrays = {name: _checked_array(name, inputs[name], info) for name, info in definition.inputs.items()}
-    batched = {name: len(a) for name, a in arrays.items() if _is_batched(definition.inputs[name].tensor_shape)}
-    if len(set(batched.values())) > 1:
-        raise invalid(f"Inputs must have the same number of rows. Received {batched}.")
-    return {name: tf.constant(array, dtype=definition.inputs[name].dtype) for name, array in arrays.items()}
-
-
-def _is_batched(shape: tensor_shape_pb2.TensorShapeProto) -> bool:
-    return not shape.unknown_rank and len(shape.dim) > 0 and shape.dim[0].size < 0
-
-
-def _checked_array(name: str, tensor: Any, info: Any) -> np.ndarray[Any, Any]:
-    if tensor.dtype != info.dtype:
-        raise invalid(f"Input {name!r} must be {_dtype(info.dtype)}. Received {_dtype(tensor.dtype)}.")
-    try:
-        array: np.ndarray[Any, Any] = tf.make_ndarray(tensor)
-    except (ValueError, TypeError) as error:
-        raise invalid(
-            f"Input {name!r} must be a whole tensor. Received one whose values do not fit its shape."
-        ) from error
-    expected = tf.TensorShape(info.tensor_shape)
-    if not expected.is_compatible_with(array.shape):
-        raise invalid(f"Input {name!r} must have shape {expected}. Received {tf.TensorShape(array.shape)}.")
-    return array
-
-
-def _dtype(number: int) -> str:
-    return types_pb2.DataType.Name(number) if number in types_pb2.DataType.values() else f"dtype {number}"

@@ -1,7 +1,7 @@
-"""A local server that speaks TensorFlow Serving's gRPC protocol: for development, tests and small machines.
+"""A local server that speaks TensorFlow Serving's protocols: for development, tests and small machines.
 
-It answers Predict, GetModelMetadata and GetModelStatus as `tensorflow_model_server` does, from the same folders. It
-neither batches requests nor offers REST, monitoring or TLS. Imports TensorFlow.
+It answers gRPC and REST as `tensorflow_model_server` does, from the same folders and configuration files. It has
+neither TLS nor authentication. Imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent import futures
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
 
 import grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
+from tfdvbpr_serving.batching_options import BatchingOptions
+from tfdvbpr_serving.config_files import BATCHING_FILE, read_batching_config
 from tfdvbpr_serving.errors import ServerStartError
-from tfdvbpr_serving.models import LoadedModel, RequestError, invalid
+from tfdvbpr_serving.grpc_services import add_services
+from tfdvbpr_serving.limits import ServerLimits
+from tfdvbpr_serving.metrics import ServerMetrics
+from tfdvbpr_serving.models import LoadedModel, ServingOptions, load_model
+from tfdvbpr_serving.predictor import Predictor
+from tfdvbpr_serving.rest import RestApi, RestThread
+from tfdvbpr_serving.service_descriptors import SERVICE_NAMES, register_services
 from tfdvbpr_serving.store import ModelStore
-
-MAX_MESSAGE_BYTES = 2**31 - 1
+from tfdvbpr_serving.versions import ModelSource
 
 _log = logging.getLogger(__name__)
 
@@ -37,16 +39,19 @@ class LocalServer:
     """Serves SavedModels on this machine until it is stopped; a context manager.
 
     Args:
-        models: base path by served name; each holds numbered version folders, of which the newest is served. Older ones
-            answer requests that name them.
-        port: 0 takes a free one; see `target`.
+        models: base path by served name, of which the newest version is served; or sources with policies and labels,
+            as `tfdvbpr_serving.config_files.read_models_config` gives them.
+        port: of gRPC; 0 takes a free one, see `target`.
+        rest_port: of REST and metrics; 0 takes a free one, None for no REST.
         host: the address to listen on; "0.0.0.0" for every one. There is no authentication.
-        max_workers: requests answered at the same time; more wait.
-        max_message_bytes: the largest request or answer.
+        batching: how requests are joined; None answers each alone. A `batching_params.pbtxt` in a version folder
+            overrules it for that version.
+        limits: what is taken in at most.
         poll_seconds: how often to look for newer versions; None for never.
 
     Attributes:
-        port: the port it listens on, once started.
+        port: the port of gRPC, once started.
+        metrics: what it counts.
 
     Raises:
         ModelLoadError: if a model has no version folder; from `start`, if one cannot be loaded.
@@ -55,40 +60,63 @@ class LocalServer:
 
     def __init__(
         self,
-        models: Mapping[str, str | os.PathLike[str]],
+        models: Mapping[str, str | os.PathLike[str]] | Iterable[ModelSource],
         *,
         port: int = 0,
+        rest_port: int | None = None,
         host: str = "127.0.0.1",
-        max_workers: int = 8,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        batching: BatchingOptions | None = BatchingOptions(),  # noqa: B008 (frozen)
+        limits: ServerLimits = ServerLimits(),  # noqa: B008 (frozen)
         poll_seconds: float | None = None,
     ) -> None:
         if poll_seconds is not None and poll_seconds <= 0:
             raise ValueError(f"`poll_seconds` must be > 0, or None for never. Received {poll_seconds}.")
         self.host = host
         self.port = port
-        self._store = ModelStore({name: Path(path) for name, path in models.items()})
+        self.metrics = ServerMetrics()
+        self._rest_port = rest_port
+        self._limits = limits
+        options = ServingOptions(batching, limits, self.metrics.batch)
+        self._store = ModelStore(_sources(models), load=partial(_load, options=options))
+        self.metrics.watch(self._store)
+        self._predictor = Predictor(self._store, self.metrics)
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
         self._poller: threading.Thread | None = None
-        self._server = grpc.server(
-            futures.ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="tfdvbpr-serve"),
+        self._rest: RestThread | None = None
+        self._health = health.HealthServicer()
+        self._server = self._grpc_server()
+
+    def _grpc_server(self) -> grpc.Server:
+        most = self._limits.max_concurrent_requests
+        server = grpc.server(
+            futures.ThreadPoolExecutor(max_workers=most, thread_name_prefix="tfdvbpr-serve"),
+            maximum_concurrent_rpcs=most,
             options=[
-                ("grpc.max_send_message_length", max_message_bytes),
-                ("grpc.max_receive_message_length", max_message_bytes),
+                ("grpc.max_send_message_length", self._limits.max_message_bytes),
+                ("grpc.max_receive_message_length", self._limits.max_message_bytes),
                 ("grpc.so_reuseport", 0),  # else a second server would share the port in silence
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            _PredictionService(self._store), self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(self._store), self._server)
+        add_services(server, self._store, self._predictor)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        register_services()
+        reflection.enable_server_reflection((*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
 
     @property
     def target(self) -> str:
         """What a client connects to: "host:port"."""
-        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self.host, self.host)
-        return f"{host}:{self.port}"
+        return f"{self._reachable_host}:{self.port}"
+
+    @property
+    def rest_url(self) -> str | None:
+        """Where REST answers, "http://host:port"; None without it."""
+        return None if self._rest is None else f"http://{self._reachable_host}:{self._rest.port}"
+
+    @property
+    def _reachable_host(self) -> str:
+        return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self.host, self.host)
 
     @property
     def models(self) -> list[LoadedModel]:
@@ -96,7 +124,7 @@ class LocalServer:
         return self._store.newest()
 
     def start(self) -> LocalServer:
-        """Takes the port, loads and warms the models, then answers."""
+        """Takes the ports, loads and warms the models, then answers."""
         try:
             bound = self._server.add_insecure_port(f"{self.host}:{self.port}")
         except RuntimeError:
@@ -107,17 +135,32 @@ class LocalServer:
                 "Choose another port, or 0 for any free one."
             )
         self.port = bound
-        self._store.load_newest()
+        if self._rest_port is not None:
+            api = RestApi(self._store, self._predictor, self.metrics, limits=self._limits)
+            self._rest = RestThread(api, host=self.host, port=self._rest_port)
+        self._store.load_all()
         self._server.start()
+        if self._rest is not None:
+            self._rest.start()
+        for service in ("", *SERVICE_NAMES):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         if self._poll_seconds is not None:
             self._poller = threading.Thread(target=self._poll, name="tfdvbpr-serve-poll", daemon=True)
             self._poller.start()
         return self
 
     def stop(self, *, grace_seconds: float = 2.0) -> None:
-        """Turns new requests away, gives those under way some time, and ends. Safe to call twice."""
+        """Turns new requests away, lets those under way and in the queue end, and stops. Safe to call twice.
+
+        Args:
+            grace_seconds: how long they may take; those that take longer are cancelled.
+        """
         self._stopping.set()
-        self._server.stop(grace_seconds).wait()
+        self._health.enter_graceful_shutdown()
+        stopped = self._server.stop(grace_seconds)
+        if self._rest is not None:
+            self._rest.stop(grace_seconds=grace_seconds)
+        stopped.wait()
         if self._poller is not None:
             self._poller.join()
 
@@ -141,99 +184,14 @@ class LocalServer:
                 _log.warning("Could not look for new versions: %s", error)
 
 
-def _answer(context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
-    """Runs the work; a refused request becomes its status, anything unforeseen INTERNAL, and the server stays up."""
-    try:
-        return work()
-    except RequestError as error:
-        context.abort(error.code, error.message)
-    except Exception as error:
-        _log.exception("A request failed")
-        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}. See the server's log.")
+def _sources(models: Mapping[str, str | os.PathLike[str]] | Iterable[ModelSource]) -> list[ModelSource]:
+    if isinstance(models, Mapping):
+        return [ModelSource(name, Path(path)) for name, path in models.items()]
+    return list(models)
 
 
-def _unimplemented(context: grpc.ServicerContext, message: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
-    raise AssertionError("abort raises")
-
-
-def _version(request: Any) -> int | None:
-    if not request.HasField("model_spec"):
-        raise invalid("Missing ModelSpec. Name the model.")
-    spec = request.model_spec
-    if spec.WhichOneof("version_choice") == "version_label":
-        raise invalid(
-            f"Unrecognized servable version label: {spec.version_label}. This server knows version numbers only."
-        )
-    return int(spec.version.value) if spec.HasField("version") else None
-
-
-class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, store: ModelStore) -> None:
-        self._store = store
-
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return _answer(context, lambda: self._predict(request))
-
-    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return _answer(context, lambda: self._metadata(request))
-
-    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        _unimplemented(context, "This server answers Predict; the models have no classify signature.")
-
-    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        _unimplemented(context, "This server answers Predict; the models have no regress signature.")
-
-    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        _unimplemented(context, "This server answers Predict; send one request a signature.")
-
-    def _predict(self, request: Any) -> Any:
-        model = self._store.get(request.model_spec.name, _version(request))
-        signature = request.model_spec.signature_name
-        outputs = model.predict(signature, request.inputs, list(request.output_filter))
-        response = predict_pb2.PredictResponse()
-        _describe(response.model_spec, model)
-        response.model_spec.signature_name = signature or "serving_default"
-        for name, tensor in outputs.items():
-            response.outputs[name].CopyFrom(tensor)
-        return response
-
-    def _metadata(self, request: Any) -> Any:
-        if list(request.metadata_field) != ["signature_def"]:
-            fields = ", ".join(request.metadata_field)
-            raise invalid(f'`metadata_field` must be ["signature_def"]. Received [{fields}].')
-        model = self._store.get(request.model_spec.name, _version(request))
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, definition in model.signature_defs.items():
-            signatures.signature_def[name].CopyFrom(definition)
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        _describe(response.model_spec, model)
-        response.metadata["signature_def"].Pack(signatures)
-        return response
-
-
-def _describe(spec: Any, model: LoadedModel) -> None:
-    spec.name = model.name
-    spec.version.value = model.version
-
-
-class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, store: ModelStore) -> None:
-        self._store = store
-
-    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return _answer(context, lambda: self._status(request))
-
-    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        _unimplemented(context, "This server does not change its models while it runs. Restart it with other folders.")
-
-    def _status(self, request: Any) -> Any:
-        states = self._store.states(request.model_spec.name, _version(request))
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for version, (state, error) in states.items():
-            status = response.model_version_status.add(version=version)
-            status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state)
-            if error:
-                status.status.error_code = grpc.StatusCode.UNKNOWN.value[0]
-                status.status.error_message = error
-        return response
+def _load(name: str, version: int, path: Path, *, options: ServingOptions) -> LoadedModel:
+    own = path / BATCHING_FILE
+    if options.batching is not None and own.is_file():
+        options = ServingOptions(read_batching_config(own), options.limits, options.observe_batch)
+    return load_model(name, version, path, options=options)

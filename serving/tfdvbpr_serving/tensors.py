@@ -32,6 +32,11 @@ _VALUE_FIELDS = {number: field for number, _, field in _NUMERIC}
 _NUMBERS = {dtype: number for number, dtype in _NUMPY_TYPES.items()}
 
 
+def numpy_dtype(number: int) -> np.dtype[Any] | None:
+    """The NumPy type of a protocol dtype, object for strings; None where there is none."""
+    return np.dtype(object) if number == STRING_DTYPE else _NUMPY_TYPES.get(number)
+
+
 def dtype_name(number: int) -> str:
     """The NumPy-style name of a protocol dtype, as in `tfdvbpr.signatures`; "dtype 14" where there is none."""
     if number == STRING_DTYPE:
@@ -49,9 +54,7 @@ def tensor_from_array(array: npt.NDArray[Any]) -> Any:
         ValueError: if the protocol, or this client, has no such dtype.
     """
     tensor = TensorProto()
-    tensor.tensor_shape.SetInParent()
-    for size in array.shape:
-        tensor.tensor_shape.dim.add(size=size)
+    _set_shape(tensor, array.shape)
     if array.dtype.kind in "OSU":
         tensor.dtype = STRING_DTYPE
         tensor.string_val.extend(_as_bytes(value) for value in array.ravel().tolist())
@@ -66,6 +69,30 @@ def tensor_from_array(array: npt.NDArray[Any]) -> Any:
     return tensor
 
 
+def write_tensor(tensor: Any, array: npt.NDArray[Any]) -> None:
+    """Fills an empty `TensorProto`, of ours or TensorFlow's, value by value as TensorFlow Serving answers.
+
+    Args:
+        tensor: to be filled in place.
+        array: any shape; numbers, bool, or objects that are bytes.
+    """
+    _set_shape(tensor, array.shape)
+    if array.dtype == object:
+        tensor.dtype = STRING_DTYPE
+        tensor.string_val.extend(array.ravel().tolist())
+        return
+    number = _NUMBERS[array.dtype]
+    tensor.dtype = number
+    values = array.view(np.uint16) if array.dtype == np.float16 else array
+    getattr(tensor, _VALUE_FIELDS[number]).extend(values.ravel().tolist())
+
+
+def _set_shape(tensor: Any, shape: tuple[int, ...]) -> None:
+    tensor.tensor_shape.SetInParent()
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+
+
 def _as_bytes(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
@@ -74,19 +101,26 @@ def _as_bytes(value: object) -> bytes:
     raise ValueError(f"A string array must hold str or bytes. Received {type(value).__name__}. Convert it first.")
 
 
-def array_from_tensor(tensor: Any) -> npt.NDArray[Any]:
+def array_from_tensor(tensor: Any, *, max_bytes: int | None = None) -> npt.NDArray[Any]:
     """The values of a `TensorProto`: strings as an object array of bytes.
 
     A server may pack the values (`tensor_content`) or list them (`float_val`, ...). A list that is too short is filled
     up with its last value, and an empty one with zeros, as the protocol says.
 
+    Args:
+        tensor: of ours or TensorFlow's.
+        max_bytes: the most memory the array may take (8 bytes a string, beside its characters); None for any.
+
     Raises:
-        ValueError: if the dtype is not one of ours or the values do not fit the shape.
+        ValueError: if the dtype is not one of ours, the values do not fit the shape or the array would be too large.
     """
     shape = tuple(int(dim.size) for dim in tensor.tensor_shape.dim)
     if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise ValueError(f"A tensor must come with its whole shape. Received {shape}. The server's answer is broken.")
     count = math.prod(shape)
+    itemsize = _NUMPY_TYPES[tensor.dtype].itemsize if tensor.dtype in _NUMPY_TYPES else 8
+    if max_bytes is not None and count * itemsize > max_bytes:
+        raise ValueError(f"A tensor must take at most {max_bytes} bytes. Received the shape {shape}.")
     if tensor.dtype == STRING_DTYPE:
         strings = np.empty(count, dtype=object)
         strings[:] = _filled(list(tensor.string_val), count, b"")

@@ -160,6 +160,12 @@ GetModelMetadataResponse: Any = _CLASSES["GetModelMetadataResponse"]
 GetModelStatusRequest: Any = _CLASSES["GetModelStatusRequest"]
 GetModelStatusResponse: Any = _CLASSES["GetModelStatusResponse"]
 
+METHODS: dict[str, tuple[Any, Any]] = {
+    PREDICT: (PredictRequest, PredictResponse),
+    GET_MODEL_METADATA: (GetModelMetadataRequest, GetModelMetadataResponse),
+    GET_MODEL_STATUS: (GetModelStatusRequest, GetModelStatusResponse),
+}
+
 MODEL_STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 

@@ -9,6 +9,7 @@ from serving_toy_models import save_designer, save_recommender
 
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.versions import ModelSource, VersionPolicy
 
 TARGET_VARIABLE = "TFDVBPR_SERVING_TARGET"
 
@@ -24,9 +25,14 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def toy_server(model_folders: dict[str, Path]) -> Iterator[LocalServer]:
+    """Serves both versions of the recommender: 2 as "stable" and by default, 1 as "old"."""
     if os.environ.get(TARGET_VARIABLE):
         pytest.skip(f"needs the toy models; {TARGET_VARIABLE} names another server")
-    with LocalServer(model_folders) as server:
+    sources = [
+        ModelSource("recommender", model_folders["recommender"], VersionPolicy(latest=None), {"stable": 2, "old": 1}),
+        ModelSource("designer", model_folders["designer"]),
+    ]
+    with LocalServer(sources, rest_port=0) as server:
         yield server
 
 

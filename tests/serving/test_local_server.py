@@ -11,7 +11,10 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving_toy_models import Counter, save, save_recommender
+from google.protobuf import text_format
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from serving_toy_models import RECOMMENDER_SIGNATURES, Counter, save, save_recommender, save_version
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -23,10 +26,13 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
     prediction_service_pb2_grpc,
 )
+from tensorflow_serving.config import model_server_config_pb2
 
+from tfdvbpr_serving.batching_options import BatchingOptions
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import ModelLoadError, ServerStartError
-from tfdvbpr_serving.models import readable_message
+from tfdvbpr_serving.limits import ServerLimits
+from tfdvbpr_serving.refusals import readable_message
 from tfdvbpr_serving.server import LocalServer
 
 Stub = prediction_service_pb2_grpc.PredictionServiceStub
@@ -90,7 +96,7 @@ BROKEN = tensor_pb2.TensorProto(dtype=7, tensor_shape=tf.TensorShape([1, 2]).as_
         ({"item_ids": [[1, 2]]}, "Input 'item_ids' must be DT_STRING. Received DT_INT32."),
         ({"item_ids": ["i0"]}, "Input 'item_ids' must have shape (None, None). Received (1,)."),
         ({"item_ids": [["i0"], ["i1"]]}, "same number of rows. Received {'user_ids': 1, 'item_ids': 2}"),
-        ({"item_ids": BROKEN}, "values do not fit its shape"),
+        ({"item_ids": BROKEN}, "Input 'item_ids' must be readable: A tensor must hold at most 2 values"),
     ],
 )
 def test_bad_inputs_are_refused_with_a_sentence(channel: grpc.Channel, inputs: dict[str, object], message: str) -> None:
@@ -108,8 +114,15 @@ def test_what_is_not_served(channel: grpc.Channel) -> None:
     code, message = refusal(lambda: Stub(channel).Predict(request))
     assert code == grpc.StatusCode.FAILED_PRECONDITION  # as tensorflow_model_server
     assert 'Serving signature key "rank" not found' in message
-    request.model_spec.signature_name = ""
-    assert '"serving_default" not found' in refusal(lambda: Stub(channel).Predict(request))[1]
+    request.model_spec.signature_name = "score"
+    request.model_spec.version.value = 9
+    code, message = refusal(lambda: Stub(channel).Predict(request))
+    assert (code, "Loaded versions: 1, 2" in message) == (grpc.StatusCode.NOT_FOUND, True)
+    request.model_spec.version_label = "stable"
+    assert Stub(channel).Predict(request).model_spec.version.value == 2
+    request.model_spec.version_label = "canary"
+    code, message = refusal(lambda: Stub(channel).Predict(request))
+    assert (code, "label: canary" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     request.model_spec.name = "nope"
     assert refusal(lambda: Stub(channel).Predict(request))[0] == grpc.StatusCode.NOT_FOUND
     request.ClearField("model_spec")
@@ -123,7 +136,7 @@ def test_metadata_and_status(channel: grpc.Channel) -> None:
     response = Stub(channel).GetModelMetadata(request)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(signatures)
-    assert set(signatures.signature_def) == {"score", "recommend", "embed_images"}
+    assert set(signatures.signature_def) == {*RECOMMENDER_SIGNATURES, "serving_default"}
     assert signatures.signature_def["score"].method_name == "tensorflow/serving/predict"
     assert response.model_spec.version.value == 2
     request.metadata_field[:] = ["graph"]
@@ -140,10 +153,6 @@ def test_metadata_and_status(channel: grpc.Channel) -> None:
 
 
 def test_calls_it_does_not_answer_say_so(channel: grpc.Channel) -> None:
-    models = model_service_pb2_grpc.ModelServiceStub(channel)
-    reload = model_management_pb2.ReloadConfigRequest()
-    code, message = refusal(lambda: models.HandleReloadConfigRequest(reload))
-    assert (code, message.split(".")[1]) == (grpc.StatusCode.UNIMPLEMENTED, " Restart it with other folders")
     classify = classification_pb2.ClassificationRequest()
     assert refusal(lambda: Stub(channel).Classify(classify))[0] == grpc.StatusCode.UNIMPLEMENTED
 
@@ -194,13 +203,13 @@ def test_a_newer_version_takes_over_and_a_broken_one_does_not(tmp_path: Path, mo
 
         save_recommender(tmp_path / "staging")
         (tmp_path / "staging").rename(base / "10")
-        wait_for({10: "AVAILABLE", 1: "START"})  # 1 is on disk, and no longer loaded
+        wait_for({10: "AVAILABLE", 1: "END"})
         assert client.score(["u0"], ["i2"]).scores.item() == 1
 
         (tmp_path / "broken").mkdir()
         (tmp_path / "broken" / "saved_model.pb").write_bytes(b"not a model")
         (tmp_path / "broken").rename(base / "11")
-        wait_for({11: "END", 10: "AVAILABLE", 1: "START"})
+        wait_for({11: "END", 10: "AVAILABLE", 1: "END"})
         assert "must be a SavedModel" in client.model_status()[0].error
         assert client.score(["u0"], ["i2"]).scores.item() == 1
 
@@ -215,11 +224,18 @@ def test_folders_that_cannot_be_served(tmp_path: Path) -> None:
         LocalServer({})
     with pytest.raises(ValueError, match="`poll_seconds` must be > 0"):
         LocalServer({}, poll_seconds=0)
+    with pytest.raises(ValueError, match="`max_image_pixels` must be > 0"):
+        ServerLimits(max_image_pixels=0)
+    with pytest.raises(ValueError, match="`max_batch_size` must be 1 or more"):
+        BatchingOptions(max_batch_size=0)
 
 
 def test_a_taken_port(toy_server: LocalServer, model_folders: dict[str, Path]) -> None:
     with pytest.raises(ServerStartError, match=rf"127\.0\.0\.1:{toy_server.port} must be free"):
         LocalServer(model_folders, port=toy_server.port).start()
+    rest_port = int(str(toy_server.rest_url).rsplit(":", 1)[1])
+    with pytest.raises(ServerStartError, match=rf"127\.0\.0\.1:{rest_port} must be free .* another REST port"):
+        LocalServer(model_folders, rest_port=rest_port).start()
 
 
 def test_stop_and_wait(model_folders: dict[str, Path]) -> None:
@@ -228,6 +244,64 @@ def test_stop_and_wait(model_folders: dict[str, Path]) -> None:
     server.stop()
     server.stop()
     assert server.wait(5) is True
+
+
+def versions_config(base: Path, policy: str, labels: dict[str, int]) -> model_management_pb2.ReloadConfigRequest:
+    listed = "".join(f'version_labels {{ key: "{label}" value: {version} }} ' for label, version in labels.items())
+    text = f"""model_config_list {{ config {{
+        name: "versioned" base_path: "{base}" model_platform: "tensorflow"
+        model_version_policy {{ {policy} }} {listed} }} }}"""
+    return model_management_pb2.ReloadConfigRequest(
+        config=text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    )
+
+
+def told_version(channel: grpc.Channel, **choice: object) -> float:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "versioned"
+    if "label" in choice:
+        request.model_spec.version_label = str(choice["label"])
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto([0.5]))
+    return float(tf.make_ndarray(Stub(channel).Predict(request).outputs["version"])[0])
+
+
+def test_canary_and_roll_back_by_label_while_it_runs(tmp_path: Path) -> None:
+    base = tmp_path / "versioned"
+    save_version(base / "1", 1)
+    save_version(base / "2", 2)
+    with LocalServer({"versioned": base}) as server, grpc.insecure_channel(server.target) as channel:
+        assert told_version(channel) == 2
+        reload = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+        both = "specific { versions: 1 versions: 2 }"
+        reload(versions_config(base, both, {"stable": 1, "canary": 2}))
+        assert [told_version(channel, label=label) for label in ("stable", "canary")] == [1, 2]
+        reload(versions_config(base, both, {"stable": 2, "canary": 2}))
+        assert told_version(channel, label="stable") == 2
+        for request, message in (
+            (versions_config(base, "specific { versions: 1 }", {"stable": 2}), "'stable' of 'versioned' must name"),
+            (versions_config(tmp_path / "none", "all {}", {}), "Received no such folder"),
+        ):
+            code, said = refusal(lambda request=request: reload(request))
+            assert (code, message in said) == (grpc.StatusCode.FAILED_PRECONDITION, True)
+        code, said = refusal(lambda: reload(model_management_pb2.ReloadConfigRequest()))
+        assert (code, "`model_config_list`" in said) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+        assert told_version(channel, label="canary") == 2  # a refused configuration changes nothing
+        reload(versions_config(base, "specific { versions: 1 }", {"stable": 1}))
+        assert (told_version(channel), told_version(channel, label="stable")) == (1, 1)
+        with Client(server.target, recommender_name="versioned") as client:
+            assert {v.version: v.state for v in client.model_status()} == {2: "END", 1: "AVAILABLE"}
+
+
+def test_health_and_reflection(toy_server: LocalServer, channel: grpc.Channel) -> None:
+    health = health_pb2_grpc.HealthStub(channel)
+    for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    reflected = ProtoReflectionDescriptorDatabase(channel)
+    assert "tensorflow.serving.PredictionService" in reflected.get_services()
+    file = reflected.FindFileContainingSymbol("tensorflow.serving.ModelService")
+    assert [m.name for m in file.service[0].method] == ["GetModelStatus", "HandleReloadConfigRequest"]
+    assert reflected.FindFileContainingSymbol("tensorflow.serving.PredictRequest")
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,17 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from serving_toy_models import save_designer
 
 from tfdvbpr_serving.cli import main
 from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.errors import InvalidRequestError
 from tfdvbpr_serving.server import LocalServer
 
 COMMAND = [sys.executable, "-m", "tfdvbpr_serving.cli"]
@@ -23,10 +27,24 @@ ENVIRONMENT = os.environ | {
 }
 
 
-def test_serves_until_sigterm(model_folders: dict[str, Path]) -> None:
-    folders = [str(path) for path in model_folders.values()]
+CONFIG = """model_config_list {
+  config {
+    name: "recommender" base_path: "recommender" model_platform: "tensorflow"
+    model_version_policy { specific { versions: 1 versions: 2 } }
+    version_labels { key: "stable" value: 2 }
+  }
+  config { name: "designer" base_path: "%s" model_platform: "tensorflow" }
+}
+"""
+
+
+def test_serves_until_sigterm_and_lets_a_design_end(model_folders: dict[str, Path]) -> None:
+    root = model_folders["recommender"].parent
+    (root / "models.config").write_text(CONFIG % model_folders["designer"])
+    (root / "batching.config").write_text("max_batch_size { value: 2 } batch_timeout_micros { value: 100 }")
+    files = ["--models-config", str(root / "models.config"), "--batching-config", str(root / "batching.config")]
     process = subprocess.Popen(
-        [*COMMAND, *folders, "--port", "0"],
+        [*COMMAND, *files, "--port", "0", "--rest-port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -37,11 +55,19 @@ def test_serves_until_sigterm(model_folders: dict[str, Path]) -> None:
         printed = ""
         for line in process.stdout:
             printed += line
-            if found := re.search(r"Serving on (\S+)", line):
-                with Client(found.group(1)) as client:
+            if found := re.search(r"Serving on (\S+) \(gRPC\) and (\S+) \(REST", line):
+                with Client(found.group(1), version_label=None) as client, ThreadPoolExecutor(1) as pool:
                     assert client.recommend(["u0"], k=1)[0].item_ids == ("i5",)
+                    with pytest.raises(InvalidRequestError, match="at most 2 rows"):
+                        client.recommend(["u0"] * 3)
+                    assert "AVAILABLE" in httpx.get(f"{found.group(2)}/v1/models/recommender/labels/stable").text
+                    # Slow enough to be under way when the signal comes.
+                    design = pool.submit(client.design, ["u0"], "tops", num_steps=100_000)
+                    time.sleep(0.2)
+                    assert not design.done()
+                    process.send_signal(signal.SIGTERM)
+                    assert design.result()[0].steps == 100_000
                 break
-        process.send_signal(signal.SIGTERM)
         rest, errors = process.communicate(timeout=30)
     finally:
         process.kill()
@@ -49,7 +75,7 @@ def test_serves_until_sigterm(model_folders: dict[str, Path]) -> None:
     assert process.returncode == 0, errors
     assert "recommender" in printed
     assert "design, generate" in printed
-    assert "Stopping." in rest
+    assert "Stopping" in rest
 
 
 def test_help_loads_no_tensorflow() -> None:
@@ -61,7 +87,7 @@ def test_help_loads_no_tensorflow() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert out.stdout.rstrip().endswith("False")
-    assert "--poll-seconds" in out.stdout
+    assert all(f"--{name}" in out.stdout for name in ("poll-seconds", "models-config", "batching-config", "rest-port"))
     assert "tfdvbpr-serve models/recommender models/designer" in out.stdout
 
 
@@ -88,6 +114,10 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(
     (tmp_path / "bad" / "1").mkdir(parents=True)
     (tmp_path / "bad" / "1" / "saved_model.pb").write_bytes(b"x")
     assert "must be a SavedModel" in complaint([str(tmp_path / "bad"), "--port", "0"], monkeypatch, capsys)
+    assert "Received both or neither" in complaint([], monkeypatch, capsys)
+    (tmp_path / "broken.config").write_text("model_config_list { config { name: 3 } }")
+    broken = ["--models-config", str(tmp_path / "broken.config")]
+    assert "must be a ModelServerConfig in protobuf's text form" in complaint(broken, monkeypatch, capsys)
     save_designer(tmp_path / "designer" / "1")
     twice = [str(tmp_path / "designer"), str(model_folders["designer"])]
     assert "'designer' twice" in complaint(twice, monkeypatch, capsys)

@@ -45,9 +45,33 @@ def test_recommendations_and_scores_agree(any_client: Client) -> None:
     assert (np.diff(best.scores) <= 0).all()
     scores = any_client.score([STRANGER], [*best.item_ids, STRANGER], allow_unknown=True)
     np.testing.assert_allclose(scores.scores[0, :4], best.scores, rtol=1e-5)
-    assert np.isnan(scores.scores[0, 4])
+    assert np.isneginf(scores.scores[0, 4])
     assert scores.known_items.tolist() == [[True] * 4 + [False]]
     assert any_client.recommend([STRANGER], k=2, allow_unknown=True)[0].item_ids == best.item_ids[:2]
+
+
+def test_people_and_items_alike(any_client: Client) -> None:
+    liked = any_client.recommend([STRANGER], k=3, allow_unknown=True)[0].item_ids
+    one, other = any_client.recommend_for_items([liked, liked[:1]], k=5)
+    assert one.known_user
+    assert not set(one.item_ids) & set(liked)
+    assert liked[0] not in other.item_ids
+    kept = any_client.recommend_for_items([liked], k=5, exclude_items=one.item_ids[:1])[0]
+    assert one.item_ids[0] not in kept.item_ids
+    alike = any_client.similar_items([liked[0]], k=3)[0]
+    assert liked[0] not in alike.item_ids
+    assert (np.diff(alike.similarities) <= 0).all()
+    with pytest.raises(UnknownIdError, match=STRANGER):
+        any_client.similar_items([STRANGER])
+
+
+def test_pictures_are_scored_as_they_are_embedded(any_client: Client) -> None:
+    files = [noise_png(40), noise_png(40, seed=1)]
+    scores = any_client.score_images([STRANGER] * 2, files, allow_unknown=True).scores
+    assert np.isfinite(scores).all()
+    alone = any_client.score_images([STRANGER], files[1:], allow_unknown=True).scores
+    np.testing.assert_allclose(alone, scores[1:], rtol=1e-4, atol=1e-6)
+    assert len(any_client.similar_images(files, k=2)[1].item_ids) == 2
 
 
 def test_unknown_ids_are_refused_unless_allowed(any_client: Client) -> None:
@@ -59,7 +83,7 @@ def test_unknown_ids_are_refused_unless_allowed(any_client: Client) -> None:
     assert (row.item_ids, row.known_category) == ((), False)
     designed = any_client.design([STRANGER], STRANGER, allow_unknown=True)[0]
     assert (designed.known_user, designed.known_category) == (False, False)
-    assert np.ptp(designed.images) == 0
+    assert (designed.files, designed.images.size) == ((), 0)
 
 
 def test_pictures_are_embedded_alike_alone_and_together(any_client: Client) -> None:
@@ -77,8 +101,14 @@ def test_an_eight_megabyte_picture_passes(any_client: Client) -> None:
 
 
 def test_what_is_no_picture_is_refused(any_client: Client) -> None:
-    with pytest.raises(InvalidRequestError):
-        any_client.embed_images([b"%PDF-1.7 not a picture"])
+    for ask in (
+        lambda files: any_client.embed_images(files),
+        lambda files: any_client.similar_images(files),
+        lambda files: any_client.score_images([STRANGER], files, allow_unknown=True),
+        lambda files: any_client.tailor(files, STRANGER, user_ids=[STRANGER], allow_unknown=True),
+    ):
+        with pytest.raises(InvalidRequestError):
+            ask([b"%PDF-1.7 not a picture"])
 
 
 def test_models_that_are_not_served(any_client: Client) -> None:

@@ -6,6 +6,7 @@ Each function is the command of the same name without the command line. One modu
 from tfdvbpr.api.data import describe, prepare, prepare_fashion_mnist, prepare_synthetic
 from tfdvbpr.api.designing import generate, interpolate, make_designs, tailor
 from tfdvbpr.api.evaluation import compare, evaluate, experiment
+from tfdvbpr.api.exporting import export_designer, export_recommender
 from tfdvbpr.api.judging import attributes_in_designs, evaluate_designs, evaluate_gan
 from tfdvbpr.api.recommending import explain, update_items
 from tfdvbpr.api.training import train, train_gan
@@ -19,6 +20,8 @@ __all__ = [
     "evaluate_gan",
     "experiment",
     "explain",
+    "export_designer",
+    "export_recommender",
     "generate",
     "interpolate",
     "make_designs",

@@ -132,6 +132,27 @@ def _step_length(users: Any, direction: Any, margins: Any, changes: Any, pairs: 
 
 
 @dataclass(frozen=True)
+class LikedItems:
+    """What folding in takes of the items each person liked, padded; arrays or tensors of a graph.
+
+    Attributes:
+        rows: int32 [B, n].
+        is_liked: float32 [B, n], 1 and, on padding, 0; each row has at least one.
+        embeddings: float32 [B, n, D].
+        closed: float32 [B, n, C].
+        biases: float32 [B, n], of `FoldIn.fit_biases`.
+        action_weights: float32 [B, n].
+    """
+
+    rows: Any
+    is_liked: Any
+    embeddings: Any
+    closed: Any
+    biases: Any
+    action_weights: Any
+
+
+@dataclass(frozen=True)
 class FoldIn:
     """What folding users into a trained model takes, as arrays.
 
@@ -182,6 +203,11 @@ class FoldIn:
         """Embeddings that are fitted in whole; arguments as of `from_means`."""
         return cls.from_means(factors, np.zeros((len(factors.item_embeddings), 0), np.float32), **values)
 
+    @property
+    def fit_biases(self) -> Array:
+        """float32 [num_items]: what scores hold in the fit beside θᵀφ."""
+        return self.factors.item_biases + self.offsets
+
     def __call__(self, liked: list[npt.NDArray[np.int32]]) -> Array:
         """float32 [B, D]: embeddings of users by the rows of the items each liked; the mean user's for none."""
         users = np.tile(self.factors.user_embeddings.mean(axis=0), (len(liked), 1)).astype(np.float32)
@@ -205,28 +231,40 @@ class FoldIn:
 
     def embed(self, liked: Any, is_liked: Any) -> Any:
         """float32 [B, D] from int32 [B, n] item rows and float32 [B, n], 0 on padding; each row has at least one."""
+        return self.embed_items(
+            LikedItems(
+                rows=liked,
+                is_liked=is_liked,
+                embeddings=ops.take(self.factors.item_embeddings, liked, axis=0),
+                closed=ops.take(self.closed_items, liked, axis=0),
+                biases=ops.take(self.fit_biases, liked, axis=0),
+                action_weights=ops.take(self.action_weights, liked, axis=0),
+            )
+        )
+
+    def embed_items(self, liked: LikedItems) -> Any:
+        """float32 [B, D] from liked items whose rows of the tables have been looked up already."""
         width = self.closed_items.shape[1]
         if width == 0:
-            return self._fit(liked, is_liked, None)
-        means = shrunk_means(ops.take(self.closed_items, liked, axis=0), is_liked, shrinkage=self.shrinkage)
-        closed = self.prior + self.scale * means
+            return self._fit(liked, None)
+        closed = self.prior + self.scale * shrunk_means(liked.closed, liked.is_liked, shrinkage=self.shrinkage)
         if width == self.factors.item_embeddings.shape[1]:
             return closed
-        return ops.concatenate([closed, self._fit(liked, is_liked, closed)], axis=1)
+        return ops.concatenate([closed, self._fit(liked, closed)], axis=1)
 
-    def _fit(self, liked: Any, is_liked: Any, closed: Any) -> Any:
+    def _fit(self, liked: LikedItems, closed: Any) -> Any:
         """float32 [B, F]: the fitted part beside the closed one, float32 [B, C] or None."""
-        width, biases, others = self.closed_items.shape[1], self.factors.item_biases + self.offsets, self.others
-        looks, fitted = np.split(self.factors.item_embeddings, [width], axis=1)
-        liked_offsets, other_offsets = ops.take(biases, liked, axis=0), ops.convert_to_tensor(biases[None, others])
+        width, biases, others = self.closed_items.shape[1], self.fit_biases, self.others
+        looks, fitted = np.split(self.factors.item_embeddings[others], [width], axis=1)
+        liked_offsets, other_offsets = liked.biases, ops.convert_to_tensor(biases[None, others])
         if closed is not None:
-            liked_offsets += ops.einsum("bc,bnc->bn", closed, ops.take(looks, liked, axis=0))
-            other_offsets += ops.matmul(closed, looks[others].T)
-        weights = is_liked * ops.take(self.action_weights, liked, axis=0)
-        among_liked = ops.equal(ops.expand_dims(liked, 2), others) & (ops.expand_dims(is_liked, 2) > 0)  # [B, n, S]
+            liked_offsets += ops.einsum("bc,bnc->bn", closed, liked.embeddings[:, :, :width])
+            other_offsets += ops.matmul(closed, looks.T)
+        weights = liked.is_liked * liked.action_weights
+        among_liked = ops.equal(ops.expand_dims(liked.rows, 2), others) & (ops.expand_dims(liked.is_liked, 2) > 0)
         return fit_users(
-            ops.take(fitted, liked, axis=0),
-            ops.convert_to_tensor(fitted[others]),
+            liked.embeddings[:, :, width:],
+            ops.convert_to_tensor(fitted),
             liked_offsets,
             other_offsets,
             weights=weights / ops.sum(weights, axis=1, keepdims=True),

@@ -1,0 +1,28 @@
+"""The requests of the load benchmark, made without TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfdvbpr.signatures import SIGNATURES
+from tfdvbpr_serving import wire
+from tfdvbpr_serving.messages import predict_request
+
+USERS, ITEMS = 10_000, 50_000
+
+
+def inputs_of(signature: str, number: int) -> dict[str, np.ndarray[Any, Any]]:
+    """One row: a user and, for `score`, twenty items."""
+    values = {"user_ids": [f"u{number % USERS}"], "item_ids": [[f"i{(number * 7 + i) % ITEMS}" for i in range(20)]]}
+    found = {}
+    for name, tensor in SIGNATURES[signature].inputs.items():
+        value = values[name] if name in values else SIGNATURES[signature].neutral(name, 1)
+        found[name] = np.array(value, dtype=object if tensor.dtype == "string" else tensor.dtype)
+    return found
+
+
+def request_of(signature: str, number: int) -> bytes:
+    spec = wire.model_spec("recommender", signature=signature)
+    return bytes(predict_request(spec, inputs_of(signature, number)).SerializeToString())
