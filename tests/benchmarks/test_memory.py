@@ -23,19 +23,24 @@ def _most_resident(dataset: Path, output: Path, *overrides: str) -> dict[str, fl
     return found
 
 
-@pytest.mark.parametrize("cache", ["auto", "none"])
-def test_a_large_catalogue_fits(tmp_path: Path, cache: str) -> None:
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """With few pictures and with many, and the same users."""
+    folders = [tmp_path_factory.mktemp("memory") / str(count) for count in (FEW, MANY)]
+    for folder in folders:
+        count = int(folder.name)
+        generated(folder, num_items=count, num_users=USERS, actions_per_user=ACTIONS, size=(64, 64), cached=False)
+    return folders
+
+
+@pytest.mark.parametrize(("cache", "tastes"), [("none", "free"), ("auto", "leave-one-out")])
+def test_a_large_catalogue_fits(datasets: list[Path], tmp_path: Path, cache: str, tastes: str) -> None:
     """A training of an epoch and a look at the whole catalogue, less the same on 1,024 items: the model's own.
 
     Both have the same network, users and batch. `auto` keeps the 300,000 decoded on the disk, `none` decodes each time.
     """
-    peaks = []
-    for count in (FEW, MANY):
-        folder = tmp_path / str(count)
-        generated(folder, num_items=count, num_users=USERS, actions_per_user=ACTIONS, size=(64, 64), cached=False)
-        values = ["epochs=1", "evaluate_every=1", f"image_cache={cache}"]
-        peaks.append(_most_resident(folder, tmp_path / f"run-{count}", *values))
-    own, whole = peaks
+    values = ["epochs=1", "evaluate_every=1", f"image_cache={cache}", f"tastes={tastes}"]
+    own, whole = (_most_resident(folder, tmp_path / f"run-{folder.name}", *values) for folder in datasets)
     print(
         f"\n{COMMAND}\nimage_cache {cache}, {MANY:,} pictures of 64x64: resident {whole['VmRSS']:.2f} GiB (anonymous "
         f"{whole['RssAnon']:.2f}, of files {whole['RssFile']:.2f}) against {own['VmRSS']:.2f} with {FEW:,} pictures: "
