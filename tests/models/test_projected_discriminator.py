@@ -122,3 +122,24 @@ def test_trunks() -> None:
         trunk_levels("AlexNet", (64, 64), imagenet=False)
     with pytest.raises(ConfigError, match="`trunk` must be efficientnet_lite0 or"):
         trunk_levels("efficientnet_lite0_levels", (64, 64), imagenet=False)
+
+
+def test_it_is_saved_with_its_trunk(discriminator: ProjectedDiscriminator, tmp_path: Path) -> None:
+    """As a designer is exported: variables and a function, no Keras."""
+
+    class Served(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.held = [weight.value for weight in discriminator.weights]
+
+        @tf.function(
+            input_signature=[tf.TensorSpec((None, *SIZE, 3)), tf.TensorSpec((None,), tf.int32)], autograph=False
+        )
+        def judge(self, images: Any, category_ids: Any) -> Any:
+            return discriminator({"images": images, "category_ids": category_ids}, training=False)
+
+    tf.saved_model.save(Served(), str(tmp_path / "served"))
+    inputs = _pictures(2), tf.constant([0, 2])
+    again = tf.saved_model.load(str(tmp_path / "served"))
+    expected = discriminator({"images": inputs[0], "category_ids": inputs[1]})
+    np.testing.assert_allclose(again.judge(*inputs), expected, atol=1e-4)
