@@ -17,7 +17,7 @@ from tfdvbpr.evaluation.evaluate import validation_figures
 from tfdvbpr.training.gan_trainer import train_gan
 from tfdvbpr.training.recommender_trainer import train_recommender
 
-STEPS = 40
+STEPS = 80
 
 
 def train(dataset: PreparedDataset, model: str, output: Path) -> None:

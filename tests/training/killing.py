@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tfdvbpr.run import GanRun, Run
 
 HERE = Path(__file__).parent
+_PATIENCE_SECONDS = 300.0
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Trainings:
 
 
 def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: int, seed: int) -> Kills:
-    """Kills a training so many times and lets it end: at random moments, every other one within a checkpoint's write.
+    """Kills a training so many times at random moments, half of them within a checkpoint's write, and lets it end.
 
     Args:
         trainings: made with the dataset.
@@ -89,11 +90,11 @@ def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: in
     for number in range(kills):
         child = trainings.start(model, output)
         began = time.perf_counter()
-        wait_for_write = number % 2 == 1
-        # A random moment of the start or of the steps; or of the writes that come after a random number of them.
-        moment = float(random.uniform(0.2, 6.0))
-        writes = int(random.integers(1, 4))
-        _wait(began, moment, folder if wait_for_write else None, writes)
+        if number % 4 == 0:  # whenever it may be, the start included
+            time.sleep(float(random.uniform(0.1, 5.0)))
+        else:  # after a few writes: in the next one, or some time after it
+            _wait_for_writes(folder, int(random.integers(1, 4)))
+            time.sleep(float(random.uniform(0.0, 0.1)) if number % 2 == 0 else 0.0)
         os.kill(child, signal.SIGKILL)
         assert trainings.end() == -signal.SIGKILL, "the training ended before it was killed; give it more steps"
         told.seconds.append(round(time.perf_counter() - began, 2))
@@ -106,18 +107,14 @@ def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: in
     return told
 
 
-def _wait(began: float, moment: float, folder: Path | None, writes: int) -> None:
-    """Until a moment; or until an unfinished checkpoint is seen for the so manieth time."""
-    if folder is None:
-        time.sleep(moment)
-        return
+def _wait_for_writes(folder: Path, writes: int) -> None:
+    """Until an unfinished checkpoint is seen for the so manieth time."""
     seen, there = 0, False
-    while time.perf_counter() - began < 120:
+    deadline = time.perf_counter() + _PATIENCE_SECONDS
+    while seen < writes and time.perf_counter() < deadline:
         now = any(name.startswith(".step-") for name in (os.listdir(folder) if folder.is_dir() else ()))
         seen += now and not there
         there = now
-        if seen >= writes:
-            return
 
 
 def weights(run: Path, model: str) -> list[npt.NDArray[np.float32]]:
