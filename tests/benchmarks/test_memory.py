@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ BAR_GIB = 2.0
 
 def _most_resident(dataset: Path, output: Path, *overrides: str) -> dict[str, float]:
     command = [sys.executable, str(Path(__file__).parent / "memory_script.py"), str(dataset), str(output), *overrides]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert answer.returncode == 0, answer.stderr[-3000:]
     found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return found

@@ -1,4 +1,7 @@
-"""The projected GAN on one and on two replicas: the same weights. Slow, for the trunk is compiled once for each."""
+"""A step of the projected GAN on one and on two replicas: the same weights. Slow, for the trunk is compiled for each.
+
+One step alone: a second one's gradients, through fifty layers of batches of eight, make a hundredth of the last bit.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,13 @@ def test_one_and_two_replicas_give_the_same_projected_gan(tmp_path: Path) -> Non
     subprocess.run([sys.executable, str(SCRIPT), str(tmp_path), "projected"], env=environment, check=True)
     with np.load(tmp_path / "weights.npz") as arrays:
         found = dict(arrays)
-    names = [name for name in found if ",one-device,weight" in name or ",one-device,moment" in name]
-    assert len(names) > 100
-    for name in names:
-        mirrored = found[name.replace("one-device", "mirrored")]
-        np.testing.assert_allclose(mirrored, found[name], atol=1e-4, rtol=1e-3, err_msg=name)
-        np.testing.assert_array_equal(mirrored, found[name.replace("one-device", "mirrored")[:-1] + "1"])
+    for kind, rounding in (("weight", 0.0), ("moment", 2e-3)):
+        names = [name for name in found if f",one-device,{kind}" in name]
+        assert len(names) > 50
+        largest = max(np.abs(found[name]).max() for name in names)
+        for name in names:
+            first = name.replace("one-device", "mirrored")
+            np.testing.assert_allclose(
+                found[first], found[name], atol=max(1e-4, rounding * largest), rtol=1e-4, err_msg=name
+            )
+            np.testing.assert_array_equal(found[first], found[first[:-1] + "1"], err_msg=name)

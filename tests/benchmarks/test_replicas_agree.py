@@ -56,9 +56,5 @@ def test_weights_agree(way: str, strategy: str, checkerboard_dataset: PreparedDa
     print(f"\n{way}, {strategy}: weights moved by up to {moved:.1e}; they differ by up to {apart:.1e},", end=" ")
     print(f"statistics of normalisations by {statistics:.1e} of their scale.")
     assert moved > 1000 * TOLERANCE
-    if way == "gan":
-        # In float32 a leaky ReLU's corner met on one side here and the other there takes the two apart in the end.
-        assert apart < 0.05 * moved
-    else:
-        assert apart < TOLERANCE
-        assert statistics < 5 * TOLERANCE
+    assert apart < TOLERANCE
+    assert statistics < 20 * TOLERANCE

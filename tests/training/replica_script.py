@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,15 @@ def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: 
     yield from told(strategy, losses, trainer.model.variables, slots)
 
 
-def gan_outcome(dataset: PreparedDataset, strategy_name: str, **values: Any) -> Iterator[tuple[str, Any]]:
-    """The same of two steps of a GAN; a large ε, for biases under batch normalisation have gradients of rounding."""
+def gan_outcome(
+    dataset: PreparedDataset, strategy_name: str, *, steps: int = 2, **values: Any
+) -> Iterator[tuple[str, Any]]:
+    """The same of a GAN's steps; a large ε, for biases under batch normalisation have gradients of rounding."""
     config = GanConfig.model_validate({**_GAN, **values})
     strategy = make_strategy(strategy_name)
     trainer = GanTrainer(dataset, config, strategy)
     step = distributed_step(strategy, trainer.replica_step)
-    losses = [[float(value) for value in step(parts).values()] for parts in trainer.batches.epoch(0)]
+    losses = [[float(value) for value in step(parts).values()] for parts in islice(trainer.batches.epoch(0), steps)]
     optimizers = (trainer.generator_optimizer, trainer.discriminator_optimizer)
     weights = [*trainer.generator.variables, *trainer.discriminator.variables]
     yield from told(strategy, losses, weights, [slot for each in optimizers for slot in each.variables])
@@ -100,7 +103,7 @@ def main(folder: Path, projected: bool) -> None:
     arrays = {}
     if projected:
         for strategy_name in ("one-device", "mirrored"):
-            for name, array in gan_outcome(dataset, strategy_name, discriminator="projected"):
+            for name, array in gan_outcome(dataset, strategy_name, steps=1, discriminator="projected"):
                 arrays[f"gan,projected,{strategy_name},{name}"] = np.array(array)
         np.savez(folder / "weights.npz", **arrays)
         return

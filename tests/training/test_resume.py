@@ -75,34 +75,44 @@ def _assert_same(resumed: Any, whole: Any) -> None:
     assert _log(resumed) == _log(whole)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"batching": "triplet", "tastes": "free", "global_batch_size": 24, "average_decay": 0.9, "clip_norm": 0.1},
-    ],
-    ids=["shared-item", "triplet"],
-)
-def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
-    values: dict[str, Any], checkerboard_dataset: PreparedDataset, tmp_path: Path
-) -> None:
-    """Interrupted twice within an epoch: dropout, tastes of the epoch's start, averages and the log go on."""
-    config = _config(**values)
-    whole = _train(checkerboard_dataset, config, tmp_path / "whole")
-    assert whole.config.epochs * 2 == _log(whole)[-1]["step"]
-    output = tmp_path / "interrupted"
+@pytest.fixture(scope="module")
+def whole(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The run of `_config()` that nothing interrupted."""
+    return _train(checkerboard_dataset, _config(), tmp_path_factory.mktemp("whole") / "run")
+
+
+def _interrupt_twice(dataset: PreparedDataset, config: RecommenderConfig, output: Path) -> list[str]:
+    """Within an epoch each time; what was told."""
     lines: list[str] = []
     for plug in (3, 5):
         with pytest.raises(PulledPlugError):
-            _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(plug), told=lines.append)
+            _train(dataset, config, output, around=_pull_the_plug_before(plug), told=lines.append)
+    return lines
+
+
+def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
+    whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    """Dropout, tastes of the epoch's start, means of losses, the best so far and the log go on."""
+    assert _log(whole)[-1]["step"] == 6
+    output = tmp_path / "run"
+    lines = _interrupt_twice(checkerboard_dataset, _config(), output)
     assert not output.exists()
-    resumed = _train(checkerboard_dataset, config, output, resume=True, told=lines.append)
+    resumed = _train(checkerboard_dataset, _config(), output, resume=True, told=lines.append)
     assert [line for line in lines if "Taking up" in line] == [
         "Taking up an interrupted training after epoch 1 of 3, step 1 of 2.",
         "Taking up an interrupted training after epoch 2 of 3, step 1 of 2.",
     ]
     _assert_same(resumed, whole)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["interrupted", "whole"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_averages_and_tables_go_on_bit_for_bit(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    values = {"batching": "triplet", "tastes": "free", "global_batch_size": 24, "average_decay": 0.9, "clip_norm": 0.1}
+    config = _config(**values)
+    _interrupt_twice(checkerboard_dataset, config, tmp_path / "run")
+    resumed = _train(checkerboard_dataset, config, tmp_path / "run")
+    _assert_same(resumed, _train(checkerboard_dataset, config, tmp_path / "whole"))
 
 
 def test_patience_counts_over_an_interruption(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
@@ -117,10 +127,9 @@ def test_patience_counts_over_an_interruption(checkerboard_dataset: PreparedData
 
 
 def test_steps_after_the_last_checkpoint_are_not_counted_twice(
-    checkerboard_dataset: PreparedDataset, tmp_path: Path
+    whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
     config = _config(checkpoint_steps=0, checkpoint_epochs=1)
-    whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     output = tmp_path / "interrupted"
     with pytest.raises(PulledPlugError):
         _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(3))
@@ -129,9 +138,8 @@ def test_steps_after_the_last_checkpoint_are_not_counted_twice(
     _assert_same(_train(checkerboard_dataset, other, output), whole)
 
 
-def test_a_damaged_checkpoint_is_skipped(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_skipped(whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
     config = _config()
-    whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     output = tmp_path / "run"
     with pytest.raises(PulledPlugError):
         _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(5))

@@ -85,7 +85,8 @@ class RowAdam(keras.optimizers.Adam):
         """`update(copy, *arrays)` of each replica's copy of a table, with the arrays of all replicas in order."""
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
-            arrays = tuple(context.all_gather(array, axis=0) for array in arrays)
+            # Gathering goes by a tensor's device, and a function's argument has none.
+            arrays = tuple(context.all_gather(tf.identity(array), axis=0) for array in arrays)
 
         def everywhere(strategy: Any, *arrays: Any) -> None:
             strategy.extended.update(table, update, args=arrays, group=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from PIL import Image
 
 from tfdvbpr.training.journal import Row
@@ -32,29 +33,44 @@ class TensorBoard:
         self._writer: Any = None
 
     def begin(self, step: int) -> None:
-        """Opens the files; what an interrupted training wrote after `step` is shown no more."""
+        """Opens a file; what an interrupted training wrote after `step` is shown no more."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._writer = tf.summary.create_file_writer(str(self.folder))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._writer = EventFileWriter(str(self.folder))
         if step:
-            start = Event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
-            with self._writer.as_default():
-                tf.summary.experimental.write_raw_pb(start.SerializeToString(), step=step + 1)
+            self._add(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def row(self, row: Row) -> None:
         """The numbers of a row of the journal, as scalars of its kind."""
-        step = int(row["step"])
-        with self._writer.as_default():
-            for name, value in row.items():
-                if name not in ("step", "epoch", "kind") and math.isfinite(value):
-                    tf.summary.scalar(f"{row['kind']}/{name}", value, step=step)
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [
+            Summary.Value(tag=f"{row['kind']}/{name}", simple_value=value)
+            for name, value in row.items()
+            if name not in ("step", "epoch", "kind") and math.isfinite(value)
+        ]
+        self._add(Event(step=int(row["step"]), summary=Summary(value=values)))
 
     def pictures(self, name: str, images_uint8: npt.NDArray[np.uint8], *, step: int) -> None:
         """A grid of pictures, uint8 [rows, columns, H, W, 3]."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         rows, columns, height, width, _ = images_uint8.shape
-        grid = images_uint8.transpose(0, 2, 1, 3, 4).reshape(1, rows * height, columns * width, 3)
-        with self._writer.as_default():
-            tf.summary.image(name, grid, step=step)
+        grid = images_uint8.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
+        buffer = io.BytesIO()
+        Image.fromarray(grid).save(buffer, format="PNG")
+        picture = Summary.Image(
+            height=len(grid), width=columns * width, colorspace=3, encoded_image_string=buffer.getvalue()
+        )
+        self._add(Event(step=step, summary=Summary(value=[Summary.Value(tag=name, image=picture)])))
+
+    def _add(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._writer.add_event(event)
 
     def close(self) -> None:
         """Brings everything to the disk."""
