@@ -9,6 +9,7 @@ import pytest
 import tfdvbpr
 
 EXPECTED = [
+    "Audience",
     "DesignOptions",
     "Designer",
     "FashionMnistOptions",
@@ -19,6 +20,8 @@ EXPECTED = [
     "RecommenderConfig",
     "Run",
     "SyntheticOptions",
+    "Tailor",
+    "TailorOptions",
     "TfdvbprError",
     "__version__",
     "compare",
@@ -26,12 +29,15 @@ EXPECTED = [
     "evaluate",
     "experiment",
     "explain",
+    "generate",
+    "interpolate",
     "make_designs",
     "make_strategy",
     "prepare",
     "prepare_fashion_mnist",
     "prepare_synthetic",
     "recommender_config",
+    "tailor",
     "train",
     "train_gan",
     "update_items",

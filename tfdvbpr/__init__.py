@@ -19,10 +19,13 @@ if TYPE_CHECKING:
         explain,
         export_designer,
         export_recommender,
+        generate,
+        interpolate,
         make_designs,
         prepare,
         prepare_fashion_mnist,
         prepare_synthetic,
+        tailor,
         train,
         train_gan,
         update_items,
@@ -32,14 +35,17 @@ if TYPE_CHECKING:
     from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
     from tfdvbpr.data.prepare import PrepareOptions
     from tfdvbpr.data.synthetic import SyntheticOptions
-    from tfdvbpr.design.maximize import DesignOptions
+    from tfdvbpr.design.options import DesignOptions, TailorOptions
     from tfdvbpr.design.studio import Designer
+    from tfdvbpr.design.tailoring import Tailor
+    from tfdvbpr.design.tastes import Audience
     from tfdvbpr.errors import TfdvbprError
     from tfdvbpr.run import GanRun, Run
     from tfdvbpr.training.strategy import make_strategy
 
 _HOMES = {
-    "DesignOptions": "tfdvbpr.design.maximize",
+    "Audience": "tfdvbpr.design.tastes",
+    "DesignOptions": "tfdvbpr.design.options",
     "Designer": "tfdvbpr.design.studio",
     "FashionMnistOptions": "tfdvbpr.data.importers.fashion_mnist",
     "GanConfig": "tfdvbpr.config",
@@ -49,6 +55,8 @@ _HOMES = {
     "RecommenderConfig": "tfdvbpr.config",
     "Run": "tfdvbpr.run",
     "SyntheticOptions": "tfdvbpr.data.synthetic",
+    "Tailor": "tfdvbpr.design.tailoring",
+    "TailorOptions": "tfdvbpr.design.options",
     "TfdvbprError": "tfdvbpr.errors",
     "compare": "tfdvbpr.api",
     "describe": "tfdvbpr.api",
@@ -57,18 +65,22 @@ _HOMES = {
     "explain": "tfdvbpr.api",
     "export_designer": "tfdvbpr.api",
     "export_recommender": "tfdvbpr.api",
+    "generate": "tfdvbpr.api",
+    "interpolate": "tfdvbpr.api",
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.strategy",
     "prepare": "tfdvbpr.api",
     "prepare_fashion_mnist": "tfdvbpr.api",
     "prepare_synthetic": "tfdvbpr.api",
     "recommender_config": "tfdvbpr.config",
+    "tailor": "tfdvbpr.api",
     "train": "tfdvbpr.api",
     "train_gan": "tfdvbpr.api",
     "update_items": "tfdvbpr.api",
 }
 
 __all__ = [
+    "Audience",
     "DesignOptions",
     "Designer",
     "FashionMnistOptions",
@@ -79,6 +91,8 @@ __all__ = [
     "RecommenderConfig",
     "Run",
     "SyntheticOptions",
+    "Tailor",
+    "TailorOptions",
     "TfdvbprError",
     "__version__",
     "compare",
@@ -88,12 +102,15 @@ __all__ = [
     "explain",
     "export_designer",
     "export_recommender",
+    "generate",
+    "interpolate",
     "make_designs",
     "make_strategy",
     "prepare",
     "prepare_fashion_mnist",
     "prepare_synthetic",
     "recommender_config",
+    "tailor",
     "train",
     "train_gan",
     "update_items",

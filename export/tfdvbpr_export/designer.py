@@ -22,6 +22,7 @@ from tfdvbpr_export.options import DesignerLimits
 from tfdvbpr_export.people import People
 from tfdvbpr_export.pictures import Pictures
 from tfdvbpr_export.recommender import check_finite
+from tfdvbpr_export.refusing import provided
 from tfdvbpr_export.saving import run_facts, served, write_version
 from tfdvbpr_export.tailoring import ServedTailor
 from tfdvbpr_export.versions import Version, remove_old_versions, version_folder
@@ -201,17 +202,16 @@ class ServedDesigner(tf.Module):
 
     def _asked(self, name: str, values: Any, default: int, most: int) -> Any:
         """int32 [B]: the default where 0 is asked for, and at most so many."""
-        sentence = [f"`{name}` must be 0 (for the default) or more in every row. Received", values]
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(values >= 0), sentence, summarize=64)]):
-            return tf.minimum(tf.where(tf.equal(values, 0), default, values), most)
+        sentence = f"`{name}` must be 0 (for the default) or more in every row. Received {{}}."
+        asked = provided(tf.reduce_all(values >= 0), sentence, values, then=lambda: tf.identity(values))
+        return tf.minimum(tf.where(tf.equal(asked, 0), default, asked), most)
 
 
 def _weights(name: str, values: Any, default: float) -> Any:
     """float32 [B]: the default where below 0."""
     finite = tf.reduce_all(tf.math.is_finite(values))
-    sentence = [f"`{name}` must be finite in every row. Received", values]
-    with tf.control_dependencies([tf.debugging.Assert(finite, sentence, summarize=64)]):
-        return tf.where(values < 0, default, values)
+    sentence = f"`{name}` must be finite in every row. Received {{}}."
+    return provided(finite, sentence, values, then=lambda: tf.where(values < 0, default, values))
 
 
 def _floats(images_uint8: Any) -> Any:

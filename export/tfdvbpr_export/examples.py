@@ -24,13 +24,14 @@ def filled(signature: str, **given: Any) -> dict[str, Any]:
     return {name: given[name] if name in given else SIGNATURES[signature].neutral(name, num_rows) for name in inputs}
 
 
-def recommender_examples(run: Run, signatures: Sequence[str]) -> Examples:
+def recommender_examples(run: Run, signatures: Sequence[str], *, max_liked: int) -> Examples:
     """By signature; the first is one row, as most requests are."""
     users = [*_spread(run.user_ids), STRANGER]
     items = [*_spread(run.items.item_ids), STRANGER]
     category = run.manifest.categories[0]
     pictures = [_picture(run.manifest.image_size, "JPEG"), _picture((37, 23), "PNG")]
     last = items[-2]
+    liked = [[items[0], last, last], ["", STRANGER, ""], [items[0], "", ""]]
     requests: dict[str, list[dict[str, Any]]] = {
         "recommend": [
             {"user_ids": users[:1]},
@@ -45,7 +46,7 @@ def recommender_examples(run: Run, signatures: Sequence[str]) -> Examples:
         "recommend_for_items": [
             {"liked_item_ids": [items[:1]]},
             {
-                "liked_item_ids": [[items[0], last, last], ["", STRANGER, ""], [items[0], "", ""]],
+                "liked_item_ids": [row[:max_liked] for row in liked],
                 "k": [2, 3, 0],
                 "categories": ["", category, STRANGER],
                 "exclude_liked": [True, True, False],
@@ -77,10 +78,10 @@ def designer_examples(run: Run, gan_run: GanRun, signatures: Sequence[str]) -> E
     liked = [items[:2] + [""] * (2 - len(items[:2]))]
     requests: dict[str, list[dict[str, Any]]] = {
         "design": [
-            {"user_ids": [user], "categories": [category]},
-            {"liked_item_ids": liked, "categories": [category], "num_designs": [1], "num_steps": [2], "seeds": [7]},
+            {"user_ids": [user], "categories": [category], "num_steps": [2]},
+            {"liked_item_ids": liked, "categories": [category], "num_designs": [1], "seeds": [7]},
         ],
-        "tailor": [{"image_bytes": [picture], "user_ids": [user], "categories": [category]}],
+        "tailor": [{"image_bytes": [picture], "user_ids": [user], "categories": [category], "num_steps": [2]}],
         "generate": [{"categories": [category]}, {"categories": [category, STRANGER], "seeds": [3, 4]}],
     }
     return {name: [filled(name, **request) for request in requests[name]] for name in signatures}

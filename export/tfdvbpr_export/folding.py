@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfdvbpr.models.fold_in import FoldIn, LikedItems
 from tfdvbpr_export.lookup import Ids
 from tfdvbpr_export.options import Quantize
+from tfdvbpr_export.refusing import provided
 from tfdvbpr_export.table import Table
 
 _BLOCK_FLOATS = 1 << 22
@@ -61,9 +62,9 @@ class ServedFoldIn(tf.Module):
             bool [B]; and the rows, int32 [B, n], each once, filled up with `num_items`.
         """
         width = tf.shape(liked_item_ids)[1]
-        sentence = ["`liked_item_ids` must have at most", self.max_liked, "columns. Received", width]
-        with tf.control_dependencies([tf.debugging.Assert(width <= self.max_liked, sentence)]):
-            rows, known = self.items.optional_rows(liked_item_ids)
+        sentence = f"`liked_item_ids` must have at most {self.max_liked} columns. Received {{}}."
+        liked = provided(width <= self.max_liked, sentence, width, then=lambda: tf.identity(liked_item_ids))
+        rows, known = self.items.optional_rows(liked)
         rows = tf.sort(rows, axis=1)
         repeated = tf.pad(tf.equal(rows[:, 1:], rows[:, :-1]), [[0, 0], [1, 0]])[:, :width]
         rows = tf.sort(tf.where(repeated, self.items.count, rows), axis=1)

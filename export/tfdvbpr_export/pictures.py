@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdvbpr.data.images import ImageFit, decode_and_fit, to_float
+from tfdvbpr_export.refusing import provided
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _PNG_SIZES = (16, 8)  # width and height stand in the first chunk, four bytes each
@@ -37,18 +38,18 @@ class Pictures(tf.Module):
     def _decode(self, file: Any) -> Any:
         is_jpeg = tf.equal(tf.strings.substr(file, 0, len(_JPEG)), _JPEG)
         is_png = tf.equal(tf.strings.substr(file, 0, len(_PNG)), _PNG)
-        kind = tf.debugging.Assert(
-            (is_jpeg | is_png) & (tf.strings.length(file) > sum(_PNG_SIZES)),
-            ["`image_bytes` must be whole JPEG or PNG files. Received", tf.strings.length(file), "bytes of another."],
+        length = tf.strings.length(file)
+        sentence = "`image_bytes` must be whole JPEG or PNG files. Received {} bytes of something else."
+        pixels = provided(
+            (is_jpeg | is_png) & (length > sum(_PNG_SIZES)),
+            sentence,
+            length,
+            then=lambda: tf.cond(is_jpeg, lambda: _jpeg_pixels(file), lambda: _png_pixels(file)),
         )
-        with tf.control_dependencies([kind]):
-            pixels = tf.cond(is_jpeg, lambda: _jpeg_pixels(file), lambda: _png_pixels(file))
-        size = tf.debugging.Assert(
-            (pixels > 0) & (pixels <= self.max_pixels),
-            ["A picture must have at most", self.max_pixels, "pixels. Received", pixels, ". Send a smaller one."],
+        sentence = f"A picture must have at most {self.max_pixels} pixels. Received {{}}."
+        return provided(
+            (pixels > 0) & (pixels <= self.max_pixels), sentence, pixels, then=lambda: self._fitted(tf.identity(file))
         )
-        with tf.control_dependencies([size]):
-            return self._fitted(tf.identity(file))
 
 
 def _jpeg_pixels(file: Any) -> Any:

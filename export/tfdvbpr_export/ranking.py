@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfdvbpr_export.indexes import Index
 from tfdvbpr_export.lookup import Ids
+from tfdvbpr_export.refusing import provided
 from tfdvbpr_export.search import EVERY_CATEGORY, NOTHING, ExactSearch
 
 DEFAULT_K = 10
@@ -59,7 +60,7 @@ class Ranking(tf.Module):
         category_ids = tf.where(every | ~known, EVERY_CATEGORY, category_ids)
         excluded = tf.sort(excluded, axis=1)
         needed = k + tf.reduce_sum(tf.cast(excluded < self.items.count, tf.int32), axis=1)
-        width = tf.minimum(tf.reduce_max(tf.concat([needed, [0]], 0)), self.items.count)
+        width = tf.minimum(tf.reduce_max(tf.concat([needed, [1]], 0)), self.items.count)
         if item_scales is not None or self.index_layer is None:
             scores, rows = self.search(queries, category_ids, width, item_scales=item_scales)
         else:
@@ -69,9 +70,9 @@ class Ranking(tf.Module):
         return {**self._best(scores, rows, k), "known_categories": known}
 
     def _checked(self, k: Any) -> Any:
-        sentence = "`k` must be 0 (for the default) or more in every row. Received"
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(k >= 0), [sentence, k], summarize=64)]):
-            return tf.minimum(tf.where(tf.equal(k, 0), min(DEFAULT_K, self.max_k), k), self.max_k)
+        sentence = "`k` must be 0 (for the default) or more in every row. Received {}."
+        asked = provided(tf.reduce_all(k >= 0), sentence, k, then=lambda: tf.identity(k))
+        return tf.minimum(tf.where(tf.equal(asked, 0), min(DEFAULT_K, self.max_k), asked), self.max_k)
 
     def _by_index(self, queries: Any, category_ids: Any, needed: Any, width: Any) -> tuple[Any, Any]:
         """The index where it can answer, the exact search elsewhere; each sees its own rows alone."""

@@ -171,7 +171,7 @@ def export_recommender(
     check_finite(run)
     visual = run.manifest.model in LEARNS_FROM_PIXELS
     module = ServedVisualRecommender(run, options) if visual else ServedRecommender(run, options)
-    examples = recommender_examples(run, module.signature_names)
+    examples = recommender_examples(run, module.signature_names, max_liked=options.max_liked)
     about = _about(run, options, module.catalogue.about)
     write_version(module, folder, examples=examples, about=about, op_namespaces=module.catalogue.needs)
     remove_old_versions(folder, keep=keep)

@@ -17,6 +17,7 @@ from tfdvbpr.run import RunManifest
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.card import CARD_NAME, model_card
 from tfdvbpr_export.examples import Examples, Request
+from tfdvbpr_export.refusing import provided
 from tfdvbpr_export.versions import EXTRA, MANIFEST_NAME, version_at, whole_version
 
 WARMUP_NAME = "tf_serving_warmup_requests"
@@ -39,9 +40,9 @@ def served(signature: str) -> Callable[[Callable[..., Any]], Any]:
         def checked(module: Any, *tensors: Any, **named: Any) -> Any:
             tensors = (*tensors, *(named[name] for name in list(inputs)[len(tensors) :]))
             rows = tf.stack([tf.shape(tensor)[0] for tensor in tensors])
-            sentence = [f"The inputs {', '.join(inputs)} must have as many rows each. Received", rows]
-            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(tf.equal(rows, rows[0])), sentence)]):
-                return method(module, *map(tf.identity, tensors))
+            sentence = f"The inputs {', '.join(inputs)} must have as many rows each. Received {{}}."
+            even = tf.reduce_all(tf.equal(rows, rows[0]))
+            return provided(even, sentence, rows, then=lambda: method(module, *map(tf.identity, tensors)))
 
         return tf.function(checked, input_signature=specs, autograph=False)
 
@@ -61,8 +62,8 @@ def write_version(
     Args:
         module: has a method for each signature.
         folder: the version folder to make.
-        examples: by signature, requests; a server answers them once before it takes others, and `validate` asks them
-            again. The first signature is also `serving_default`.
+        examples: by signature, requests; a server answers the first of each before it takes others, and `validate` asks
+            all of them again. The first signature is also `serving_default`.
         about: what `tfdvbpr.json` says beside library version, time, signatures and files.
         op_namespaces: of ops that a server must have beside TensorFlow's own.
 
@@ -83,7 +84,7 @@ def write_version(
         )
         extra = scratch / EXTRA
         extra.mkdir()
-        _write_logs(extra / WARMUP_NAME, (_log(name, request) for name, request in _each(examples)))
+        _write_logs(extra / WARMUP_NAME, (_log(name, requests[0]) for name, requests in examples.items()))
         answered = ((name, request, _answer(functions[name], name, request)) for name, request in _each(examples))
         _write_logs(extra / RECORDED_NAME, (_log(name, request, answer) for name, request, answer in answered))
         told = _told(list(examples), about)

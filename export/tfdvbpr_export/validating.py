@@ -74,6 +74,7 @@ def validate(
     *,
     max_megabytes: float | None = None,
     max_latency_ms: float | None = None,
+    latency_seconds: float = 2.0,
     timeout_seconds: float = 1800.0,
 ) -> Validation:
     """Loads a version in a process without Keras and this project, and asks it the recorded and hostile requests.
@@ -82,6 +83,7 @@ def validate(
         path: a version folder, or the newest below a base path.
         max_megabytes: of all files; more is a problem.
         max_latency_ms: of the median of any signature; more is a problem.
+        latency_seconds: how long each signature is timed, 3 calls at least.
         timeout_seconds: for the whole process.
 
     Raises:
@@ -97,7 +99,7 @@ def validate(
         problems.append(f"its files are {size:.1f} MB, more than the {max_megabytes:g} MB allowed")
     report: dict[str, Any] = {"signatures": {}, "problems": [], "load_seconds": 0.0}
     if not problems:
-        report = _asked(folder, manifest, timeout_seconds)
+        report = _asked(folder, manifest, latency_seconds, timeout_seconds)
     signatures = {name: _signature_report(told) for name, told in report["signatures"].items()}
     problems += report["problems"]
     if max_latency_ms is not None:
@@ -141,12 +143,13 @@ def _signature_problems(found: set[str], told: list[str]) -> list[str]:
     return problems + [f"{name}: no signature of this release" for name in sorted(set(told) - set(SIGNATURES))]
 
 
-def _asked(folder: Path, manifest: Mapping[str, Any], timeout_seconds: float) -> dict[str, Any]:
+def _asked(folder: Path, manifest: Mapping[str, Any], latency_seconds: float, timeout_seconds: float) -> dict[str, Any]:
     """The report of the clean process."""
     needs = manifest.get("retrieval", {}).get("needs", [])
     options = {
         "tolerance": TOLERANCE,
         "pixel_tolerance": PIXEL_TOLERANCE,
+        "latency_seconds": latency_seconds,
         "op_modules": [_OP_MODULES[name] for name in needs],
     }
     with TemporaryDirectory() as scratch:

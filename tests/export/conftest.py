@@ -4,14 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from export_helpers import Exported, loaded
+from export_helpers import OPTIONS, TAILORING, Exported, loaded
 
-from tfdvbpr.design.maximize import DesignOptions
 from tfdvbpr.design.studio import Designer
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, Run
 from tfdvbpr_export import export_designer, export_recommender
-
-OPTIONS = DesignOptions(num_starts=3, num_steps=6)
 
 
 @pytest.fixture(scope="session")
@@ -47,4 +44,7 @@ def designer(tiny_run: Run, lively_gan_run: GanRun) -> Designer:
 
 @pytest.fixture(scope="session")
 def served_designer(tiny_run: Run, lively_gan_run: GanRun, models: Path) -> Exported:
-    return loaded(export_designer(tiny_run.path, lively_gan_run.path, models / "designer", options=OPTIONS))
+    folder = export_designer(
+        tiny_run.path, lively_gan_run.path, models / "designer", options=OPTIONS, tailor_options=TAILORING
+    )
+    return loaded(folder)

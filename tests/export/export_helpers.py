@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdvbpr.design.options import DesignOptions, TailorOptions
 from tfdvbpr.run import FACTORS_NAME, Run
+from tfdvbpr_export.examples import filled
+
+OPTIONS = DesignOptions(num_starts=3, num_steps=6)
+TAILORING = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,14 @@ class Exported:
     model: Any
 
     def __call__(self, signature: str, **inputs: Any) -> dict[str, Any]:
+        """The answer, with neutral values for what is not given."""
         function = self.model.signatures[signature]
-        dtypes = {name: spec.dtype for name, spec in function.structured_input_signature[1].items()}
-        tensors = {name: tf.constant(value, dtypes[name]) for name, value in inputs.items()}
+        inputs = filled("recommend" if signature == "serving_default" else signature, **inputs)
+        specs = function.structured_input_signature[1]
+        tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
+        for name, tensor in tensors.items():
+            if tensor.shape.rank < specs[name].shape.rank:  # no rows, written as []
+                tensors[name] = tf.zeros((0,) * specs[name].shape.rank, tensor.dtype)
         return {name: value.numpy() for name, value in function(**tensors).items()}
 
 

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from export_helpers import Exported
+import tensorflow as tf
+from export_helpers import TAILORING, Exported
+from PIL import Image
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.design.scoring import embed_pictures
 from tfdvbpr.design.studio import Designer
+from tfdvbpr.design.tailoring import Tailor
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
@@ -25,21 +31,38 @@ def _difference(first: np.ndarray, second: np.ndarray) -> int:
     return int(np.abs(first.astype(int) - second.astype(int)).max())
 
 
+def _pixels(files: np.ndarray) -> np.ndarray:
+    """uint8 [..., H, W, 3] of PNG files; black where there is none."""
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(file))) if file else np.zeros((32, 32, 3), np.uint8) for file in files.ravel()
+    ]
+    return np.stack(pictures).reshape(*files.shape, 32, 32, 3)
+
+
+def _drawn(served: Exported, **inputs: Any) -> dict[str, Any]:
+    answer = served("design", **inputs)
+    return {**answer, "images": _pixels(answer["image_bytes"])}
+
+
+def _generated(served: Exported, **inputs: Any) -> dict[str, Any]:
+    answer = served("generate", **inputs)
+    return {**answer, "images": _pixels(answer["image_bytes"])}
+
+
 def test_the_signatures_are_those_of_the_table(served_designer: Exported) -> None:
     signatures = served_designer.model.signatures
-    assert set(signatures) == {"design", "generate", "serving_default"}
-    for name in ("design", "generate"):
+    assert set(signatures) == {"design", "tailor", "generate", "serving_default"}
+    for name in ("design", "tailor", "generate"):
         inputs, outputs = signatures[name].structured_input_signature[1], signatures[name].structured_outputs
         for described, found in ((SIGNATURES[name].inputs, inputs), (SIGNATURES[name].outputs, outputs)):
             assert {key: spec.dtype.name for key, spec in found.items()} == {k: d.dtype for k, d in described.items()}
             assert all(found[key].shape.is_compatible_with(described[key].shape) for key in found)
             assert {spec.shape[0] for spec in found.values()} == {None}
-    assert signatures["design"].structured_outputs["images"].shape.as_list() == [None, 3, 32, 32, 3]
 
 
 def test_designs_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
     expected = designer.design(USERS, CATEGORIES, seeds=SEEDS)
-    answer = served_designer("design", user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
+    answer = _drawn(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].all()
     assert answer["known_categories"].all()
     assert _difference(answer["images"], expected.images) <= 1
@@ -49,7 +72,7 @@ def test_designs_are_those_made_in_process(served_designer: Exported, designer: 
 
 def test_the_ascent_climbs_and_seeds_matter(served_designer: Exported) -> None:
     """Guards the test above: pictures that are all alike would agree too."""
-    answer = served_designer("design", user_ids=["u0"] * 2, categories=["shirt"] * 2, seeds=[1, 2])
+    answer = _drawn(served_designer, user_ids=["u0"] * 2, categories=["shirt"] * 2, seeds=[1, 2])
     images = answer["images"].reshape(6, -1).astype(int)
     assert min(np.abs(images[i] - images[j]).max() for i in range(6) for j in range(i)) > 8
     moved = np.abs(answer["preferences"] - answer["initial_preferences"])
@@ -59,9 +82,12 @@ def test_the_ascent_climbs_and_seeds_matter(served_designer: Exported) -> None:
 
 
 def test_rows_do_not_know_of_each_other(served_designer: Exported) -> None:
-    together = served_designer("design", user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
-    others = served_designer(
-        "design", user_ids=["nobody", "u1", USERS[2]], categories=["shoe", "hat", CATEGORIES[2]], seeds=[1, 2, SEEDS[2]]
+    together = _drawn(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
+    others = _drawn(
+        served_designer,
+        user_ids=["nobody", "u1", USERS[2]],
+        categories=["shoe", "hat", CATEGORIES[2]],
+        seeds=[1, 2, SEEDS[2]],
     )
     assert _difference(others["images"][2], together["images"][2]) <= 1
     for name in FIGURES:
@@ -69,15 +95,15 @@ def test_rows_do_not_know_of_each_other(served_designer: Exported) -> None:
 
 
 def test_a_row_alone_is_the_row_in_a_batch(served_designer: Exported) -> None:
-    together = served_designer("design", user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
-    pictures = served_designer("generate", categories=CATEGORIES, seeds=SEEDS)
+    together = _drawn(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
+    pictures = _generated(served_designer, categories=CATEGORIES, seeds=SEEDS)
     for row in range(3):
-        alone = served_designer("design", user_ids=[USERS[row]], categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
+        alone = _drawn(served_designer, user_ids=[USERS[row]], categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
         # A batch of another size is added up in another order, and the ascent magnifies the last digit.
         apart = np.abs(alone["images"][0].astype(int) - together["images"][row].astype(int))
         assert apart.mean() < 0.1
         np.testing.assert_allclose(alone["preferences"][0], together["preferences"][row], rtol=1e-2, atol=1e-5)
-        picture = served_designer("generate", categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
+        picture = _generated(served_designer, categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
         assert _difference(picture["images"][0], pictures["images"][row]) <= 1
 
 
@@ -85,20 +111,20 @@ def test_unknown_users_are_designed_for_with_the_mean_taste(served_designer: Exp
     mean = designer.run.tastes.mean(axis=0, dtype=np.float64).astype(np.float32)
     known = designer.run.tastes[5]
     expected = designer.design_for_tastes(np.stack([mean, known, mean]), CATEGORIES, seeds=SEEDS)
-    answer = served_designer("design", user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
+    answer = _drawn(served_designer, user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].tolist() == [False, True, False]
     assert _difference(answer["images"], expected.images) <= 1
     np.testing.assert_allclose(answer["preferences"], expected.preferences, rtol=1e-5, atol=1e-7)
 
 
 def test_unknown_categories_are_blank(served_designer: Exported) -> None:
-    answer = served_designer("design", user_ids=["u0", "u0"], categories=["hat", "shoe"], seeds=[3, 3])
+    answer = _drawn(served_designer, user_ids=["u0", "u0"], categories=["hat", "shoe"], seeds=[3, 3])
     assert answer["known_categories"].tolist() == [False, True]
     assert not answer["images"][0].any()
     assert answer["images"][1].any()
     for name in FIGURES:
         assert np.isnan(answer[name]).all(axis=1).tolist() == [True, False]
-    picture = served_designer("generate", categories=["shoe", "hat"], seeds=[3, 3])
+    picture = _generated(served_designer, categories=["shoe", "hat"], seeds=[3, 3])
     assert picture["known_categories"].tolist() == [True, False]
     assert picture["images"].any(axis=(1, 2, 3)).tolist() == [True, False]
     assert np.isnan(picture["realism_logits"]).tolist() == [False, True]
@@ -106,14 +132,14 @@ def test_unknown_categories_are_blank(served_designer: Exported) -> None:
 
 def test_generated_pictures_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
     expected = designer.generate(CATEGORIES, seeds=SEEDS)
-    answer = served_designer("generate", categories=CATEGORIES, seeds=SEEDS)
+    answer = _generated(served_designer, categories=CATEGORIES, seeds=SEEDS)
     assert _difference(answer["images"], expected) <= 1
     assert _difference(expected[0], expected[1]) > 8
 
 
 def test_the_manifest_names_both_runs_and_the_options(served_designer: Exported, designer: Designer) -> None:
     told = json.loads((served_designer.folder / "assets.extra" / "tfdvbpr.json").read_text())
-    assert told["signatures"] == ["design", "generate"]
+    assert told["signatures"] == ["design", "tailor", "generate"]
     assert (told["run"]["model"], told["gan_run"]["model"]) == (
         designer.run.manifest.model,
         designer.gan_run.manifest.model,
@@ -133,3 +159,94 @@ def test_runs_may_not_change_places(tiny_run: Run, tiny_gan_run: GanRun, tmp_pat
         export_designer(tiny_gan_run.path, tiny_run.path, tmp_path / "models")
     with pytest.raises(ConfigError, match="version"):
         export_designer(tiny_run.path, tiny_gan_run.path, tmp_path / "models", version=0)
+
+
+def test_each_row_has_its_own_steps_number_weight_and_seed(served_designer: Exported, designer: Designer) -> None:
+    """A loop that ran once, as some servers' loops did, would give every row the picture of one step."""
+    asked = [(1, 2, 0.0), (6, 3, 1.0), (25, 1, 4.0)]
+    steps, numbers, weights = zip(*asked, strict=True)
+    answer = _drawn(
+        served_designer,
+        user_ids=["u1"] * 3,
+        categories=["shoe"] * 3,
+        seeds=[5] * 3,
+        num_steps=steps,
+        num_designs=numbers,
+        realism_weights=weights,
+    )
+    assert answer["steps"].tolist() == [1, 6, 25]
+    assert answer["counts"].tolist() == [2, 3, 1]
+    for row, (num_steps, number, weight) in enumerate(asked):
+        expected = designer.design(
+            ["u1"], ["shoe"], seeds=[5], num_steps=num_steps, num_designs=number, realism_weight=weight
+        )
+        apart = np.abs(answer["images"][row, :number].astype(int) - expected.images[0].astype(int))
+        assert apart.mean() < 0.1, asked[row]
+        np.testing.assert_allclose(answer["preferences"][row, :number], expected.preferences[0], rtol=1e-2, atol=1e-5)
+        assert answer["image_bytes"][row, number:].tolist() == [b""] * (3 - number)
+        assert np.isnan(answer["preferences"][row, number:]).all()
+    pictures = answer["images"][:, 0].astype(int)
+    assert min(np.abs(pictures[one] - pictures[other]).max() for one, other in ((0, 1), (0, 2), (1, 2))) > 2
+
+
+def test_steps_are_bounded_and_numbers_checked(served_designer: Exported) -> None:
+    answer = served_designer("design", categories=["shoe"], num_steps=[2**31 - 1], num_designs=[99])
+    assert answer["steps"].tolist() == [200]
+    assert answer["counts"].tolist() == [3]
+    for wrong, match in (
+        ({"num_steps": [-1]}, "`num_steps` must be 0"),
+        ({"realism_weights": [np.nan]}, "`realism_weights` must be finite"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=match):
+            served_designer("design", categories=["shoe"], **wrong)
+
+
+def test_people_without_a_history_are_designed_for(served_designer: Exported, designer: Designer) -> None:
+    liked = [["i1", "i3"], ["", ""]]
+    answer = _drawn(served_designer, liked_item_ids=liked, categories=["shoe"] * 2, seeds=[1, 2])
+    assert answer["folded_in"].tolist() == [True, False]
+    assert not answer["known_users"].any()
+    mean = designer.run.tastes.mean(axis=0, dtype=np.float64).astype(np.float32)
+    folded = designer.run.fold_in([["i1", "i3"]])[0, : len(mean)]
+    expected = designer.design_for_tastes(np.stack([folded, mean]), ["shoe"] * 2, seeds=[1, 2])
+    assert _difference(answer["images"], expected.images) <= 1
+    own = served_designer("design", user_ids=["u1"], liked_item_ids=[["i3"]], categories=["shoe"], num_steps=[1])
+    assert (own["known_users"].tolist(), own["folded_in"].tolist()) == ([True], [False])
+
+
+def test_nearest_items_are_those_nearest_in_looks(served_designer: Exported, designer: Designer) -> None:
+    answer = _drawn(served_designer, user_ids=["u0"], categories=["shoe"], seeds=[3])
+    items = designer.run.items
+    shoes = np.flatnonzero(items.category_ids == items.category_id("shoe"))
+    for picture, found in zip(answer["images"][0], answer["nearest_item_ids"][0], strict=True):
+        looks = embed_pictures(designer.run, picture[None])[0]
+        distances = np.linalg.norm(designer.run.looks[shoes] - looks, axis=1)
+        rows = [np.flatnonzero(shoes == items.item_ids.index(item.decode()))[0] for item in found]
+        np.testing.assert_allclose(distances[rows], np.sort(distances)[:3], rtol=1e-3, atol=1e-5)
+
+
+def test_tailored_pictures_are_those_made_in_process(
+    served_designer: Exported, designer: Designer, checkerboard_dataset: PreparedDataset
+) -> None:
+    files = [checkerboard_dataset.images.jpeg(item) for item in (2, 4)]
+    pixels = checkerboard_dataset.images.read(np.array([2, 4]))
+    expected = Tailor(designer, options=TAILORING).tailor(
+        ["u0", "u1"], ["shoe", "shirt"], pixels, seeds=[8, 9], strengths=[2.0]
+    )
+    answer = served_designer(
+        "tailor",
+        image_bytes=files,
+        user_ids=["u0", "u1"],
+        categories=["shoe", "shirt"],
+        strengths=[2.0, 2.0],
+        seeds=[8, 9],
+    )
+    assert answer["steps"].tolist() == [4, 4]
+    assert _difference(_pixels(answer["inverted_image_bytes"]), expected.reconstructions) <= 1
+    assert _difference(_pixels(answer["image_bytes"]), expected.images[:, 0]) <= 1
+    np.testing.assert_allclose(answer["preferences"], expected.preferences[:, 0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(answer["distances"], expected.distances[:, 0], rtol=1e-3, atol=1e-4)
+    assert (np.abs(answer["preferences"] - answer["initial_preferences"]) > 1e-3).all()
+    blank = served_designer("tailor", image_bytes=files[:1], user_ids=["u0"], categories=["hat"])
+    assert blank["known_categories"].tolist() == [False]
+    assert (blank["image_bytes"][0], blank["steps"][0]) == (b"", 0)

@@ -1,69 +1,81 @@
-"""A SavedModel needs TensorFlow and nothing else."""
+"""A SavedModel needs TensorFlow and nothing else: `validate` asks it in such a process, and finds what is wrong."""
 
 from __future__ import annotations
 
-import base64
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import pytest
+import tensorflow as tf
 from export_helpers import Exported
-from tiny_data import RED, encoded, noisy_picture
+from tensorflow_serving.apis import prediction_log_pb2
 
-SCRIPT = Path(__file__).with_name("isolated_script.py")
-PICTURE = encoded(noisy_picture(RED, (40, 30), 1))
-
-
-def _answers_alike(served: Exported, tmp_path: Path, requests: dict[str, dict[str, Any]]) -> None:
-    assert set(requests) == set(served.model.signatures)
-    written = {
-        name: {
-            key: [base64.b64encode(image).decode() for image in value] if key == "images" else value
-            for key, value in inputs.items()
-        }
-        for name, inputs in requests.items()
-    }
-    (tmp_path / "requests.json").write_text(json.dumps(written), encoding="utf-8")
-    command = [sys.executable, "-I", str(SCRIPT), str(served.folder), "requests.json", "answers.npz"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == {"signatures": sorted(requests), "refused": []}
-    with np.load(tmp_path / "answers.npz") as answers:
-        for name, inputs in requests.items():
-            for key, expected in served(name, **inputs).items():
-                found = answers[f"{name}/{key}"]
-                if expected.dtype == object:
-                    assert found.tolist() == expected.tolist(), (name, key)
-                elif expected.dtype == np.uint8:
-                    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1, (name, key)
-                else:
-                    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7, err_msg=f"{name}/{key}")
+from tfdvbpr.errors import ConfigError
+from tfdvbpr_export.saving import EXTRA, RECORDED_NAME
+from tfdvbpr_export.validating import validate
 
 
-def test_the_recommender_alone(recommender: Exported, tmp_path: Path) -> None:
-    ranking: dict[str, Any] = {
-        "user_ids": ["u1", "nobody"],
-        "k": [3, 2],
-        "categories": ["", "shoe"],
-        "exclude_seen": [True, False],
-    }
-    requests = {
-        "recommend": ranking,
-        "serving_default": ranking,
-        "score": {"user_ids": ["u1", "nobody"], "item_ids": [["i3", "i4"], ["i5", "none"]]},
-        "embed_images": {"images": [PICTURE]},
-    }
-    _answers_alike(recommender, tmp_path, requests)
+@pytest.mark.parametrize("model", ["recommender", "served_designer"])
+def test_a_version_is_fit_to_be_served(model: str, request: pytest.FixtureRequest) -> None:
+    exported: Exported = request.getfixturevalue(model)
+    found = validate(exported.folder.parent, latency_seconds=0.0)
+    assert found.problems == ()
+    assert {*found.signatures, "serving_default"} == set(exported.model.signatures)
+    for name, told in found.signatures.items():
+        assert told.requests >= 1, name
+        assert told.difference <= 1e-5, name
+        assert told.refused >= 2, name
+        assert told.answered >= 1, name
+        assert told.p50_ms > 0, name
 
 
-def test_the_designer_alone(served_designer: Exported, tmp_path: Path) -> None:
-    design: dict[str, Any] = {"user_ids": ["u1"], "categories": ["shoe"], "seeds": [4]}
-    requests = {
-        "design": design,
-        "serving_default": design,
-        "generate": {"categories": ["shirt", "hat"], "seeds": [4, 5]},
-    }
-    _answers_alike(served_designer, tmp_path, requests)
+def test_another_answer_than_the_recorded_one_is_found(recommender: Exported, tmp_path: Path) -> None:
+    """Of the recommender with another answer on record, and one request the model does not know."""
+    folder = tmp_path / "recommender" / "1"
+    shutil.copytree(recommender.folder, folder)
+    path = folder / EXTRA / RECORDED_NAME
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            outputs = log.predict_log.response.outputs
+            if log.predict_log.request.model_spec.signature_name == "score":
+                outputs["scores"].CopyFrom(tf.make_tensor_proto(tf.make_ndarray(outputs["scores"]) + 0.25))
+            writer.write(log.SerializeToString())
+    found = validate(folder, max_megabytes=1e-3, latency_seconds=0.0)
+    assert found.problems[0].startswith("its files are")
+    found = validate(folder, max_latency_ms=1e-6, latency_seconds=0.0)
+    assert any(
+        problem.startswith("score, recorded request") and "`scores` differs" in problem for problem in found.problems
+    )
+    assert any("more than the 1e-06 ms allowed" in problem for problem in found.problems)
+
+
+def test_files_cut_short_are_found(recommender: Exported, tmp_path: Path) -> None:
+    folder = tmp_path / "recommender" / "1"
+    shutil.copytree(recommender.folder, folder)
+    data = folder / "variables" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1])
+    found = validate(folder)
+    assert not found.fit
+    assert found.problems[0].startswith("variables/variables.data")
+    data.unlink()
+    assert "missing instead of" in validate(folder).problems[0]
+
+
+def test_what_is_no_export(recommender: Exported, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is neither"):
+        validate(tmp_path)
+    folder = tmp_path / "1"
+    shutil.copytree(recommender.folder, folder)
+    manifest = folder / EXTRA / "tfdvbpr.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**told, "signatures": [*told["signatures"], "guess"]}))
+    assert validate(folder).problems[0] == "guess: in the manifest but not in the model"
+    manifest.unlink()
+    with pytest.raises(ConfigError, match="must be written by tfdvbpr-export"):
+        validate(folder)
+    (folder / "saved_model.pb").write_bytes(b"\xff\xff\xff")
+    with pytest.raises(ConfigError, match="must be a whole SavedModel"):
+        validate(folder)

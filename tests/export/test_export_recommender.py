@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from export_helpers import Exported, loaded, with_factors
 from PIL import Image
-from tiny_data import RED, encoded, noisy_picture
+from tiny_data import RED, encoded, huge_png, noisy_picture
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
@@ -22,7 +22,10 @@ from tfdvbpr.models import LEARNS_FROM_PIXELS, RECOMMENDERS
 from tfdvbpr.run import ITEMS_NAME, USERS_NAME, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender_trainer import train_recommender
-from tfdvbpr_export import export_recommender
+from tfdvbpr_export import RecommenderOptions, export_recommender
+
+OF_RECOMMENDER = [name for name, signature in SIGNATURES.items() if signature.model == "recommender"]
+OF_PICTURES = {"score_images", "similar_images", "embed_images"}
 
 
 def _recommended(run: Run, user: str, k: int, category: str, exclude_seen: bool) -> list[tuple[str, float]]:
@@ -53,8 +56,8 @@ def _assert_recommends_like(served: Exported, run: Run, *, ks: tuple[int, ...] =
 
 def test_the_signatures_are_those_of_the_table(recommender: Exported) -> None:
     signatures = recommender.model.signatures
-    assert set(signatures) == {"score", "recommend", "embed_images", "serving_default"}
-    for name in ("score", "recommend", "embed_images"):
+    assert set(signatures) == {*OF_RECOMMENDER, "serving_default"}
+    for name in OF_RECOMMENDER:
         inputs, outputs = signatures[name].structured_input_signature[1], signatures[name].structured_outputs
         for described, found in ((SIGNATURES[name].inputs, inputs), (SIGNATURES[name].outputs, outputs)):
             assert {key: spec.dtype.name for key, spec in found.items()} == {k: d.dtype for k, d in described.items()}
@@ -88,12 +91,102 @@ def test_every_model_is_served(checkerboard_dataset: PreparedDataset, tmp_path: 
     config = recommender_config(model, epochs=1, embedding_dim=4, factor_dim=2, global_batch_size=16)
     run = train_recommender(checkerboard_dataset, config, tmp_path / "run")
     served = loaded(export_recommender(run.path, tmp_path / "models"))
-    of_pictures = {"embed_images"} if model in LEARNS_FROM_PIXELS else set()
-    assert set(served.model.signatures) == {"score", "recommend", "serving_default"} | of_pictures
+    without = set() if model in LEARNS_FROM_PIXELS else OF_PICTURES
+    assert set(served.model.signatures) == {*OF_RECOMMENDER, "serving_default"} - without
     scores = served("score", user_ids=["u1", "u0"], item_ids=[["i0", "i5"], ["i3", "i15"]])["scores"]
     expected = [run.score(["u1"], ["i0", "i5"])[0], run.score(["u0"], ["i3", "i15"])[0]]
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-7)
     _assert_recommends_like(served, run)
+    _assert_folds_in_like(served, run)
+
+
+def _assert_folds_in_like(served: Exported, run: Run) -> None:
+    """People who like a few items, some named twice, with padding, in one batch; and one who likes none."""
+    liked = [["i2", "i4", "i2", "i9"], ["i7", "", "", ""], ["", "no such", "", ""], ["i0", "i1", "i3", ""]]
+    answer = served("recommend_for_items", liked_item_ids=liked, k=[3, 16, 2, 5])
+    assert answer["folded_in"].tolist() == [True, True, False, True]
+    assert answer["known_liked_items"].sum() == 15
+    for row, (items, k) in enumerate(zip(liked, (3, 16, 2, 5), strict=True)):
+        known = [item for item in items if item in run.items.item_ids]
+        expected = run.recommend_for(known, k=k)
+        assert answer["counts"][row] == len(expected)
+        scores = answer["scores"][row, : len(expected)]
+        np.testing.assert_allclose(scores, [one.score for one in expected], rtol=1e-4, atol=1e-5)
+        found = [item.decode() for item in answer["item_ids"][row, : len(expected)]]
+        assert not {*found} & {*known}
+        everything = dict(zip(run.items.item_ids, run.factors.scores_for(run.fold_in([known]))[0], strict=True))
+        np.testing.assert_allclose([everything[item] for item in found], scores, rtol=1e-4, atol=1e-5)
+
+
+def test_people_without_a_history_are_folded_in(recommender: Exported, tiny_run: Run) -> None:
+    _assert_folds_in_like(recommender, tiny_run)
+    kept = recommender("recommend_for_items", liked_item_ids=[["i2"]], k=[16], exclude_liked=[False])
+    assert b"i2" in kept["item_ids"][0]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 256 columns"):
+        recommender("recommend_for_items", liked_item_ids=[["i2"] * 257])
+
+
+def test_items_can_be_left_out(recommender: Exported, tiny_run: Run) -> None:
+    everything = recommender("recommend", user_ids=["u3"], k=[16], exclude_seen=[False])["item_ids"][0].tolist()
+    out = [everything[0], everything[3], b"no such"]
+    answer = recommender("recommend", user_ids=["u3"], k=[16], exclude_item_ids=[[*out, b""]], exclude_seen=[False])
+    assert answer["known_excluded_items"].tolist() == [[True, True, False, True]]
+    left = [item for item in everything if item not in out]
+    assert answer["item_ids"][0, : answer["counts"][0]].tolist() == left
+
+
+def test_likeness_is_the_cosine_of_looks(recommender: Exported, tiny_run: Run) -> None:
+    looks = tiny_run.looks / np.linalg.norm(tiny_run.looks, axis=1, keepdims=True)
+    items = tiny_run.items.item_ids
+    answer = recommender("similar_items", query_item_ids=[*items, "no such"], k=[16] * 17)
+    assert answer["known_items"].tolist() == [True] * 16 + [False]
+    assert answer["counts"].tolist() == [15] * 16 + [0]
+    cosines = looks @ looks.T
+    for row, item in enumerate(items):
+        found = [one.decode() for one in answer["item_ids"][row, :15]]
+        assert sorted([*found, item]) == sorted(items)
+        expected = [cosines[row, items.index(one)] for one in found]
+        np.testing.assert_allclose(answer["similarities"][row, :15], expected, atol=1e-5)
+        assert (np.diff(answer["similarities"][row, :15]) <= 0).all()
+    shoes = recommender("similar_items", query_item_ids=["i0"], categories=["shoe"], k=[3])["item_ids"][0]
+    assert {tiny_run.items.table["category"][items.index(one.decode())] for one in shoes} == {"shoe"}
+
+
+def test_pictures_are_scored_and_compared_by_their_looks(
+    recommender: Exported, tiny_run: Run, checkerboard_dataset: PreparedDataset
+) -> None:
+    files = [checkerboard_dataset.images.jpeg(item) for item in (0, 5)]
+    scored = recommender("score_images", user_ids=["u1", "nobody"], image_bytes=files)
+    np.testing.assert_allclose(scored["scores"][0], tiny_run.score(["u1"], ["i0"])[0, 0], rtol=1e-4, atol=1e-6)
+    assert scored["known_users"].tolist() == [True, False]
+    alike = recommender("similar_images", image_bytes=files, k=[2, 2])
+    assert alike["item_ids"][:, 0].tolist() == [b"i0", b"i5"]
+    np.testing.assert_allclose(alike["similarities"][:, 0], 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [{"user_ids": ["u0", "u1"], "k": [1]}, {"user_ids": ["u0"], "k": []}])
+def test_uneven_rows_are_refused(recommender: Exported, inputs: dict[str, Any]) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="as many rows each"):
+        recommender("recommend", **inputs)
+
+
+def test_a_bomb_is_refused_unopened(recommender: Exported) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 50000000 pixels"):
+        recommender("embed_images", image_bytes=[huge_png(20_000)])
+
+
+def test_k_is_cut_to_the_most(tiny_run: Run, tmp_path: Path) -> None:
+    options = RecommenderOptions(max_k=3, quantize="int8", max_liked=2)
+    served = loaded(export_recommender(tiny_run.path, tmp_path / "models", options=options))
+    answer = served("recommend", user_ids=["u0", "u1"], k=[2**31 - 1, 0])
+    assert answer["item_ids"].shape == (2, 3)
+    assert answer["counts"].tolist() == [3, 3]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 2 columns"):
+        served("recommend_for_items", liked_item_ids=[["i1", "i2", "i3"]])
+    told = json.loads((served.folder / "assets.extra" / "tfdvbpr.json").read_text())
+    assert told["retrieval"]["recall"] > 0.9
+    scored = served("score", user_ids=["u0"], item_ids=[tiny_run.items.item_ids])["scores"]
+    np.testing.assert_allclose(scored, tiny_run.score(["u0"], tiny_run.items.item_ids), atol=2e-3)
 
 
 def test_ties_stand_in_the_order_of_the_catalogue(tiny_run: Run, tmp_path: Path) -> None:
@@ -121,7 +214,7 @@ def test_unknown_users_have_the_mean_taste(recommender: Exported, tiny_run: Run)
 
 def test_unknown_items_and_categories(recommender: Exported) -> None:
     scored = recommender("score", user_ids=["u0"], item_ids=[["i3", "no such", "", "i4"]])
-    assert np.isnan(scored["scores"][0]).tolist() == [False, True, True, False]
+    assert np.isneginf(scored["scores"][0]).tolist() == [False, True, True, False]
     assert scored["known_items"][0].tolist() == [True, False, False, True]
     ranked = recommender(
         "recommend", user_ids=["u0"] * 3, k=[2] * 3, categories=["hat", "shoe", ""], exclude_seen=[True] * 3
@@ -147,12 +240,17 @@ def test_rows_do_not_know_of_each_other(recommender: Exported, tiny_run: Run) ->
 def test_no_rows_give_no_rows(recommender: Exported) -> None:
     assert recommender("recommend", user_ids=[], k=[], categories=[], exclude_seen=[])["item_ids"].shape == (0, 0)
     assert recommender("score", user_ids=[], item_ids=np.zeros((0, 2), object))["scores"].shape == (0, 2)
-    assert recommender("embed_images", images=[])["embeddings"].shape == (0, 4)
+    assert recommender("embed_images", image_bytes=[])["embeddings"].shape == (0, 4)
+    assert recommender("similar_images", image_bytes=[])["item_ids"].shape == (0, 0)
+    nobody = np.zeros((0, 3), object)
+    assert recommender("recommend_for_items", liked_item_ids=nobody)["item_ids"].shape == (0, 0)
 
 
-def test_k_below_one_is_refused(recommender: Exported) -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be 1 or more"):
-        recommender("recommend", user_ids=["u0", "u1"], k=[3, 0], categories=["", ""], exclude_seen=[True, True])
+def test_k_below_zero_is_refused_and_zero_is_the_default(recommender: Exported) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be 0"):
+        recommender("recommend", user_ids=["u0", "u1"], k=[3, -1])
+    answer = recommender("recommend", user_ids=["u0"], exclude_seen=[False])
+    assert answer["counts"].tolist() == [10]
 
 
 def _file(width: int, height: int, kind: str, mode: str = "RGB") -> bytes:
@@ -174,22 +272,24 @@ def test_pictures_are_embedded_as_in_process(recommender: Exported, tiny_run: Ru
     pixels = np.stack([decode(file).numpy() for file in files])
     expected = tiny_run.recommender.embed_images(to_float(pixels), training=False).numpy()
     assert np.ptp(expected, axis=0).min() > 1e-4  # the pictures do differ in Φ
-    np.testing.assert_allclose(recommender("embed_images", images=files)["embeddings"], expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        recommender("embed_images", image_bytes=files)["embeddings"], expected, rtol=1e-5, atol=1e-7
+    )
 
 
 def test_a_catalogue_picture_is_embedded_as_in_the_catalogue(
     recommender: Exported, tiny_run: Run, checkerboard_dataset: PreparedDataset
 ) -> None:
     files = [checkerboard_dataset.images.jpeg(item) for item in range(16)]
-    embeddings = recommender("embed_images", images=files)["embeddings"]
+    embeddings = recommender("embed_images", image_bytes=files)["embeddings"]
     np.testing.assert_allclose(embeddings, tiny_run.factors.item_embeddings, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("broken", [b"", b"%PDF-1.7", encoded(noisy_picture(RED, (32, 32), 0))[:400]])
 def test_broken_pictures_are_refused(recommender: Exported, broken: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
-        recommender("embed_images", images=[_file(32, 32, "JPEG"), broken])
-    assert len(recommender("embed_images", images=[_file(32, 32, "JPEG")])["embeddings"]) == 1
+        recommender("embed_images", image_bytes=[_file(32, 32, "JPEG"), broken])
+    assert len(recommender("embed_images", image_bytes=[_file(32, 32, "JPEG")])["embeddings"]) == 1
 
 
 def test_any_id_comes_through(tiny_run: Run, tmp_path: Path) -> None:
@@ -221,7 +321,12 @@ def test_a_diverged_run_is_refused(tiny_run: Run, tmp_path: Path) -> None:
 def test_the_manifest_says_where_it_came_from(recommender: Exported, tiny_run: Run) -> None:
     text = (recommender.folder / "assets.extra" / "tfdvbpr.json").read_text()
     told = json.loads(text)
-    assert told["signatures"] == ["recommend", "score", "embed_images"]
+    assert told["signatures"][0] == "recommend"
+    assert set(told["signatures"]) == set(OF_RECOMMENDER)
+    assert told["retrieval"] == {"kind": "brute-force", "quantize": "none", "needs": []}
+    files = recommender.folder.rglob("*")
+    on_disk = {path.relative_to(recommender.folder).as_posix(): path.stat().st_size for path in files if path.is_file()}
+    assert told["files"] == {name: size for name, size in on_disk.items() if not name.endswith("tfdvbpr.json")}
     assert told["run"]["model"] == "dvbpr"
     assert told["run"]["dataset_fingerprint"] == tiny_run.manifest.dataset_fingerprint
     assert (told["num_users"], told["num_items"], told["embedding_dim"]) == (8, 16, 4)

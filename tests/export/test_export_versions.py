@@ -1,25 +1,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfdvbpr.errors import ConfigError, OutputExistsError
 from tfdvbpr.run import Run
 from tfdvbpr_export import export_recommender, saving
-from tfdvbpr_export.versions import version_folder, whole_version
+from tfdvbpr_export.versions import remove_old_versions, version_folder, whole_version
 from tfdvbpr_serving.folders import version_folders
 
 
 def test_versions_count_up(tmp_path: Path) -> None:
-    assert version_folder(tmp_path / "new", None) == tmp_path / "new" / "1"
+    assert version_folder(tmp_path / "new") == tmp_path / "new" / "1"
     for name in ("2", "10", "9", "notes", ".11-scratch", "١٢"):
         (tmp_path / name).mkdir()
-    assert version_folder(tmp_path, None) == tmp_path / "11"
+    assert version_folder(tmp_path) == tmp_path / "11"
     assert version_folder(tmp_path, 3) == tmp_path / "3"
 
 
@@ -39,7 +42,7 @@ def test_version_numbers_a_server_can_read(tmp_path: Path, version: int) -> None
 def test_the_base_path_may_not_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputExistsError, match="must be a folder"):
-        version_folder(tmp_path / "file", None)
+        version_folder(tmp_path / "file")
 
 
 def test_a_server_sees_a_version_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -69,24 +72,24 @@ def test_two_exports_of_one_version(tmp_path: Path) -> None:
 def test_an_error_in_the_middle_leaves_no_version(
     tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full_disk(path: Path, warmup: object) -> None:
+    def full_disk(path: Path, logs: object) -> None:
         assert (path.parents[1] / "saved_model.pb").is_file()
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(saving, "_write_warmup", full_disk)
+    monkeypatch.setattr(saving, "_write_logs", full_disk)
     with pytest.raises(OSError, match="No space"):
         export_recommender(tiny_run.path, tmp_path / "models")
     assert os.listdir(tmp_path / "models") == []
     monkeypatch.undo()
     folder = export_recommender(str(tiny_run.path), str(tmp_path / "models"), version=7)
     assert folder == tmp_path / "models" / "7"
-    assert version_folder(tmp_path / "models", None).name == "8"
+    assert version_folder(tmp_path / "models").name == "8"
 
 
 def test_importing_the_package_loads_no_tensorflow() -> None:
     script = (
         "import sys, tfdvbpr_export\n"
-        "assert dir(tfdvbpr_export) == ['export_designer', 'export_recommender']\n"
+        "assert 'export_designer' in dir(tfdvbpr_export)\n"
         "import tfdvbpr_export.cli\n"
         "print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))\n"
     )
@@ -96,3 +99,77 @@ def test_importing_the_package_loads_no_tensorflow() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from tfdvbpr_export.versions import remove_old_versions, version_folder, whole_version
+while True:
+    folder = version_folder(Path(sys.argv[1]))
+    with whole_version(folder) as scratch:
+        (scratch / "assets.extra").mkdir()
+        for number in range(20):
+            (scratch / f"part-{number}").write_bytes(b"x" * 50_000)
+        (scratch / "assets.extra" / "tfdvbpr.json").write_text("{}")
+        (scratch / "saved_model.pb").write_text("")
+    remove_old_versions(folder, keep=2)
+"""
+
+
+def test_a_killed_writer_leaves_no_half_version(tmp_path: Path) -> None:
+    """The same with real exports and a server that watches: tests/benchmarks/test_killed_exporter.py."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    generator, seen = np.random.default_rng(0), set()
+    for _ in range(6):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(tmp_path)], env={**os.environ, "PYTHONPATH": paths}
+        )
+        before, began = max(version_folders(tmp_path), default=0), time.monotonic()
+        while max(version_folders(tmp_path), default=0) == before:
+            assert writer.poll() is None
+            assert time.monotonic() < began + 60
+            time.sleep(0.001)
+        time.sleep(generator.uniform(0, 0.05))
+        writer.kill()
+        assert writer.wait() == -signal.SIGKILL
+        for number, folder in version_folders(tmp_path).items():
+            assert len(list(folder.iterdir())) == 22, folder
+            assert {part.stat().st_size for part in folder.glob("part-*")} == {50_000}
+            seen.add(number)
+    assert len(seen) >= 6
+
+
+def test_old_versions_go_and_others_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(1, 6):
+        (tmp_path / f"{number}" / "assets.extra").mkdir(parents=True)
+        if number != 2:
+            (tmp_path / f"{number}" / "assets.extra" / "tfdvbpr.json").write_text("{}")
+    assert remove_old_versions(tmp_path / "1", keep=None) == []
+    removed = remove_old_versions(tmp_path / "1", keep=2)
+    assert [path.name for path in removed] == ["3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "4", "5"]
+    assert "2 stays: it was not written by tfdvbpr-export" in caplog.text
+    with pytest.raises(ConfigError, match="`keep` must be 1 or more"):
+        version_folder(tmp_path, keep=0)
+
+
+def test_versions_by_time(tmp_path: Path) -> None:
+    before = int(time.time())
+    stamp = int(version_folder(tmp_path, "timestamp").name)
+    assert before <= stamp <= time.time()
+    (tmp_path / f"{stamp + 1000}").mkdir()
+    assert version_folder(tmp_path, "auto").name == f"{stamp + 1001}"
+    with pytest.raises(ConfigError, match="must be above what is there"):
+        version_folder(tmp_path, "timestamp")
+
+
+def test_what_a_killed_export_left_is_swept_after_a_day(tmp_path: Path) -> None:
+    old, new = tmp_path / ".3-abandoned", tmp_path / ".4-at-work"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "part").write_text("")
+    for path in (old / "part", old):
+        os.utime(path, (0, 0))
+    with whole_version(tmp_path / "5"):
+        assert (old.exists(), new.exists()) == (False, True)

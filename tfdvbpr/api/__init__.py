@@ -4,7 +4,7 @@ Each function is the command of the same name without the command line. One modu
 """
 
 from tfdvbpr.api.data import describe, prepare, prepare_fashion_mnist, prepare_synthetic
-from tfdvbpr.api.designing import make_designs
+from tfdvbpr.api.designing import generate, interpolate, make_designs, tailor
 from tfdvbpr.api.evaluation import compare, evaluate, experiment
 from tfdvbpr.api.exporting import export_designer, export_recommender
 from tfdvbpr.api.recommending import explain, update_items
@@ -18,10 +18,13 @@ __all__ = [
     "explain",
     "export_designer",
     "export_recommender",
+    "generate",
+    "interpolate",
     "make_designs",
     "prepare",
     "prepare_fashion_mnist",
     "prepare_synthetic",
+    "tailor",
     "train",
     "train_gan",
     "update_items",

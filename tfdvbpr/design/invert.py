@@ -168,14 +168,17 @@ def tailor(
         item = objective.images(objective.latents(begun), categories)
         unlike = unlikeness(perception, item, pixel_weight=options.pixel_weight)
 
-        def figures(seen: Any, images: Any) -> tuple[Any, Any, Any]:
+        def figures(images: Any) -> tuple[Any, Any, Any]:
             logits = objective.realism_logits(images, categories)
-            return objective.preferences(seen, own_tastes), logits, unlike(images) / usual
+            return objective.preferences(images, own_tastes), logits, unlike(images) / usual
 
         def values(rows_free: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
             images = objective.images(objective.latents(rows_free), categories)
-            told = figures(smoothed(images, step, smoothing), images)
-            worth = objective.values(strength * told[0], told[1], own_eta) - options.distance_weight * told[2]
+            told = figures(images)
+            liked = told[0]
+            if options.smoothing != "none":
+                liked = objective.preferences(smoothed(images, step, smoothing), own_tastes)
+            worth = objective.values(strength * liked, told[1], own_eta) - options.distance_weight * told[2]
             return worth, told
 
         last, told, path = climb(
@@ -187,8 +190,7 @@ def tailor(
             keep_path=snapshot_steps is not None,
         )
         images = objective.images(objective.latents(last), categories)
-        first, end = tf.stack(figures(item, item)), tf.stack(figures(images, images))
-        told = tf.concat([first[None], told[1:], end[None]], axis=0)
+        told = tf.concat([told, tf.stack(figures(images))[None]], axis=0)
         answer = {
             "images": to_uint8(images),
             "latents": objective.latents(last),

@@ -84,18 +84,22 @@ def ascend(
     """
     smoothing = SMOOTHINGS[options.smoothing]
 
-    def worth(rows: Any, seen: Any, images: Any) -> tuple[Any, Any, Any]:
-        preferences = objective.preferences(seen, tastes)
+    def worth(rows: Any, images: Any, step: Any = None) -> tuple[Any, tuple[Any, ...]]:
+        """What is climbed, which smoothing changes, and the figures of the pictures as they are."""
         logits = objective.realism_logits(images, category_ids)
-        values = objective.values(preferences, logits, realism_weight)
-        if options.norm_prior_weight:
-            values -= options.norm_prior_weight * norm_priors(rows)
-        return preferences, logits, values
+        priors = options.norm_prior_weight * norm_priors(rows) if options.norm_prior_weight else 0.0
+
+        def value(preferences: Any) -> Any:
+            return objective.values(preferences, logits, realism_weight) - priors
+
+        preferences = objective.preferences(images, tastes)
+        told = (preferences, logits, value(preferences))
+        if step is None or options.smoothing == "none":
+            return told[-1], told
+        return value(objective.preferences(smoothed(images, step, smoothing), tastes)), told
 
     def values(rows: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
-        images = objective.images(objective.latents(rows), category_ids)
-        figures = worth(rows, smoothed(images, step, smoothing), images)
-        return figures[-1], figures
+        return worth(rows, objective.images(objective.latents(rows), category_ids), step)
 
     last, figures, path = climb(
         values,
@@ -106,10 +110,7 @@ def ascend(
         keep_path=keep_path,
     )
     images = objective.images(objective.latents(last), category_ids)
-    end = tf.stack(worth(last, images, images))
-    if options.smoothing != "none":  # the start as it is, and not as a changed Φ saw it
-        begun = objective.images(objective.latents(free), category_ids)
-        figures = tf.concat([tf.stack(worth(free, begun, begun))[None], figures[1:]], axis=0)
+    end = tf.stack(worth(last, images)[1])
     figures = tf.concat([figures, end[None]], axis=0)
     return Ascent(objective.latents(last), images, figures, None if path is None else objective.latents(path))
 

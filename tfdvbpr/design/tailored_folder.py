@@ -202,7 +202,7 @@ def _paths(tailored: Tailored, requests: Sequence[Request], shown: Sequence[int]
         ]
         for row in shown
     ]
-    titles = ["photo", "found", *(f"× {strength:g}" for strength in tailored.strengths)]
+    titles = ["photo", "found", *(f"strength {strength:g}" for strength in tailored.strengths)]
     return picture_grid(
         rows,
         title="Preference below, in standard deviations over the category",

@@ -1,0 +1,185 @@
+"""`recommend` over a million items of 64 numbers, against a bare matrix product and top-k; and ScaNN against both.
+
+In the process and through gRPC, on random embeddings, which is as hard as it gets, and on clustered ones, as trained
+catalogues have them. Each export and each server is a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_data import checkerboard
+
+from tfdvbpr import api
+from tfdvbpr.config import recommender_config
+from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.server import LocalServer
+
+NUM_ITEMS, NUM_USERS, DIM, K, BATCH = 1_000_000, 1_000, 64, 100, 64
+NUM_CATEGORIES, SEEN_A_USER = 20, 50
+SECONDS, MOST_TIMES, LEAST_RECALL, LEAST_SPEED_UP = 4.0, 1.3, 0.95, 8.0
+KINDS = ("clustered", "random")
+SCANN = {"clustered": (2000, 30, 400), "random": (2000, 600, 1000)}  # leaves, searched, scored exactly
+
+_EXPORT = """
+import json, sys
+import numpy as np
+import polars as pl
+from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.run import Run
+from tfdvbpr_export import RecommenderOptions, ScannOptions, export_recommender
+import tfdvbpr_export.recommender as exporting
+source, output, arrays, retrieval, leaves, search, reorder = sys.argv[1:]
+run, data = Run.open(source), np.load(arrays)
+users, items = data["users"], data["items"]
+categories = [f"category-{n}" for n in range(int(data["num_categories"]))]
+from tfdvbpr.models.factors import Factors
+from tfdvbpr.data.catalogue import Items
+table = pl.DataFrame({
+    "item_id": [f"item-{n}" for n in range(len(items))],
+    "category": [categories[n % len(categories)] for n in range(len(items))],
+})
+seen_users = np.repeat(np.arange(len(users), dtype=np.int32), data["seen"].shape[1])
+run.__dict__["factors"] = Factors(users, items, np.zeros(len(items), np.float32))
+run.__dict__["items"] = Items(table, categories)
+run.__dict__["user_ids"] = [f"user-{n}" for n in range(len(users))]
+run.__dict__["interactions"] = Interactions(
+    seen_users, data["seen"].ravel().astype(np.int32), np.full(len(seen_users), Split.TRAIN, np.uint8),
+    len(users), len(items))
+run.__dict__["manifest"] = run.manifest.model_copy(
+    update={"num_users": len(users), "num_items": len(items), "categories": tuple(categories)})
+exporting.Run.open = classmethod(lambda cls, path: run)
+options = RecommenderOptions(
+    retrieval=retrieval,
+    scann=ScannOptions(
+        num_leaves=int(leaves), num_leaves_to_search=int(search), num_reordering_candidates=int(reorder)))
+folder = export_recommender(source, output, options=options)
+print(json.dumps(json.loads((folder / "assets.extra" / "tfdvbpr.json").read_text())["retrieval"]))
+"""
+
+
+def _embeddings(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Users and items; clustered ones lie around 2,000 centres, and a user is near a few of them."""
+    generator = np.random.default_rng(0)
+    if kind == "random":
+        items = generator.standard_normal((NUM_ITEMS, DIM), np.float32)
+        return generator.standard_normal((NUM_USERS, DIM), np.float32), items
+    centres = generator.standard_normal((2000, DIM), np.float32)
+    items = centres[generator.integers(0, 2000, NUM_ITEMS)] + 0.3 * generator.standard_normal(
+        (NUM_ITEMS, DIM), np.float32
+    )
+    liked = centres[generator.integers(0, 2000, (NUM_USERS, 3))].mean(axis=1)
+    return liked + 0.2 * generator.standard_normal((NUM_USERS, DIM), np.float32), items
+
+
+@pytest.fixture(scope="module")
+def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("retrieval")
+    dataset = checkerboard(folder)
+    config = recommender_config("bpr-mf", epochs=1, embedding_dim=DIM, global_batch_size=16)
+    return api.train(dataset, folder / "run", config=config).path
+
+
+def _export(run_path: Path, folder: Path, kind: str, retrieval: str) -> tuple[Path, dict[str, Any]]:
+    users, items = _embeddings(kind)
+    seen = np.random.default_rng(1).integers(0, NUM_ITEMS, (NUM_USERS, SEEN_A_USER))
+    arrays = folder / f"{kind}.npz"
+    np.savez(arrays, users=users, items=items, seen=np.sort(seen, axis=1), num_categories=NUM_CATEGORIES)
+    output = folder / f"{kind}-{retrieval}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [
+        sys.executable,
+        "-c",
+        _EXPORT,
+        str(run_path),
+        str(output),
+        str(arrays),
+        retrieval,
+        *map(str, SCANN[kind]),
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return output, json.loads(done.stdout.splitlines()[-1])
+
+
+def _rows_a_second(ask: Callable[[], object], rows: int) -> float:
+    """Of the fastest of five equal parts of the time, after a first call."""
+    ask()
+    rates = []
+    for _ in range(5):
+        began, calls = time.perf_counter(), 0
+        while time.perf_counter() - began < SECONDS / 5:
+            ask()
+            calls += 1
+        rates.append(calls * rows / (time.perf_counter() - began))
+    return max(rates)
+
+
+def _request(rows: int, *, category: str = "") -> dict[str, Any]:
+    return {
+        "user_ids": tf.constant([f"user-{n}" for n in range(rows)]),
+        "k": tf.fill([rows], K),
+        "categories": tf.fill([rows], category),
+        "exclude_item_ids": tf.fill([rows, 1], ""),
+        "exclude_seen": tf.fill([rows], True),
+    }
+
+
+def _measured(output: Path, kind: str) -> dict[str, float]:
+    """Users a second, by way of asking."""
+    model = tf.saved_model.load(str(output / "1"))
+    recommend = model.signatures["recommend"]
+    found = {}
+    for rows in (1, BATCH):
+        found[f"{rows}"] = _rows_a_second(lambda rows=rows: recommend(**_request(rows)), rows)
+    found["category"] = _rows_a_second(lambda: recommend(**_request(BATCH, category="category-3")), BATCH)
+    with LocalServer({"recommender": output}) as server, Client(server.target) as client:
+        ids = [f"user-{n}" for n in range(BATCH)]
+        for rows in (1, BATCH):
+            found[f"grpc {rows}"] = _rows_a_second(lambda rows=rows: client.recommend(ids[:rows], k=K), rows)
+    return found
+
+
+def _bare(kind: str) -> dict[str, float]:
+    """The product and top-k alone, of queries that are there already."""
+    users, items = _embeddings(kind)
+    table = tf.Variable(items)
+    best = tf.function(lambda queries: tf.math.top_k(tf.matmul(queries, table, transpose_b=True), K), autograph=False)
+    queries = {rows: tf.constant(users[:rows]) for rows in (1, BATCH)}
+    return {f"{rows}": _rows_a_second(lambda rows=rows: best(queries[rows]), rows) for rows in queries}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_million_items(run_path: Path, tmp_path: Path, kind: str) -> None:
+    exact, _ = _export(run_path, tmp_path, kind, "brute-force")
+    bare, found = _bare(kind), _measured(exact, kind)
+    shutil.rmtree(exact)
+    print(f"\n{kind}, users a second: bare product and top-{K} {_told(bare)}; brute force {_told(found)}")
+    approximate, about = _export(run_path, tmp_path, kind, "scann")
+    fast = _measured(approximate, kind)
+    print(f"{kind}: ScaNN {_told(fast)}; recall@{about['recall_k']} {about['recall']}; {about['scann']}")
+    for rows in ("1", f"{BATCH}"):
+        times, speed_up = bare[rows] / found[rows], fast[rows] / found[rows]
+        print(f"{kind}, {rows} rows: {times:.2f} times the bare product; ScaNN {speed_up:.1f} times as fast")
+        assert times <= MOST_TIMES
+    print(f"{kind}: a category {bare[f'{BATCH}'] / found['category']:.2f} times the bare product")
+    assert found["category"] >= bare[f"{BATCH}"] / MOST_TIMES
+    assert about["recall"] >= LEAST_RECALL
+    if kind == "clustered":  # among random directions there is no structure to be used
+        assert fast[f"{BATCH}"] >= LEAST_SPEED_UP * found[f"{BATCH}"]
+        assert fast[f"grpc {BATCH}"] >= LEAST_SPEED_UP * found[f"grpc {BATCH}"]
+
+
+def _told(rates: dict[str, float]) -> str:
+    return ", ".join(f"{name}: {rate:,.0f}" for name, rate in rates.items())
