@@ -29,6 +29,8 @@ EXPECTED = [
     "evaluate",
     "experiment",
     "explain",
+    "export_designer",
+    "export_recommender",
     "generate",
     "interpolate",
     "make_designs",
