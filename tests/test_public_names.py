@@ -32,6 +32,8 @@ EXPECTED = [
     "experiment",
     "explain",
     "gan_config",
+    "export_designer",
+    "export_recommender",
     "generate",
     "interpolate",
     "make_designs",

@@ -3,14 +3,21 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from export_helpers import Exported, loaded
+from tiny_data import RED, encoded, noisy_picture, write_source
 
+import tfdvbpr
 from tfdvbpr.design.maximize import DesignOptions
+from tfdvbpr.errors import TfdvbprError
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr_export import cli
+from tfdvbpr_export import RecommenderOptions, cli, export_recommender
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -44,6 +51,7 @@ def test_recommender(
     assert str(output / "1") in text
     for told in ("recommend", "score", "embed_images", "user_ids string [B]", "known_items bool [B, ?]"):
         assert told in text
+    assert f"tfdvbpr-export validate {output / '1'}" in text
     assert (output / "1" / "saved_model.pb").is_file()
     assert _call(monkeypatch, "recommender", tiny_run.path, "--output", output, "--version", 1) == 2
     error = capsys.readouterr().err
@@ -62,15 +70,10 @@ def test_designer(
     options = ("--starts", 2, "--steps", 1, "--learning-rate", 0.1, "--realism-weight", 0)
     arguments = ("designer", tiny_run.path, "--gan", tiny_gan_run.path, "--output", tmp_path / "designer")
     assert _call(monkeypatch, *arguments, "--version", 5, *options) == 0
-    assert "[B, ?, ?, ?, 3]" in capsys.readouterr().out
+    assert "nearest_item_ids string [B, ?, 3]" in capsys.readouterr().out
     told = json.loads((tmp_path / "designer" / "5" / "assets.extra" / "tfdvbpr.json").read_text())
-    assert told["options"] == {
-        "num_starts": 2,
-        "num_steps": 1,
-        "learning_rate": 0.1,
-        "initial_stddev": 0.5,
-        "realism_weight": 0.0,
-    }
+    asked = {"num_starts": 2, "num_steps": 1, "learning_rate": 0.1, "realism_weight": 0.0, "max_steps": 200}
+    assert {name: told["options"][name] for name in asked} == asked
     assert _call(monkeypatch, *arguments, "--learning-rate", -1) == 2
     assert "`learning_rate` must be above 0" in capsys.readouterr().err
 
@@ -113,4 +116,80 @@ def test_the_options_have_the_librarys_defaults() -> None:
     names = {"num_starts": "starts", "num_steps": "steps"}
     offered = inspect.signature(cli.designer).parameters
     for field in dataclasses.fields(DesignOptions):
-        assert offered[names.get(field.name, field.name)].default == field.default
+        name = names.get(field.name, field.name)
+        assert name not in offered or offered[name].default == field.default
+    offered = inspect.signature(cli.recommender).parameters
+    for field in dataclasses.fields(RecommenderOptions):
+        assert field.name == "scann" or offered[field.name].default == field.default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--version", "newest"), "`version` must be a number, auto or timestamp. Received 'newest'."),
+        (("--retrieval", "guess"), "guess"),
+        (("--keep", "0"), "--keep"),
+    ],
+)
+def test_options_out_of_range(
+    arguments: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _call(monkeypatch, "recommender", tmp_path, "--output", tmp_path / "m", *arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_inspect_shows_every_signature_without_tensorflow(recommender: Exported) -> None:
+    script = (
+        "import sys\nfrom tfdvbpr_export import cli\n"
+        f"sys.argv = ['tfdvbpr-export', 'inspect', {str(recommender.folder.parent)!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit as stopped:\n    assert not stopped.code\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "COLUMNS": "160"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in recommender.model.signatures:
+        assert name in done.stdout
+    assert "exclude_item_ids string [B, ?]" in done.stdout
+    assert "written by TensorFlow 2.20" in done.stdout
+
+
+def test_new_items_without_training(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = write_source(tmp_path / "new", [("n0", "shirt", encoded(noisy_picture(RED, (32, 32), 99)))], [])
+    (new / "interactions.csv").unlink()
+    output = tmp_path / "models" / "recommender"
+    options = RecommenderOptions(max_k=7, quantize="bfloat16")
+    first = export_recommender(tiny_run.path, output, options=options)
+    arguments = ("update-items", tiny_run.path, new, "--new-run", tmp_path / "larger", "--output", output, "--keep", 1)
+    assert _call(monkeypatch, *arguments, "--dataset", tiny_run.manifest.dataset_path) == 0
+    assert "Wrote version 2 of the recommender" in capsys.readouterr().out
+    assert not first.exists()
+    served = loaded(output / "2")
+    answer = served("recommend", user_ids=["u0"], k=[99], exclude_seen=[False])
+    assert answer["counts"].tolist() == [7]
+    larger = Run.open(tmp_path / "larger")
+    scored = served("score", user_ids=["u0", "u1"], item_ids=[["n0", "i3"]] * 2)
+    assert scored["known_items"].all()
+    np.testing.assert_allclose(scored["scores"], larger.score(["u0", "u1"], ["n0", "i3"]), atol=1e-2)
+    assert (
+        json.loads((output / "2" / "assets.extra" / "tfdvbpr.json").read_text())["retrieval"]["quantize"] == "bfloat16"
+    )
+
+
+def test_the_python_call_runs_in_a_process_of_its_own(tiny_run: Run, tmp_path: Path) -> None:
+    folder = tfdvbpr.export_recommender(tiny_run, tmp_path / "models", max_k=5, version=3)
+    assert folder == tmp_path / "models" / "3"
+    assert "max_k: 5" in (folder / "assets.extra" / "model_card.md").read_text()
+    # The layer of TensorFlow Recommenders is in there, and this project's own product is not.
+    served = loaded(folder)
+    assert "brute_force" in " ".join(
+        variable.name for variable in served.model.signatures["recommend"].variables
+    ) or any("candidates" in variable.name for variable in served.model.signatures["recommend"].variables)
+    with pytest.raises(TfdvbprError, match="`version` must be new"):
+        tfdvbpr.export_recommender(tiny_run.path, tmp_path / "models", version=3)
