@@ -250,6 +250,12 @@ class GanConfig(TrainingConfig):
         description="Share of the discriminator's second term that real pictures with a wrong category have, beside "
         "generated ones.",
     )
+    variety_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight in the generator's loss of how much less two of its pictures of a category differ than two "
+        "photos of it do; against drawing the same whatever z is.",
+    )
     augmentation: tuple[str, ...] = Field(
         (),
         description="Names in AUGMENTATIONS, applied to all that the discriminator sees: translation, cutout, colour.",
@@ -383,6 +389,7 @@ _PROJECTED_GAN: Mapping[str, Any] = {
     "discriminator": "projected",
     "discriminator_channels": 64,
     "mismatch_weight": 0.3,
+    "variety_weight": 1.0,
     "augmentation": ("translation", "cutout"),
     "category_power": 0.5,
     "min_category_images": 20,

@@ -78,6 +78,7 @@ _GAN = {
     "discriminator_channels": 4,
     "global_batch_size": 8,
     "mismatch_weight": 0.3,
+    "variety_weight": 1.0,
     "augmentation": ["translation", "cutout", "colour"],
     "instance_noise": 0.1,
     "learning_rate": 1e-3,

@@ -25,8 +25,10 @@ class PictureBatches:
     at `category_power` 1 that is every picture once.
 
     Each part holds `item_ids` int32 [B/R], `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R], `other_ids` int32
-    [B/R], each a wrong category for the picture, `latents` float32 [B/R, latent_dim], `real_draws` and `fake_draws`
-    float32 [B/R, A] in [0, 1) for the augmentation, and `noise_seeds` int32 [B/R, 2].
+    [B/R], each a wrong category for the picture, `fake_ids` int32 [B/R], what is to be generated (the pictures'
+    categories or, where variety is asked for, every second one of them twice in a row), `latents` float32
+    [B/R, latent_dim], `real_draws` and `fake_draws` float32 [B/R, A] in [0, 1) for the augmentation, and `noise_seeds`
+    int32 [B/R, 2].
 
     Args:
         dataset: whose pictures are drawn.
@@ -45,11 +47,12 @@ class PictureBatches:
         drawn_as = self.categories.drawn_as[dataset.items.category_ids]
         self._items = np.flatnonzero(drawn_as >= 0).astype(np.int32)
         self._category_ids = drawn_as
-        self.global_batch_size = min(config.global_batch_size, len(self._items)) // num_replicas * num_replicas
-        if self.global_batch_size < num_replicas:
+        unit = num_replicas * (2 if config.variety_weight else 1)
+        self.global_batch_size = min(config.global_batch_size, len(self._items)) // unit * unit
+        if self.global_batch_size < unit:
             raise ConfigError(
-                f"`global_batch_size` must leave a picture a replica. Received {config.global_batch_size} with "
-                f"{len(self._items)} items and {num_replicas} replicas."
+                f"`global_batch_size` must leave a picture a replica, two with `variety_weight`. Received "
+                f"{config.global_batch_size} with {len(self._items)} items and {num_replicas} replicas."
             )
 
     @property
@@ -76,6 +79,7 @@ class PictureBatches:
                 "changes": draw_changes(generator, size, flip=config.flip, max_shift=0),
                 "category_ids": category_ids,
                 "other_ids": self._others(category_ids, generator),
+                "fake_ids": category_ids[np.arange(size) // 2 * 2] if config.variety_weight else category_ids,
                 "latents": generator.standard_normal((size, config.latent_dim)).astype(np.float32),
                 **dict(zip(("real_draws", "fake_draws"), generator.random(draws, np.float32), strict=True)),
                 "noise_seeds": generator.integers(0, 2**30, (size, 2), np.int32),

@@ -26,6 +26,7 @@ from tfdvbpr.training.gan_batches import PictureBatches
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
 _SETTLING_STEPS = 48
 _SAMPLES, _JUDGED, _BATCH = 8, 64, 64
+_CELL = 4
 _CALIBRATION_SEED, _SETTLING_SEED, _SAMPLES_SEED, _JUDGED_SEED = range(4)
 
 
@@ -50,11 +51,12 @@ class GanTrainer:
         self._mismatch = config.mismatch_weight if len(self.batches.categories.trained) > 1 else 0.0
         keras.utils.set_random_seed(config.seed)
         shape = gan_shape(config, dataset.manifest.image_size, len(dataset.manifest.categories))
+        images, image_ids = self.batches.real_pictures(self._random(_CALIBRATION_SEED), most=16)
+        self._differences = photo_differences(images, image_ids, shape.num_categories)
         with strategy.scope():
             self.generator = GENERATORS[config.generator](shape)
             self.discriminator = DISCRIMINATORS[config.discriminator](shape)
             if isinstance(self.discriminator, ProjectedDiscriminator):
-                images, _ = self.batches.real_pictures(self._random(_CALIBRATION_SEED), most=16)
                 self.discriminator.calibrate(images)
             self.generator_optimizer = self._adam(config, config.learning_rate, average=config.average_decay)
             self.discriminator_optimizer = self._adam(config, config.discriminator_learning_rate)
@@ -95,12 +97,13 @@ class GanTrainer:
 
         Returns:
             This replica's shares of means over the global batch: both losses, how often D is right about real and
-            generated pictures, and the category margin, D(x, c) less D(x, another c) of real pictures.
+            generated pictures, the category margin, D(x, c) less D(x, another c) of real pictures, and, where it has a
+            weight, variety: how much two drawings of a category differ, as a share of what two photos do, at most 1.
         """
         count = tf.cast(tf.size(batch["category_ids"]) * self._num_replicas, tf.float32)
-        category_ids = batch["category_ids"]
         with tf.GradientTape() as generator_tape:
-            fake = self._see(self._generate(batch["latents"], category_ids), batch, "fake_draws", 1)
+            pictures = self._generate(batch["latents"], batch["fake_ids"])
+            fake = self._see(pictures, batch, "fake_draws", 1)
             with generator_tape.stop_recording():
                 real = self._see(to_float(batch["images"]), batch, "real_draws", 0)
                 with tf.GradientTape() as tape:
@@ -110,9 +113,14 @@ class GanTrainer:
                     losses = self._discriminator_losses(real_places, fake_places, other_places)
                     discriminator_loss = tf.reduce_sum(losses) / count
                 _descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
-            places = self._places(fake, category_ids)
+            places = self._places(fake, batch["fake_ids"])
             generator_loss = tf.reduce_sum(_over_places(self._objective.generator_loss, places)) / count
-        _descend(generator_tape, generator_loss, self.generator, self.generator_optimizer)
+            variety = 0.0
+            if self._config.variety_weight:
+                ratios = pair_differences(pictures) / tf.gather(self._differences, batch["fake_ids"][::2])
+                variety = tf.reduce_sum(tf.minimum(ratios, 1.0)) / (count / 2.0)
+            aim = generator_loss - self._config.variety_weight * variety
+        _descend(generator_tape, aim, self.generator, self.generator_optimizer)
         real_logits, fake_logits = picture_logits(real_places), picture_logits(fake_places)
         boundary = self._objective.boundary
         told = {
@@ -121,6 +129,8 @@ class GanTrainer:
             "real_accuracy": tf.reduce_sum(tf.cast(real_logits > boundary, tf.float32)) / count,
             "fake_accuracy": tf.reduce_sum(tf.cast(fake_logits <= boundary, tf.float32)) / count,
         }
+        if self._config.variety_weight:
+            told["variety"] = variety
         if other_places is not None:
             told["category_margin"] = tf.reduce_sum(real_logits - picture_logits(other_places)) / count
         return told
@@ -160,11 +170,11 @@ class GanTrainer:
 
         Heads without batch statistics see all three in one pass.
         """
-        own, other = batch["category_ids"], batch["other_ids"]
+        own, other, drawn = batch["category_ids"], batch["other_ids"], batch["fake_ids"]
         if not isinstance(self.discriminator, ProjectedDiscriminator):
             return (
                 self._places(real, own),
-                self._places(fake, own),
+                self._places(fake, drawn),
                 self._places(real, other) if self._mismatch else None,
             )
         both = self.discriminator.grasp(
@@ -172,7 +182,7 @@ class GanTrainer:
         )
         size = tf.size(own)
         thrice = [tf.concat([maps, maps[:size]], axis=0) for maps in both]
-        places = self.discriminator.logits(thrice, tf.concat([own, own, other], axis=0), training=True)
+        places = self.discriminator.logits(thrice, tf.concat([own, drawn, other], axis=0), training=True)
         parts = [tf.split(logits, 3, axis=0) for logits in places]
         first, second, third = (list(part) for part in zip(*parts, strict=True))
         return first, second, third
@@ -230,6 +240,33 @@ class GanTrainer:
             np.concatenate(real_logits), real_ids, np.concatenate(fake_logits), fake_ids, num_categories=len(plan.names)
         )
         return GanFacts.of(plan, scale)
+
+
+def pair_differences(images: Any) -> Any:
+    """How much every picture at an even place differs from the next: float32 [B/2], mean of |x - y| over cells.
+
+    Args:
+        images: float32 [B, H, W, 3]; a cell is 4×4 pixels, so that neither noise nor a shift of a pixel counts.
+    """
+    cells = tf.nn.avg_pool2d(images, _CELL, _CELL, "VALID")
+    return tf.reduce_mean(tf.abs(cells[::2] - cells[1::2]), axis=(1, 2, 3))
+
+
+def photo_differences(
+    images: npt.NDArray[np.float32], category_ids: npt.NDArray[np.int32], num_categories: int
+) -> npt.NDArray[np.float32]:
+    """`pair_differences` of photos of one category, their mean a category: float32 [N].
+
+    A category with one photo or none has the mean of the others; there is a floor for photos that are all the same.
+    """
+    found = np.full(num_categories, np.nan, np.float32)
+    for category in np.unique(category_ids):
+        of = images[category_ids == category]
+        if len(of) > 1:
+            pairs = np.stack([of, np.roll(of, 1, axis=0)], axis=1).reshape(-1, *of.shape[1:])
+            found[category] = pair_differences(tf.constant(pairs)).numpy().mean()
+    usual = np.float32(np.nanmean(found)) if np.isfinite(found).any() else np.float32(1.0)
+    return np.maximum(np.where(np.isfinite(found), found, usual), np.float32(0.01))
 
 
 def _blocks(count: int) -> list[slice]:
