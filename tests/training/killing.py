@@ -93,12 +93,12 @@ def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: in
         if number % 4 == 0:  # whenever it may be, the start included
             time.sleep(float(random.uniform(0.1, 5.0)))
         else:  # after a few writes: in the next one, or some time after it
-            _wait_for_writes(folder, int(random.integers(1, 4)))
+            _wait_for_writes(folder / f".step-{child}.npz", int(random.integers(1, 4)))
             time.sleep(float(random.uniform(0.0, 0.1)) if number % 2 == 0 else 0.0)
         os.kill(child, signal.SIGKILL)
         assert trainings.end() == -signal.SIGKILL, "the training ended before it was killed; give it more steps"
         told.seconds.append(round(time.perf_counter() - began, 2))
-        told.within_write += bool(list(folder.glob(".step-*")))
+        told.within_write += (folder / f".step-{child}.npz").exists()
         steps = [int(path.name.split("-")[1]) for path in folder.glob("step-*")]
         told.before += not steps
         told.steps.append(max(steps, default=0))
@@ -107,12 +107,12 @@ def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: in
     return told
 
 
-def _wait_for_writes(folder: Path, writes: int) -> None:
-    """Until an unfinished checkpoint is seen for the so manieth time."""
+def _wait_for_writes(unfinished: Path, writes: int) -> None:
+    """Until an unfinished checkpoint of the process is seen for the so manieth time."""
     seen, there = 0, False
     deadline = time.perf_counter() + _PATIENCE_SECONDS
     while seen < writes and time.perf_counter() < deadline:
-        now = any(name.startswith(".step-") for name in (os.listdir(folder) if folder.is_dir() else ()))
+        now = unfinished.exists()
         seen += now and not there
         there = now
 
