@@ -33,6 +33,7 @@ async def run(target: str, signature: str, concurrency: int, seconds: float) -> 
         await asyncio.gather(*(loop(first) for first in range(concurrency)))
     ms = np.array(latencies) * 1e3
     return {
+        "p5_ms": float(np.percentile(ms, 5)),
         "p50_ms": float(np.percentile(ms, 50)),
         "p99_ms": float(np.percentile(ms, 99)),
         "per_second": len(ms) / seconds,
