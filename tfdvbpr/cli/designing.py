@@ -37,7 +37,7 @@ SeedOption = Annotated[int, typer.Option(help="Of the starts; the same seed give
 
 
 @app.command(
-    epilog="Examples: [bold]tfdvbpr design runs/dvbpr --gan runs/gan --user u17 --category dress --output designs"
+    epilog="Example: [bold]tfdvbpr design runs/dvbpr --gan runs/gan --user u17 --category dress --output designs"
     "[/bold]; for a segment [bold]--user u17 --user u18 --least-misery 0.3[/bold] or [bold]--users segment.txt[/bold]; "
     "for somebody new [bold]--liked i3 --liked i90[/bold]"
 )
@@ -124,7 +124,7 @@ def design(
 
 
 @app.command(
-    epilog="Examples: [bold]tfdvbpr tailor runs/dvbpr --gan runs/gan --user u17 --item i90 --output tailored[/bold]; "
+    epilog="Example: [bold]tfdvbpr tailor runs/dvbpr --gan runs/gan --user u17 --item i90 --output tailored[/bold]; "
     "a photo of your own [bold]--image dress.jpg --category dress[/bold]; a measurement [bold]--sample 200[/bold]"
 )
 def tailor(
@@ -207,7 +207,7 @@ def tailor(
 
 
 @app.command(
-    epilog="Examples: [bold]tfdvbpr interpolate runs/dvbpr --gan runs/gan --user u1 --to-user u2 --category dress "
+    epilog="Example: [bold]tfdvbpr interpolate runs/dvbpr --gan runs/gan --user u1 --to-user u2 --category dress "
     "--output way[/bold]; between written designs [bold]--from designs/u1:1 --to designs/u2:3[/bold]"
 )
 def interpolate(

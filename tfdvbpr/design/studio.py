@@ -182,16 +182,16 @@ class Designer:
             raise ConfigError(f"`snapshot_steps` must lie in [0, num_steps={steps}]. Received {at}.")
         tastes = tastes if isinstance(tastes, Tastes) else Tastes.of(_finite(tastes, self.run))
         count = int(tastes.embeddings.shape[0])
-        if not count == len(categories) == len(seeds):
+        if not count == len(categories) == len(seeds) > 0:
             raise ConfigError(
-                "`tastes`, `categories` and `seeds` must be of one length. "
+                "There must be at least one request, and `tastes`, `categories` and `seeds` must be of one length. "
                 f"Received {count}, {len(categories)} and {len(seeds)}."
             )
         category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
         rest = (tf.constant(steps), tf.constant(eta, tf.float32), tf.constant(number), tf.constant(at) if at else None)
         size = max(1, _ROWS_A_CALL // options.num_starts)
         parts = []
-        for start in range(0, max(count, 1), size):
+        for start in range(0, count, size):
             rows = slice(start, start + size)
             answer = self._maximize(
                 Tastes(tastes.embeddings[rows], tastes.offsets[rows], tastes.weights[rows], tastes.least_misery),
