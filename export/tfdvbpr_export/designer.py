@@ -9,12 +9,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdvbpr.data.images import to_float
 from tfdvbpr.design.maximize import maximize
 from tfdvbpr.design.objective import DesignObjective
 from tfdvbpr.design.options import DesignOptions, TailorOptions
 from tfdvbpr.design.studio import Designer, random_images
 from tfdvbpr.design.tailoring import Tailor
 from tfdvbpr.run import GanRun, Run
+from tfdvbpr_export.drawing import NAN, numbers_or, png_files, up_to, weights_or
 from tfdvbpr_export.examples import designer_examples
 from tfdvbpr_export.lookup import Ids
 from tfdvbpr_export.nearest import NearestItems
@@ -22,12 +24,10 @@ from tfdvbpr_export.options import DesignerLimits
 from tfdvbpr_export.people import People
 from tfdvbpr_export.pictures import Pictures
 from tfdvbpr_export.recommender import check_finite
-from tfdvbpr_export.refusing import provided
 from tfdvbpr_export.saving import run_facts, served, write_version
 from tfdvbpr_export.tailoring import ServedTailor
 from tfdvbpr_export.versions import Version, remove_old_versions, version_folder
 
-_NAN = float("nan")
 _DEFAULT_STRENGTH = 1.0
 
 
@@ -74,9 +74,9 @@ class ServedDesigner(tf.Module):
         """See `tfdvbpr.signatures.DESIGN`; an unknown category has no picture."""
         tastes, known_people = self.people(user_ids, liked_item_ids)
         category_ids, known = self.categories.rows(categories)
-        num_designs = self._asked("num_designs", num_designs, self._most_designs, self._options.num_starts)
+        num_designs = numbers_or("num_designs", num_designs, self._most_designs, self._options.num_starts)
         num_steps = self._steps(num_steps, self._options.num_steps)
-        weights = _weights("realism_weights", realism_weights, self._options.realism_weight)
+        weights = weights_or("realism_weights", realism_weights, self._options.realism_weight)
 
         def drawn() -> dict[str, Any]:
             return self._drawn(
@@ -86,7 +86,7 @@ class ServedDesigner(tf.Module):
         answer = tf.cond(tf.size(seeds) > 0, drawn, self._nothing)
         counts = tf.where(known, num_designs, 0)
         return {
-            **_up_to(counts, answer),
+            **up_to(counts, answer),
             "counts": counts,
             "steps": tf.where(known, answer["steps"], 0),
             **known_people,
@@ -111,29 +111,40 @@ class ServedDesigner(tf.Module):
         rows = (
             tf.where(known, category_ids, 0),
             tastes,
-            _weights("strengths", strengths, _DEFAULT_STRENGTH),
+            weights_or("strengths", strengths, _DEFAULT_STRENGTH),
             seeds,
             self._steps(num_steps, self._tailor_options.num_steps),
-            _weights("realism_weights", realism_weights, self._tailor_options.realism_weight),
+            weights_or("realism_weights", realism_weights, self._tailor_options.realism_weight),
         )
         some = tf.size(seeds) > 0
         answer = tf.cond(some, lambda: self._moved(image_bytes, categories, rows), self._no_tailored)
-        return {**_up_to(tf.cast(known, tf.int32), answer, rows_only=True), **known_people, "known_categories": known}
+        return {**up_to(tf.cast(known, tf.int32), answer, rows_only=True), **known_people, "known_categories": known}
 
     @served("generate")
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.GENERATE`; an unknown category has no picture and NaN for its logit."""
         category_ids, known = self.categories.rows(categories)
-        objective = self._objective()
-        images, logits = random_images(objective, tf.where(known, category_ids, 0), seeds, latent_dim=self._latent_dim)
-        images = tf.ensure_shape(images, (None, *self._picture))
-        nearest = self.nearest(objective.embeddings(_floats(images)), categories)
+        images, answer = tf.cond(
+            tf.size(seeds) > 0, lambda: self._random(tf.where(known, category_ids, 0), seeds, categories), self._none
+        )
         return {
-            "image_bytes": tf.where(known, _png_files(images), ""),
-            "realism_logits": tf.where(known, logits, _NAN),
-            "nearest_item_ids": tf.where(known[:, None], nearest, ""),
+            "image_bytes": tf.where(known, png_files(images), ""),
+            "realism_logits": tf.where(known, answer["realism_logits"], NAN),
+            "nearest_item_ids": tf.where(known[:, None], answer["nearest_item_ids"], ""),
             "known_categories": known,
         }
+
+    def _random(self, category_ids: Any, seeds: Any, categories: Any) -> tuple[Any, dict[str, Any]]:
+        objective = self._objective()
+        images, logits = random_images(objective, category_ids, seeds, latent_dim=self._latent_dim)
+        images = tf.ensure_shape(images, (None, *self._picture))
+        nearest = self.nearest(objective.embeddings(to_float(images)), categories)
+        return images, {"realism_logits": logits, "nearest_item_ids": nearest}
+
+    def _none(self) -> tuple[Any, dict[str, Any]]:
+        """What an empty batch is drawn; some of TensorFlow's fused convolutions fail on one."""
+        answer = {"realism_logits": tf.zeros((0,)), "nearest_item_ids": tf.zeros((0, self.nearest.count), tf.string)}
+        return tf.zeros((0, *self._picture), tf.uint8), answer
 
     @property
     def _most_designs(self) -> int:
@@ -157,9 +168,9 @@ class ServedDesigner(tf.Module):
         images = tf.ensure_shape(answer["images"], (None, None, *self._picture))  # [B, M, H, W, 3]
         shape = tf.shape(images)[:2]
         flat = tf.reshape(images, (-1, *self._picture))
-        nearest = self.nearest(self._objective().embeddings(_floats(flat)), tf.repeat(categories, shape[1]))
+        nearest = self.nearest(self._objective().embeddings(to_float(flat)), tf.repeat(categories, shape[1]))
         return {
-            "image_bytes": tf.reshape(_png_files(flat), shape),
+            "image_bytes": tf.reshape(png_files(flat), shape),
             **{name: answer[name] for name in ("preferences", "initial_preferences", "realism_logits")},
             "nearest_item_ids": tf.reshape(nearest, (shape[0], shape[1], self.nearest.count)),
             # Counted by what the loop has left behind, not by what was asked for.
@@ -171,9 +182,9 @@ class ServedDesigner(tf.Module):
         images = tf.ensure_shape(answer.pop("images"), (None, *self._picture))
         inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._picture))
         return {
-            "image_bytes": _png_files(images),
-            "inverted_image_bytes": _png_files(inverted),
-            "nearest_item_ids": self.nearest(self._objective().embeddings(_floats(images)), categories),
+            "image_bytes": png_files(images),
+            "inverted_image_bytes": png_files(inverted),
+            "nearest_item_ids": self.nearest(self._objective().embeddings(to_float(images)), categories),
             **answer,
         }
 
@@ -198,52 +209,7 @@ class ServedDesigner(tf.Module):
         }
 
     def _steps(self, num_steps: Any, default: int) -> Any:
-        return self._asked("num_steps", num_steps, default, self._limits.max_steps)
-
-    def _asked(self, name: str, values: Any, default: int, most: int) -> Any:
-        """int32 [B]: the default where 0 is asked for, and at most so many."""
-        sentence = f"`{name}` must be 0 (for the default) or more in every row. Received {{}}."
-        asked = provided(tf.reduce_all(values >= 0), sentence, values, then=lambda: tf.identity(values))
-        return tf.minimum(tf.where(tf.equal(asked, 0), default, asked), most)
-
-
-def _weights(name: str, values: Any, default: float) -> Any:
-    """float32 [B]: the default where below 0."""
-    finite = tf.reduce_all(tf.math.is_finite(values))
-    sentence = f"`{name}` must be finite in every row. Received {{}}."
-    return provided(finite, sentence, values, then=lambda: tf.where(values < 0, default, values))
-
-
-def _floats(images_uint8: Any) -> Any:
-    return tf.cast(images_uint8, tf.float32) / 127.5 - 1.0
-
-
-def _png_files(images_uint8: Any) -> Any:
-    """string [N] of uint8 [N, H, W, 3]."""
-    return tf.map_fn(tf.io.encode_png, images_uint8, fn_output_signature=tf.TensorSpec([], tf.string))
-
-
-def _up_to(counts: Any, answer: dict[str, Any], *, rows_only: bool = False) -> dict[str, Any]:
-    """The outputs with "" and NaN (0 of whole numbers) from each row's own count of columns on.
-
-    Args:
-        counts: int32 [B].
-        answer: tensors of [B, M, ...], and of [B], which stay.
-        rows_only: all tensors are of [B, ...], and a row is kept where its count is not 0.
-    """
-
-    def cut(values: Any) -> Any:
-        if rows_only:
-            own = tf.reshape(counts > 0, tf.concat([tf.shape(counts), tf.ones([values.shape.rank - 1], tf.int32)], 0))
-        elif values.shape.rank < 2:
-            return values
-        else:
-            own = tf.range(tf.shape(values)[1]) < counts[:, None]
-            own = tf.reshape(own, tf.concat([tf.shape(own), tf.ones([values.shape.rank - 2], tf.int32)], 0))
-        empty = {tf.string: "", tf.int32: 0}.get(values.dtype, _NAN)
-        return tf.where(own, values, empty)
-
-    return {name: cut(values) for name, values in answer.items()}
+        return numbers_or("num_steps", num_steps, default, self._limits.max_steps)
 
 
 def export_designer(

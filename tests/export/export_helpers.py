@@ -11,30 +11,58 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.design.options import DesignOptions, TailorOptions
+from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import FACTORS_NAME, Run
+from tfdvbpr.signatures import SIGNATURES
+from tfdvbpr_export import RecommenderOptions
 from tfdvbpr_export.examples import filled
+from tfdvbpr_export.recommender import ServedRecommender, ServedVisualRecommender
 
 OPTIONS = DesignOptions(num_starts=3, num_steps=6)
 TAILORING = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
 
 
+class Answering:
+    """Whatever has the functions of signatures."""
+
+    def function(self, signature: str) -> Any:
+        raise NotImplementedError
+
+    def __call__(self, signature: str, **inputs: Any) -> dict[str, Any]:
+        """The answer, with neutral values for what is not given."""
+        name = "recommend" if signature == "serving_default" else signature
+        specs = SIGNATURES[name].inputs
+        tensors = {key: tf.constant(value, specs[key].dtype) for key, value in filled(name, **inputs).items()}
+        for key, tensor in tensors.items():
+            if tensor.shape.rank < len(specs[key].shape):  # no rows, written as []
+                tensors[key] = tf.zeros((0,) * len(specs[key].shape), tensor.dtype)
+        return {key: value.numpy() for key, value in self.function(signature)(**tensors).items()}
+
+
 @dataclass(frozen=True)
-class Exported:
+class Exported(Answering):
     """A version folder, and the SavedModel in it as TensorFlow loads it."""
 
     folder: Path
     model: Any
 
-    def __call__(self, signature: str, **inputs: Any) -> dict[str, Any]:
-        """The answer, with neutral values for what is not given."""
-        function = self.model.signatures[signature]
-        inputs = filled("recommend" if signature == "serving_default" else signature, **inputs)
-        specs = function.structured_input_signature[1]
-        tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
-        for name, tensor in tensors.items():
-            if tensor.shape.rank < specs[name].shape.rank:  # no rows, written as []
-                tensors[name] = tf.zeros((0,) * specs[name].shape.rank, tensor.dtype)
-        return {name: value.numpy() for name, value in function(**tensors).items()}
+    def function(self, signature: str) -> Any:
+        return self.model.signatures[signature]
+
+
+@dataclass(frozen=True)
+class Unsaved(Answering):
+    """What would be saved: for tests of answers, not of saving, which takes seconds."""
+
+    module: Any
+
+    def function(self, signature: str) -> Any:
+        return getattr(self.module, signature)
+
+
+def unsaved(run: Run, options: RecommenderOptions | None = None) -> Unsaved:
+    kind = ServedVisualRecommender if run.manifest.model in LEARNS_FROM_PIXELS else ServedRecommender
+    return Unsaved(kind(run, options or RecommenderOptions()))
 
 
 def loaded(folder: Path) -> Exported:

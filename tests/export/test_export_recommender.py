@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from export_helpers import Exported, loaded, with_factors
+from export_helpers import Answering, Exported, loaded, unsaved, with_factors
 from PIL import Image
 from tiny_data import RED, encoded, huge_png, noisy_picture
 
@@ -19,10 +19,12 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images import decoder, to_float
 from tfdvbpr.errors import RunError
 from tfdvbpr.models import LEARNS_FROM_PIXELS, RECOMMENDERS
+from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.fold_in import FoldIn
 from tfdvbpr.run import ITEMS_NAME, USERS_NAME, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender_trainer import train_recommender
-from tfdvbpr_export import RecommenderOptions, export_recommender
+from tfdvbpr_export import RecommenderOptions, ScannOptions, export_recommender
 
 OF_RECOMMENDER = [name for name, signature in SIGNATURES.items() if signature.model == "recommender"]
 OF_PICTURES = {"score_images", "similar_images", "embed_images"}
@@ -33,7 +35,7 @@ def _recommended(run: Run, user: str, k: int, category: str, exclude_seen: bool)
     return [(one.item_id, one.score) for one in best]
 
 
-def _assert_recommends_like(served: Exported, run: Run, *, ks: tuple[int, ...] = (1, 3, 99)) -> None:
+def _assert_recommends_like(served: Answering, run: Run, *, ks: tuple[int, ...] = (1, 3, 99)) -> None:
     """Every user, category and flag, with different k, in one batch."""
     categories = ["", *run.manifest.categories]
     asked = [(u, c, e) for u in run.user_ids for c in categories for e in (True, False)]
@@ -90,9 +92,9 @@ def test_recommendations_are_the_runs(recommender: Exported, tiny_run: Run) -> N
 def test_every_model_is_served(checkerboard_dataset: PreparedDataset, tmp_path: Path, model: str) -> None:
     config = recommender_config(model, epochs=1, embedding_dim=4, factor_dim=2, global_batch_size=16)
     run = train_recommender(checkerboard_dataset, config, tmp_path / "run")
-    served = loaded(export_recommender(run.path, tmp_path / "models"))
+    served = unsaved(run)
     without = set() if model in LEARNS_FROM_PIXELS else OF_PICTURES
-    assert set(served.model.signatures) == {*OF_RECOMMENDER, "serving_default"} - without
+    assert set(served.module.signature_names) == set(OF_RECOMMENDER) - without
     scores = served("score", user_ids=["u1", "u0"], item_ids=[["i0", "i5"], ["i3", "i15"]])["scores"]
     expected = [run.score(["u1"], ["i0", "i5"])[0], run.score(["u0"], ["i3", "i15"])[0]]
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-7)
@@ -100,7 +102,7 @@ def test_every_model_is_served(checkerboard_dataset: PreparedDataset, tmp_path: 
     _assert_folds_in_like(served, run)
 
 
-def _assert_folds_in_like(served: Exported, run: Run) -> None:
+def _assert_folds_in_like(served: Answering, run: Run) -> None:
     """People who like a few items, some named twice, with padding, in one batch; and one who likes none."""
     liked = [["i2", "i4", "i2", "i9"], ["i7", "", "", ""], ["", "no such", "", ""], ["i0", "i1", "i3", ""]]
     answer = served("recommend_for_items", liked_item_ids=liked, k=[3, 16, 2, 5])
@@ -175,18 +177,41 @@ def test_a_bomb_is_refused_unopened(recommender: Exported) -> None:
         recommender("embed_images", image_bytes=[huge_png(20_000)])
 
 
-def test_k_is_cut_to_the_most(tiny_run: Run, tmp_path: Path) -> None:
-    options = RecommenderOptions(max_k=3, quantize="int8", max_liked=2)
-    served = loaded(export_recommender(tiny_run.path, tmp_path / "models", options=options))
+def test_k_is_cut_to_the_most(tiny_run: Run) -> None:
+    served = unsaved(tiny_run, RecommenderOptions(max_k=3, quantize="int8", max_liked=2))
     answer = served("recommend", user_ids=["u0", "u1"], k=[2**31 - 1, 0])
     assert answer["item_ids"].shape == (2, 3)
     assert answer["counts"].tolist() == [3, 3]
     with pytest.raises(tf.errors.InvalidArgumentError, match="at most 2 columns"):
         served("recommend_for_items", liked_item_ids=[["i1", "i2", "i3"]])
-    told = json.loads((served.folder / "assets.extra" / "tfdvbpr.json").read_text())
-    assert told["retrieval"]["recall"] > 0.9
+    assert served.module.catalogue.about["recall"] > 0.9
     scored = served("score", user_ids=["u0"], item_ids=[tiny_run.items.item_ids])["scores"]
     np.testing.assert_allclose(scored, tiny_run.score(["u0"], tiny_run.items.item_ids), atol=2e-3)
+
+
+@pytest.mark.parametrize("quantize", ["none", "bfloat16", "int8"])
+@pytest.mark.parametrize("retrieval", ["brute-force", "scann"])
+def test_every_way_of_finding_items_gives_the_same_answers(tiny_run: Run, retrieval: Any, quantize: Any) -> None:
+    """A catalogue so small that ScaNN looks at all of it; fewer bits are the same numbers where these are halves."""
+    if retrieval == "scann":
+        pytest.importorskip("scann")
+    generator = np.random.default_rng(3)
+    halves = Factors(
+        generator.standard_normal((8, 4)).astype(np.float32),
+        generator.integers(-127, 128, (16, 4)).astype(np.float32) / 2,
+        generator.permutation(16).astype(np.float32),
+    )
+    halves.item_embeddings[:, 0] = 63.5  # every row of the same scale, ½
+    if quantize == "bfloat16":
+        halves.item_embeddings[:] = np.round(halves.item_embeddings)
+        halves.item_embeddings[:, 0] = 64
+    run = Run.open(tiny_run.path)
+    run.__dict__["factors"] = halves
+    run.__dict__["folding"] = FoldIn.from_means(halves, halves.item_embeddings)
+    scann = ScannOptions(num_leaves=1, num_leaves_to_search=1)
+    served = unsaved(run, RecommenderOptions(retrieval=retrieval, quantize=quantize, scann=scann))
+    _assert_recommends_like(served, run)
+    _assert_folds_in_like(served, run)
 
 
 def test_ties_stand_in_the_order_of_the_catalogue(tiny_run: Run, tmp_path: Path) -> None:
@@ -197,7 +222,7 @@ def test_ties_stand_in_the_order_of_the_catalogue(tiny_run: Run, tmp_path: Path)
     run = with_factors(tiny_run, tmp_path / "run", item_embeddings=items, user_embeddings=users)
     scores = run.factors.scores(np.arange(8))
     assert all(len(set(row)) < 16 for row in scores)
-    _assert_recommends_like(loaded(export_recommender(run.path, tmp_path / "models")), run, ks=(2, 5, 16))
+    _assert_recommends_like(unsaved(run), run, ks=(2, 5, 16))
 
 
 def test_unknown_users_have_the_mean_taste(recommender: Exported, tiny_run: Run) -> None:

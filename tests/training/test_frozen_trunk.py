@@ -16,6 +16,7 @@ from tfdvbpr.models.backbones import efficientnet_lite as wheel
 from tfdvbpr.run import Run
 from tfdvbpr.training import features
 from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr_export.options import RecommenderOptions
 from tfdvbpr_export.recommender import ServedVisualRecommender
 
 
@@ -70,7 +71,7 @@ def test_the_trunk_is_imagenets_and_pictures_of_new_items_are_embedded(
     pictures = to_float(checkerboard_dataset.images.read(np.arange(16)))
     embeddings = run.recommender.embed_images(pictures).numpy()
     np.testing.assert_allclose(embeddings, run.factors.item_embeddings, atol=1e-4)
-    served = ServedVisualRecommender(run)
+    served = ServedVisualRecommender(run, RecommenderOptions())
     files = tf.constant([checkerboard_dataset.images.jpeg(item) for item in range(2)])
     np.testing.assert_allclose(served.embed_images(files)["embeddings"], embeddings[:2], atol=1e-4)
 
