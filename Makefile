@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test bench docs lock clean
@@ -14,7 +15,7 @@ demo: install  ## Walk the whole way on made-up data; writes demo/report.html
 	$(BIN)/tfdvbpr demo --output $(DEMO)
 
 test: install  ## Lint, types, and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
 bench: install  ## Slow proofs and measurements
 	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config"

@@ -16,7 +16,7 @@ from tfdvbpr.design.options import DesignOptions, TailorOptions
 from tfdvbpr.design.studio import Designer, random_images
 from tfdvbpr.design.tailoring import Tailor
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr_export.drawing import NAN, numbers_or, png_files, up_to, weights_or
+from tfdvbpr_export.drawing import numbers_or, png_files, up_to, weights_or
 from tfdvbpr_export.examples import designer_examples
 from tfdvbpr_export.lookup import Ids
 from tfdvbpr_export.nearest import NearestItems
@@ -124,27 +124,27 @@ class ServedDesigner(tf.Module):
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.GENERATE`; an unknown category has no picture and NaN for its logit."""
         category_ids, known = self.categories.rows(categories)
-        images, answer = tf.cond(
-            tf.size(seeds) > 0, lambda: self._random(tf.where(known, category_ids, 0), seeds, categories), self._none
-        )
-        return {
-            "image_bytes": tf.where(known, png_files(images), ""),
-            "realism_logits": tf.where(known, answer["realism_logits"], NAN),
-            "nearest_item_ids": tf.where(known[:, None], answer["nearest_item_ids"], ""),
-            "known_categories": known,
-        }
+        rows = (tf.where(known, category_ids, 0), seeds, categories)
+        answer = tf.cond(tf.size(seeds) > 0, lambda: self._random(*rows), self._no_random)
+        return {**up_to(tf.cast(known, tf.int32), answer, rows_only=True), "known_categories": known}
 
-    def _random(self, category_ids: Any, seeds: Any, categories: Any) -> tuple[Any, dict[str, Any]]:
+    def _random(self, category_ids: Any, seeds: Any, categories: Any) -> dict[str, Any]:
         objective = self._objective()
         images, logits = random_images(objective, category_ids, seeds, latent_dim=self._latent_dim)
         images = tf.ensure_shape(images, (None, *self._picture))
-        nearest = self.nearest(objective.embeddings(to_float(images)), categories)
-        return images, {"realism_logits": logits, "nearest_item_ids": nearest}
+        return {
+            "image_bytes": png_files(images),
+            "realism_logits": logits,
+            "nearest_item_ids": self.nearest(objective.embeddings(to_float(images)), categories),
+        }
 
-    def _none(self) -> tuple[Any, dict[str, Any]]:
-        """What an empty batch is drawn; some of TensorFlow's fused convolutions fail on one."""
-        answer = {"realism_logits": tf.zeros((0,)), "nearest_item_ids": tf.zeros((0, self.nearest.count), tf.string)}
-        return tf.zeros((0, *self._picture), tf.uint8), answer
+    def _no_random(self) -> dict[str, Any]:
+        """What an empty batch is answered."""
+        return {
+            "image_bytes": tf.zeros((0,), tf.string),
+            "realism_logits": tf.zeros((0,)),
+            "nearest_item_ids": tf.zeros((0, self.nearest.count), tf.string),
+        }
 
     @property
     def _most_designs(self) -> int:
