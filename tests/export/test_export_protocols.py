@@ -24,13 +24,13 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 @pytest.fixture(scope="module")
-def models(recommender: Exported, served_designer: Exported) -> dict[str, Exported]:
+def exported(recommender: Exported, served_designer: Exported) -> dict[str, Exported]:
     return {"recommender": recommender, "designer": served_designer}
 
 
 @pytest.fixture(scope="module")
-def server(models: dict[str, Exported]) -> Iterator[LocalServer]:
-    with LocalServer({name: model.folder.parent for name, model in models.items()}, rest_port=0) as server:
+def server(exported: dict[str, Exported]) -> Iterator[LocalServer]:
+    with LocalServer({name: model.folder.parent for name, model in exported.items()}, rest_port=0) as server:
         yield server
 
 
@@ -92,9 +92,9 @@ def pixels(file: bytes) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_one_answer_by_every_way(server: LocalServer, models: dict[str, Exported], signature: str) -> None:
-    model = models[SIGNATURES[signature].model]
-    function = model.module.signatures[signature]
+def test_one_answer_by_every_way(server: LocalServer, exported: dict[str, Exported], signature: str) -> None:
+    model = exported[SIGNATURES[signature].model]
+    function = model.model.signatures[signature]
     requests = recorded(model, signature)
     assert requests
     with grpc.insecure_channel(server.target) as channel:
