@@ -30,7 +30,8 @@ _GAN = {
     "base_channels": 16,  # narrow: minutes on 2 cores
     "discriminator_channels": 16,
     "learning_rate": 3e-4,
-    "discriminator_learning_rate": 3e-4,
+    "discriminator_learning_rate": 1e-4,
+    "variety_weight": 1.0,  # without it some trainings end with two colours
     "average_decay": 0.995,
     "instance_noise": 0.1,
 }
