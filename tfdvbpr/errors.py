@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -56,3 +56,13 @@ def unknown_id(kind: str, received: str, known: Iterable[str]) -> UnknownIdError
         f"`{kind}` must be one of the {len(names)} known ids. Received {received!r}. "
         f"Nearest: {', '.join(map(repr, near))}."
     )
+
+
+def check_choice(name: str, received: str, choices: Collection[str]) -> None:
+    """Refuses what is none of the choices.
+
+    Raises:
+        ConfigError: naming the field and the choices.
+    """
+    if received not in choices:
+        raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received {received!r}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, check_choice
 
 Retrieval = Literal["brute-force", "scann"]
 RETRIEVAL: dict[Retrieval, str] = {
@@ -79,8 +79,7 @@ class RecommenderOptions:
 
     def __post_init__(self) -> None:
         for name, known in (("retrieval", list(RETRIEVAL)), ("quantize", list(QUANTIZE))):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"`{name}` must be one of {', '.join(known)}. Received {getattr(self, name)!r}.")
+            check_choice(name, getattr(self, name), known)
         for name in ("max_k", "max_liked", "max_pixels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` must be 1 or more. Received {getattr(self, name)}.")

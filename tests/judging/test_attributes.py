@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from judging_truth import known_tastes
 
 from tfdvbpr.data.catalogue import Items
 from tfdvbpr.data.dataset import PreparedDataset
@@ -21,25 +22,8 @@ from tfdvbpr.judging.attributes import AttributeOptions, check_attributes, liked
 from tfdvbpr.run import GanRun, Run
 
 
-def _truth() -> pl.DataFrame:
-    """Even users like red and stripes, odd ones blue and plain; everybody likes long shirts and low shoes."""
-    even = np.arange(8) % 2 == 0
-    return pl.DataFrame(
-        {
-            "user_id": [f"u{number}" for number in range(8)],
-            "favourite_colours": [["red"] if each else ["blue"] for each in even],
-            "pattern:striped": np.where(even, 1.0, 0.0),
-            "pattern:plain": np.where(even, 0.0, 1.0),
-            "cut:shirt:long": np.ones(8),
-            "cut:shirt:short": np.zeros(8),
-            "cut:shoe:high": np.zeros(8),
-            "cut:shoe:low": np.ones(8),
-        }
-    )
-
-
 def test_what_is_liked() -> None:
-    shoppers = _truth()[[0, 1, 1]]
+    shoppers = known_tastes()[[0, 1, 1]]
     read = {
         "colour": np.array(["red", "red", "blue"]),
         "pattern": np.array(["plain", "plain", "striped"]),
@@ -94,7 +78,7 @@ def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: Pre
     options = AttributeOptions(
         num_users=8, steps=(0, 2), realism_weights=(0.0, 1.0), design=DesignOptions(num_starts=2, learning_rate=0.2)
     )
-    found = check_attributes(tiny_run, tiny_gan_run, _truth(), dataset=named_dataset, options=options)
+    found = check_attributes(tiny_run, tiny_gan_run, known_tastes(), dataset=named_dataset, options=options)
     assert found.table.height == 2 * 2 * 2
     starts = found.table.filter((pl.col("step") == 0) & (pl.col("part") == "test"))
     assert starts["cut"].to_list() == [1.0, 1.0]  # every shirt is long, every shoe low, and both are liked
@@ -115,7 +99,7 @@ def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: Pre
 
 
 def test_what_is_refused(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset) -> None:
-    strangers = _truth().with_columns(user_id=pl.lit("nobody"))
+    strangers = known_tastes().with_columns(user_id=pl.lit("nobody"))
     with pytest.raises(RunError, match="knows 0 of 8"):
         check_attributes(tiny_run, tiny_gan_run, strangers, dataset=named_dataset)
     with pytest.raises(ConfigError, match="`steps` must be different numbers"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from judging_truth import known_tastes
 from PIL import Image
 
 from tfdvbpr import api
@@ -192,22 +193,5 @@ def test_what_is_refused(tiny_run: Run, tiny_gan_run: GanRun, second: Run) -> No
 def _truth_folder(run: Run) -> Path:
     folder = run.path.parent / "truth"
     folder.mkdir(exist_ok=True)
-    _truth().write_parquet(folder / "truth.parquet")
+    known_tastes().write_parquet(folder / "truth.parquet")
     return folder
-
-
-def _truth() -> pl.DataFrame:
-    """Even users like red and stripes, odd ones blue and plain; everybody likes long shirts and low shoes."""
-    even = np.arange(8) % 2 == 0
-    return pl.DataFrame(
-        {
-            "user_id": [f"u{number}" for number in range(8)],
-            "favourite_colours": [["red"] if each else ["blue"] for each in even],
-            "pattern:striped": np.where(even, 1.0, 0.0),
-            "pattern:plain": np.where(even, 0.0, 1.0),
-            "cut:shirt:long": np.ones(8),
-            "cut:shirt:short": np.zeros(8),
-            "cut:shoe:high": np.zeros(8),
-            "cut:shoe:low": np.ones(8),
-        }
-    )

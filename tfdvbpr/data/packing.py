@@ -17,7 +17,7 @@ from tfdvbpr.data.catalogue import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.images import IMAGE_FITS, MAX_PIXELS, BrokenImageError, ImageFit, checked_jpeg, decoder
 from tfdvbpr.data.source import Source
 from tfdvbpr.data.tables import ROW
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.files import whole_file
 
 _MIN_IMAGE_SIDE = 16
@@ -47,8 +47,7 @@ class PictureOptions:
     def __post_init__(self) -> None:
         if min(self.image_size) < _MIN_IMAGE_SIDE:
             raise ConfigError(f"`image_size` must be at least 16x16 pixels. Received {self.image_size}.")
-        if self.fit not in IMAGE_FITS:
-            raise ConfigError(f"`fit` must be one of {', '.join(IMAGE_FITS)}. Received {self.fit!r}.")
+        check_choice("fit", self.fit, IMAGE_FITS)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from tfdvbpr.data.packing import PictureOptions, Progress, distinct_items, keep_
 from tfdvbpr.data.source import Source
 from tfdvbpr.data.splits import SPLITS, Actions, Fractions, SplitKind, split_actions
 from tfdvbpr.data.tables import ROW
-from tfdvbpr.errors import ConfigError, SourceError
+from tfdvbpr.errors import ConfigError, SourceError, check_choice
 from tfdvbpr.files import sha256, whole_directory
 
 # Reports; what training reads is the same with and without them.
@@ -84,11 +84,9 @@ class PrepareOptions(PictureOptions):
         super().__post_init__()
         if not 0.0 <= self.withhold_items < 1.0:
             raise ConfigError(f"`withhold_items` must be in [0, 1). Received {self.withhold_items}.")
-        if self.split is not None and self.split not in SPLITS:
-            raise ConfigError(f"`split` must be one of {', '.join(SPLITS)}. Received {self.split!r}.")
-        if self.duplicates not in DUPLICATE_HANDLINGS:
-            known = ", ".join(DUPLICATE_HANDLINGS)
-            raise ConfigError(f"`duplicates` must be one of {known}. Received {self.duplicates!r}.")
+        if self.split is not None:
+            check_choice("split", self.split, SPLITS)
+        check_choice("duplicates", self.duplicates, DUPLICATE_HANDLINGS)
         self._check_numbers()
 
     def _check_numbers(self) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from tfdvbpr.data.colours import read_colours
 from tfdvbpr.design.maximize import DesignOptions
 from tfdvbpr.design.samples import random_pictures
 from tfdvbpr.design.studio import Designer
+from tfdvbpr.evaluation.significance import mcnemar_p
 from tfdvbpr.run import GanRun, Run
 
 _USERS_A_BATCH = 5
@@ -77,15 +77,13 @@ def compare(
 ) -> TasteCheck:
     """McNemar's exact test on paired hits, bool [N] each."""
     only_design, only_random = int((designed & ~random).sum()), int((random & ~designed).sum())
-    discordant = only_design + only_random
-    p_value = stats.binomtest(only_design, discordant, 0.5, alternative="greater").pvalue if discordant else 1.0
     return TasteCheck(
         num_users=len(designed),
         designs=int(designed.sum()),
         random=int(random.sum()),
         only_design=only_design,
         only_random=only_random,
-        p_value=float(p_value),
+        p_value=mcnemar_p(only_design, only_random),
         mean_gain=mean_gain,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, check_choice
 
 LatentKind = Literal["auto", "gaussian", "bounded"]
 LATENTS = ("auto", "gaussian", "bounded")
@@ -83,8 +83,8 @@ class DesignOptions:
             check_weight(name, getattr(self, name))
         if self.num_designs is not None:
             check_num_designs(self.num_designs, self.num_starts)
-        _check_choice("latents", self.latents, LATENTS)
-        _check_choice("smoothing", self.smoothing, SMOOTHINGS)
+        check_choice("latents", self.latents, LATENTS)
+        check_choice("smoothing", self.smoothing, SMOOTHINGS)
         if self.latents == "bounded" and self.norm_prior_weight:
             raise ConfigError(
                 "`norm_prior_weight` is for Gaussian latents, and must be 0 with bounded ones. "
@@ -134,8 +134,8 @@ class TailorOptions:
             check_weight(name, getattr(self, name), above_zero=True)
         for name in ("pixel_weight", "latent_weight", "realism_weight", "distance_weight"):
             check_weight(name, getattr(self, name))
-        _check_choice("latents", self.latents, LATENTS)
-        _check_choice("smoothing", self.smoothing, SMOOTHINGS)
+        check_choice("latents", self.latents, LATENTS)
+        check_choice("smoothing", self.smoothing, SMOOTHINGS)
         if self.num_starts > self.num_candidates:
             raise ConfigError(
                 f"`num_starts` must be at most num_candidates={self.num_candidates}. Received {self.num_starts}."
@@ -173,8 +173,3 @@ def check_weight(name: str, value: float, *, above_zero: bool = False) -> None:
         raise ConfigError(f"`{name}` must be a finite number. Received {value}.")
     if value < 0 or (above_zero and value == 0):
         raise ConfigError(f"`{name}` must {'be above 0' if above_zero else 'not be negative'}. Received {value}.")
-
-
-def _check_choice(name: str, value: str, choices: Mapping[str, object] | tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received {value!r}.")

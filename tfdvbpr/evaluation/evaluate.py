@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
-from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.errors import RunError, check_choice
 from tfdvbpr.evaluation.legacy import legacy_sampled_auc
 from tfdvbpr.evaluation.looks import looks_of
 from tfdvbpr.evaluation.per_user import DEFAULT_K, metric_names, per_user_table, split_name
@@ -125,8 +125,7 @@ def measure(
     dataset: Path | None = None,
 ) -> Evaluation:
     """The named figures of a run, written nowhere; arguments and errors as of `evaluate_run`."""
-    if split not in SPLITS:
-        raise ConfigError(f"`split` must be one of {', '.join(SPLITS)}. Received {split!r}.")
+    check_choice("split", split, SPLITS)
     kinds = {split_name(name)[0] for name in names}
     ranks = held_out_ranks(run.factors, run.interactions, SPLITS[split])
     if not len(ranks.user_ids):

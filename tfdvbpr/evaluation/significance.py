@@ -112,3 +112,17 @@ def holm(p_values: Sequence[float]) -> Values:
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """McNemar's exact test, one-sided: of the pairs that differ, more differ in favour of the first than chance gives.
+
+    Args:
+        only_first: pairs of which the first alone is a hit.
+        only_second: the reverse.
+
+    Returns:
+        p; 1 where no pair differs.
+    """
+    differ = only_first + only_second
+    return float(stats.binomtest(only_first, differ, 0.5, alternative="greater").pvalue) if differ else 1.0

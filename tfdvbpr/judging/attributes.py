@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import stats
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.design.options import DesignOptions, check_weight
 from tfdvbpr.design.samples import random_pictures
 from tfdvbpr.design.studio import Designer
 from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.evaluation.significance import mcnemar_p
 from tfdvbpr.judging.attribute_readers import ATTRIBUTES, AttributeReaders
 from tfdvbpr.run import GanRun, Run
 
@@ -172,14 +172,12 @@ def liked(
 def mcnemar(designs: npt.NDArray[np.bool_], random: npt.NDArray[np.bool_]) -> dict[str, float]:
     """McNemar's exact test on paired hits, bool [N] each; one-sided, in favour of the designs."""
     only_designs, only_random = int((designs & ~random).sum()), int((random & ~designs).sum())
-    differ = only_designs + only_random
-    p_value = stats.binomtest(only_designs, differ, 0.5, alternative="greater").pvalue if differ else 1.0
     return {
         "designs": float(designs.mean()),
         "random": float(random.mean()),
         "only_designs": only_designs,
         "only_random": only_random,
-        "p_value": float(p_value),
+        "p_value": mcnemar_p(only_designs, only_random),
     }
 
 

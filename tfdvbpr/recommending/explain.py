@@ -13,7 +13,7 @@ from keras import ops
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images import to_float
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.errors import RunError, check_choice
 from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.recommending.attribution import BASELINES, integrated_gradients
 from tfdvbpr.run import Run
@@ -81,8 +81,7 @@ def explain(
         ConfigError: if there is no such baseline.
     """
     check_explained(run)
-    if baseline not in BASELINES:
-        raise ConfigError(f"`baseline` must be one of {', '.join(BASELINES)}. Received {baseline!r}.")
+    check_choice("baseline", baseline, BASELINES)
     user, rows = int(run.user_indices([user_id])[0]), run.items.indices(item_ids)
     embed, taste = _embedder(run), run.tastes[user]
     explanations = []

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import check_choice
 from tfdvbpr.models.factors import Factors
 from tfdvbpr.training.checkpoint_file import Saved, parse, read_bytes, write_saved
 from tfdvbpr.training.checkpoints import BEST
@@ -112,8 +112,7 @@ class KeepBest:
 
     def _look(self, figures: Mapping[str, float], factors: Factors, step: int) -> bool:
         name = self._config.stop_metric
-        if name not in figures:
-            raise ConfigError(f"`stop_metric` must be one of {', '.join(figures)}. Received {name!r}.")
+        check_choice("stop_metric", name, figures)
         better = bool(self._agreed(int(self._best is None or figures[name] > self._best)))
         self._looks_since_best = 0 if better else self._looks_since_best + 1
         if better:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.config import GanConfig, RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.samplers import SAMPLERS
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.losses.ranking import RANKING_LOSSES
 from tfdvbpr.models import RECOMMENDERS
 from tfdvbpr.models.backbones import check_backbone
@@ -16,6 +16,11 @@ from tfdvbpr.models.features import check_features
 
 def notes(config: RecommenderConfig, dataset: PreparedDataset) -> Iterator[str]:
     """What is unusual, but no error: lines for people."""
+    yield from size_notes(config, dataset)
+
+
+def size_notes(config: RecommenderConfig | GanConfig, dataset: PreparedDataset) -> Iterator[str]:
+    """A line where pictures have another size than the configuration is meant for."""
     wanted, there = config.intended_image_size, dataset.manifest.image_size
     if wanted is not None and tuple(wanted) != tuple(there):
         yield (
@@ -35,8 +40,7 @@ def check_names(config: RecommenderConfig) -> None:
         ("loss", config.loss, RANKING_LOSSES),
         ("sampler", config.sampler, SAMPLERS),
     ):
-        if value not in known:
-            raise ConfigError(f"`{field}` must be one of {', '.join(known)}. Received {value!r}.")
+        check_choice(field, value, known)
     check_backbone(config.backbone)
     check_features(config.features)
     if config.reduction == "sum" and config.batching != "triplet":

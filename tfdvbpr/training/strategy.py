@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr import errors
-from tfdvbpr.errors import ConfigError, TfdvbprError
+from tfdvbpr.errors import ConfigError, TfdvbprError, check_choice
 
 STRATEGIES = ("auto", "one-device", "mirrored", "multi-worker")
 _SPREAD_WORDS = 1 << 21  # 16 MiB a message
@@ -34,8 +34,7 @@ def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -
     Raises:
         ConfigError: if the name is unknown or TF_CONFIG holds no cluster for "multi-worker".
     """
-    if name not in STRATEGIES:
-        raise ConfigError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received {name!r}.")
+    check_choice("strategy", name, STRATEGIES)
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster")
     if name == "multi-worker" and not cluster:
         raise ConfigError("TF_CONFIG must name a cluster for `strategy` multi-worker. Set it on every worker.")
