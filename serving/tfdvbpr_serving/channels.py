@@ -116,6 +116,19 @@ class ChannelSettings:
         return list({**merged, **dict(self.options)}.items())
 
 
+def open_channel(settings: ChannelSettings, api: Any) -> Any:
+    """A channel that connects when it is first used.
+
+    Args:
+        settings: where to, and how.
+        api: `grpc`, or `grpc.aio` for asyncio.
+    """
+    arguments = {"options": settings.arguments(), "compression": settings.grpc_compression}
+    if settings.tls is None:
+        return api.insecure_channel(settings.target, **arguments)
+    return api.secure_channel(settings.target, settings.tls.credentials(), **arguments)
+
+
 def _service_config(max_retries: int) -> str:
     retry = {
         "maxAttempts": max_retries + 1,

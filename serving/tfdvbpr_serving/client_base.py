@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from tfdvbpr_serving.channels import MAX_MESSAGE_BYTES, ChannelSettings, Tls
 DEFAULT_MAX_ROWS_PER_REQUEST = 64
 
 
-class ClientBase:
+class ClientBase(ABC):
     """Settings of a client.
 
     Args:
@@ -79,9 +80,9 @@ class ClientBase:
         )
         self._open(self._settings)
 
+    @abstractmethod
     def _open(self, settings: ChannelSettings) -> None:
         """Makes the channel; nothing is sent yet."""
-        raise NotImplementedError
 
     def _spec(self, name: str | None, *, signature: str = "") -> Any:
         served = name or self._names[RECOMMENDER_MODEL_NAME]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tfdvbpr_serving import messages, wire
 from tfdvbpr_serving.answers import Arrays
-from tfdvbpr_serving.channels import ChannelSettings
+from tfdvbpr_serving.channels import ChannelSettings, open_channel
 from tfdvbpr_serving.errors import DeadlineError, ServingError
 from tfdvbpr_serving.results import ModelMetadata, ModelVersion
 
@@ -26,17 +26,8 @@ class Connection:
     def __init__(self, settings: ChannelSettings) -> None:
         self.target = settings.target
         self.timeout_seconds = settings.timeout_seconds
-        arguments = {"options": settings.arguments(), "compression": settings.grpc_compression}
-        if settings.tls is None:
-            self._channel = grpc.insecure_channel(settings.target, **arguments)
-        else:
-            self._channel = grpc.secure_channel(settings.target, settings.tls.credentials(), **arguments)
-        self._methods = {
-            path: self._channel.unary_unary(
-                path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
-            )
-            for path, (request, response) in wire.METHODS.items()
-        }
+        self._channel = open_channel(settings, grpc)
+        self._methods = wire.bound(self._channel)
 
     def close(self) -> None:
         """Ends the channel; calls under way are cancelled."""

@@ -169,6 +169,16 @@ METHODS: dict[str, tuple[Any, Any]] = {
 MODEL_STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 
+def bound(channel: Any) -> dict[str, Any]:
+    """What calls each of METHODS on a channel, blocking or for asyncio as the channel is."""
+    return {
+        path: channel.unary_unary(
+            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        )
+        for path, (request, response) in METHODS.items()
+    }
+
+
 def model_spec(name: str, *, version: int | None = None, version_label: str | None = None, signature: str = "") -> Any:
     """A `ModelSpec`; without version or label the server takes the newest version."""
     spec = ModelSpec(name=name, signature_name=signature)
