@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_data import checkerboard
+from tiny_data import Command, checkerboard
 
+from tfdvbpr import cli
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.run import GanRun, Run
 
@@ -37,3 +38,21 @@ def tiny_gan_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest
     )
     output: Path = tmp_path_factory.mktemp("runs") / "gan"
     return train_gan(checkerboard_dataset, config, output)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `tfdvbpr ARGUMENTS...` in this process; exit code, stdout and stderr."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["tfdvbpr", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run

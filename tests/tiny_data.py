@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.data.prepare import PrepareOptions, prepare
+
+Command = Callable[..., tuple[int, str, str]]
 
 RED, BLUE = (200, 40, 40), (40, 60, 200)
 

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tiny_data import BLUE, encoded, noisy_picture
+from tiny_data import BLUE, Command, encoded, noisy_picture
 
-from tfdvbpr import cli
 from tfdvbpr.run import GanRun, Run
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs `tfdvbpr ARGUMENTS...` in this process; exit code, stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["tfdvbpr", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return run
 
 
 def _told(path: Path) -> Any:
@@ -45,13 +23,13 @@ def _frames(path: Path) -> int:
 
 
 def test_a_group_with_a_second_recommender_and_the_way_between_its_designs(
-    call: Call, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path
+    command: Command, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path
 ) -> None:
     (tmp_path / "segment.txt").write_text("u1\nu2\n")
     asked = ("--gan", tiny_gan_run.path, "--category", "shoe", "--steps", 4, "--starts", 3, "--count", 2)
     whom = ("--user", "u0", "--users", tmp_path / "segment.txt", "--least-misery", 0.5)
     more = ("--second-run", tiny_run.path, "--smoothing", "augment", "--output", tmp_path / "designs")
-    code, _, complaint = call("design", tiny_run.path, *asked, *whom, *more)
+    code, _, complaint = command("design", tiny_run.path, *asked, *whom, *more)
     assert code == 0, complaint
     told = _told(tmp_path / "designs" / "designs.json")
     assert told["audience"]["user_ids"] == ["u0", "u1", "u2"]
@@ -68,7 +46,7 @@ def test_a_group_with_a_second_recommender_and_the_way_between_its_designs(
         assert design["novelty"] >= 0
     assert _frames(tmp_path / "designs" / "path.gif") > 2
     ends = ("--from", f"{tmp_path / 'designs'}:1", "--to", f"{tmp_path / 'designs'}:2", "--frames", 3)
-    code, _, complaint = call(
+    code, _, complaint = command(
         "interpolate", tiny_run.path, "--gan", tiny_gan_run.path, *ends, "--output", tmp_path / "way"
     )
     assert code == 0, complaint
@@ -77,12 +55,12 @@ def test_a_group_with_a_second_recommender_and_the_way_between_its_designs(
     assert sorted(path.name for path in (tmp_path / "way").glob("frame_*.png"))[-1] == "frame_03.png"
 
 
-def test_tailor_items_and_a_photo(call: Call, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+def test_tailor_items_and_a_photo(command: Command, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
     (tmp_path / "mine.png").write_bytes(encoded(noisy_picture(BLUE, (50, 40), 3), "PNG"))
     what = ("--item", "i1", "--item", "i2", "--image", tmp_path / "mine.png", "--category", "shoe")
     how = ("--steps", 2, "--invert-steps", 3, "--starts", 2, "--strength", 1, "--strength", 3)
     places = ("--gan", tiny_gan_run.path, "--second-run", tiny_run.path, "--output", tmp_path / "tailored")
-    code, shown, complaint = call("tailor", tiny_run.path, "--liked", "i3", *what, *how, *places)
+    code, shown, complaint = command("tailor", tiny_run.path, "--liked", "i3", *what, *how, *places)
     assert code == 0, complaint
     assert "gain" in shown
     told = _told(tmp_path / "tailored" / "tailored.json")
@@ -96,9 +74,9 @@ def test_tailor_items_and_a_photo(call: Call, tiny_run: Run, tiny_gan_run: GanRu
     assert {"paths.png", "steps.png", "path.gif", "item_03_strength_3.png"} <= names
 
 
-def test_generate(call: Call, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+def test_generate(command: Command, tiny_gan_run: GanRun, tmp_path: Path) -> None:
     asked = ("--category", "shoe", "--count", 3, "--seed", 5, "--output", tmp_path / "samples")
-    assert call("generate", tiny_gan_run.path, *asked)[0] == 0
+    assert command("generate", tiny_gan_run.path, *asked)[0] == 0
     told = _told(tmp_path / "samples" / "samples.json")
     assert [each["seed"] for each in told] == [5, 6, 7]
     assert {each["category"] for each in told} == {"shoe"}
@@ -148,7 +126,7 @@ _WAY = ("interpolate", "RUN", "--gan", "GAN", "--output", "out")
     ],
 )
 def test_one_sentence_before_any_compute(
-    call: Call,
+    command: Command,
     tiny_run: Run,
     tiny_gan_run: GanRun,
     tmp_path: Path,
@@ -162,7 +140,7 @@ def test_one_sentence_before_any_compute(
             f"tfdvbpr.design.{name}", lambda *_, **__: pytest.fail("must be refused before any compute")
         )
     places = {"RUN": tiny_run.path, "GAN": tiny_gan_run.path}
-    code, _, complaint = call(*(places.get(str(argument), argument) for argument in arguments))
+    code, _, complaint = command(*(places.get(str(argument), argument) for argument in arguments))
     assert code == 2
     lines = [line for line in complaint.splitlines() if line.startswith("tfdvbpr:")]
     assert len(lines) == 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from tfdvbpr.design.options import DesignOptions, TailorOptions
 from tfdvbpr.models import LEARNS_FROM_PIXELS
@@ -22,11 +25,11 @@ OPTIONS = DesignOptions(num_starts=3, num_steps=6)
 TAILORING = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
 
 
-class Answering:
+class Answering(ABC):
     """Whatever has the functions of signatures."""
 
-    def function(self, signature: str) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def function(self, signature: str) -> Any: ...
 
     def __call__(self, signature: str, **inputs: Any) -> dict[str, Any]:
         """The answer, with neutral values for what is not given."""
@@ -76,3 +79,36 @@ def with_factors(run: Run, folder: Path, **arrays: Any) -> Run:
     kept = {name: getattr(factors, name) for name in ("user_embeddings", "item_embeddings", "item_biases")}
     np.savez(folder / FACTORS_NAME, **{**kept, **arrays})
     return Run.open(folder)
+
+
+def _recommended(run: Run, user: str, k: int, category: str, exclude_seen: bool) -> list[tuple[str, float]]:
+    best = run.recommend(user, k=k, category=category or None, exclude_seen=exclude_seen)
+    return [(one.item_id, one.score) for one in best]
+
+
+def assert_recommends_like(served: Answering, run: Run, *, ks: tuple[int, ...] = (1, 3, 99)) -> None:
+    """Every user, category and flag, with different k, in one batch."""
+    categories = ["", *run.manifest.categories]
+    asked = [(u, c, e) for u in run.user_ids for c in categories for e in (True, False)]
+    questions = [(user, ks[row % len(ks)], category, exclude) for row, (user, category, exclude) in enumerate(asked)]
+    users, k, names, flags = zip(*questions, strict=True)
+    answer = served("recommend", user_ids=users, k=k, categories=names, exclude_seen=flags)
+    assert answer["known_users"].all()
+    assert answer["known_categories"].all()
+    assert answer["item_ids"].shape == (len(asked), min(max(ks), len(run.items)))
+    for row, question in enumerate(questions):
+        expected = _recommended(run, *question)
+        item_ids = [value.decode() for value in answer["item_ids"][row]]
+        scores = answer["scores"][row]
+        count = len(expected)
+        assert item_ids[:count] == [item for item, _ in expected], question
+        np.testing.assert_allclose(scores[:count], [score for _, score in expected], rtol=1e-5, atol=1e-7)
+        assert set(item_ids[count:]) <= {""}
+        assert np.isneginf(scores[count:]).all()
+
+
+def picture_file(width: int, height: int, kind: str, mode: str = "RGB") -> bytes:
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, kind)
+    return buffer.getvalue()

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_data import BLUE, encoded, noisy_picture, write_source
+from tiny_data import BLUE, Command, encoded, noisy_picture, write_source
 
-from tfdvbpr import cli
 from tfdvbpr.run import Run
 
-Call = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs `tfdvbpr ARGUMENTS...` in this process; exit code, stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["tfdvbpr", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return run
-
-
-def test_recommend_for_a_user_and_for_somebody_new(call: Call, tiny_run: Run, tmp_path: Path) -> None:
-    code, told, _ = call("recommend", tiny_run.path, "--user", "u3", "--k", 3, "--category", "shoe")
+def test_recommend_for_a_user_and_for_somebody_new(command: Command, tiny_run: Run, tmp_path: Path) -> None:
+    code, told, _ = command("recommend", tiny_run.path, "--user", "u3", "--k", 3, "--category", "shoe")
     assert code == 0
     best = [each.item_id for each in tiny_run.recommend("u3", k=3, category="shoe")]
     assert all(f" {item_id} " in told for item_id in best)
     liked = ("--liked", "i1", "--liked", "i5")
-    code, told, _ = call("recommend", tiny_run.path, *liked, "--output", tmp_path / "grid.png")
+    code, told, _ = command("recommend", tiny_run.path, *liked, "--output", tmp_path / "grid.png")
     assert code == 0
     assert "somebody new" in told
     best = [each.item_id for each in tiny_run.recommend_for(["i1", "i5"])]
@@ -49,15 +27,15 @@ def test_recommend_for_a_user_and_for_somebody_new(call: Call, tiny_run: Run, tm
         assert picture.width > 800
 
 
-def test_update_items_and_explain_a_new_one(call: Call, tiny_run: Run, tmp_path: Path) -> None:
+def test_update_items_and_explain_a_new_one(command: Command, tiny_run: Run, tmp_path: Path) -> None:
     items = [("new", "hat", encoded(noisy_picture(BLUE, (32, 32), 7))), ("i3", "hat", b"")]
     source = write_source(tmp_path / "spring", items, [])
-    code, told, _ = call("update-items", tiny_run.path, source, "--output", tmp_path / "run")
+    code, told, _ = command("update-items", tiny_run.path, source, "--output", tmp_path / "run")
     assert code == 0
     assert "Added 1 items, 17 in all; left out 1" in told
     assert "quarantine.csv" in told
     asked = ("--user", "u3", "--item", "new", "--steps", 8, "--output", tmp_path / "why.png")
-    code, told, _ = call("explain", tmp_path / "run", *asked)
+    code, told, _ = command("explain", tmp_path / "run", *asked)
     assert code == 0
     assert told.startswith("new: score ")
     assert "the taste for i" in told
@@ -76,8 +54,10 @@ def test_update_items_and_explain_a_new_one(call: Call, tiny_run: Run, tmp_path:
         (("update-items", "RUN", "nowhere", "--output", "RUN"), "--overwrite"),
     ],
 )
-def test_one_sentence_for_what_can_be_mended(call: Call, tiny_run: Run, arguments: tuple[str, ...], told: str) -> None:
-    code, _, complaint = call(*(tiny_run.path if argument == "RUN" else argument for argument in arguments))
+def test_one_sentence_for_what_can_be_mended(
+    command: Command, tiny_run: Run, arguments: tuple[str, ...], told: str
+) -> None:
+    code, _, complaint = command(*(tiny_run.path if argument == "RUN" else argument for argument in arguments))
     assert code == 2
     lines = [line for line in complaint.splitlines() if line.startswith("tfdvbpr:")]
     assert len(lines) == 1

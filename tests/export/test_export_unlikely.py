@@ -1,0 +1,103 @@
+"""What an exported recommender answers to the unlikely: unknown ids, no rows, broken pictures, odd numbers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import tensorflow as tf
+from export_helpers import Exported, assert_recommends_like, loaded, picture_file, with_factors
+from tiny_data import RED, encoded, huge_png, noisy_picture
+
+from tfdvbpr.errors import RunError
+from tfdvbpr.run import ITEMS_NAME, USERS_NAME, Run
+from tfdvbpr_export import export_recommender
+
+
+@pytest.mark.parametrize("inputs", [{"user_ids": ["u0", "u1"], "k": [1]}, {"user_ids": ["u0"], "k": []}])
+def test_uneven_rows_are_refused(recommender: Exported, inputs: dict[str, Any]) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="as many rows each"):
+        recommender("recommend", **inputs)
+
+
+def test_a_bomb_is_refused_unopened(recommender: Exported) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 50000000 pixels"):
+        recommender("embed_images", image_bytes=[huge_png(20_000)])
+
+
+def test_unknown_users_have_the_mean_taste(recommender: Exported, tiny_run: Run) -> None:
+    factors = tiny_run.factors
+    expected = factors.user_embeddings.mean(axis=0) @ factors.item_embeddings.T + factors.item_biases
+    scored = recommender("score", user_ids=["nobody", "u3"], item_ids=[tiny_run.items.item_ids] * 2)
+    np.testing.assert_allclose(scored["scores"][0], expected, rtol=1e-5, atol=1e-7)
+    assert scored["known_users"].tolist() == [False, True]
+    ranked = recommender("recommend", user_ids=["nobody"], k=[16], categories=[""], exclude_seen=[True])
+    assert ranked["known_users"].tolist() == [False]
+    np.testing.assert_allclose(ranked["scores"][0], np.sort(expected)[::-1], rtol=1e-5, atol=1e-7)
+    assert len(set(ranked["item_ids"][0])) == 16
+
+
+def test_unknown_items_and_categories(recommender: Exported) -> None:
+    scored = recommender("score", user_ids=["u0"], item_ids=[["i3", "no such", "", "i4"]])
+    assert np.isneginf(scored["scores"][0]).tolist() == [False, True, True, False]
+    assert scored["known_items"][0].tolist() == [True, False, False, True]
+    ranked = recommender(
+        "recommend", user_ids=["u0"] * 3, k=[2] * 3, categories=["hat", "shoe", ""], exclude_seen=[True] * 3
+    )
+    assert ranked["known_categories"].tolist() == [False, True, True]
+    assert ranked["item_ids"][0].tolist() == [b"", b""]
+    assert np.isneginf(ranked["scores"][0]).all()
+    assert b"" not in ranked["item_ids"][1:]
+
+
+def test_no_rows_give_no_rows(recommender: Exported) -> None:
+    assert recommender("recommend", user_ids=[], k=[], categories=[], exclude_seen=[])["item_ids"].shape == (0, 0)
+    assert recommender("score", user_ids=[], item_ids=np.zeros((0, 2), object))["scores"].shape == (0, 2)
+    assert recommender("embed_images", image_bytes=[])["embeddings"].shape == (0, 4)
+    assert recommender("similar_images", image_bytes=[])["item_ids"].shape == (0, 0)
+    nobody = np.zeros((0, 3), object)
+    assert recommender("recommend_for_items", liked_item_ids=nobody)["item_ids"].shape == (0, 0)
+
+
+def test_k_below_zero_is_refused_and_zero_is_the_default(recommender: Exported) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be 0"):
+        recommender("recommend", user_ids=["u0", "u1"], k=[3, -1])
+    answer = recommender("recommend", user_ids=["u0"], exclude_seen=[False])
+    assert answer["counts"].tolist() == [10]
+
+
+@pytest.mark.parametrize("broken", [b"", b"%PDF-1.7", encoded(noisy_picture(RED, (32, 32), 0))[:400]])
+def test_broken_pictures_are_refused(recommender: Exported, broken: bytes) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        recommender("embed_images", image_bytes=[picture_file(32, 32, "JPEG"), broken])
+    assert len(recommender("embed_images", image_bytes=[picture_file(32, 32, "JPEG")])["embeddings"]) == 1
+
+
+def test_any_id_comes_through(tiny_run: Run, tmp_path: Path) -> None:
+    """Line breaks, tabs, other alphabets: ids are bytes to the tables."""
+    strange = ["a\nb", "a\r", "\t", "käse", "羽織", "☃", " x ", "0"]
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run.path, folder)
+    pl.DataFrame({"user_id": strange}).write_parquet(folder / USERS_NAME)
+    items = pl.read_parquet(folder / ITEMS_NAME)
+    items.with_columns(item_id=pl.Series([*strange, *(f"{name}!" for name in strange)])).write_parquet(
+        folder / ITEMS_NAME
+    )
+    run = Run.open(folder)
+    served = loaded(export_recommender(folder, tmp_path / "models"))
+    answer = served("score", user_ids=strange, item_ids=[run.items.item_ids] * 8)
+    np.testing.assert_allclose(answer["scores"], run.score(strange, run.items.item_ids), rtol=1e-5, atol=1e-7)
+    assert_recommends_like(served, run)
+
+
+def test_a_diverged_run_is_refused(tiny_run: Run, tmp_path: Path) -> None:
+    items = tiny_run.factors.item_embeddings.copy()
+    items[3, 1] = np.nan
+    run = with_factors(tiny_run, tmp_path / "run", item_embeddings=items)
+    with pytest.raises(RunError, match="`item_embeddings` must be finite"):
+        export_recommender(run.path, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
