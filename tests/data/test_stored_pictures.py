@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-import simplejpeg
+from PIL import Image
 from tiny_data import encoded, noisy_picture, write_source
 
 from tfdvbpr.data.catalogue import CACHE_NAME, IMAGES_NAME
@@ -13,7 +14,7 @@ from tfdvbpr.data.images import decoder
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.picture_cache import ImageCache, training_pictures
 from tfdvbpr.data.prepare import PrepareOptions, prepare
-from tfdvbpr.data.stored_pictures import DecodedFile, InMemory, PackedJpegs
+from tfdvbpr.data.stored_pictures import DecodedFile, InMemory, PackedJpegs, decoded_at_once
 from tfdvbpr.errors import ConfigError, DatasetError
 
 COUNT = 300  # more than one record batch of the packed file
@@ -41,9 +42,29 @@ def test_packed_files_are_found_by_position(dataset: PreparedDataset) -> None:
     rows = np.array([COUNT - 1, 1, 256, 1])
     for row, picture in zip(rows, packed.read(rows), strict=True):
         np.testing.assert_array_equal(picture, decoder((24, 16), "pad")(packed.jpeg(row)).numpy())
-        another = simplejpeg.decode_jpeg(packed.jpeg(row)).astype(int)  # which rounds otherwise
-        np.testing.assert_allclose(picture, another, atol=8)
     assert packed.read(np.array([], np.int32)).shape == (0, 24, 16, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_fast_way_gives_the_graph_s_pixels(mode: str, subsampling: int, progressive: bool) -> None:
+    """Training reads what serving will read, to the bit, for every kind of JPEG that is kept as it came."""
+    height, width = 37, 51
+    smooth = np.linspace(0, 255, height * width * 3).reshape(height, width, 3)
+    noise = np.random.default_rng(0).normal(0, 30, smooth.shape)
+    picture = Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)).convert(mode)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
+    into = np.zeros((height, width, 3), np.uint8)
+    assert decoded_at_once(buffer.getvalue(), into)
+    np.testing.assert_array_equal(into, decoder((height, width), "pad")(buffer.getvalue()).numpy())
+
+
+def test_the_fast_way_leaves_the_rest_to_the_graph() -> None:
+    jpeg = encoded(noisy_picture((1, 2, 3), (24, 16), 0))
+    assert not decoded_at_once(jpeg, np.zeros((24, 24, 3), np.uint8))
+    assert not decoded_at_once(b"\xff\xd8 no picture", np.zeros((24, 16, 3), np.uint8))
 
 
 @pytest.mark.parametrize(("cache", "kind"), [("memory", InMemory), ("disk", DecodedFile), ("none", PackedJpegs)])

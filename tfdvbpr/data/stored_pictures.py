@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,9 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import simplejpeg
 
 from tfdvbpr.data.images import ImageFit, decode_and_fit
 from tfdvbpr.errors import DatasetError
+
+_PART = 16  # pictures a thread takes at a time
 
 Rows = npt.NDArray[np.integer[Any]]
 Pixels = npt.NDArray[np.uint8]
@@ -75,14 +79,24 @@ class PackedJpegs:
         return self._file.read(int(self._sizes[item]), int(self._starts[item]))
 
     def read(self, items: Rows) -> Pixels:
-        """uint8 [N, H, W, 3]; one call of one graph, which decodes on all cores."""
-        import tensorflow as tf
+        """uint8 [N, H, W, 3], decoded on all cores; the pixels are those of `decode_and_fit`."""
+        pictures = np.empty((len(items), *self._image_size, 3), np.uint8)
+        rows = np.asarray(items).tolist()
 
-        if not len(items):
-            return np.zeros((0, *self._image_size, 3), np.uint8)
-        jpegs = tf.constant([self.jpeg(item) for item in np.asarray(items).tolist()])
-        decoded: Pixels = batch_decoder(self._image_size, self._fit)(jpegs).numpy()
-        return decoded
+        def fill(start: int) -> None:
+            part = slice(start, start + _PART)
+            self._decode_into(pictures[part], [self.jpeg(item) for item in rows[part]])
+
+        for _ in _decoding_threads().map(fill, range(0, len(rows), _PART)):
+            pass  # an error of a part is raised here
+        return pictures
+
+    def _decode_into(self, pictures: Pixels, jpegs: list[bytes]) -> None:
+        """On one core: what has the wanted size goes straight where it is to be, the rest through the graph."""
+        others = [row for row, jpeg in enumerate(jpegs) if not decoded_at_once(jpeg, pictures[row])]
+        if others:
+            decode = batch_decoder(self._image_size, self._fit)
+            pictures[others] = decode([jpegs[row] for row in others]).numpy()
 
 
 class DecodedFile:
@@ -125,18 +139,43 @@ class InMemory:
 
 @cache
 def batch_decoder(image_size: tuple[int, int], fit: ImageFit) -> Any:
-    """A function of string [N], whole picture files, to uint8 [N, H, W, 3]; compiled once, callable from any thread."""
+    """A function of N picture files to uint8 [N, H, W, 3]; compiled once, callable from any thread.
+
+    It works through its files on one core, for `map_fn` runs them one after another whatever `parallel_iterations`
+    says; but it leaves Python's lock, so that several threads may call it.
+    """
     import tensorflow as tf
 
     one = partial(decode_and_fit, image_size=image_size, fit=fit)
     decoded = tf.TensorSpec([*image_size, 3], tf.uint8)
-    ahead = 4 * (os.cpu_count() or 1)
 
     def decode(jpegs: Any) -> Any:
-        return tf.map_fn(one, jpegs, fn_output_signature=decoded, parallel_iterations=ahead)
+        return tf.map_fn(one, jpegs, fn_output_signature=decoded)
 
     function = tf.function(decode, input_signature=[tf.TensorSpec([None], tf.string)])
-    return function.get_concrete_function()
+    traced = function.get_concrete_function()
+    return lambda jpegs: traced(tf.constant(jpegs))
+
+
+@cache
+def _decoding_threads() -> ThreadPoolExecutor:
+    """One pool for the process: more threads than cores would only take turns."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+
+
+def decoded_at_once(jpeg: bytes, picture: Pixels) -> bool:
+    """Decodes a JPEG that has the picture's size into it; False where it has another size or cannot be decoded so.
+
+    The options make libjpeg-turbo compute what TensorFlow has it compute, to the bit.
+    """
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
+        if (height, width) != picture.shape[:2]:
+            return False
+        simplejpeg.decode_jpeg(jpeg, fastdct=True, fastupsample=False, buffer=picture)
+    except ValueError:  # a kind this library is strict about; the graph says what is wrong, if anything is
+        return False
+    return True
 
 
 def _places(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
