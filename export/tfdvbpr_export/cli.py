@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tfdvbpr.errors import ConfigError, TfdvbprError
-from tfdvbpr_export.options import DesignerLimits, Quantize, RecommenderOptions, Retrieval, ScannOptions
+from tfdvbpr_export.options import MOST_STEPS, DesignerLimits, Quantize, RecommenderOptions, Retrieval, ScannOptions
 from tfdvbpr_export.versions import Version
 
 app = typer.Typer(
@@ -131,7 +131,9 @@ def designer(
     realism_weight: Annotated[
         float, typer.Option(help="η: what looking real counts against preference, where a request does not say.")
     ] = 1.0,
-    max_steps: Annotated[int, typer.Option(help="The most gradient steps of a request.", min=1)] = _LIMITS.max_steps,
+    max_steps: Annotated[
+        int, typer.Option(help="The most gradient steps of a request.", min=1, max=MOST_STEPS)
+    ] = _LIMITS.max_steps,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures are refused unopened.", min=1)] = _LIMITS.max_pixels,
 ) -> None:
     """Write a dvbpr run and a GAN run as a SavedModel that designs.

@@ -85,12 +85,16 @@ class RecommenderOptions:
                 raise ConfigError(f"`{name}` must be 1 or more. Received {getattr(self, name)}.")
 
 
+# A request's history has a number a step, for which room is made before the first: that must not end the server.
+MOST_STEPS = 1_000_000
+
+
 @dataclass(frozen=True)
 class DesignerLimits:
     """What one request to a designer may ask for at most, since a step is many milliseconds of work.
 
     Attributes:
-        max_steps: of the ascent; a request for more gets so many.
+        max_steps: of the ascent, at most MOST_STEPS; a request for more gets so many.
         max_liked: the most liked items a row of a request may name.
         num_nearest: real items told for each picture.
         max_pixels: pictures with more are refused before they are decoded.
@@ -105,3 +109,5 @@ class DesignerLimits:
         for name in ("max_steps", "max_liked", "num_nearest", "max_pixels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` must be 1 or more. Received {getattr(self, name)}.")
+        if self.max_steps > MOST_STEPS:
+            raise ConfigError(f"`max_steps` must be {MOST_STEPS:,} or less. Received {self.max_steps:,}.")

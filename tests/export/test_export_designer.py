@@ -20,7 +20,7 @@ from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender_trainer import train_recommender
-from tfdvbpr_export import export_designer
+from tfdvbpr_export import DesignerLimits, export_designer
 
 FIGURES = ("preferences", "realism_logits", "initial_preferences")
 USERS, CATEGORIES, SEEDS = ["u0", "u5", "u5"], ["shirt", "shoe", "shirt"], [7, -(2**40), 0]
@@ -250,3 +250,9 @@ def test_tailored_pictures_are_those_made_in_process(
     blank = served_designer("tailor", image_bytes=files[:1], user_ids=["u0"], categories=["hat"])
     assert blank["known_categories"].tolist() == [False]
     assert (blank["image_bytes"][0], blank["steps"][0]) == (b"", 0)
+
+
+@pytest.mark.parametrize(("max_steps", "refusal"), [(0, "1 or more"), (1_000_001, "1,000,000 or less")])
+def test_limits_of_steps(max_steps: int, refusal: str) -> None:
+    with pytest.raises(ConfigError, match=f"`max_steps` must be {refusal}"):
+        DesignerLimits(max_steps=max_steps)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from serving_toy_models import save_designer
 
+from tfdvbpr.design.options import DesignOptions
+from tfdvbpr.run import GanRun, Run
+from tfdvbpr_export import DesignerLimits, export_designer
+from tfdvbpr_export.options import MOST_STEPS
 from tfdvbpr_serving.async_client import AsyncClient
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import DeadlineError
@@ -17,12 +22,29 @@ from tfdvbpr_serving.server import LocalServer
 FOREVER = 2_000_000_000
 
 
-@pytest.fixture(scope="module")
-def designer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+@dataclass(frozen=True)
+class Served:
+    """A server of a designer, and a category it draws."""
+
+    server: LocalServer
+    category: str
+
+
+@pytest.fixture(scope="module", params=["toy", "exported"])
+def designer(
+    request: pytest.FixtureRequest, tiny_run: Run, tiny_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """One of a loop that only burns time, and one of trained networks that ascend."""
     folder = tmp_path_factory.mktemp("slow") / "designer"
-    save_designer(folder / "1", work=250)
+    if request.param == "toy":
+        save_designer(folder / "1", work=250)
+    else:
+        few = DesignOptions(num_starts=2, num_steps=2)
+        export_designer(
+            tiny_run.path, tiny_gan_run.path, folder, options=few, limits=DesignerLimits(max_steps=MOST_STEPS)
+        )
     with LocalServer({"designer": folder}) as server:
-        yield server
+        yield Served(server, "tops" if request.param == "toy" else "shirt")
 
 
 def assert_idle() -> None:
@@ -39,20 +61,20 @@ def seconds_of_work(seconds: float) -> float:
     return time.process_time() - before
 
 
-def test_a_deadline_ends_the_work(designer: LocalServer) -> None:
-    with Client(designer.target, design_timeout_seconds=0.5) as client:
+def test_a_deadline_ends_the_work(designer: Served) -> None:
+    with Client(designer.server.target, design_timeout_seconds=0.5) as client:
         with pytest.raises(DeadlineError, match=r"within 0\.5 s"):
-            client.design(["u0"], "tops", num_steps=FOREVER)
+            client.design(["u0"], designer.category, num_steps=FOREVER)
         assert_idle()
-        assert client.design(["u0"], "tops")[0].steps == 2
-    page = designer.metrics.page().decode()
+        assert client.design(["u0"], designer.category)[0].steps == 2
+    page = designer.server.metrics.page().decode()
     assert 'signature="design",status="DEADLINE_EXCEEDED"} 1.0' in page
 
 
-def test_a_cancelled_task_ends_the_work(designer: LocalServer) -> None:
+def test_a_cancelled_task_ends_the_work(designer: Served) -> None:
     async def give_up() -> float:
-        async with AsyncClient(designer.target) as client:
-            task = asyncio.ensure_future(client.design(["u0"], "tops", num_steps=FOREVER))
+        async with AsyncClient(designer.server.target) as client:
+            task = asyncio.ensure_future(client.design(["u0"], designer.category, num_steps=FOREVER))
             await asyncio.sleep(0.3)
             worked = await asyncio.to_thread(seconds_of_work, 0.5)
             task.cancel()
@@ -64,17 +86,19 @@ def test_a_cancelled_task_ends_the_work(designer: LocalServer) -> None:
     assert_idle()
 
 
-def test_designs_in_the_queue_of_callers_who_left_are_not_begun(designer: LocalServer) -> None:
+def test_designs_in_the_queue_of_callers_who_left_are_not_begun(designer: Served) -> None:
     async def crowd() -> None:
-        async with AsyncClient(designer.target) as client:
-            tasks = [asyncio.ensure_future(client.design(["u0"], "tops", num_steps=FOREVER)) for _ in range(12)]
+        async with AsyncClient(designer.server.target) as client:
+            tasks = [
+                asyncio.ensure_future(client.design(["u0"], designer.category, num_steps=FOREVER)) for _ in range(12)
+            ]
             await asyncio.sleep(0.5)
             for task in tasks:
                 task.cancel()
             assert all(
                 isinstance(e, asyncio.CancelledError) for e in await asyncio.gather(*tasks, return_exceptions=True)
             )
-            assert (await client.design(["u0"], "tops"))[0].steps == 2
+            assert (await client.design(["u0"], designer.category))[0].steps == 2
 
     asyncio.run(crowd())
     assert_idle()
