@@ -53,8 +53,12 @@ class Table(tf.Module):
         return bool(self.values.dtype == tf.float32) and self.whole is None
 
     def gather(self, rows: Any) -> Any:
-        """float32 [..., D]: the rows, int32 [...]."""
-        return self._float(lambda table: tf.gather(table, rows))
+        """float32 [..., D]: the rows, int32 [...].
+
+        Read, then gathered: gathering from the variable itself would have TensorFlow copy the whole table at each
+        later read, in every signature (`copy_on_read_mode`).
+        """
+        return self._float(lambda table: tf.gather(table.read_value(), rows))
 
     def block(self, start: Any, size: Any) -> Any:
         """float32 [size, D]: neighbouring rows."""

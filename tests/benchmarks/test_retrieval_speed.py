@@ -31,7 +31,7 @@ NUM_CATEGORIES, SEEN_A_USER = 20, 50
 SECONDS, ROUNDS, LEAST_CALLS = 0.5, 7, 2
 MOST_TIMES, LEAST_RECALL, LEAST_SPEED_UP = 1.3, 0.95, 8.0
 KINDS = ("clustered", "random")
-SCANN = {"clustered": (2000, 400, 1000), "random": (2000, 1600, 3000)}  # leaves, searched, scored exactly
+SCANN = {"clustered": (1000, 100, 800), "random": (2000, 1600, 3000)}  # leaves, searched, scored exactly
 
 _EXPORT = """
 import json, sys
