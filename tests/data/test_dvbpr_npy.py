@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import base64
-import getpass
-import io
-import os
-import pickle
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import numpy._core.multiarray as multiarray
 import polars as pl
 import pytest
-from tiny_data import BLUE, RED, encoded, noisy_picture
+from dvbpr_npy_files import NUM_ITEMS, NUM_USERS, entries, jpeg, save
 
 from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
 from tfdvbpr.data.importers.numpy_pickles import read_object_array
@@ -34,68 +29,6 @@ PYTHON_2_FILE = (
     "xXUJ`F$fdUgPh{o?S*kJ4P@ADsKl1fu>H;$*KHt#axha~*%{buETG4tqP=B=8U_gJ?YdB3L}F{GDMqTr?-{#DNX!*Xsd<ZS(79X0lQ1xr_OyN31PF"
     "w0u7*8agFwR5p08OfM~{ifIi8uKVHzkP-6oHi8PsnPHdH4NddT^NmbdGQ=&ht<|STKs`_-PSdm)yCc9((C*L$nY9u"
 )
-NUM_USERS, NUM_ITEMS = 6, 12
-
-
-class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
-    """Writes bytes as Python 2 wrote its `str`."""
-
-    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
-
-    def save_bytes(self, value: bytes) -> None:
-        if len(value) < 256:
-            self.write(pickle.SHORT_BINSTRING + bytes([len(value)]) + value)
-        else:
-            self.write(pickle.BINSTRING + len(value).to_bytes(4, "little") + value)
-        self.memoize(value)
-
-    dispatch[bytes] = save_bytes
-
-
-def jpeg(item: int) -> bytes:
-    return encoded(noisy_picture((RED, BLUE)[item % 2], (20, 16), item))
-
-
-def entries(key: Callable[[str], Any], *, categories: bool) -> list[Any]:
-    """User u acted on the items u to u + 4; the last two are held out."""
-
-    def actions(*items: int) -> list[Any]:
-        return [{key("productid"): item} for item in items]
-
-    items = {
-        item: {
-            key("imgs"): jpeg(item),
-            **({key("c"): np.eye(6)[item % 6]} if categories else {}),
-        }
-        for item in range(NUM_ITEMS)
-    }
-    return [
-        {user: actions(user, user + 1, user + 2) for user in range(NUM_USERS)},
-        {user: actions(user + 3) for user in range(NUM_USERS)},
-        {user: actions(user + 4) for user in range(NUM_USERS)},
-        items,
-        NUM_USERS,
-        NUM_ITEMS,
-    ]
-
-
-def save(path: Path, values: Any, protocol: int | str) -> Path:
-    """As numpy.save does, by any protocol; "python2" writes Python 2's opcodes and names."""
-    array = np.empty(len(values), object)
-    array[:] = values
-    buffer = io.BytesIO()
-    if protocol == "python2":
-        Python2Pickler(buffer, 2).dump(array)
-        data = buffer.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
-        assert b"encode" not in data
-        assert b"numpy.core.multiarray" in data
-    else:
-        data = pickle.dumps(array, int(protocol))
-    with path.open("wb") as file:
-        header = {"descr": "|O", "fortran_order": False, "shape": array.shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.write(data)
-    return path
 
 
 def parts(source: Source, name: str) -> dict[str, list[str]]:
@@ -205,121 +138,6 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     )
     with pytest.raises(OSError, match="no bytes"):
         source.image_bytes("0")
-
-
-class Asks:
-    """An object whose pickle asks for what it is given."""
-
-    def __init__(self, *reduced: Any) -> None:
-        self._reduced = reduced
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._reduced
-
-
-def _forged_dtype() -> Asks:
-    """int64 that claims to have a field of objects, so that raw bytes would pass for pointers."""
-    state = (3, "<", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
-    return Asks(np.dtype, ("i8", False, True), state)
-
-
-def _array(shape: Any, dtype: Any, data: Any, kind: Any = np.ndarray) -> Asks:
-    return Asks(multiarray._reconstruct, (kind, (0,), b"b"), (1, shape, dtype, False, data))
-
-
-@pytest.mark.parametrize("protocol", [2, 4])
-@pytest.mark.parametrize(
-    ("asks", "named"),
-    [
-        (Asks(os.system, ("touch made",)), r"asks for (posix|nt)\.system"),
-        (Asks(getattr, (1, "real")), r"asks for (builtins|__builtin__)\.getattr"),
-        (Asks(eval, ("1",)), r"asks for (builtins|__builtin__)\.eval"),
-        (Asks(getpass.getuser, ()), r"asks for getpass\.getuser"),
-        (Asks(np.load, ("x.npy",)), r"asks for numpy\.load"),
-        (
-            Asks(multiarray.scalar, (np.dtype("O"), b"\0" * 8)),
-            r"asks for numpy\.core\.multiarray\.scalar of dtype object",
-        ),
-        (Asks(multiarray.scalar, (_forged_dtype(), b"\0" * 8)), r"asks for numpy\.dtype with fields"),
-        (Asks(multiarray.scalar, (5, b"\0" * 8)), r"asks for numpy\.dtype made from int"),
-        (_array((1,), np.dtype("O"), b"\0" * 8), r"asks for numpy\.ndarray of objects from raw bytes"),
-        (_array((9,), np.dtype("O"), [1]), r"asks for numpy\.ndarray of objects from raw bytes"),
-        (_array((1,), _forged_dtype(), b"\0" * 8), r"asks for numpy\.dtype with fields"),
-        (_array((1,), np.dtype([("a", "O")]), [(1,)]), r"asks for numpy\.dtype\('V8'\)"),
-        (_array((1,), np.dtype("M8[s]"), b"\0" * 8), r"asks for numpy\.dtype\('M8'\)"),
-        (_array((1,), np.dtype("i8"), b"\0" * 8, np.memmap), r"asks for numpy\.memmap"),
-        (_array((1,), np.dtype("i8"), b"\0" * 8, np.dtype), r"_reconstruct of another class"),
-        (_array((1 << 40,), np.dtype("i8"), b"\0" * 8), "must be whole"),
-        (_array((-1,), np.dtype("f8"), b"\0" * 7), "must be whole"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_malicious_file_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, asks: Asks, named: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    values = entries(str, categories=False)
-    values[3][3]["c"] = asks
-    path = save(tmp_path / "bad.npy", values, protocol)
-    with pytest.raises(SourceError, match=named):
-        read_dvbpr_npy(path)
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
-    ("opcodes", "named"),
-    [
-        (b"cnumpy.core.multiarray\n_reconstruct.__globals__\n.", r"multiarray\._reconstruct\.__globals__"),
-        (b"\x80\x04\x8c\x05numpy\x8c\x0dndarray.dumps\x93.", r"asks for numpy\.ndarray\.dumps"),
-        (b"cnumpy\ndtype\n}b.", "asks for a change of what a name means"),
-        (
-            b"cnumpy.core.multiarray\n_reconstruct\nN}X\x05\x00\x00\x00_callK\x01s\x86b.",
-            "a change of what a name means",
-        ),
-        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00xX\x03\x00\x00\x00hex\x86R.", r"_codecs\.encode to 'hex'"),
-        (b"X\x02\x00\x00\x00idQ.", "other storage"),
-        (b"Pid\n.", "other storage"),
-        (b"\x82\x01.", "must be whole"),
-        (b"\x80\x02cnumpy\nndarray\n)\x81.", "must be whole"),
-        (b"c__builtin__\nbytes\nJ\xff\xff\xff\x7f\x85R.", "asks for bytes of a size"),
-        (b"K\x01.", "object array. Received int"),
-        (b"", "must be whole"),
-    ],
-)
-def test_hostile_opcodes(tmp_path: Path, opcodes: bytes, named: str) -> None:
-    path = tmp_path / "bad.npy"
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
-        file.write(opcodes)
-    with pytest.raises(SourceError, match=named):
-        read_dvbpr_npy(path)
-
-
-def test_nested_lists_that_would_fill_the_memory_are_listed(tmp_path: Path) -> None:
-    """Each level holds the one below twice: 2**60 entries, written out."""
-    laughs: list[Any] = ["ha"]
-    for _ in range(60):
-        laughs = [laughs, laughs]
-    values = entries(str, categories=True)
-    values[0][0] = laughs
-    values[0][1] = {"user": laughs}
-    values[3][1]["c"] = laughs
-    source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
-    assert source.quarantine.counts == {"malformed row": 3, "malformed category": 1}
-
-
-def test_a_persistent_id_is_refused(tmp_path: Path) -> None:
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, value: Any) -> Any:
-            return "elsewhere" if value is NUM_ITEMS else None
-
-    array = np.empty(6, object)
-    array[:] = entries(str, categories=True)
-    with (tmp_path / "x.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
-        Pickler(file, 2).dump(array)
-    with pytest.raises(SourceError, match="may not refer to other storage"):
-        read_dvbpr_npy(tmp_path / "x.npy")
 
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:

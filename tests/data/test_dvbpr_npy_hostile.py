@@ -1,0 +1,132 @@
+"""What a pickle may not ask for."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy._core.multiarray as multiarray
+import pytest
+from dvbpr_npy_files import NUM_ITEMS, entries, save
+
+from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
+from tfdvbpr.errors import SourceError
+
+
+class Asks:
+    """An object whose pickle asks for what it is given."""
+
+    def __init__(self, *reduced: Any) -> None:
+        self._reduced = reduced
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reduced
+
+
+def _forged_dtype() -> Asks:
+    """int64 that claims to have a field of objects, so that raw bytes would pass for pointers."""
+    state = (3, "<", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+    return Asks(np.dtype, ("i8", False, True), state)
+
+
+def _array(shape: Any, dtype: Any, data: Any, kind: Any = np.ndarray) -> Asks:
+    return Asks(multiarray._reconstruct, (kind, (0,), b"b"), (1, shape, dtype, False, data))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize(
+    ("asks", "named"),
+    [
+        (Asks(os.system, ("touch made",)), r"asks for (posix|nt)\.system"),
+        (Asks(getattr, (1, "real")), r"asks for (builtins|__builtin__)\.getattr"),
+        (Asks(eval, ("1",)), r"asks for (builtins|__builtin__)\.eval"),
+        (Asks(getpass.getuser, ()), r"asks for getpass\.getuser"),
+        (Asks(np.load, ("x.npy",)), r"asks for numpy\.load"),
+        (
+            Asks(multiarray.scalar, (np.dtype("O"), b"\0" * 8)),
+            r"asks for numpy\.core\.multiarray\.scalar of dtype object",
+        ),
+        (Asks(multiarray.scalar, (_forged_dtype(), b"\0" * 8)), r"asks for numpy\.dtype with fields"),
+        (Asks(multiarray.scalar, (5, b"\0" * 8)), r"asks for numpy\.dtype made from int"),
+        (_array((1,), np.dtype("O"), b"\0" * 8), r"asks for numpy\.ndarray of objects from raw bytes"),
+        (_array((9,), np.dtype("O"), [1]), r"asks for numpy\.ndarray of objects from raw bytes"),
+        (_array((1,), _forged_dtype(), b"\0" * 8), r"asks for numpy\.dtype with fields"),
+        (_array((1,), np.dtype([("a", "O")]), [(1,)]), r"asks for numpy\.dtype\('V8'\)"),
+        (_array((1,), np.dtype("M8[s]"), b"\0" * 8), r"asks for numpy\.dtype\('M8'\)"),
+        (_array((1,), np.dtype("i8"), b"\0" * 8, np.memmap), r"asks for numpy\.memmap"),
+        (_array((1,), np.dtype("i8"), b"\0" * 8, np.dtype), r"_reconstruct of another class"),
+        (_array((1 << 40,), np.dtype("i8"), b"\0" * 8), "must be whole"),
+        (_array((-1,), np.dtype("f8"), b"\0" * 7), "must be whole"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_malicious_file_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int, asks: Asks, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = entries(str, categories=False)
+    values[3][3]["c"] = asks
+    path = save(tmp_path / "bad.npy", values, protocol)
+    with pytest.raises(SourceError, match=named):
+        read_dvbpr_npy(path)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "named"),
+    [
+        (b"cnumpy.core.multiarray\n_reconstruct.__globals__\n.", r"multiarray\._reconstruct\.__globals__"),
+        (b"\x80\x04\x8c\x05numpy\x8c\x0dndarray.dumps\x93.", r"asks for numpy\.ndarray\.dumps"),
+        (b"cnumpy\ndtype\n}b.", "asks for a change of what a name means"),
+        (
+            b"cnumpy.core.multiarray\n_reconstruct\nN}X\x05\x00\x00\x00_callK\x01s\x86b.",
+            "a change of what a name means",
+        ),
+        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00xX\x03\x00\x00\x00hex\x86R.", r"_codecs\.encode to 'hex'"),
+        (b"X\x02\x00\x00\x00idQ.", "other storage"),
+        (b"Pid\n.", "other storage"),
+        (b"\x82\x01.", "must be whole"),
+        (b"\x80\x02cnumpy\nndarray\n)\x81.", "must be whole"),
+        (b"c__builtin__\nbytes\nJ\xff\xff\xff\x7f\x85R.", "asks for bytes of a size"),
+        (b"K\x01.", "object array. Received int"),
+        (b"", "must be whole"),
+    ],
+)
+def test_hostile_opcodes(tmp_path: Path, opcodes: bytes, named: str) -> None:
+    path = tmp_path / "bad.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
+        file.write(opcodes)
+    with pytest.raises(SourceError, match=named):
+        read_dvbpr_npy(path)
+
+
+def test_nested_lists_that_would_fill_the_memory_are_listed(tmp_path: Path) -> None:
+    """Each level holds the one below twice: 2**60 entries, written out."""
+    laughs: list[Any] = ["ha"]
+    for _ in range(60):
+        laughs = [laughs, laughs]
+    values = entries(str, categories=True)
+    values[0][0] = laughs
+    values[0][1] = {"user": laughs}
+    values[3][1]["c"] = laughs
+    source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
+    assert source.quarantine.counts == {"malformed row": 3, "malformed category": 1}
+
+
+def test_a_persistent_id_is_refused(tmp_path: Path) -> None:
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: Any) -> Any:
+            return "elsewhere" if value is NUM_ITEMS else None
+
+    array = np.empty(6, object)
+    array[:] = entries(str, categories=True)
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
+        Pickler(file, 2).dump(array)
+    with pytest.raises(SourceError, match="may not refer to other storage"):
+        read_dvbpr_npy(tmp_path / "x.npy")
