@@ -7,6 +7,7 @@ system lets them, which for a large catalogue is all of it; what is read stays i
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -22,6 +23,7 @@ from tfdvbpr.data.images import ImageFit, decode_and_fit
 from tfdvbpr.errors import DatasetError
 
 _PART = 16  # pictures a thread takes at a time
+_COMPILING = threading.Lock()
 
 Rows = npt.NDArray[np.integer[Any]]
 Pixels = npt.NDArray[np.uint8]
@@ -137,13 +139,18 @@ class InMemory:
         return self._pictures[np.asarray(items)]
 
 
-@cache
 def batch_decoder(image_size: tuple[int, int], fit: ImageFit) -> Any:
     """A function of N picture files to uint8 [N, H, W, 3]; compiled once, callable from any thread.
 
     It works through its files on one core, for `map_fn` runs them one after another whatever `parallel_iterations`
     says; but it leaves Python's lock, so that several threads may call it.
     """
+    with _COMPILING:  # `cache` alone would let each of the first threads trace its own
+        return _batch_decoder(image_size, fit)
+
+
+@cache
+def _batch_decoder(image_size: tuple[int, int], fit: ImageFit) -> Any:
     import tensorflow as tf
 
     one = partial(decode_and_fit, image_size=image_size, fit=fit)
