@@ -15,6 +15,7 @@ from tfdvbpr import api
 from tfdvbpr.config import GanConfig, recommender_config
 from tfdvbpr.data.prepare import PrepareOptions
 from tfdvbpr.data.synthetic import SyntheticOptions
+from tfdvbpr.design.options import DesignOptions
 from tfdvbpr.judging.attribute_tables import markdown
 from tfdvbpr.judging.attributes import AttributeCheck, AttributeOptions
 
@@ -31,9 +32,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeCheck:
     run = api.train(dataset, folder / "dvbpr", config=recommender_config("dvbpr", epochs=25))
     gan_run = api.train_gan(dataset, folder / "gan", config=GanConfig(epochs=40))
     output = Path(os.environ.get("TFDVBPR_KEEP", folder)) / "attributes"
-    found = api.attributes_in_designs(
-        run, gan_run, folder / "source", output, options=AttributeOptions(num_users=400), overwrite=True
+    options = AttributeOptions(
+        num_users=240,
+        steps=(0, 5, 10, 20, 40),
+        realism_weights=(0.0, 0.5, 1.0, 2.0),
+        design=DesignOptions(num_starts=2, learning_rate=0.1),
     )
+    found = api.attributes_in_designs(run, gan_run, folder / "source", output, options=options, overwrite=True)
     print("\n" + markdown(found))
     return found
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, RunArgument, out
+from tfdvbpr.cli.options import Overwrite, RateOption, RunArgument, StepsOption, out
 from tfdvbpr.errors import ConfigError
 
 app = typer.Typer()
@@ -31,8 +31,6 @@ SmoothingOption = Annotated[
         "augment-and-blur."
     ),
 ]
-StepsOption = Annotated[int, typer.Option(help="Gradient steps; the paper's code has 10.")]
-RateOption = Annotated[float, typer.Option(help="Adam's step size on the latents.")]
 SeedOption = Annotated[int, typer.Option(help="Of the starts; the same seed gives the same pictures.")]
 
 

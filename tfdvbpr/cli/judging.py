@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, RunArgument, out
+from tfdvbpr.cli.options import Overwrite, RateOption, RunArgument, StepsOption, out
 
 app = typer.Typer()
 
@@ -84,7 +84,11 @@ def evaluate_designs(
     ] = "augment-and-blur",
     smoothed_weight: Annotated[float | None, typer.Option(help="η with smoothing; the middle one of the grid.")] = None,
     starts: Annotated[int, typer.Option(help="Random latents an ascent begins from.", min=1)] = 8,
-    steps: Annotated[int, typer.Option(help="Gradient steps.", min=1)] = 40,
+    steps: StepsOption = 40,
+    learning_rate: RateOption = 0.05,
+    initial_stddev: Annotated[
+        float, typer.Option(help="Standard deviation of the latents an ascent begins from; random G has 1.")
+    ] = 0.5,
     extractor: Extractor = "efficientnet_lite2",
     seed: Annotated[int, typer.Option(help="Of users, items, latents and starts.", min=0)] = 0,
     dataset: Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")] = None,
@@ -120,7 +124,9 @@ def evaluate_designs(
         realism_weights=weights,
         smoothings=() if smoothing == "none" else tuple(name.strip() for name in smoothing.split(",")),
         smoothed_weight=smoothed_weight,
-        design=DesignOptions(num_starts=starts, num_steps=steps),
+        design=DesignOptions(
+            num_starts=starts, num_steps=steps, learning_rate=learning_rate, initial_stddev=initial_stddev
+        ),
         extractor=extractor,
         seed=seed,
     )

@@ -156,7 +156,7 @@ _PROJECTED_GAN: Mapping[str, Any] = {
     "small_categories": "leave-out",
     "beta_1": 0.0,
     "average_decay": 0.998,
-    "epochs": 60,
+    "epochs": 30,
 }
 GAN_PRESETS: Mapping[str, Mapping[str, Any]] = {"default": _PROJECTED_GAN, "plain": {}, "paper": _PAPER_GAN}
 

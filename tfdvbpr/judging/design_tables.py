@@ -64,9 +64,10 @@ def notes(judgement: DesignJudgement) -> str:
         f"{photos.extractor} against {judgement.num_photos} photos, those of the requested categories; FID of "
         f"{len(requests)} pictures compares only with its neighbours in the table. Category accuracy by a CNN trained "
         f"on photos, {photos.classifier.accuracy:.1%} right on held-out ones. Diversity is 1 − MS-SSIM of pairs within "
-        f"a category. Designs: best of {options.design.num_starts} starts by the objective, {options.design.num_steps} "
-        "steps. Top retrieved: the best real item of the category, bought or not. Tests: Wilcoxon's signed-rank test "
-        "over users, two-sided, of a user's mean standardised preference."
+        f"a category. Designs: best of {options.design.num_starts} starts of σ {options.design.initial_stddev:g} by "
+        f"the objective, {options.design.num_steps} steps of {options.design.learning_rate:g}. Top retrieved: the best "
+        "real item of the category, bought or not. Tests: Wilcoxon's signed-rank test over users, two-sided, of a "
+        "user's mean standardised preference."
     )
 
 
