@@ -29,5 +29,8 @@ def test_the_example_runs(tmp_path: Path) -> None:
 
 
 def test_every_file_the_readme_names_is_there() -> None:
-    for name in [*re.findall(r"`((?:docs|serving|tests|export)/[\w./-]*)`", README), "docs/pictures/designs.png"]:
+    named = re.findall(r"`((?:docs|serving|tests|export)/[\w./-]*)`", README)
+    linked = re.findall(r"\]\((docs/[\w./-]*)\)", README)
+    assert linked
+    for name in [*named, *linked]:
         assert (ROOT / name).exists(), name
