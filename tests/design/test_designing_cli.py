@@ -55,6 +55,14 @@ def test_a_group_with_a_second_recommender_and_the_way_between_its_designs(
     assert sorted(path.name for path in (tmp_path / "way").glob("frame_*.png"))[-1] == "frame_03.png"
 
 
+def test_starts_of_no_spread_are_refused(command: Command, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+    asked = ("--gan", tiny_gan_run.path, "--category", "shoe", "--user", "u0", "--output", tmp_path / "designs")
+    code, _, complaint = command("design", tiny_run.path, *asked, "--initial-stddev", 0)
+    assert code == 2
+    assert "`initial_stddev` must be above 0. Received 0" in complaint
+    assert not list(tmp_path.iterdir())
+
+
 def test_tailor_items_and_a_photo(command: Command, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
     (tmp_path / "mine.png").write_bytes(encoded(noisy_picture(BLUE, (50, 40), 3), "PNG"))
     what = ("--item", "i1", "--item", "i2", "--image", tmp_path / "mine.png", "--category", "shoe")

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from judging_truth import known_tastes
 from PIL import Image
+from tiny_data import Command
 
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
@@ -133,6 +134,36 @@ def test_the_folder(judged: Any) -> None:
         assert sheet.width > 7 * 128
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--steps", 0, "num_steps"),
+        ("--starts", 0, "--starts"),
+        ("--learning-rate", "nan", "learning_rate"),
+        ("--initial-stddev", 0, "initial_stddev"),
+        ("--realism-weights", "0,nan", "realism_weights"),
+        ("--realism-weights", "much", "--realism-weights"),
+        ("--smoothing", "fog", "smoothings"),
+    ],
+)
+def test_the_command_hands_on_its_options_and_refuses_wrong_ones(
+    option: str,
+    value: object,
+    told: str,
+    command: Command,
+    tiny_run: Run,
+    tiny_gan_run: GanRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tfdvbpr.judging.designs.judge_designs", lambda *given, **named: pytest.fail("was computed"))
+    places = ("--gan", tiny_gan_run.path, "--output", tmp_path / "judged")
+    code, _, complaint = command("evaluate-designs", tiny_run.path, *places, option, value)
+    assert code == 2
+    assert told in complaint
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupted_table_is_taken_up(judged: Any, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
     """A row that stands is read and not made: here another picture has been put in its place."""
     judgement, output = judged
@@ -154,6 +185,35 @@ def test_an_interrupted_table_is_taken_up(judged: Any, tiny_run: Run, tiny_gan_r
     again = design_arms(tiny_run, tiny_gan_run, requests, told=told.append, **asked)
     np.testing.assert_array_equal(again["designs η=0"], 255 - first["designs η=0"])
     assert not told
+
+
+def test_a_table_is_kept_block_by_block(
+    judged: Any, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended after the first of three blocks, it makes the other two and comes to the same pictures."""
+    monkeypatch.setattr("tfdvbpr.judging.arms._BLOCK", 4)
+    asked: dict[str, Any] = {
+        "options": OPTIONS.design,
+        "realism_weights": (50.0,),
+        "smoothings": (),
+        "smoothed_weight": 0.0,
+        "seed": 0,
+    }
+
+    def end(done: int, total: int) -> None:
+        assert (done, total) == (4, 12)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        design_arms(tiny_run, tiny_gan_run, judged[0].requests, **asked, keep=tmp_path, progress=end)
+    assert len(list(tmp_path.iterdir())) == 1
+    told: list[tuple[int, int]] = []
+    taken_up = design_arms(
+        tiny_run, tiny_gan_run, judged[0].requests, **asked, keep=tmp_path, progress=lambda *at: told.append(at)
+    )
+    assert told == [(8, 12), (12, 12)]
+    whole = design_arms(tiny_run, tiny_gan_run, judged[0].requests, **asked)
+    np.testing.assert_array_equal(taken_up["designs η=50"], whole["designs η=50"])
 
 
 def test_requests_are_the_most_bought_categories(tiny_run: Run) -> None:

@@ -77,7 +77,7 @@ def evaluate_designs(
         run: the recommender that is ascended, or its folder.
         gan_run: a GAN run or its folder.
         output: a folder for designs.json, .csv and .md, tests.csv and designs.png; left out, nothing is written. Until
-            it stands, finished rows of designs lie beside it, and an interrupted call goes on from them.
+            it stands, finished blocks of designs lie beside it, and an interrupted call goes on from them.
         second_run: a recommender of the same dataset, trained with another seed and backbone, that no ascent sees.
         dataset: the GAN's, if it has been moved.
         options: users, η, smoothings, starts, steps, extractor, seed.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, RateOption, RunArgument, StepsOption, out
+from tfdvbpr.cli.options import InitialStddev, Overwrite, RateOption, RunArgument, StepsOption, out
 from tfdvbpr.errors import ConfigError
 
 app = typer.Typer()
@@ -56,6 +56,7 @@ def design(
     starts: Annotated[int, typer.Option(help="Random latents the ascent begins from.")] = 16,
     steps: StepsOption = 40,
     learning_rate: RateOption = 0.05,
+    initial_stddev: InitialStddev = 0.5,
     realism_weight: RealismWeight = 1.0,
     diversity: Annotated[
         float, typer.Option(help="How much unlikeness counts beside the objective in what is kept; 0 not at all.")
@@ -92,6 +93,7 @@ def design(
         num_starts=max(starts, count),
         num_steps=steps,
         learning_rate=learning_rate,
+        initial_stddev=initial_stddev,
         realism_weight=realism_weight,
         diversity=diversity,
         smoothing=smoothing,

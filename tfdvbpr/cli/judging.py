@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, RateOption, RunArgument, StepsOption, out
+from tfdvbpr.cli.options import InitialStddev, Overwrite, RateOption, RunArgument, StepsOption, out
 
 app = typer.Typer()
 
@@ -86,9 +86,7 @@ def evaluate_designs(
     starts: Annotated[int, typer.Option(help="Random latents an ascent begins from.", min=1)] = 8,
     steps: StepsOption = 40,
     learning_rate: RateOption = 0.05,
-    initial_stddev: Annotated[
-        float, typer.Option(help="Standard deviation of the latents an ascent begins from; random G has 1.")
-    ] = 0.5,
+    initial_stddev: InitialStddev = 0.5,
     extractor: Extractor = "efficientnet_lite2",
     seed: Annotated[int, typer.Option(help="Of users, items, latents and starts.", min=0)] = 0,
     dataset: Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")] = None,
@@ -104,7 +102,7 @@ def evaluate_designs(
     diversity of random real items, random G, the best of several random G, top retrieved items, and designs for every
     η, for users in their most bought categories. Designs are tested against their rivals over users. Writes
     designs.json, designs.csv, designs.md, tests.csv and designs.png; with --truth also the folder attributes. The same
-    command takes an interrupted one up after its last finished row.
+    command takes an interrupted one up after its last finished 64 requests.
     """
     from tfdvbpr import api, progress
     from tfdvbpr.files import check_output

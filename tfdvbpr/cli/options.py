@@ -49,6 +49,9 @@ StrategyOption = Annotated[
 ]
 StepsOption = Annotated[int, typer.Option(help="Gradient steps; the paper's code has 10.")]
 RateOption = Annotated[float, typer.Option(help="Adam's step size on the latents.")]
+InitialStddev = Annotated[
+    float, typer.Option(help="Standard deviation of the latents an ascent begins from; random pictures have 1.")
+]
 
 
 def parse_image_size(text: str) -> tuple[int, int]:

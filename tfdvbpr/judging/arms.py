@@ -26,6 +26,7 @@ from tfdvbpr.run import GanRun, Run
 RANDOM_REAL, RANDOM_G, RETRIEVED = "random real items", "random G", "top retrieved items"
 _SEEDS = 1_000_000_000
 _ROWS = 256
+_BLOCK = 64
 
 Pictures = npt.NDArray[np.uint8]
 Told = Callable[[str], None]
@@ -111,30 +112,56 @@ def design_arms(
         smoothings: names in SMOOTHINGS besides "none".
         smoothed_weight: η of those.
         seed: of the starts.
-        keep: a folder for finished rows, from which a later call takes them up; left out, nothing is kept.
+        keep: a folder for finished blocks of 64 requests, from which a later call takes them up; left out, nothing is
+            kept.
         progress: told of (requests done, in all), anew for each row of the table.
         told: takes a line for people a row.
     """
-    user_ids = [run.user_ids[user] for user in requests.users]
-    seeds = [seed * len(requests) + number for number in range(len(requests))]
     found = {}
     for smoothing in ("none", *smoothings):
         designer = Designer(run, gan_run, options=replace(options, num_designs=1, smoothing=smoothing))
         for weight in realism_weights if smoothing == "none" else (smoothed_weight,):
             label = design_label(weight, smoothing)
-            file = None if keep is None else keep / f"{_key(designer, requests, seeds, weight)}.npy"
-            if file is not None and file.is_file():
-                found[label] = np.load(file, allow_pickle=False)
-                continue
-            told(f"Designing {len(requests)} pictures: {label}.")
-            designs = designer.design(
-                user_ids, requests.categories, seeds=seeds, realism_weight=weight, progress=progress
+            found[label] = _designed(
+                designer, requests, weight, seed=seed, keep=keep, label=label, progress=progress, told=told
             )
-            found[label] = designs.images[:, 0]
-            if file is not None:
-                with whole_file(file) as scratch:
-                    np.save(scratch, found[label])
     return found
+
+
+def _designed(
+    designer: Designer,
+    requests: Requests,
+    weight: float,
+    *,
+    seed: int,
+    keep: Path | None,
+    label: str,
+    progress: Callable[[int, int], None] | None,
+    told: Told,
+) -> Pictures:
+    """One row of the table, block by block; blocks that are kept are read."""
+    seeds = [seed * len(requests) + number for number in range(len(requests))]
+    parts: list[Pictures] = []
+    announced = False
+    for start in range(0, len(requests), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        block = Requests(requests.users[rows], requests.categories[rows])
+        file = None if keep is None else keep / f"{_key(designer, block, seeds[rows], weight)}.npy"
+        if file is not None and file.is_file():
+            parts.append(np.load(file, allow_pickle=False))
+            continue
+        if not announced:
+            told(f"Designing {len(requests)} pictures: {label}.")
+            announced = True
+        user_ids = [designer.run.user_ids[user] for user in block.users]
+        designs = designer.design(user_ids, block.categories, seeds=seeds[rows], realism_weight=weight)
+        parts.append(designs.images[:, 0])
+        if file is not None:
+            with whole_file(file) as scratch:
+                np.save(scratch, parts[-1])
+        if progress is not None:
+            progress(min(start + _BLOCK, len(requests)), len(requests))
+    return np.concatenate(parts)
 
 
 def _key(designer: Designer, requests: Requests, seeds: list[int], weight: float) -> str:

@@ -124,7 +124,7 @@ def judge_designs(
             only the first one likes?
         dataset: the GAN's; left out, where it lay when the GAN was trained.
         options: see `DesignJudgingOptions`.
-        keep: a folder for finished rows of designs, from which a call that was interrupted goes on.
+        keep: a folder for finished blocks of designs, from which a call that was interrupted goes on.
         progress: called with (done, in all) of whatever takes long.
         told: takes lines for people.
 
