@@ -44,8 +44,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeCheck:
 
 
 def test_designs_show_what_is_liked(found: AttributeCheck) -> None:
-    assert found.test["p_value"] < 1e-3
-    assert found.test["designs"] > found.test["random"] + 0.1
+    colour = found.test["colour"]
+    assert colour["p_holm"] < 1e-3
+    assert colour["designs"] > colour["random"] + 0.1
 
 
 def test_liked_attributes_grow_with_the_steps(found: AttributeCheck) -> None:

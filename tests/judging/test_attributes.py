@@ -49,7 +49,7 @@ def test_rendered_garments_are_read(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "source", SyntheticOptions(num_items=240, num_users=4, image_size=32))
     options = PrepareOptions(image_size=(32, 32))
     dataset = prepare(read_folder(tmp_path / "source"), tmp_path / "data", options=options, source_format="synthetic")
-    readers = AttributeReaders.of(dataset)
+    readers = AttributeReaders.of(dataset, extractor="colour-and-edges")
     assert readers.accuracy["colour"] > 0.9
     assert readers.accuracy["pattern"] > 0.3  # five patterns
     assert readers.accuracy["cut"] > 0.5
@@ -76,7 +76,11 @@ def named_dataset(checkerboard_dataset: PreparedDataset) -> PreparedDataset:
 
 def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset, tmp_path: Path) -> None:
     options = AttributeOptions(
-        num_users=8, steps=(0, 2), realism_weights=(0.0, 1.0), design=DesignOptions(num_starts=2, learning_rate=0.2)
+        num_users=8,
+        steps=(0, 2),
+        realism_weights=(0.0, 1.0),
+        design=DesignOptions(num_starts=2, learning_rate=0.2),
+        extractor="colour-and-edges",
     )
     found = check_attributes(tiny_run, tiny_gan_run, known_tastes(), dataset=named_dataset, options=options)
     assert found.table.height == 2 * 2 * 2
@@ -89,8 +93,11 @@ def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: Pre
         & (pl.col("realism_weight") == found.best["realism_weight"])
         & (pl.col("step") == found.best["step"])
     )
-    assert found.test["designs"] == pytest.approx(at["colour"][0])
-    assert found.test["liked"] == pytest.approx(at["liked"][0])
+    for name, test in found.test.items():
+        assert test["designs"] == pytest.approx(at[name][0])
+        assert test["p_value"] <= test["p_holm"] <= 1.0
+    assert list(found.test) == ["colour", "pattern", "cut"]
+    assert found.liked == pytest.approx(at["liked"][0])
     write_attributes(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"attributes.{ending}" for ending in ("csv", "json", "md", "png")

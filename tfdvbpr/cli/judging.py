@@ -145,17 +145,17 @@ def evaluate_designs(
     out.print(notes(judgement), style="dim", highlight=False)
     out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
     if truth is not None:
-        _show_attributes(opened, opened_gan, truth, output / "attributes", dataset, weights, seed)
+        _show_attributes(opened, opened_gan, truth, output / "attributes", dataset, options)
 
 
-def _show_attributes(
-    run: Any, gan: Any, truth: Path, output: Path, dataset: Path | None, weights: tuple[float, ...], seed: int
-) -> None:
+def _show_attributes(run: Any, gan: Any, truth: Path, output: Path, dataset: Path | None, asked: Any) -> None:
     from tfdvbpr import api, progress
     from tfdvbpr.judging.attribute_tables import summary
     from tfdvbpr.judging.attributes import AttributeOptions
 
-    options = AttributeOptions(realism_weights=weights, seed=seed)
+    options = AttributeOptions(
+        realism_weights=asked.realism_weights, design=asked.design, extractor=asked.extractor, seed=asked.seed
+    )
     found = api.attributes_in_designs(
         run, gan, truth, output, dataset=dataset, options=options, told=progress.console.print
     )

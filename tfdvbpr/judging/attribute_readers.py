@@ -11,9 +11,8 @@ from tfdvbpr.data.colours import read_colours
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DatasetError
 from tfdvbpr.evaluation.generative.manifold import nearest
-from tfdvbpr.models.features import FEATURE_EXTRACTORS
+from tfdvbpr.judging.extractors import DEFAULT, pictures_features
 
-DESCRIPTOR = "colour-and-edges"
 ATTRIBUTES = ("colour", "pattern", "cut")
 _NEIGHBOURS = 5
 _HELD_OUT = 0.25
@@ -28,19 +27,23 @@ class AttributeReaders:
 
     Attributes:
         dataset: a synthetic one, whose items say what they are.
+        extractor: through which network items are near each other, a name in EXTRACTORS.
+        features: float32 [N, F] of the items.
         accuracy: by attribute, the share of held-out items that are read rightly.
     """
 
     dataset: PreparedDataset
+    extractor: str
     features: npt.NDArray[np.float32]
     accuracy: dict[str, float]
 
     @classmethod
-    def of(cls, dataset: PreparedDataset, *, seed: int = 0) -> AttributeReaders:
+    def of(cls, dataset: PreparedDataset, *, extractor: str = DEFAULT, seed: int = 0) -> AttributeReaders:
         """Describes every item, and measures itself on a quarter of them, read by the others.
 
         Raises:
             DatasetError: if the items do not say what they are.
+            ConfigError: if the extractor's weights cannot be had.
         """
         missing = [name for name in ATTRIBUTES if name not in dataset.items.table.columns]
         if missing:
@@ -49,15 +52,15 @@ class AttributeReaders:
                 f"{dataset.path} lacks {', '.join(missing)}. Make one with `tfdvbpr prepare --format synthetic`."
             )
         images = dataset.images.read(np.arange(dataset.manifest.num_items))
-        features = FEATURE_EXTRACTORS[DESCRIPTOR](images)
+        features = pictures_features(extractor, images)
         order = np.random.default_rng((seed, 13)).permutation(len(images))
         held_out, known = np.split(order, [max(int(len(order) * _HELD_OUT), 1)])
-        readers = cls(dataset, features, {})
+        readers = cls(dataset, extractor, features, {})
         categories = dataset.items.category_ids[held_out]
         read = readers._read(images[held_out], features[held_out], categories, known)
         table = dataset.items.table
         accuracy = {name: float((read[name] == np.array(table[name])[held_out]).mean()) for name in ATTRIBUTES}
-        return cls(dataset, features, accuracy)
+        return cls(dataset, extractor, features, accuracy)
 
     def read(self, images: Pictures, categories: list[str]) -> dict[str, Names]:
         """By attribute, its name in each picture; "" for a colour that cannot be seen.
@@ -67,7 +70,7 @@ class AttributeReaders:
             categories: one a picture: only items of it are looked at.
         """
         ids = np.array([self.dataset.items.category_id(name) for name in categories])
-        return self._read(images, FEATURE_EXTRACTORS[DESCRIPTOR](images), ids, np.arange(len(self.features)))
+        return self._read(images, pictures_features(self.extractor, images), ids, np.arange(len(self.features)))
 
     def _read(
         self,

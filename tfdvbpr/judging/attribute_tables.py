@@ -24,6 +24,7 @@ def write_attributes(found: AttributeCheck, folder: Path) -> None:
         "random": found.random,
         "best": found.best,
         "test": found.test,
+        "liked": found.liked,
     }
     (folder / "attributes.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     found.table.write_csv(folder / "attributes.csv")
@@ -33,13 +34,16 @@ def write_attributes(found: AttributeCheck, folder: Path) -> None:
 
 def summary(found: AttributeCheck) -> str:
     """The outcome in words."""
-    best, test = found.best, found.test
     readers = ", ".join(f"{name} {found.reader_accuracy[name]:.0%}" for name in ATTRIBUTES)
+    shown = "; ".join(
+        f"a liked {name}: {test['designs']:.1%} of designs, {test['random']:.1%} of random pictures (McNemar, after "
+        f"Holm, p = {test['p_holm']:.1e})"
+        for name, test in found.test.items()
+    )
     return (
-        f"Chosen on the validation shoppers: η = {best['realism_weight']:g}, {best['step']:g} steps. On the test "
-        f"shoppers {test['designs']:.1%} of designs show a favourite colour, {test['random']:.1%} of random pictures "
-        f"do (McNemar p = {test['p_value']:.1e}); the mean share of liked attributes is {test['liked']:.1%}, random "
-        f"{found.random['liked']:.1%}. Readers are right on held-out items: {readers}."
+        f"Chosen on the validation shoppers: η = {found.best['realism_weight']:g}, {found.best['step']:g} steps. What "
+        f"shows for the test shoppers: {shown}. The mean share of liked attributes is {found.liked:.1%}, of random "
+        f"pictures {found.random['liked']:.1%}. Readers are right on held-out items: {readers}."
     )
 
 

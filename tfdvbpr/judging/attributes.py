@@ -15,8 +15,9 @@ from tfdvbpr.design.options import DesignOptions, check_weight
 from tfdvbpr.design.samples import random_pictures
 from tfdvbpr.design.studio import Designer
 from tfdvbpr.errors import ConfigError, RunError
-from tfdvbpr.evaluation.significance import mcnemar_p
+from tfdvbpr.evaluation.significance import holm, mcnemar_p
 from tfdvbpr.judging.attribute_readers import ATTRIBUTES, AttributeReaders
+from tfdvbpr.judging.extractors import DEFAULT, check_extractor
 from tfdvbpr.run import GanRun, Run
 
 _SEEDS = 2_000_000_000
@@ -33,6 +34,7 @@ class AttributeOptions:
         steps: after so many steps of the ascent the pictures are looked at.
         realism_weights: values of η.
         design: starts and step size.
+        extractor: through which network patterns and cuts are read, a name in EXTRACTORS.
         seed: of shoppers, categories and starts.
     """
 
@@ -40,6 +42,7 @@ class AttributeOptions:
     steps: tuple[int, ...] = (0, 5, 10, 20, 40, 80)
     realism_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
     design: DesignOptions = field(default_factory=lambda: DesignOptions(num_starts=4))
+    extractor: str = DEFAULT
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,6 +54,7 @@ class AttributeOptions:
             raise ConfigError("`realism_weights` must name at least one. Received none.")
         for weight in self.realism_weights:
             check_weight("realism_weights", weight)
+        check_extractor(self.extractor)
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,10 @@ class AttributeCheck:
         random: the same shares of random pictures for the test shoppers, by attribute and `liked`.
         best: `realism_weight` and `step` with the highest `liked` on the validation shoppers; of equals the fewer
             steps.
-        test: at that η and step on the test shoppers: `designs`, `random` (shares of a liked colour), `only_designs`,
-            `only_random`, `p_value` (exact McNemar test, one-sided), `liked`.
+        test: by attribute, at that η and step on the test shoppers: `designs` and `random` (shares that show what is
+            liked), `only_designs`, `only_random`, `p_value` (exact McNemar test, one-sided) and `p_holm` (the same, of
+            three).
+        liked: the mean share of liked attributes there.
     """
 
     options: AttributeOptions
@@ -74,7 +80,8 @@ class AttributeCheck:
     table: pl.DataFrame
     random: dict[str, float]
     best: dict[str, float]
-    test: dict[str, float]
+    test: dict[str, dict[str, float]]
+    liked: float
 
 
 def check_attributes(
@@ -103,11 +110,13 @@ def check_attributes(
     Raises:
         RunError: if the run does not learn from pixels or knows fewer than four of the shoppers.
         DatasetError: if the dataset is no synthetic one.
+        ConfigError: if the GAN's discriminator looks through the extractor, or its weights cannot be had.
     """
     options = options or AttributeOptions()
+    check_extractor(options.extractor, [gan_run])
     most = max(options.steps)
     designer = Designer(run, gan_run, options=replace(options.design, num_designs=1, num_steps=most))
-    readers = AttributeReaders.of(dataset or gan_run.open_dataset(), seed=options.seed)
+    readers = AttributeReaders.of(dataset or gan_run.open_dataset(), extractor=options.extractor, seed=options.seed)
     shoppers, categories = _drawn(run, gan_run, truth, options)
     users = shoppers["user_id"].to_list()
     validation = np.arange(len(users)) < len(users) // 2
@@ -142,10 +151,8 @@ def check_attributes(
         table,
         _shares(plain, ~validation),
         {name: best[name] for name in ("realism_weight", "step", "liked")},
-        {
-            **mcnemar(at["colour"][~validation], plain["colour"][~validation]),
-            "liked": _shares(at, ~validation)["liked"],
-        },
+        _tests({name: (at[name][~validation], plain[name][~validation]) for name in ATTRIBUTES}),
+        _shares(at, ~validation)["liked"],
     )
 
 
@@ -179,6 +186,14 @@ def mcnemar(designs: npt.NDArray[np.bool_], random: npt.NDArray[np.bool_]) -> di
         "only_random": only_random,
         "p_value": mcnemar_p(only_designs, only_random),
     }
+
+
+def _tests(
+    pairs: dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]],
+) -> dict[str, dict[str, float]]:
+    found = {name: mcnemar(*pair) for name, pair in pairs.items()}
+    adjusted = holm([test["p_value"] for test in found.values()])
+    return {name: {**test, "p_holm": float(p)} for (name, test), p in zip(found.items(), adjusted, strict=True)}
 
 
 def _drawn(run: Run, gan_run: GanRun, truth: pl.DataFrame, options: AttributeOptions) -> tuple[pl.DataFrame, list[str]]:
