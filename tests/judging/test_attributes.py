@@ -96,6 +96,7 @@ def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: Pre
     for name, test in found.test.items():
         assert test["designs"] == pytest.approx(at[name][0])
         assert test["p_value"] <= test["p_holm"] <= 1.0
+    assert found.retrieved["cut"] == 1.0
     assert list(found.test) == ["colour", "pattern", "cut"]
     assert found.liked == pytest.approx(at["liked"][0])
     write_attributes(found, tmp_path)

@@ -14,7 +14,6 @@ from tfdvbpr.data.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.training.categories import plan_categories
 from tfdvbpr.training.gan_batches import PictureBatches
-from tfdvbpr.training.gan_networks import pair_differences, photo_differences
 
 COUNTS = {"shirt": 36, "shoe": 9, "glove": 2, "hat": 1}
 
@@ -121,16 +120,6 @@ def test_variety_has_drawings_in_pairs_of_a_category(dataset: PreparedDataset) -
         np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"][[0, 0, 2, 2]])
     batch = next(_parts(dataset, _config()))
     np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"])
-
-
-def test_differences_of_photos_by_hand() -> None:
-    """Category 0 has grey photos at -1, 0 and 1, in a ring 1, 1 and 2 apart; category 1 has one photo, 2 none."""
-    images = np.broadcast_to(np.array([-1, 0, 1, 0.5], np.float32)[:, None, None, None], (4, 8, 8, 3))
-    found = photo_differences(images, np.array([0, 0, 0, 1], np.int32), 3)
-    np.testing.assert_allclose(found, 4 / 3, rtol=1e-6)
-    np.testing.assert_allclose(pair_differences(images), [1.0, 0.5])
-    same = photo_differences(np.zeros((2, 8, 8, 3), np.float32), np.zeros(2, np.int32), 1)
-    assert same[0] == np.float32(0.01)
 
 
 def test_presets() -> None:

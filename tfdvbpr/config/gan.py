@@ -71,8 +71,11 @@ class GanConfig(TrainingConfig):
     variety_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight in the generator's loss of how much less two of its pictures of a category differ than two "
-        "photos of it do; against drawing the same whatever z is.",
+        description="Weight in the generator's loss of how much less two of its pictures of a category differ in their "
+        "colours than two photos of it do; against drawing the same whatever z is.",
+    )
+    shape_variety_weight: float = Field(
+        0.0, ge=0, description="The same of their shapes, whatever the colours: how dark which part of a picture is."
     )
     augmentation: tuple[str, ...] = Field(
         (),
@@ -124,6 +127,11 @@ class GanConfig(TrainingConfig):
     intended_image_size: tuple[int, int] | None = Field(
         None, description="(height, width) the values are meant for; a dataset of another size is told of, and used."
     )
+
+    @property
+    def draws_pairs(self) -> bool:
+        """Whether generated pictures come two by two of one category, to be held against each other."""
+        return self.variety_weight > 0 or self.shape_variety_weight > 0
 
 
 # The authors' GAN; docs/gan.md goes through it line by line.

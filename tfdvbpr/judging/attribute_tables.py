@@ -22,6 +22,7 @@ def write_attributes(found: AttributeCheck, folder: Path) -> None:
         "options": asdict(found.options),
         "reader_accuracy": found.reader_accuracy,
         "random": found.random,
+        "retrieved": found.retrieved,
         "best": found.best,
         "test": found.test,
         "liked": found.liked,
@@ -37,7 +38,7 @@ def summary(found: AttributeCheck) -> str:
     readers = ", ".join(f"{name} {found.reader_accuracy[name]:.0%}" for name in ATTRIBUTES)
     shown = "; ".join(
         f"a liked {name}: {test['designs']:.1%} of designs, {test['random']:.1%} of random pictures (McNemar, after "
-        f"Holm, p = {test['p_holm']:.1e})"
+        f"Holm, p = {test['p_holm']:.1e}), {found.retrieved[name]:.1%} of the recommender's best real items"
         for name, test in found.test.items()
     )
     return (
@@ -59,7 +60,7 @@ def markdown(found: AttributeCheck) -> str:
 
 
 def _draw(found: AttributeCheck, path: Path) -> None:
-    """A panel an attribute and one for all: shares over steps, a line an η, dashed what random pictures show."""
+    """A panel an attribute and one for all: shares over steps, a line an η; dashed random G, dotted real items."""
     from matplotlib.figure import Figure
 
     panels = (*ATTRIBUTES, "liked")
@@ -72,6 +73,7 @@ def _draw(found: AttributeCheck, path: Path) -> None:
             colour = _COLOURS[place % len(_COLOURS)]
             axes.plot(line["step"], line[name], marker="o", markersize=3, color=colour, label=f"η = {weight:g}")
         axes.axhline(found.random[name], color=_INK, linestyle="--", linewidth=1, label="random G")
+        axes.axhline(found.retrieved[name], color=_INK, linestyle=":", linewidth=1, label="best real item")
         axes.set_title("mean" if name == "liked" else f"a liked {name}", fontsize=10, color=_INK)
         axes.set_xlabel("steps", fontsize=9)
         axes.set_ylim(0, 1)

@@ -16,13 +16,15 @@ from tfdvbpr.design.samples import random_pictures
 from tfdvbpr.design.studio import Designer
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.evaluation.significance import holm, mcnemar_p
+from tfdvbpr.judging.arms import RETRIEVED, Pictures, real_pictures
 from tfdvbpr.judging.attribute_readers import ATTRIBUTES, AttributeReaders
 from tfdvbpr.judging.extractors import DEFAULT, check_extractor
+from tfdvbpr.judging.requests import Requests, standard_of
 from tfdvbpr.run import GanRun, Run
 
 _SEEDS = 2_000_000_000
 
-Shares = npt.NDArray[np.float64]
+Hits = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class AttributeCheck:
         table: a row a part of the shoppers ("validation", "test"), η and step: `part`, `realism_weight`, `step`, the
             share of pictures that show a liked `colour`, `pattern`, `cut`, and their mean `liked`.
         random: the same shares of random pictures for the test shoppers, by attribute and `liked`.
+        retrieved: the same of the real item of each request's category with the highest θᵀΦ: how much of the tastes the
+            recommender knows.
         best: `realism_weight` and `step` with the highest `liked` on the validation shoppers; of equals the fewer
             steps.
         test: by attribute, at that η and step on the test shoppers: `designs` and `random` (shares that show what is
@@ -79,6 +83,7 @@ class AttributeCheck:
     reader_accuracy: dict[str, float]
     table: pl.DataFrame
     random: dict[str, float]
+    retrieved: dict[str, float]
     best: dict[str, float]
     test: dict[str, dict[str, float]]
     liked: float
@@ -114,31 +119,29 @@ def check_attributes(
     """
     options = options or AttributeOptions()
     check_extractor(options.extractor, [gan_run])
-    most = max(options.steps)
-    designer = Designer(run, gan_run, options=replace(options.design, num_designs=1, num_steps=most))
-    readers = AttributeReaders.of(dataset or gan_run.open_dataset(), extractor=options.extractor, seed=options.seed)
+    designer = Designer(run, gan_run, options=replace(options.design, num_designs=1, num_steps=max(options.steps)))
+    dataset = dataset or gan_run.open_dataset()
+    readers = AttributeReaders.of(dataset, extractor=options.extractor, seed=options.seed)
     shoppers, categories = _drawn(run, gan_run, truth, options)
     users = shoppers["user_id"].to_list()
-    validation = np.arange(len(users)) < len(users) // 2
-    rows: list[dict[str, Any]] = []
-    shown: dict[tuple[float, int], dict[str, npt.NDArray[np.bool_]]] = {}
-    for weight in options.realism_weights:
-        told(f"Designing for {len(users)} shoppers at η = {weight:g}.")
-        designs = designer.design(
-            users,
-            categories,
-            seeds=[options.seed * len(users) + number for number in range(len(users))],
-            realism_weight=weight,
-            snapshot_steps=options.steps,
-        )
-        frames: Any = designs.frames
-        for step, frame in zip(options.steps, frames, strict=True):
-            seen = shown[weight, step] = liked(readers.read(frame[:, 0], categories), shoppers, categories)
-            for part, mask in (("validation", validation), ("test", ~validation)):
-                rows.append({"part": part, "realism_weight": weight, "step": step, **_shares(seen, mask)})
-    pictures = random_pictures(gan_run, categories, seeds=range(_SEEDS, _SEEDS + len(users)))
-    plain = liked(readers.read(pictures, categories), shoppers, categories)
-    table = pl.DataFrame(rows)
+
+    def seen(pictures: Pictures) -> dict[str, Hits]:
+        return liked(readers.read(pictures, categories), shoppers, categories)
+
+    shown = {
+        (weight, step): seen(pictures)
+        for weight in options.realism_weights
+        for step, pictures in _along(designer, users, categories, weight, options, told).items()
+    }
+    random = seen(random_pictures(gan_run, categories, seeds=range(_SEEDS, _SEEDS + len(users))))
+    requests = Requests(run.user_indices(users).astype(np.int64), categories)
+    retrieved = seen(real_pictures(dataset, run, requests, standard_of(run, requests), seed=options.seed)[RETRIEVED])
+    test = np.arange(len(users)) >= len(users) // 2
+    table = pl.DataFrame(
+        {"part": part, "realism_weight": weight, "step": step, **_shares(hits, mask)}
+        for (weight, step), hits in shown.items()
+        for part, mask in (("validation", ~test), ("test", test))
+    )
     best = (
         table.filter(pl.col("part") == "validation")
         .sort(["liked", "step", "realism_weight"], descending=[True, False, False])
@@ -149,16 +152,15 @@ def check_attributes(
         options,
         readers.accuracy,
         table,
-        _shares(plain, ~validation),
+        _shares(random, test),
+        _shares(retrieved, test),
         {name: best[name] for name in ("realism_weight", "step", "liked")},
-        _tests({name: (at[name][~validation], plain[name][~validation]) for name in ATTRIBUTES}),
-        _shares(at, ~validation)["liked"],
+        _tests({name: (at[name][test], random[name][test]) for name in ATTRIBUTES}),
+        _shares(at, test)["liked"],
     )
 
 
-def liked(
-    read: dict[str, npt.NDArray[np.str_]], shoppers: pl.DataFrame, categories: list[str]
-) -> dict[str, npt.NDArray[np.bool_]]:
+def liked(read: dict[str, npt.NDArray[np.str_]], shoppers: pl.DataFrame, categories: list[str]) -> dict[str, Hits]:
     """By attribute, bool [N]: whether what was read in each picture is what its shopper likes.
 
     Args:
@@ -176,7 +178,7 @@ def liked(
     }
 
 
-def mcnemar(designs: npt.NDArray[np.bool_], random: npt.NDArray[np.bool_]) -> dict[str, float]:
+def mcnemar(designs: Hits, random: Hits) -> dict[str, float]:
     """McNemar's exact test on paired hits, bool [N] each; one-sided, in favour of the designs."""
     only_designs, only_random = int((designs & ~random).sum()), int((random & ~designs).sum())
     return {
@@ -188,9 +190,23 @@ def mcnemar(designs: npt.NDArray[np.bool_], random: npt.NDArray[np.bool_]) -> di
     }
 
 
-def _tests(
-    pairs: dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]],
-) -> dict[str, dict[str, float]]:
+def _along(
+    designer: Designer,
+    users: list[str],
+    categories: list[str],
+    weight: float,
+    options: AttributeOptions,
+    told: Callable[[str], None],
+) -> dict[int, Pictures]:
+    """By step, what the best ascent of each shopper looks like then, at one η."""
+    told(f"Designing for {len(users)} shoppers at η = {weight:g}.")
+    seeds = [options.seed * len(users) + number for number in range(len(users))]
+    designs = designer.design(users, categories, seeds=seeds, realism_weight=weight, snapshot_steps=options.steps)
+    frames: Any = designs.frames
+    return {step: frame[:, 0] for step, frame in zip(options.steps, frames, strict=True)}
+
+
+def _tests(pairs: dict[str, tuple[Hits, Hits]]) -> dict[str, dict[str, float]]:
     found = {name: mcnemar(*pair) for name, pair in pairs.items()}
     adjusted = holm([test["p_value"] for test in found.values()])
     return {name: {**test, "p_holm": float(p)} for (name, test), p in zip(found.items(), adjusted, strict=True)}
@@ -220,6 +236,6 @@ def _favourites(shoppers: pl.DataFrame, prefixes: list[str]) -> npt.NDArray[np.s
     return np.array(found)
 
 
-def _shares(shown: dict[str, npt.NDArray[np.bool_]], mask: npt.NDArray[np.bool_]) -> dict[str, float]:
+def _shares(shown: dict[str, Hits], mask: Hits) -> dict[str, float]:
     shares = {name: float(shown[name][mask].mean()) for name in ATTRIBUTES}
     return {**shares, "liked": float(np.mean(list(shares.values())))}

@@ -47,11 +47,11 @@ class PictureBatches:
         drawn_as = self.categories.drawn_as[dataset.items.category_ids]
         self._items = np.flatnonzero(drawn_as >= 0).astype(np.int32)
         self._category_ids = drawn_as
-        unit = num_replicas * (2 if config.variety_weight else 1)
+        unit = num_replicas * (2 if config.draws_pairs else 1)
         self.global_batch_size = min(config.global_batch_size, len(self._items)) // unit * unit
         if self.global_batch_size < unit:
             raise ConfigError(
-                f"`global_batch_size` must leave a picture a replica, two with `variety_weight`. Received "
+                f"`global_batch_size` must leave a picture a replica, two with a weight of variety. Received "
                 f"{config.global_batch_size} with {len(self._items)} items and {num_replicas} replicas."
             )
 
@@ -79,7 +79,7 @@ class PictureBatches:
                 "changes": draw_changes(generator, size, flip=config.flip, max_shift=0),
                 "category_ids": category_ids,
                 "other_ids": self._others(category_ids, generator),
-                "fake_ids": category_ids[np.arange(size) // 2 * 2] if config.variety_weight else category_ids,
+                "fake_ids": category_ids[np.arange(size) // 2 * 2] if config.draws_pairs else category_ids,
                 "latents": generator.standard_normal((size, config.latent_dim)).astype(np.float32),
                 **dict(zip(("real_draws", "fake_draws"), generator.random(draws, np.float32), strict=True)),
                 "noise_seeds": generator.integers(0, 2**30, (size, 2), np.int32),

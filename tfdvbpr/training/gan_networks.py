@@ -22,11 +22,11 @@ from tfdvbpr.run.gan_run import GanFacts, gan_shape
 from tfdvbpr.training.augmentation import augmented
 from tfdvbpr.training.averaging import AveragingAdam
 from tfdvbpr.training.gan_batches import PictureBatches
+from tfdvbpr.training.variety import COLOURS, SHAPE, Variety
 
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
 _SETTLING_STEPS = 48
 _SAMPLES, _JUDGED, _BATCH = 8, 64, 64
-_CELL = 4
 _CALIBRATION_SEED, _SETTLING_SEED, _SAMPLES_SEED, _JUDGED_SEED = range(4)
 
 
@@ -52,7 +52,7 @@ class GanTrainer:
         keras.utils.set_random_seed(config.seed)
         shape = gan_shape(config, dataset.manifest.image_size, len(dataset.manifest.categories))
         images, image_ids = self.batches.real_pictures(self._random(_CALIBRATION_SEED), most=16)
-        self._differences = photo_differences(images, image_ids, shape.num_categories)
+        self._variety = Variety(images, image_ids, shape.num_categories)
         with strategy.scope():
             self.generator = GENERATORS[config.generator](shape)
             self.discriminator = DISCRIMINATORS[config.discriminator](shape)
@@ -98,7 +98,7 @@ class GanTrainer:
         Returns:
             This replica's shares of means over the global batch: both losses, how often D is right about real and
             generated pictures, the category margin, D(x, c) less D(x, another c) of real pictures, and, where it has a
-            weight, variety: how much two drawings of a category differ, as a share of what two photos do, at most 1.
+            weight, variety: how much two drawings of a category differ in colours and in shape (`Variety`).
         """
         count = tf.cast(tf.size(batch["category_ids"]) * self._num_replicas, tf.float32)
         with tf.GradientTape() as generator_tape:
@@ -115,11 +115,13 @@ class GanTrainer:
                 _descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
             places = self._places(fake, batch["fake_ids"])
             generator_loss = tf.reduce_sum(_over_places(self._objective.generator_loss, places)) / count
-            variety = 0.0
-            if self._config.variety_weight:
-                ratios = pair_differences(pictures) / tf.gather(self._differences, batch["fake_ids"][::2])
-                variety = tf.reduce_sum(tf.minimum(ratios, 1.0)) / (count / 2.0)
-            aim = generator_loss - self._config.variety_weight * variety
+            aim = generator_loss
+            varieties = {}
+            if self._config.draws_pairs:
+                shares = tf.reduce_sum(self._variety.shares(pictures, batch["fake_ids"]), axis=0) / (count / 2.0)
+                varieties = {"variety": shares[COLOURS], "shape_variety": shares[SHAPE]}
+                aim -= self._config.variety_weight * shares[COLOURS]
+                aim -= self._config.shape_variety_weight * shares[SHAPE]
         _descend(generator_tape, aim, self.generator, self.generator_optimizer)
         real_logits, fake_logits = picture_logits(real_places), picture_logits(fake_places)
         boundary = self._objective.boundary
@@ -128,9 +130,8 @@ class GanTrainer:
             "generator_loss": generator_loss,
             "real_accuracy": tf.reduce_sum(tf.cast(real_logits > boundary, tf.float32)) / count,
             "fake_accuracy": tf.reduce_sum(tf.cast(fake_logits <= boundary, tf.float32)) / count,
+            **varieties,
         }
-        if self._config.variety_weight:
-            told["variety"] = variety
         if other_places is not None:
             told["category_margin"] = tf.reduce_sum(real_logits - picture_logits(other_places)) / count
         return told
@@ -240,33 +241,6 @@ class GanTrainer:
             np.concatenate(real_logits), real_ids, np.concatenate(fake_logits), fake_ids, num_categories=len(plan.names)
         )
         return GanFacts.of(plan, scale)
-
-
-def pair_differences(images: Any) -> Any:
-    """How much every picture at an even place differs from the next: float32 [B/2], mean of |x - y| over cells.
-
-    Args:
-        images: float32 [B, H, W, 3]; a cell is 4×4 pixels, so that neither noise nor a shift of a pixel counts.
-    """
-    cells = tf.nn.avg_pool2d(images, _CELL, _CELL, "VALID")
-    return tf.reduce_mean(tf.abs(cells[::2] - cells[1::2]), axis=(1, 2, 3))
-
-
-def photo_differences(
-    images: npt.NDArray[np.float32], category_ids: npt.NDArray[np.int32], num_categories: int
-) -> npt.NDArray[np.float32]:
-    """`pair_differences` of photos of one category, their mean a category: float32 [N].
-
-    A category with one photo or none has the mean of the others; there is a floor for photos that are all the same.
-    """
-    found = np.full(num_categories, np.nan, np.float32)
-    for category in np.unique(category_ids):
-        of = images[category_ids == category]
-        if len(of) > 1:
-            pairs = np.stack([of, np.roll(of, 1, axis=0)], axis=1).reshape(-1, *of.shape[1:])
-            found[category] = pair_differences(tf.constant(pairs)).numpy().mean()
-    usual = np.float32(np.nanmean(found)) if np.isfinite(found).any() else np.float32(1.0)
-    return np.maximum(np.where(np.isfinite(found), found, usual), np.float32(0.01))
 
 
 def _blocks(count: int) -> list[slice]:
