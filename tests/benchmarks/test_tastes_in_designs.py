@@ -25,7 +25,14 @@ from tfdvbpr.run import GanRun, Run
 # Many actions with little noise: patterns and cuts matter less than colours, and a recommender has to learn them too.
 _SHOPPERS = SyntheticOptions(actions_per_user=(40, 80), temperature=0.5)
 # Half as wide as the preset, for drawings are simpler than photos; the weight of shape is for their cuts.
-_GAN = {"epochs": 45, "base_channels": 16, "learning_rate": 4e-4, "average_decay": 0.995, "shape_variety_weight": 1.0}
+_GAN = {
+    "epochs": 45,
+    "base_channels": 16,
+    "learning_rate": 4e-4,
+    "average_decay": 0.995,
+    "shape_variety_weight": 0.5,
+    "saturation_slope": 0.1,
+}
 
 
 @pytest.fixture(scope="module")

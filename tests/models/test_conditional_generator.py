@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.models.conditional_generator import ConditionalNormalization
+from tfdvbpr.models.conditional_generator import ConditionalNormalization, SteepTanh
 from tfdvbpr.models.gan import GENERATORS, GanShape
 
 
@@ -76,3 +76,13 @@ def test_conditional_normalisation_is_batch_normalisation_then_gain_and_offset()
     np.testing.assert_allclose(layer.moving_variance, plain.moving_variance, rtol=1e-4)
     alone = layer([maps[:1], style[:1]], training=False)
     np.testing.assert_allclose(alone, (plain(maps[:1]) * (1.0 + gains[:1]) + offsets[:1]), atol=2e-4)
+
+
+def test_steep_tanh_is_tanh_with_a_slope_where_it_is_flat() -> None:
+    hidden = tf.constant([-30.0, -0.5, 0.0, 30.0])
+    with tf.GradientTape() as tape:
+        tape.watch(hidden)
+        outputs = SteepTanh(0.1)(hidden)
+    np.testing.assert_array_equal(outputs, SteepTanh()(hidden))
+    expected = 1.0 - np.tanh(hidden) ** 2 + 0.1
+    np.testing.assert_allclose(tape.gradient(outputs, hidden), expected, rtol=1e-6)

@@ -46,6 +46,13 @@ class GanConfig(TrainingConfig):
     skip_excitation: bool = Field(
         True, description="conditional: coarse maps weigh the channels of fine ones, as in FastGAN."
     )
+    saturation_slope: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="conditional: added to the slope of the last tanh in gradients, so that a category that has become "
+        "all black or white can come back; its pictures are the same.",
+    )
     discriminator_channels: int = Field(32, ge=4, description="Width of the discriminator; the paper's code has 64.")
     trunk: str = Field(
         "efficientnet_lite0",

@@ -68,6 +68,28 @@ class ConditionalNormalization(layers.Layer):
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
 
+@keras.saving.register_keras_serializable(package="tfdvbpr")
+class SteepTanh(layers.Layer):
+    """tanh whose gradient is 1 - tanh² + slope: where tanh is flat, and a pixel black or white, it can still change.
+
+    Args:
+        slope: at least 0; with 0 it is tanh.
+    """
+
+    def __init__(self, slope: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.slope = slope
+
+    def call(self, hidden: Any) -> Any:
+        """Float numbers of any shape to tanh of them."""
+        outputs = ops.tanh(hidden)
+        return outputs + self.slope * (hidden - ops.stop_gradient(hidden)) if self.slope else outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for Keras."""
+        return {**super().get_config(), "slope": self.slope}
+
+
 def conditional_generator(shape: GanShape) -> keras.Model:
     """Four doublings from 1/16 of the picture, each modulated by a style that is made of z and c.
 
@@ -104,7 +126,8 @@ def conditional_generator(shape: GanShape) -> keras.Model:
         if shape.skip_excitation and number >= 2:
             hidden = _excited(hidden, passed[number - 2])
         passed.append(hidden)
-    images = layers.Conv2D(3, 3, padding="same", activation="tanh", name="images")(hidden)
+    hidden = layers.Conv2D(3, 3, padding="same", name="images")(hidden)
+    images = SteepTanh(shape.saturation_slope)(hidden)
     return keras.Model({"latents": latents, "category_ids": category_ids}, images, name="generator")
 
 

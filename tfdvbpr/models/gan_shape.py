@@ -18,6 +18,7 @@ class GanShape:
         base_channels: width of the generator.
         upsampling: of `dcgan`.
         skip_excitation: of `conditional`: whether coarse maps weigh the channels of fine ones.
+        saturation_slope: of `conditional`: the slope that its last tanh keeps in training where it is flat.
         discriminator_channels: width of the discriminator.
         batch_spread: of `convolutional`.
         trunk: of `projected`: a name in TRUNKS.
@@ -32,6 +33,7 @@ class GanShape:
     base_channels: int
     upsampling: Literal["bilinear", "transposed"] = "transposed"
     skip_excitation: bool = True
+    saturation_slope: float = 0.0
     discriminator_channels: int
     batch_spread: bool = False
     trunk: str = "efficientnet_lite0"

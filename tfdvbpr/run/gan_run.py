@@ -30,6 +30,7 @@ def gan_shape(config: GanConfig, image_size: tuple[int, int], num_categories: in
         base_channels=config.base_channels,
         upsampling=config.upsampling,
         skip_excitation=config.skip_excitation,
+        saturation_slope=config.saturation_slope,
         discriminator_channels=config.discriminator_channels,
         batch_spread=config.batch_spread,
         trunk=config.trunk,
