@@ -39,7 +39,7 @@ _GAN = {
 def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeCheck:
     kept = os.environ.get("TFDVBPR_KEEP")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("tastes")
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     dataset, run, gan_run = _walked(folder)
     options = AttributeOptions(
         num_users=240,
@@ -76,6 +76,12 @@ def test_designs_show_what_is_liked(found: AttributeCheck) -> None:
     assert colour["p_holm"] < 1e-3
     assert colour["designs"] > colour["random"] + 0.1
     assert found.liked > found.random["liked"] + 0.1
+
+
+@pytest.mark.xfail(strict=True, reason="the GAN draws few patterns and cuts a category: docs/results/pictures")
+@pytest.mark.parametrize("attribute", ["pattern", "cut"])
+def test_designs_show_more_than_colours(found: AttributeCheck, attribute: str) -> None:
+    assert found.test[attribute]["p_holm"] < 0.05
 
 
 def test_liked_attributes_grow_with_the_steps(found: AttributeCheck) -> None:

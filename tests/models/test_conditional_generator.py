@@ -86,3 +86,16 @@ def test_steep_tanh_is_tanh_with_a_slope_where_it_is_flat() -> None:
     np.testing.assert_array_equal(outputs, SteepTanh()(hidden))
     expected = 1.0 - np.tanh(hidden) ** 2 + 0.1
     np.testing.assert_allclose(tape.gradient(outputs, hidden), expected, rtol=1e-6)
+
+
+def test_a_slope_changes_gradients_and_no_picture() -> None:
+    plain, steep = (GENERATORS["conditional"](_shape(saturation_slope=slope)) for slope in (0.0, 0.1))
+    steep.set_weights(plain.get_weights())
+    inputs = _inputs(np.ones((2, 5)), [0, 1])
+    weights = [model.get_layer("images").kernel.value for model in (plain, steep)]
+    with tf.GradientTape(persistent=True) as tape:
+        pictures = [model(inputs) for model in (plain, steep)]
+        sums = [tf.reduce_sum(images) for images in pictures]
+    np.testing.assert_array_equal(*pictures)
+    without, having = (tape.gradient(total, weight).numpy() for total, weight in zip(sums, weights, strict=True))
+    assert np.abs(having - without).max() > 1e-3

@@ -50,8 +50,8 @@ class GanConfig(TrainingConfig):
         0.0,
         ge=0,
         le=1,
-        description="conditional: added to the slope of the last tanh in gradients, so that a category that has become "
-        "all black or white can come back; its pictures are the same.",
+        description="conditional: added to the slope of the last tanh in gradients, of training and of designing, "
+        "so that a category that has become all black or white can come back; its pictures are the same.",
     )
     discriminator_channels: int = Field(32, ge=4, description="Width of the discriminator; the paper's code has 64.")
     trunk: str = Field(

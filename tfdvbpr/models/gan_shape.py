@@ -18,7 +18,7 @@ class GanShape:
         base_channels: width of the generator.
         upsampling: of `dcgan`.
         skip_excitation: of `conditional`: whether coarse maps weigh the channels of fine ones.
-        saturation_slope: of `conditional`: the slope that its last tanh keeps in training where it is flat.
+        saturation_slope: of `conditional`: added to the slope of its last tanh in gradients.
         discriminator_channels: width of the discriminator.
         batch_spread: of `convolutional`.
         trunk: of `projected`: a name in TRUNKS.

@@ -51,8 +51,9 @@ class PictureBatches:
         self.global_batch_size = min(config.global_batch_size, len(self._items)) // unit * unit
         if self.global_batch_size < unit:
             raise ConfigError(
-                f"`global_batch_size` must leave a picture a replica, two with a weight of variety. Received "
-                f"{config.global_batch_size} with {len(self._items)} items and {num_replicas} replicas."
+                "`global_batch_size` must leave a picture a replica, two with `variety_weight` or "
+                f"`shape_variety_weight`. Received {config.global_batch_size} with {len(self._items)} items and "
+                f"{num_replicas} replicas."
             )
 
     @property
