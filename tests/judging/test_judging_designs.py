@@ -144,6 +144,7 @@ def test_the_folder(judged: Any) -> None:
         ("--realism-weights", "0,nan", "realism_weights"),
         ("--realism-weights", "much", "--realism-weights"),
         ("--smoothing", "fog", "smoothings"),
+        ("--truth", "no source", "truth.parquet"),
     ],
 )
 def test_the_command_hands_on_its_options_and_refuses_wrong_ones(

@@ -92,7 +92,10 @@ def evaluate_designs(
     dataset: Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="The kept source of a synthetic dataset: also how far known tastes show, by steps and η."),
+        typer.Option(
+            help="The kept source of a synthetic dataset: also how far known tastes show, by η and after 0 to 80 "
+            "steps, for 200 shoppers."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -112,6 +115,10 @@ def evaluate_designs(
     opened, opened_gan = Run.open(run), GanRun.open(gan)
     second = None if second_run is None else Run.open(second_run)
     weights = _numbers("--realism-weights", realism_weights)
+    if truth is not None:
+        from tfdvbpr.data.synthetic import read_truth
+
+        read_truth(truth)  # a wrong folder is told of now, not after the table
     from tfdvbpr.design.options import DesignOptions
     from tfdvbpr.judging.design_tables import TABLE_NAME, notes, rival_rows, table_rows
     from tfdvbpr.judging.designs import DesignJudgingOptions

@@ -70,7 +70,7 @@ class AttributeCheck:
             share of pictures that show a liked `colour`, `pattern`, `cut`, and their mean `liked`.
         random: the same shares of random pictures for the test shoppers, by attribute and `liked`.
         retrieved: the same of the real item of each request's category with the highest θᵀΦ: how much of the tastes the
-            recommender knows.
+            recommender knows. The readers know these items, designs they do not.
         best: `realism_weight` and `step` with the highest `liked` on the validation shoppers; of equals the fewer
             steps.
         test: by attribute, at that η and step on the test shoppers: `designs` and `random` (shares that show what is
