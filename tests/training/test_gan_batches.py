@@ -118,6 +118,8 @@ def test_variety_has_drawings_in_pairs_of_a_category(dataset: PreparedDataset) -
     for batch in _parts(dataset, _config(variety_weight=1.0, global_batch_size=7), num_replicas=2):
         assert len(batch["fake_ids"]) == 4
         np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"][[0, 0, 2, 2]])
+    shaped = next(_parts(dataset, _config(shape_variety_weight=1.0)))
+    np.testing.assert_array_equal(shaped["fake_ids"][::2], shaped["fake_ids"][1::2])
     batch = next(_parts(dataset, _config()))
     np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"])
 
