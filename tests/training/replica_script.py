@@ -64,9 +64,11 @@ def gan_outcome(
     trainer = GanTrainer(dataset, config, strategy)
     step = distributed_step(strategy, trainer.replica_step)
     losses = [[float(value) for value in step(parts).values()] for parts in islice(trainer.batches.epoch(0), steps)]
-    optimizers = (trainer.generator_optimizer, trainer.discriminator_optimizer)
+    held = trainer.trackables()
     weights = [*trainer.generator.variables, *trainer.discriminator.variables]
-    yield from told(strategy, losses, weights, [slot for each in optimizers for slot in each.variables])
+    weights += held["encoder"].variables if "encoder" in held else []
+    slots = [slot for name, each in held.items() if name.endswith("optimizer") for slot in each.variables]
+    yield from told(strategy, losses, weights, slots)
 
 
 _GAN = {
@@ -87,6 +89,9 @@ _GAN = {
 }
 
 
+_REDRAWN = {"reconstruction_weight": 1.0}
+
+
 def told(strategy: Any, losses: Any, weights: list[Any], slots: list[Any]) -> Iterator[tuple[str, Any]]:
     yield "replicas", strategy.num_replicas_in_sync
     yield "losses", losses
@@ -104,7 +109,7 @@ def main(folder: Path, projected: bool) -> None:
     arrays = {}
     if projected:
         for strategy_name in ("one-device", "mirrored"):
-            for name, array in gan_outcome(dataset, strategy_name, steps=1, discriminator="projected"):
+            for name, array in gan_outcome(dataset, strategy_name, steps=1, discriminator="projected", **_REDRAWN):
                 arrays[f"gan,projected,{strategy_name},{name}"] = np.array(array)
         np.savez(folder / "weights.npz", **arrays)
         return

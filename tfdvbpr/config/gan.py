@@ -84,6 +84,14 @@ class GanConfig(TrainingConfig):
     shape_variety_weight: float = Field(
         0.0, ge=0, description="The same of their shapes, whatever the colours: how dark which part of a picture is."
     )
+    reconstruction_weight: float = Field(
+        0.0,
+        ge=0,
+        description="projected: weight in the generator's loss of how far photos drawn again, from latents that an "
+        "encoder finds, are from the photos; against leaving out what photos show.",
+    )
+    prior_weight: float = Field(0.02, gt=0, description="Weight beside it of KL(encoder ‖ prior), in nats a photo.")
+    encoder_learning_rate: float = Field(1e-3, gt=0, description="Adam's step size of the encoder.")
     augmentation: tuple[str, ...] = Field(
         (),
         description="Names in AUGMENTATIONS, applied to all that the discriminator sees: translation, cutout, colour.",

@@ -60,8 +60,9 @@ class ProjectedDiscriminator(keras.Model):
 
     def __init__(self, shape: GanShape, *, imagenet: bool = True) -> None:
         super().__init__(name="projected_discriminator")
+        self._image_size = tuple(shape.image_size)
         self._size = _zoomed(shape.image_size, shape.trunk_zoom)
-        self._resizes = self._size != tuple(shape.image_size)
+        self._resizes = self._size != self._image_size
         self._pixels = shape.pixel_head
         self.trunk = trunk_levels(shape.trunk, self._size, imagenet=imagenet)
         channels = [output.shape[-1] for output in self.trunk.outputs]
@@ -84,6 +85,13 @@ class ProjectedDiscriminator(keras.Model):
             projection.build([head.output_shape, (None,)])
             place.build(head.output_shape)
         self.built = True
+
+    @property
+    def seen_shapes(self) -> list[tuple[int, int, int]]:
+        """(h, w, C) of what `see` gives."""
+        maps: list[tuple[int, int, int]] = [output.shape[1:] for output in self.mixing.outputs]
+        height, width = self._image_size
+        return [*maps, (height, width, 3)] if self._pixels else maps
 
     def see(self, images: Any) -> list[Any]:
         """What the heads look at, float32 [B, h, w, C] each, of pictures float32 [B, H, W, 3] in [-1, 1]."""

@@ -47,13 +47,13 @@ class PictureBatches:
         drawn_as = self.categories.drawn_as[dataset.items.category_ids]
         self._items = np.flatnonzero(drawn_as >= 0).astype(np.int32)
         self._category_ids = drawn_as
-        unit = num_replicas * (2 if config.draws_pairs else 1)
+        unit = num_replicas * (4 if config.reconstruction_weight else 2 if config.draws_pairs else 1)
         self.global_batch_size = min(config.global_batch_size, len(self._items)) // unit * unit
         if self.global_batch_size < unit:
             raise ConfigError(
                 "`global_batch_size` must leave a picture a replica, two with `variety_weight` or "
-                f"`shape_variety_weight`. Received {config.global_batch_size} with {len(self._items)} items and "
-                f"{num_replicas} replicas."
+                "`shape_variety_weight`, four with `reconstruction_weight`. "
+                f"Received {config.global_batch_size} with {len(self._items)} items and {num_replicas} replicas."
             )
 
     @property

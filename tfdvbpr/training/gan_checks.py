@@ -17,7 +17,7 @@ from tfdvbpr.training.checks import size_notes
 
 
 def check_gan(config: GanConfig) -> None:
-    """Refuses names that are unknown.
+    """Refuses names that are unknown, and parts that do not go together.
 
     Raises:
         ConfigError: naming the field.
@@ -32,6 +32,11 @@ def check_gan(config: GanConfig) -> None:
     if config.discriminator == "projected":
         check_trunk(config.trunk)
         _check_weights(config.trunk)
+    elif config.reconstruction_weight:
+        raise ConfigError(
+            "`reconstruction_weight` needs the discriminator projected, whose maps the encoder sees. "
+            f"Received {config.discriminator}. Set it to 0, or `discriminator` to projected."
+        )
 
 
 def _check_weights(trunk: str) -> None:

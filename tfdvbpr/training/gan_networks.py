@@ -22,10 +22,12 @@ from tfdvbpr.run.gan_run import GanFacts, gan_shape
 from tfdvbpr.training.augmentation import augmented
 from tfdvbpr.training.averaging import AveragingAdam
 from tfdvbpr.training.gan_batches import PictureBatches
+from tfdvbpr.training.reconstruction import Reconstruction, distances, fresh
 from tfdvbpr.training.variety import COLOURS, SHAPE, Variety
 
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
 _SETTLING_STEPS = 48
+_ENCODER_BETA_1 = 0.9
 _SAMPLES, _JUDGED, _BATCH = 8, 64, 64
 _CALIBRATION_SEED, _SETTLING_SEED, _SAMPLES_SEED, _JUDGED_SEED = range(4)
 
@@ -46,6 +48,12 @@ class GanTrainer:
     def __init__(self, dataset: PreparedDataset, config: GanConfig, strategy: Any) -> None:
         self._config = config
         self._objective = OBJECTIVES[config.objective]
+        self._weights = {
+            "variety": -config.variety_weight,
+            "shape_variety": -config.shape_variety_weight,
+            "reconstruction": config.reconstruction_weight,
+            "divergence": config.prior_weight,
+        }
         self._num_replicas = strategy.num_replicas_in_sync
         self.batches = PictureBatches(dataset, config, num_replicas=self._num_replicas)
         self._mismatch = config.mismatch_weight if len(self.batches.categories.trained) > 1 else 0.0
@@ -62,20 +70,30 @@ class GanTrainer:
             self.discriminator_optimizer = self._adam(config, config.discriminator_learning_rate)
             self.generator_optimizer.build(self.generator.trainable_variables)
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+            self._reconstruction = self._encoder_beside(config)
+        self._drawing = [(self.generator, self.generator_optimizer)]
+        if self._reconstruction is not None:
+            self._drawing.append((self._reconstruction.encoder, self._reconstruction.optimizer))
         self._settle = tf.function(self._generate, autograph=False)
         self._draw = tf.function(self._generated, reduce_retracing=True, autograph=False)
         self._judge = tf.function(self._judged, reduce_retracing=True, autograph=False)
+
+    def _encoder_beside(self, config: GanConfig) -> Reconstruction | None:
+        if not config.reconstruction_weight:
+            return None
+        optimizer = self._adam(config, config.encoder_learning_rate, beta_1=_ENCODER_BETA_1)
+        return Reconstruction(self.discriminator, config.latent_dim, optimizer)
 
     def _random(self, purpose: int) -> np.random.Generator:
         """Random numbers that are no step's: a step has three numbers, these have four."""
         return np.random.default_rng((self._config.seed, 0, 0, 1 + purpose))
 
-    def _adam(self, config: GanConfig, rate: float, *, average: float = 0.0) -> Any:
+    def _adam(self, config: GanConfig, rate: float, *, average: float = 0.0, beta_1: float | None = None) -> Any:
         steps = config.epochs * self.batches.steps_per_epoch
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate)
         return AveragingAdam(
             schedule,
-            beta_1=config.beta_1,
+            beta_1=config.beta_1 if beta_1 is None else beta_1,
             beta_2=config.beta_2,
             epsilon=config.adam_epsilon,
             use_ema=average > 0,
@@ -90,6 +108,7 @@ class GanTrainer:
             "discriminator": self.discriminator.learnt if projected else self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
+            **({} if self._reconstruction is None else self._reconstruction.trackables()),
         }
 
     def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,32 +116,31 @@ class GanTrainer:
 
         Returns:
             This replica's shares of means over the global batch: both losses, how often D is right about real and
-            generated pictures, the category margin, D(x, c) less D(x, another c) of real pictures, and, where it has a
-            weight, variety: how much two drawings of a category differ in colours and in shape (`Variety`).
+            generated pictures, the category margin, D(x, c) less D(x, another c) of real pictures, and, where they have
+            a weight, variety: how much two drawings of a category differ in colours and in shape (`Variety`);
+            reconstruction and divergence: how far photos drawn again are from the photos, and KL(q ‖ p) in nats
+            (`Reconstruction`).
         """
         count = tf.cast(tf.size(batch["category_ids"]) * self._num_replicas, tf.float32)
+        images = to_float(batch["images"])
+        real = self._see(images, batch, "real_draws", 0)
         with tf.GradientTape() as generator_tape:
+            batch, divergence = self._asked(real, batch, count)
             pictures = self._generate(batch["latents"], batch["fake_ids"])
             fake = self._see(pictures, batch, "fake_draws", 1)
             with generator_tape.stop_recording():
-                real = self._see(to_float(batch["images"]), batch, "real_draws", 0)
                 with tf.GradientTape() as tape:
                     real_places, fake_places, other_places = self._told_apart(
                         real, tf.nest.map_structure(tf.stop_gradient, fake), batch
                     )
                     losses = self._discriminator_losses(real_places, fake_places, other_places)
                     discriminator_loss = tf.reduce_sum(losses) / count
-                _descend(tape, discriminator_loss, self.discriminator, self.discriminator_optimizer)
+                _descend(tape, discriminator_loss, [(self.discriminator, self.discriminator_optimizer)])
             places = self._places(fake, batch["fake_ids"])
             generator_loss = tf.reduce_sum(_over_places(self._objective.generator_loss, places)) / count
-            aim = generator_loss
-            varieties = {}
-            if self._config.draws_pairs:
-                shares = tf.reduce_sum(self._variety.shares(pictures, batch["fake_ids"]), axis=0) / (count / 2.0)
-                varieties = {"variety": shares[COLOURS], "shape_variety": shares[SHAPE]}
-                aim -= self._config.variety_weight * shares[COLOURS]
-                aim -= self._config.shape_variety_weight * shares[SHAPE]
-        _descend(generator_tape, aim, self.generator, self.generator_optimizer)
+            terms = self._terms((real, images), (fake, pictures), batch["fake_ids"], count) | divergence
+            aim = generator_loss + sum(self._weights[name] * term for name, term in terms.items())
+        _descend(generator_tape, aim, self._drawing)
         real_logits, fake_logits = picture_logits(real_places), picture_logits(fake_places)
         boundary = self._objective.boundary
         told = {
@@ -130,11 +148,39 @@ class GanTrainer:
             "generator_loss": generator_loss,
             "real_accuracy": tf.reduce_sum(tf.cast(real_logits > boundary, tf.float32)) / count,
             "fake_accuracy": tf.reduce_sum(tf.cast(fake_logits <= boundary, tf.float32)) / count,
-            **varieties,
+            **terms,
         }
         if other_places is not None:
             told["category_margin"] = tf.reduce_sum(real_logits - picture_logits(other_places)) / count
         return told
+
+    def _asked(self, real: list[Any], batch: Mapping[str, Any], count: Any) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """The batch with photos to draw again, and how far their latents are from the prior."""
+        if self._reconstruction is None:
+            return batch, {}
+        batch, divergences = self._reconstruction.asked(real, batch)
+        return batch, {"divergence": tf.reduce_sum(divergences) / (count / 2.0)}
+
+    def _terms(
+        self, photos: tuple[Any, Any], drawings: tuple[Any, Any], category_ids: Any, count: Any
+    ) -> dict[str, Any]:
+        """What has a weight beside the discriminator's judgement: shares of means over the global batch.
+
+        Args:
+            photos: what is seen of them, and they themselves.
+            drawings: the same.
+            category_ids: of the drawings.
+            count: pictures of the global batch.
+        """
+        terms, pictures = {}, drawings[1]
+        if self._reconstruction is not None:
+            apart = distances([*photos[0], photos[1]], [*drawings[0], pictures])
+            terms["reconstruction"] = tf.reduce_sum(apart) / (count / 2.0)
+            pictures, category_ids, count = fresh(pictures), fresh(category_ids), count / 2.0
+        if self._config.draws_pairs:
+            shares = tf.reduce_sum(self._variety.shares(pictures, category_ids), axis=0) / (count / 2.0)
+            terms |= {"variety": shares[COLOURS], "shape_variety": shares[SHAPE]}
+        return terms
 
     def _generate(self, latents: Any, category_ids: Any) -> Any:
         return self.generator({"latents": latents, "category_ids": category_ids}, training=True)
@@ -252,6 +298,9 @@ def _over_places(loss: Callable[..., Any], *heads: list[Any]) -> Any:
     return picture_logits([loss(*logits) for logits in zip(*heads, strict=True)])
 
 
-def _descend(tape: Any, loss: Any, model: Any, optimizer: Any) -> None:
-    variables = model.trainable_variables
-    optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+def _descend(tape: Any, loss: Any, learners: list[tuple[Any, Any]]) -> None:
+    """One step of each model's optimizer."""
+    variables = [model.trainable_variables for model, _ in learners]
+    gradients = tape.gradient(loss, [[variable.value for variable in each] for each in variables])
+    for (_, optimizer), slopes, each in zip(learners, gradients, variables, strict=True):
+        optimizer.apply(slopes, each)

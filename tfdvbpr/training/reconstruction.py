@@ -1,0 +1,97 @@
+"""Half of what is generated are photos drawn again: so a generator cannot leave out what photos show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfdvbpr.models.encoder import encoder
+from tfdvbpr.models.projected_discriminator import ProjectedDiscriminator
+
+# Of every four rows the last two are photos drawn again: by place, so that replicas agree, and two by two, for variety.
+PERIOD = 4
+_PIXELS = 4.0
+
+
+class Reconstruction:
+    """An encoder that is trained beside the generator: Larsen et al. 2016, VAE-GAN.
+
+    As there, an encoder finds a normal distribution of latents for each photo, the generator has to draw the photo from
+    it, near in what the discriminator sees, and the discriminator has to tell photos from such drawings as from those
+    of the prior. Different from there: what the discriminator sees is a frozen trunk's, which does not move, and so it
+    is what the encoder sees too; pixels count beside it.
+
+    Args:
+        discriminator: what sees.
+        latent_dim: length of z.
+        optimizer: of the encoder; built here.
+
+    Attributes:
+        encoder: see `models.encoder`.
+        optimizer: its own.
+    """
+
+    def __init__(self, discriminator: ProjectedDiscriminator, latent_dim: int, optimizer: Any) -> None:
+        self.encoder = encoder(discriminator.seen_shapes, latent_dim)
+        self.optimizer = optimizer
+        self.optimizer.build(self.encoder.trainable_variables)
+
+    def trackables(self) -> dict[str, Any]:
+        """What a checkpoint has to hold."""
+        return {"encoder": self.encoder, "encoder_optimizer": self.optimizer}
+
+    def asked(self, seen: list[Any], batch: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """A batch in which half of what is to be generated are its own photos.
+
+        Args:
+            seen: maps of the photos, float32 [B, h, w, C] each.
+            batch: a replica's part, B a multiple of four. Where a photo is drawn again its latents serve as the noise.
+
+        Returns:
+            The batch with other `latents`, `fake_ids` and `fake_draws`; and KL(q(z | x) ‖ p(z)), float32 [B/2], nats.
+        """
+        mean, log_variance = self.encoder([redrawn(maps) for maps in seen], training=True)
+        latents = mean + tf.exp(0.5 * log_variance) * redrawn(batch["latents"])
+        own = {
+            "latents": latents,
+            "fake_ids": redrawn(batch["category_ids"]),
+            "fake_draws": redrawn(batch["real_draws"]),
+        }
+        changed = {name: _woven(fresh(batch[name]), rows) for name, rows in own.items()}
+        divergences = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - 1.0 - log_variance, axis=1)
+        return {**batch, **changed}, divergences
+
+
+def fresh(rows: Any) -> Any:
+    """Of [B, ...] the [B/2, ...] that are drawn from the prior."""
+    return tf.reshape(_fours(rows)[:, : PERIOD // 2], (-1, *rows.shape[1:]))
+
+
+def redrawn(rows: Any) -> Any:
+    """Of [B, ...] the [B/2, ...] that are photos drawn again."""
+    return tf.reshape(_fours(rows)[:, PERIOD // 2 :], (-1, *rows.shape[1:]))
+
+
+def _fours(rows: Any) -> Any:
+    return tf.reshape(rows, (-1, PERIOD, *rows.shape[1:]))
+
+
+def _woven(first: Any, second: Any) -> Any:
+    """[B, ...] whose `fresh` and `redrawn` rows these are."""
+    twos = [tf.reshape(rows, (-1, PERIOD // 2, *rows.shape[1:])) for rows in (first, second)]
+    return tf.reshape(tf.concat(twos, axis=1), (-1, *first.shape[1:]))
+
+
+def distances(photos: list[Any], drawings: list[Any]) -> Any:
+    """How far drawings are from their photos, float32 [B/2]: mean squares of maps, mean over maps, and 4·mean|x - y|.
+
+    Args:
+        photos: what is seen of the photos, float32 [B, h, w, C] each, and last the photos themselves, in [-1, 1]. Only
+            rows that are drawn again count.
+        drawings: the same of what was generated.
+    """
+    *seen, pixels = [(redrawn(x), redrawn(y)) for x, y in zip(photos, drawings, strict=True)]
+    squares = [tf.reduce_mean(tf.square(x - y), axis=(1, 2, 3)) for x, y in seen]
+    return tf.add_n(squares) / len(squares) + _PIXELS * tf.reduce_mean(tf.abs(pixels[0] - pixels[1]), axis=(1, 2, 3))
