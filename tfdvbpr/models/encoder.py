@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-_PLACES = 4
+_PLACES = 16
 _HIDDEN = 256
 _FARTHEST = 3.0
 _LOG_VARIANCES = (-8.0, 0.5)
 
 
 def encoder(seen_shapes: Sequence[tuple[int, int, int]], latent_dim: int) -> keras.Model:
-    """Two dense layers above what a projected discriminator sees, each map averaged to at most four places a side.
+    """Two dense layers above what a projected discriminator sees, each map averaged to at most sixteen places a side.
 
     Means stay within ±3 and log variances in [-8, 0.5]: an encoder that has just lost its way asks for nothing that the
     prior never asks for.
@@ -40,5 +40,5 @@ def encoder(seen_shapes: Sequence[tuple[int, int, int]], latent_dim: int) -> ker
 
 
 def _pooled(maps: keras.KerasTensor) -> keras.KerasTensor:
-    height, width = (max(side // _PLACES, 1) for side in maps.shape[1:3])
+    height, width = (-(-side // _PLACES) for side in maps.shape[1:3])
     return layers.AveragePooling2D((height, width))(maps)
