@@ -73,7 +73,7 @@ def write_version(
     Raises:
         OutputExistsError: if the folder holds something already.
     """
-    functions = {name: getattr(module, name) for name in examples}
+    functions = _traced(module, list(examples))
     default = next(iter(functions.values()))
     with whole_version(folder) as scratch:
         tf.saved_model.save(
@@ -103,6 +103,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """What a version folder, or the newest below a base path, says of itself."""
     told: dict[str, Any] = json.loads((version_at(folder) / EXTRA / MANIFEST_NAME).read_text(encoding="utf-8"))
     return told
+
+
+def _traced(module: tf.Module, names: list[str]) -> dict[str, Any]:
+    """The methods of signatures as concrete functions, put in their place: saving would trace the methods once more."""
+    functions = {name: getattr(module, name).get_concrete_function() for name in names}
+    for name, function in functions.items():
+        setattr(module, name, function)
+    return functions
 
 
 def _each(examples: Examples) -> Iterator[tuple[str, Request]]:
