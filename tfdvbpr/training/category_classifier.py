@@ -106,7 +106,9 @@ class CategoryClassifier:
 
     @cached_property
     def _see(self) -> Any:
-        return tf.function(lambda images: self.model(to_float(images), training=False), reduce_retracing=True)
+        return tf.function(
+            lambda images: self.model(to_float(images), training=False), reduce_retracing=True, autograph=False
+        )
 
     def logits(self, images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """float32 [N, C] of uint8 [N, H, W, 3]."""

@@ -56,7 +56,7 @@ def trunk_features(
             one with weights of its own.
         progress: called with (pictures seen, pictures in all).
     """
-    see = tf.function(lambda images: trunk(to_float(images), training=False), reduce_retracing=True)
+    see = tf.function(lambda images: trunk(to_float(images), training=False), reduce_retracing=True, autograph=False)
 
     def seen() -> Features:
         return seen_features(dataset, lambda images: see(images).numpy(), progress)

@@ -76,7 +76,9 @@ class RecommenderTrainer:
         self._network = getattr(self.model, "backbone", None)
         self._read = self._make_reader(told)
         self._encode = tf.function(
-            lambda images: self.model.embed_images(network_input(images), training=False), reduce_retracing=True
+            lambda images: self.model.embed_images(network_input(images), training=False),
+            reduce_retracing=True,
+            autograph=False,
         )
         drawn = make_batches(config, dataset.interactions, self.model, self._read, num_replicas=self._num_replicas)
         self._objective = RankingObjective(
