@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tiny_data import Command, checkerboard
+from shared_folders import own_run
+from tiny_data import Command, RunOf, checkerboard
 
 from tfdvbpr import cli
 from tfdvbpr.data.dataset import PreparedDataset
@@ -23,8 +26,8 @@ def tiny_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.Tem
     from tfdvbpr.config import recommender_config
 
     config = recommender_config("dvbpr", epochs=2, embedding_dim=4, global_batch_size=16)
-    output = tmp_path_factory.mktemp("runs") / "dvbpr"
-    return api.train(checkerboard_dataset, output, config=config)
+    train = partial(api.train, checkerboard_dataset, config=config)
+    return Run.open(own_run(tmp_path_factory, "dvbpr", checkerboard_dataset, train))
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +39,37 @@ def tiny_gan_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest
     config = GanConfig(
         epochs=2, latent_dim=6, base_channels=4, discriminator_channels=4, global_batch_size=8, average_decay=0.5
     )
-    output: Path = tmp_path_factory.mktemp("runs") / "gan"
-    return train_gan(checkerboard_dataset, config, output)
+    train = partial(train_gan, checkerboard_dataset, config)
+    return GanRun.open(own_run(tmp_path_factory, "gan", checkerboard_dataset, train))
+
+
+@pytest.fixture(scope="session")
+def run_of(checkerboard_dataset: PreparedDataset, tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> RunOf:
+    """A small run of each model by name, trained when it is first asked for; "free" is DVBPR whose θ counts as free."""
+    from tfdvbpr.config import recommender_config
+    from tfdvbpr.training.recommender_trainer import train_recommender
+
+    runs = {"dvbpr": tiny_run}
+
+    def trained(name: str) -> Path:
+        beside = {"factor_dim": 3} if name in ("hybrid-dvbpr", "vbpr") else {}
+        epochs = 1 if name in ("hybrid-dvbpr", "siamese") else 4
+        config = recommender_config(name, epochs=epochs, embedding_dim=4, global_batch_size=16, **beside)
+        train = partial(train_recommender, checkerboard_dataset, config)
+        return own_run(tmp_path_factory, name, checkerboard_dataset, train)
+
+    def freed() -> Path:
+        copy = Path(shutil.copytree(tiny_run.path, tmp_path_factory.mktemp("copies") / "free"))
+        settled = (copy / "config.yaml").read_text().replace("tastes: leave-one-out", "tastes: free")
+        (copy / "config.yaml").write_text(settled)
+        return copy
+
+    def run(name: str) -> Run:
+        if name not in runs:
+            runs[name] = Run.open(freed() if name == "free" else trained(name))
+        return runs[name]
+
+    return run
 
 
 @pytest.fixture

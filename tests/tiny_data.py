@@ -16,8 +16,10 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.run import Run
 
 Command = Callable[..., tuple[int, str, str]]
+RunOf = Callable[[str], Run]
 
 RED, BLUE = (200, 40, 40), (40, 60, 200)
 

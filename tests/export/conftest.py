@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 from export_helpers import OPTIONS, TAILORING, Exported, loaded
+from shared_folders import own_copy
 
 from tfdvbpr.design.studio import Designer
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, Run
@@ -12,13 +12,9 @@ from tfdvbpr_export import export_designer, export_recommender
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="session")
-def recommender(tiny_run: Run, models: Path) -> Exported:
-    return loaded(export_recommender(tiny_run.path, models / "recommender"))
+def recommender(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    models = own_copy(tmp_path_factory, "recommender", lambda folder: export_recommender(tiny_run.path, folder))
+    return loaded(models / "1")
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +39,11 @@ def designer(tiny_run: Run, lively_gan_run: GanRun) -> Designer:
 
 
 @pytest.fixture(scope="session")
-def served_designer(tiny_run: Run, lively_gan_run: GanRun, models: Path) -> Exported:
-    folder = export_designer(
-        tiny_run.path, lively_gan_run.path, models / "designer", options=OPTIONS, tailor_options=TAILORING
+def served_designer(tiny_run: Run, lively_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    runs = (tiny_run.path, lively_gan_run.path)
+    models = own_copy(
+        tmp_path_factory,
+        "designer",
+        lambda folder: export_designer(*runs, folder, options=OPTIONS, tailor_options=TAILORING),
     )
-    return loaded(folder)
+    return loaded(models / "1")

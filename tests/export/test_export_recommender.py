@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from export_helpers import Answering, Exported, assert_recommends_like, picture_file, unsaved, with_factors
+from tiny_data import RunOf
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images import decoder, to_float
 from tfdvbpr.models import LEARNS_FROM_PIXELS, RECOMMENDERS
@@ -17,7 +17,6 @@ from tfdvbpr.models.factors import Factors
 from tfdvbpr.models.fold_in import FoldIn
 from tfdvbpr.run import Run
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr.training.recommender_trainer import train_recommender
 from tfdvbpr_export import RecommenderOptions, ScannOptions
 
 OF_RECOMMENDER = [name for name, signature in SIGNATURES.items() if signature.model == "recommender"]
@@ -57,9 +56,8 @@ def test_recommendations_are_the_runs(recommender: Exported, tiny_run: Run) -> N
 
 
 @pytest.mark.parametrize("model", sorted(set(RECOMMENDERS) - {"dvbpr"}))
-def test_every_model_is_served(checkerboard_dataset: PreparedDataset, tmp_path: Path, model: str) -> None:
-    config = recommender_config(model, epochs=1, embedding_dim=4, factor_dim=2, global_batch_size=16)
-    run = train_recommender(checkerboard_dataset, config, tmp_path / "run")
+def test_every_model_is_served(run_of: RunOf, model: str) -> None:
+    run = run_of(model)
     served = unsaved(run)
     without = set() if model in LEARNS_FROM_PIXELS else OF_PICTURES
     assert set(served.module.signature_names) == set(OF_RECOMMENDER) - without

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_data import RunOf
 
 from tfdvbpr import api
 from tfdvbpr.errors import ConfigError, RunError, UnknownIdError
 from tfdvbpr.models.fold_in import FoldIn
 from tfdvbpr.run import Run
-
-RunOf = Callable[[str], Run]
 
 
 @pytest.mark.parametrize("name", ["dvbpr", "hybrid-dvbpr", "siamese"])

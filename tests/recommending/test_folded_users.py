@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from tiny_data import RunOf
 
 from tfdvbpr.errors import UnknownIdError
 from tfdvbpr.models import RECOMMENDERS
 from tfdvbpr.run import Run
 
-RunOf = Callable[[str], Run]
 EVEN, ODD = ["i0", "i2", "i4"], ["i1", "i5"]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from tiny_data import BLUE, RED, encoded, noisy_picture, write_source
+from tiny_data import BLUE, RED, RunOf, encoded, noisy_picture, write_source
 
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
@@ -18,7 +17,6 @@ from tfdvbpr.models.factors import Factors
 from tfdvbpr.recommending.new_items import update_items
 from tfdvbpr.run import Run
 
-RunOf = Callable[[str], Run]
 SEEING = ["dvbpr", "hybrid-dvbpr", "vbpr", "fm", "visrank", "siamese"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from serving_toy_models import save_designer, save_recommender
+from shared_folders import own_copy
 
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.server import LocalServer
@@ -16,10 +17,12 @@ TARGET_VARIABLE = "TFDVBPR_SERVING_TARGET"
 
 @pytest.fixture(scope="session")
 def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    save_recommender(root / "recommender" / "1", offset=0.0)
-    save_recommender(root / "recommender" / "2")
-    save_designer(root / "designer" / "1")
+    def save(root: Path) -> None:
+        save_recommender(root / "recommender" / "1", offset=0.0)
+        save_recommender(root / "recommender" / "2")
+        save_designer(root / "designer" / "1")
+
+    root = own_copy(tmp_path_factory, "toys", save)
     return {"recommender": root / "recommender", "designer": root / "designer"}
 
 
