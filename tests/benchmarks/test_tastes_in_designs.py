@@ -28,7 +28,7 @@ _SHOPPERS = SyntheticOptions(actions_per_user=(40, 80), temperature=0.5)
 _RECOMMENDER = {"tastes": "free", "user_l2": 0.01, "loss": "sampled-softmax", "max_pairs": 32768}
 # Half as wide as the preset, for drawings are simpler than photos; photos drawn again are for their cuts and patterns.
 _GAN = {
-    "epochs": 55,
+    "epochs": 42,
     "base_channels": 16,
     "latent_dim": 64,
     "learning_rate": 1e-3,

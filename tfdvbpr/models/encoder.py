@@ -10,14 +10,13 @@ from keras import layers, ops
 _PLACES = 16
 _HIDDEN = 256
 _FARTHEST = 3.0
-_LOG_VARIANCES = (-8.0, 0.5)
 
 
 def encoder(seen_shapes: Sequence[tuple[int, int, int]], latent_dim: int) -> keras.Model:
     """Two dense layers above what a projected discriminator sees, each map averaged to at most sixteen places a side.
 
-    Means stay within ±3 and log variances in [-8, 0.5]: an encoder that has just lost its way asks for nothing that the
-    prior never asks for.
+    Means stay within ±3 and variances below 1: an encoder that has lost its way asks for nothing that the prior never
+    asks for, and finds back, for no gradient ends there.
 
     Args:
         seen_shapes: (h, w, C) of the maps, as `ProjectedDiscriminator.see` gives them.
@@ -25,7 +24,7 @@ def encoder(seen_shapes: Sequence[tuple[int, int, int]], latent_dim: int) -> ker
 
     Returns:
         A model from the maps, float32 [B, h, w, C] each, to mean and log variance of z, float32 [B, latent_dim] both;
-        at first near those of the prior, 0 and 0.
+        at first about 0 and log ½.
     """
     maps = [keras.Input(shape) for shape in seen_shapes]
     pooled = [layers.Flatten()(_pooled(each)) for each in maps]
@@ -35,7 +34,7 @@ def encoder(seen_shapes: Sequence[tuple[int, int, int]], latent_dim: int) -> ker
     mean = layers.Dense(latent_dim, kernel_initializer=small, name="mean")(hidden)
     mean = _FARTHEST * ops.tanh(mean / _FARTHEST)
     log_variance = layers.Dense(latent_dim, kernel_initializer=small, name="log_variance")(hidden)
-    log_variance = ops.clip(log_variance, *_LOG_VARIANCES)
+    log_variance = -ops.softplus(log_variance)
     return keras.Model(maps, [mean, log_variance], name="encoder")
 
 
