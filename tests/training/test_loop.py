@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,11 +67,13 @@ def test_reports_count_steps_and_average_losses_over_the_epoch() -> None:
     assert reports[0].seconds < reports[1].seconds
 
 
-def test_the_observer_hears_about_twice_a_second_within_an_epoch() -> None:
+def test_the_observer_hears_about_twice_a_second_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[StepReport] = []
+    seconds = [0.0]
+    monkeypatch.setattr("tfdvbpr.training.loop.time", SimpleNamespace(perf_counter=lambda: seconds[0]))
 
     def step(parts: list[Batch]) -> dict[str, np.ndarray]:
-        time.sleep(0.3)
+        seconds[0] += 0.3
         return {"loss": parts[0]["number"]}
 
     run_epochs(step, _Numbers(), epochs=1, observer=reports.append)
@@ -129,21 +133,25 @@ def test_an_epoch_taken_up_has_the_means_of_the_whole() -> None:
 
 
 def test_waiting_for_input_is_measured() -> None:
+    """Each step's input is begun when the step before has ended, so that nothing of it hides behind a step."""
+    free = threading.Semaphore()
+
     class Slow(_Numbers):
         def epoch(self, epoch: int, **options: Any) -> Iterator[list[Batch]]:
             for parts in super().epoch(epoch, **options):
-                time.sleep(0.1)
+                free.acquire()
+                time.sleep(0.3)
                 yield parts
 
     def step(parts: list[Batch]) -> dict[str, np.ndarray]:
-        time.sleep(0.02)
+        time.sleep(0.1)
         return {"loss": np.array(0.0)}
 
     slow: list[StepReport] = []
     fast: list[StepReport] = []
-    run_epochs(step, Slow(), epochs=1, observer=slow.append)
+    run_epochs(step, Slow(), epochs=1, observer=slow.append, watches=[lambda moment: free.release()])
     run_epochs(step, _Numbers(), epochs=1, observer=fast.append)
-    assert 0.3 < slow[-1].input_seconds <= slow[-1].epoch_seconds
+    assert 0.9 < slow[-1].input_seconds <= slow[-1].epoch_seconds
     assert fast[-1].input_wait < 0.5 < slow[-1].input_wait < 1
 
 
