@@ -124,6 +124,21 @@ def test_variety_has_drawings_in_pairs_of_a_category(dataset: PreparedDataset) -
     np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"])
 
 
+def test_drawn_pictures_have_the_categories_shares(dataset: PreparedDataset) -> None:
+    """As an epoch has them, by category_power; some of them, or as many as an epoch has."""
+    batches = PictureBatches(dataset, _config(category_power=0.0), num_replicas=1)
+    images = batches.drawn_pictures(np.random.default_rng(0), most=1000)
+    steps = [part for (part,) in batches.epoch(0)]
+    assert images.shape == (batches.steps_per_epoch * batches.global_batch_size, *steps[0]["images"].shape[1:])
+    assert images.dtype == np.float32
+    assert -1.0 <= images.min() < images.max() <= 1.0
+    np.testing.assert_array_equal(batches.drawn_pictures(np.random.default_rng(0), most=3), images[:3])
+    photos = dataset.images.read(np.arange(len(dataset.items), dtype=np.int32)).astype(np.float32) / 127.5 - 1.0
+    met = np.array([np.flatnonzero(np.abs(photos - image).max(axis=(1, 2, 3)) < 1e-6)[0] for image in images])
+    counts = np.bincount(dataset.items.category_ids[met])
+    assert np.ptp(counts[counts > 0]) <= 1
+
+
 def test_presets() -> None:
     default, plain, paper = gan_config(), gan_config("plain"), gan_config("paper", overrides=["epochs=3"])
     assert (default.discriminator, default.generator, default.objective) == ("projected", "conditional", "hinge")

@@ -96,6 +96,11 @@ class GanConfig(TrainingConfig):
     encoder_learning_rate: float = Field(
         1e-3, gt=0, description="With reconstruction_weight: Adam's step size of the encoder."
     )
+    fitted_prior: bool = Field(
+        False,
+        description="With reconstruction_weight: the generator that is kept draws from where the encoder finds photos: "
+        "its z ~ N(0, I) stands for N(m, Σ), with their mean and covariance.",
+    )
     augmentation: tuple[str, ...] = Field(
         (),
         description="Names in AUGMENTATIONS, applied to all that the discriminator sees: translation, cutout, colour.",

@@ -124,6 +124,10 @@ class PictureBatches:
         trained = self.categories.trained
         return latents, generator.choice(trained, size, p=self.categories.shares[trained])
 
+    def drawn_pictures(self, generator: np.random.Generator, *, most: int) -> Floats:
+        """Up to `most` pictures as an epoch has them, by the categories' shares, float32 [N, H, W, 3] in [-1, 1]."""
+        return self._floats(self._order(generator)[:most])
+
     def real_pictures(self, generator: np.random.Generator, *, most: int) -> tuple[Floats, npt.NDArray[np.int32]]:
         """Up to `most` pictures of each trained category, float32 [N, H, W, 3] in [-1, 1], and their ids, int32 [N]."""
         chosen = []
@@ -131,5 +135,7 @@ class PictureBatches:
             of = np.flatnonzero(self._category_ids == category)
             chosen.append(generator.permutation(of)[:most])
         items = np.sort(np.concatenate(chosen)).astype(np.int32)
-        images = self._dataset.images.read(items).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
-        return images, self._category_ids[items]
+        return self._floats(items), self._category_ids[items]
+
+    def _floats(self, items: npt.NDArray[np.int32]) -> Floats:
+        return self._dataset.images.read(items).astype(np.float32) / np.float32(127.5) - np.float32(1.0)

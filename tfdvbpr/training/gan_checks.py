@@ -37,6 +37,11 @@ def check_gan(config: GanConfig) -> None:
             "`reconstruction_weight` needs the discriminator projected, whose maps the encoder sees. "
             f"Received {config.discriminator}. Set it to 0, or `discriminator` to projected."
         )
+    if config.fitted_prior and (not config.reconstruction_weight or config.latents != "gaussian"):
+        raise ConfigError(
+            "`fitted_prior` needs a `reconstruction_weight` above 0, for an encoder, and `latents` gaussian. "
+            f"Received {config.reconstruction_weight:g} and {config.latents}."
+        )
 
 
 def _check_weights(trunk: str) -> None:

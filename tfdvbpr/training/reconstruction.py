@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.models.encoder import encoder
@@ -62,6 +64,26 @@ class Reconstruction:
         changed = {name: _woven(fresh(batch[name]), rows) for name, rows in own.items()}
         divergences = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - 1.0 - log_variance, axis=1)
         return {**batch, **changed}, divergences
+
+
+def fitted_normal(
+    means: npt.NDArray[np.float32], log_variances: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The normal distribution with the mean and covariance of z ~ q(z | x), x a photo drawn at random.
+
+    Args:
+        means: of q, float32 [N, latent_dim].
+        log_variances: the same shape.
+
+    Returns:
+        m [latent_dim] and the symmetric F [latent_dim, latent_dim] with m + F z ~ N(m, Σ) for z ~ N(0, I), where
+        Σ = Cov(μ) + diag(E σ²). Of all such F it is the nearest to the identity.
+    """
+    mean = means.mean(axis=0, dtype=np.float64)
+    apart = means - mean
+    covariance = apart.T @ apart / len(means) + np.diag(np.exp(log_variances.astype(np.float64)).mean(axis=0))
+    values, vectors = np.linalg.eigh(covariance)
+    return mean, (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def fresh(rows: Any) -> Any:
