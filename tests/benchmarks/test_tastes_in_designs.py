@@ -38,6 +38,7 @@ _GAN = {
     "saturation_slope": 0.1,
     "reconstruction_weight": 20.0,
     "prior_weight": 0.1,
+    "fitted_prior": 0.0,
 }
 
 

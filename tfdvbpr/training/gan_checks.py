@@ -40,7 +40,7 @@ def check_gan(config: GanConfig) -> None:
     if config.fitted_prior and (not config.reconstruction_weight or config.latents != "gaussian"):
         raise ConfigError(
             "`fitted_prior` needs a `reconstruction_weight` above 0, for an encoder, and `latents` gaussian. "
-            f"Received {config.reconstruction_weight:g} and {config.latents}."
+            f"Received {config.reconstruction_weight:g} and {config.latents}. Set it to 0 to do without."
         )
 
 

@@ -23,7 +23,7 @@ from tfdvbpr.run.gan_run import GanFacts, gan_shape
 from tfdvbpr.training.augmentation import augmented
 from tfdvbpr.training.averaging import AveragingAdam
 from tfdvbpr.training.gan_batches import PictureBatches
-from tfdvbpr.training.reconstruction import Reconstruction, distances, fitted_normal, fresh
+from tfdvbpr.training.reconstruction import Reconstruction, distances, fitted_normal, fresh, toward
 from tfdvbpr.training.variety import COLOURS, SHAPE, Variety
 
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
@@ -263,7 +263,7 @@ class GanTrainer:
         if self._config.average_decay:
             self.generator_optimizer.finalize_variable_values(self.generator.trainable_variables)
         if self._config.fitted_prior:
-            fold_latents(self.generator, *self._photos_latents())
+            fold_latents(self.generator, *toward(self._config.fitted_prior, *self._photos_latents()))
         generator = self._random(_SETTLING_SEED)
         for _ in range(_SETTLING_STEPS):
             latents, category_ids = self.batches.fake_inputs(generator)

@@ -86,6 +86,13 @@ def fitted_normal(
     return mean, (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
+def toward(
+    share: float, mean: npt.NDArray[np.float64], factor: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(m, F) that lie so far on the straight way from (0, I) to the given ones."""
+    return share * mean, (1.0 - share) * np.eye(len(mean)) + share * factor
+
+
 def fresh(rows: Any) -> Any:
     """Of [B, ...] the [B/2, ...] that are drawn from the prior."""
     return tf.reshape(_fours(rows)[:, : PERIOD // 2], (-1, *rows.shape[1:]))
