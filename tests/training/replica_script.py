@@ -69,6 +69,8 @@ def gan_outcome(
     weights += held["encoder"].variables if "encoder" in held else []
     slots = [slot for name, each in held.items() if name.endswith("optimizer") for slot in each.variables]
     yield from told(strategy, losses, weights, slots)
+    with trainer.averaged():
+        yield from copies(strategy, "kept", trainer.generator.variables)
 
 
 _GAN = {
@@ -89,7 +91,7 @@ _GAN = {
 }
 
 
-_REDRAWN = {"reconstruction_weight": 1.0}
+_REDRAWN = {"reconstruction_weight": 1.0, "fitted_prior": 0.5}
 
 
 def told(strategy: Any, losses: Any, weights: list[Any], slots: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -97,10 +99,15 @@ def told(strategy: Any, losses: Any, weights: list[Any], slots: list[Any]) -> It
     yield "losses", losses
     groups = {"weight": weights, "moment": [slot for slot in slots if "momentum" in slot.path]}
     for kind, variables in groups.items():
-        for number, variable in enumerate(variables):
-            for replica, copy in enumerate(strategy.experimental_local_results(variable.value)):
-                name = f"{number} {variable.name}" if kind == "weight" else f"{number}"  # a slot's name counts models
-                yield f"{kind} {name},{replica}", copy.numpy()
+        yield from copies(strategy, kind, variables)
+
+
+def copies(strategy: Any, kind: str, variables: list[Any]) -> Iterator[tuple[str, Any]]:
+    """Every replica's copy of each variable."""
+    for number, variable in enumerate(variables):
+        for replica, copy in enumerate(strategy.experimental_local_results(variable.value)):
+            name = f"{number}" if kind == "moment" else f"{number} {variable.name}"  # a slot's name counts models
+            yield f"{kind} {name},{replica}", copy.numpy()
 
 
 def main(folder: Path, projected: bool) -> None:
