@@ -169,6 +169,9 @@ def test_a_fitted_prior_is_where_the_encoder_finds_photos(trainer: GanTrainer) -
     with trainer.averaged():
         np.testing.assert_allclose(entered(latents), moved, atol=2e-2 * np.abs(moved).max())
     np.testing.assert_array_equal(entered(latents), own)
+    with pytest.raises(OSError, match="disk"), trainer.averaged():
+        raise OSError("the disk is full")
+    np.testing.assert_array_equal(entered(latents), own)
 
 
 def test_batches_come_in_fours(checkerboard_dataset: PreparedDataset) -> None:

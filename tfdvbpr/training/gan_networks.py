@@ -23,7 +23,7 @@ from tfdvbpr.run.gan_run import GanFacts, gan_shape
 from tfdvbpr.training.augmentation import augmented
 from tfdvbpr.training.averaging import AveragingAdam
 from tfdvbpr.training.gan_batches import PictureBatches
-from tfdvbpr.training.reconstruction import Reconstruction, distances, fitted_normal, fresh, toward
+from tfdvbpr.training.reconstruction import Reconstruction, distances, fresh, toward
 from tfdvbpr.training.variety import COLOURS, SHAPE, Variety
 
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
@@ -31,7 +31,7 @@ _SETTLING_STEPS = 48
 _ENCODER_BETA_1 = 0.9
 _SAMPLES, _JUDGED, _BATCH = 8, 64, 64
 _CALIBRATION_SEED, _SETTLING_SEED, _SAMPLES_SEED, _JUDGED_SEED, _FITTED_SEED = range(5)
-_FITTED = 2048
+_FITTED = 2048  # photos whose latents are looked for; sheets do it too, so not all of a large catalogue
 
 
 class GanTrainer:
@@ -79,7 +79,6 @@ class GanTrainer:
         self._settle = tf.function(self._generate, autograph=False)
         self._draw = tf.function(self._generated, reduce_retracing=True, autograph=False)
         self._judge = tf.function(self._judged, reduce_retracing=True, autograph=False)
-        self._encode = tf.function(self._encoded, reduce_retracing=True, autograph=False)
 
     def _encoder_beside(self, config: GanConfig) -> Reconstruction | None:
         if not config.reconstruction_weight:
@@ -194,10 +193,6 @@ class GanTrainer:
     def _judged(self, images: Any, category_ids: Any) -> Any:
         return self.discriminator({"images": images, "category_ids": category_ids}, training=False)
 
-    def _encoded(self, images: Any) -> Any:
-        assert self._reconstruction is not None
-        return self._reconstruction.encoder(self.discriminator.see(images), training=False)
-
     def _see(self, images: Any, batch: Mapping[str, Any], draws: str, noise: int) -> Any:
         """What is judged of pictures: themselves, or a frozen trunk's maps of them, made once for both steps."""
         images = augmented(images, batch[draws], self._config.augmentation)
@@ -253,8 +248,10 @@ class GanTrainer:
         """Within, the generator is as it would be kept now, with batch statistics that fit; afterwards as it was."""
         kept = self.generator.get_weights()
         self._settle_down()
-        yield
-        self.generator.set_weights(kept)
+        try:
+            yield
+        finally:
+            self.generator.set_weights(kept)
 
     def _settle_down(self) -> None:
         """Averaged weights, the fitted prior, and batch statistics of what the generator draws then."""
@@ -262,18 +259,14 @@ class GanTrainer:
             return
         if self._config.average_decay:
             self.generator_optimizer.finalize_variable_values(self.generator.trainable_variables)
-        if self._config.fitted_prior:
-            fold_latents(self.generator, *toward(self._config.fitted_prior, *self._photos_latents()))
+        if self._reconstruction is not None and self._config.fitted_prior:
+            images = self.batches.drawn_pictures(self._random(_FITTED_SEED), most=_FITTED)
+            normal = self._reconstruction.latents_of([images[rows] for rows in _blocks(len(images))])
+            fold_latents(self.generator, *toward(self._config.fitted_prior, *normal))
         generator = self._random(_SETTLING_SEED)
         for _ in range(_SETTLING_STEPS):
             latents, category_ids = self.batches.fake_inputs(generator)
             self._settle(tf.constant(latents), tf.constant(category_ids))
-
-    def _photos_latents(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        images = self.batches.drawn_pictures(self._random(_FITTED_SEED), most=_FITTED)
-        found = [self._encode(tf.constant(images[rows])) for rows in _blocks(len(images))]
-        means, log_variances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-        return fitted_normal(means, log_variances)
 
     def samples(self) -> npt.NDArray[np.uint8]:
         """The same latents each time, for each trained category: uint8 [C, 8, H, W, 3]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ class Reconstruction:
         self.encoder = encoder(discriminator.seen_shapes, latent_dim)
         self.optimizer = optimizer
         self.optimizer.build(self.encoder.trainable_variables)
+        self._encode = tf.function(
+            lambda images: self.encoder(discriminator.see(images), training=False),
+            reduce_retracing=True,
+            autograph=False,
+        )
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint has to hold."""
@@ -64,6 +69,14 @@ class Reconstruction:
         changed = {name: _woven(fresh(batch[name]), rows) for name, rows in own.items()}
         divergences = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - 1.0 - log_variance, axis=1)
         return {**batch, **changed}, divergences
+
+    def latents_of(
+        self, blocks: Sequence[npt.NDArray[np.float32]]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """`fitted_normal` of where the encoder finds photos, float32 [B, H, W, 3] in [-1, 1] a block."""
+        found = [self._encode(tf.constant(images)) for images in blocks]
+        means, log_variances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        return fitted_normal(means, log_variances)
 
 
 def fitted_normal(
