@@ -34,7 +34,7 @@ def tiny_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.Tem
 def tiny_gan_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> GanRun:
     """A conditional GAN run of a few steps on the checkerboard."""
     from tfdvbpr.config import GanConfig
-    from tfdvbpr.training.gan_trainer import train_gan
+    from tfdvbpr.training.gan.train import train_gan
 
     config = GanConfig(
         epochs=2, latent_dim=6, base_channels=4, discriminator_channels=4, global_batch_size=8, average_decay=0.5
@@ -47,7 +47,7 @@ def tiny_gan_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest
 def run_of(checkerboard_dataset: PreparedDataset, tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> RunOf:
     """A small run of each model by name, trained when it is first asked for; "free" is DVBPR whose θ counts as free."""
     from tfdvbpr.config import recommender_config
-    from tfdvbpr.training.recommender_trainer import train_recommender
+    from tfdvbpr.training.recommender.train import train_recommender
 
     runs = {"dvbpr": tiny_run}
 

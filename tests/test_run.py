@@ -13,7 +13,7 @@ from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DatasetError, RunError, UnknownIdError
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr.training.recommender.train import train_recommender
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from PIL import Image
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.run import Run
 
 Command = Callable[..., tuple[int, str, str]]

@@ -35,30 +35,30 @@ if TYPE_CHECKING:
     from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config, recommender_config
     from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
-    from tfdvbpr.data.prepare import PrepareOptions
-    from tfdvbpr.data.synthetic import SyntheticOptions
-    from tfdvbpr.design.options import DesignOptions, TailorOptions
-    from tfdvbpr.design.studio import Designer
-    from tfdvbpr.design.tailoring import Tailor
-    from tfdvbpr.design.tastes import Audience
+    from tfdvbpr.data.preparation.prepare import PrepareOptions
+    from tfdvbpr.data.synthetic.source import SyntheticOptions
+    from tfdvbpr.designing.audience import Audience
+    from tfdvbpr.designing.designer import Designer
+    from tfdvbpr.designing.options import DesignOptions, TailorOptions
+    from tfdvbpr.designing.tailor import Tailor
     from tfdvbpr.errors import TfdvbprError
     from tfdvbpr.run import GanRun, Run
-    from tfdvbpr.training.strategy import make_strategy
+    from tfdvbpr.training.distributed.strategy import make_strategy
 
 _HOMES = {
-    "Audience": "tfdvbpr.design.tastes",
-    "DesignOptions": "tfdvbpr.design.options",
-    "Designer": "tfdvbpr.design.studio",
+    "Audience": "tfdvbpr.designing.audience",
+    "DesignOptions": "tfdvbpr.designing.options",
+    "Designer": "tfdvbpr.designing.designer",
     "FashionMnistOptions": "tfdvbpr.data.importers.fashion_mnist",
     "GanConfig": "tfdvbpr.config",
     "GanRun": "tfdvbpr.run",
-    "PrepareOptions": "tfdvbpr.data.prepare",
+    "PrepareOptions": "tfdvbpr.data.preparation.prepare",
     "PreparedDataset": "tfdvbpr.data.dataset",
     "RecommenderConfig": "tfdvbpr.config",
     "Run": "tfdvbpr.run",
-    "SyntheticOptions": "tfdvbpr.data.synthetic",
-    "Tailor": "tfdvbpr.design.tailoring",
-    "TailorOptions": "tfdvbpr.design.options",
+    "SyntheticOptions": "tfdvbpr.data.synthetic.source",
+    "Tailor": "tfdvbpr.designing.tailor",
+    "TailorOptions": "tfdvbpr.designing.options",
     "TfdvbprError": "tfdvbpr.errors",
     "compare": "tfdvbpr.api",
     "describe": "tfdvbpr.api",
@@ -73,7 +73,7 @@ _HOMES = {
     "generate": "tfdvbpr.api",
     "interpolate": "tfdvbpr.api",
     "make_designs": "tfdvbpr.api",
-    "make_strategy": "tfdvbpr.training.strategy",
+    "make_strategy": "tfdvbpr.training.distributed.strategy",
     "prepare": "tfdvbpr.api",
     "prepare_fashion_mnist": "tfdvbpr.api",
     "prepare_synthetic": "tfdvbpr.api",

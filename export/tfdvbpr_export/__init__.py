@@ -9,22 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfdvbpr_export.designer import export_designer
-    from tfdvbpr_export.inspecting import inspect_version
+    from tfdvbpr_export.designer.heads import export_designer
     from tfdvbpr_export.options import DesignerLimits, RecommenderOptions, ScannOptions
-    from tfdvbpr_export.recommender import export_recommender
-    from tfdvbpr_export.updating import update_served_items
-    from tfdvbpr_export.validating import validate
+    from tfdvbpr_export.recommender.heads import export_recommender
+    from tfdvbpr_export.recommender.updating import update_served_items
+    from tfdvbpr_export.validation.inspecting import inspect_version
+    from tfdvbpr_export.validation.validate import validate
 
 _HOMES = {
     "DesignerLimits": "tfdvbpr_export.options",
     "RecommenderOptions": "tfdvbpr_export.options",
     "ScannOptions": "tfdvbpr_export.options",
-    "export_designer": "tfdvbpr_export.designer",
-    "export_recommender": "tfdvbpr_export.recommender",
-    "inspect_version": "tfdvbpr_export.inspecting",
-    "update_served_items": "tfdvbpr_export.updating",
-    "validate": "tfdvbpr_export.validating",
+    "export_designer": "tfdvbpr_export.designer.heads",
+    "export_recommender": "tfdvbpr_export.recommender.heads",
+    "inspect_version": "tfdvbpr_export.validation.inspecting",
+    "update_served_items": "tfdvbpr_export.recommender.updating",
+    "validate": "tfdvbpr_export.validation.validate",
 }
 
 __all__ = [

@@ -107,7 +107,7 @@ def recommender(
         max_pixels=max_pixels,
     )
     with Console(stderr=True).status("Loading TensorFlow, tracing and saving the recommender"):
-        from tfdvbpr_export.recommender import export_recommender
+        from tfdvbpr_export.recommender.heads import export_recommender
 
         folder = export_recommender(run, output, options=options, version=_version(version), keep=keep)
     _report(folder)
@@ -141,8 +141,8 @@ def designer(
     The gradient loop runs inside the model. Whom for, category, number, steps, seed and η come with each request.
     """
     with Console(stderr=True).status("Loading TensorFlow, tracing and saving the designer"):
-        from tfdvbpr.design.maximize import DesignOptions
-        from tfdvbpr_export.designer import export_designer
+        from tfdvbpr.designing.optimize.maximize import DesignOptions
+        from tfdvbpr_export.designer.heads import export_designer
 
         options = DesignOptions(
             num_starts=starts,
@@ -178,7 +178,7 @@ def update_items(
     Index, bits and limits are those of the newest version in the output folder.
     """
     with Console(stderr=True).status("Loading TensorFlow, embedding and saving"):
-        from tfdvbpr_export.updating import update_served_items
+        from tfdvbpr_export.recommender.updating import update_served_items
 
         folder = update_served_items(
             run, new_items, new_run, output, dataset=dataset, version=_version(version), keep=keep
@@ -189,7 +189,7 @@ def update_items(
 @app.command(epilog="Example: [bold]tfdvbpr-export inspect models/recommender[/bold]")
 def inspect(path: VersionPath) -> None:
     """Show the signatures of a SavedModel as a table. Loads no TensorFlow."""
-    from tfdvbpr_export.inspecting import inspect_version
+    from tfdvbpr_export.validation.inspecting import inspect_version
 
     found = inspect_version(path)
     table = Table("signature", "inputs", "outputs")
@@ -216,7 +216,7 @@ def validate(
     holds the answers against the recorded ones (1e-5; 1/255), then asks the impossible: empty and uneven batches,
     unknown ids, broken pictures and bombs, extreme numbers. Each must be refused as such, or answered with flags.
     """
-    from tfdvbpr_export.validating import validate as validated
+    from tfdvbpr_export.validation.validate import validate as validated
 
     with Console(stderr=True).status("Asking the model in a clean process"):
         found = validated(path, max_megabytes=max_megabytes, max_latency_ms=max_latency_ms)

@@ -16,8 +16,8 @@ from tfdvbpr._version import __version__
 from tfdvbpr.run import RunManifest
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.card import CARD_NAME, model_card
-from tfdvbpr_export.examples import Examples, Request
 from tfdvbpr_export.refusing import provided
+from tfdvbpr_export.validation.examples import Examples, Request
 from tfdvbpr_export.versions import EXTRA, MANIFEST_NAME, version_at, whole_version
 
 WARMUP_NAME = "tf_serving_warmup_requests"

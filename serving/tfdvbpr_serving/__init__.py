@@ -1,7 +1,7 @@
 """A client and a local server for the exported models.
 
 `Client` and `AsyncClient` load no TensorFlow; each is imported when it is first asked for. The local server is
-`tfdvbpr_serving.server.LocalServer`, and does.
+`tfdvbpr_serving.server.server.LocalServer`, and does.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfdvbpr_serving.async_client import AsyncClient
-    from tfdvbpr_serving.channels import Tls
-    from tfdvbpr_serving.client import Client
+    from tfdvbpr_serving.client.async_client import AsyncClient
+    from tfdvbpr_serving.client.blocking import Client
+    from tfdvbpr_serving.client.channels import Tls
     from tfdvbpr_serving.errors import ServingError
 
-_HOMES = {"AsyncClient": "async_client", "Client": "client", "ServingError": "errors", "Tls": "channels"}
+_HOMES = {
+    "AsyncClient": "client.async_client",
+    "Client": "client.blocking",
+    "ServingError": "errors",
+    "Tls": "client.channels",
+}
 
 __all__ = ["AsyncClient", "Client", "ServingError", "Tls"]
 

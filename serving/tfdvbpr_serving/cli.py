@@ -14,14 +14,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tfdvbpr_serving.batching_options import BatchingOptions
 from tfdvbpr_serving.errors import ModelLoadError, ServingError
-from tfdvbpr_serving.folders import check_base_path
-from tfdvbpr_serving.limits import ServerLimits
+from tfdvbpr_serving.models.folders import check_base_path
+from tfdvbpr_serving.server.batching_options import BatchingOptions
+from tfdvbpr_serving.server.limits import ServerLimits
 
 if TYPE_CHECKING:
-    from tfdvbpr_serving.server import LocalServer
-    from tfdvbpr_serving.versions import ModelSource
+    from tfdvbpr_serving.models.versions import ModelSource
+    from tfdvbpr_serving.server.server import LocalServer
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -130,8 +130,8 @@ def _started(
     limits: ServerLimits,
 ) -> LocalServer:
     """The server, with TensorFlow imported only here."""
-    from tfdvbpr_serving.config_files import read_batching_config, read_models_config
-    from tfdvbpr_serving.server import LocalServer
+    from tfdvbpr_serving.config.config_files import read_batching_config, read_models_config
+    from tfdvbpr_serving.server.server import LocalServer
 
     options = BatchingOptions() if batching_config is None else read_batching_config(batching_config)
     models: dict[str, Path] | list[ModelSource] = named

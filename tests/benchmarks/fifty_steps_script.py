@@ -19,7 +19,7 @@ if strategy_name == "mirrored":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-from tfdvbpr.training.strategy import is_chief, local_replicas, make_strategy  # noqa: E402
+from tfdvbpr.training.distributed.strategy import is_chief, local_replicas, make_strategy  # noqa: E402
 
 strategy = make_strategy(strategy_name)
 if way.endswith("-float64"):
@@ -28,12 +28,12 @@ if way.endswith("-float64"):
     tf.float32 = tf.float64
 
 from tfdvbpr.config import gan_config, recommender_config  # noqa: E402
-from tfdvbpr.data.batches import Batch  # noqa: E402
+from tfdvbpr.data.batches.drawing import Batch  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
-from tfdvbpr.training.gan_networks import GanTrainer  # noqa: E402
-from tfdvbpr.training.loop import Moment, distributed_step, run_epochs  # noqa: E402
-from tfdvbpr.training.recommender_steps import RecommenderTrainer  # noqa: E402
-from tfdvbpr.training.state import values, variables  # noqa: E402
+from tfdvbpr.training.checkpoints.state import values, variables  # noqa: E402
+from tfdvbpr.training.engine.loop import Moment, distributed_step, run_epochs  # noqa: E402
+from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402
+from tfdvbpr.training.recommender.step import RecommenderTrainer  # noqa: E402
 
 STEPS = 50
 # The paper's step size. A large ε: biases below a normalisation have a gradient of 0, whose rounding Adam would scale

@@ -10,10 +10,10 @@ import simplejpeg
 from PIL import Image
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.prepare import PrepareOptions, prepare
-from tfdvbpr.data.quarantine import Quarantine
-from tfdvbpr.data.source import Source
-from tfdvbpr.data.tables import ROW
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.quarantine import Quarantine
+from tfdvbpr.data.preparation.source import Source
+from tfdvbpr.data.preparation.tables import ROW
 
 
 def jpeg(number: int, size: tuple[int, int]) -> bytes:

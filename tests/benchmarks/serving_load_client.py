@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 from serving_requests import request_of
 
-from tfdvbpr_serving import wire
+from tfdvbpr_serving.protocol import wire
 
 
 async def run(target: str, signature: str, concurrency: int, seconds: float) -> dict[str, float]:

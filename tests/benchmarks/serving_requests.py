@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.messages import predict_request
+from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol.messages import predict_request
 
 USERS, ITEMS = 10_000, 50_000
 

@@ -13,9 +13,9 @@ import time
 import grpc
 import numpy as np
 
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.messages import predict_request
-from tfdvbpr_serving.tensors import array_from_tensor
+from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol.messages import predict_request
+from tfdvbpr_serving.protocol.tensors import array_from_tensor
 
 THREADS = 8
 

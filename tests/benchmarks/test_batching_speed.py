@@ -8,11 +8,11 @@ from typing import Any
 
 from tfdvbpr import api
 from tfdvbpr.config import recommender_config
-from tfdvbpr.data.synthetic import SyntheticOptions
-from tfdvbpr.evaluation.evaluate import validation_figures
-from tfdvbpr.training.loop import distributed_step
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.data.synthetic.source import SyntheticOptions
+from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.loop import distributed_step
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 SECONDS = 60.0
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.design.maximize import maximize
-from tfdvbpr.design.objective import DesignObjective
-from tfdvbpr.design.options import DesignOptions
+from tfdvbpr.designing.optimize.maximize import maximize
+from tfdvbpr.designing.optimize.objective import DesignObjective
+from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.losses.adversarial import LSGAN
-from tfdvbpr.models.discriminator import build_discriminator
-from tfdvbpr.models.dvbpr import DVBPR
-from tfdvbpr.models.generator import build_generator
+from tfdvbpr.models.gans.discriminator import build_discriminator
+from tfdvbpr.models.gans.generator import build_generator
+from tfdvbpr.models.recommenders.dvbpr import DVBPR
 
 SIZE, CATEGORIES, LATENT_DIM, EMBEDDING_DIM = (64, 48), 12, 128, 64
 CHUNK, STEPS = 64, 50

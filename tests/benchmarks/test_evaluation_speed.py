@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation.ranking import auc, held_out_ranks
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks
+from tfdvbpr.models.recommenders.factors import Factors
 
 # The sizes of the authors' AmazonFashion set, 8 actions a user.
 NUM_USERS, NUM_ITEMS, DIM, ACTIONS = 64_583, 234_892, 100, 8

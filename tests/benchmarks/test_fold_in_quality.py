@@ -18,10 +18,10 @@ from tfdvbpr import api
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.synthetic import SyntheticOptions
-from tfdvbpr.evaluation.ranking import auc, held_out_ranks
-from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.fold_in import FoldIn
+from tfdvbpr.data.synthetic.source import SyntheticOptions
+from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks
+from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.run import Run
 
 KNOWN, CLOSE = 5, 0.02

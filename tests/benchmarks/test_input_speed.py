@@ -15,9 +15,9 @@ from generated_dataset import generated
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.loop import StepReport, distributed_step, run_epochs
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.loop import StepReport, distributed_step, run_epochs
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 COMMAND = "python -m pytest tests/benchmarks/test_input_speed.py -s"
 SIDE, BATCH, COUNT, ROUNDS = 224, 128, 1024, 5

@@ -16,9 +16,9 @@ from tiny_data import checkerboard
 
 from tfdvbpr import api
 from tfdvbpr.config import recommender_config
-from tfdvbpr_serving.client import Client
-from tfdvbpr_serving.folders import version_folders
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.models.folders import version_folders
+from tfdvbpr_serving.server.server import LocalServer
 
 KILLS = 20
 

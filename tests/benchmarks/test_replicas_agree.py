@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.launch import _free_ports
+from tfdvbpr.training.distributed.launcher import _free_ports
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-6

@@ -23,8 +23,8 @@ from tiny_data import checkerboard
 
 from tfdvbpr import api
 from tfdvbpr.config import recommender_config
-from tfdvbpr_serving.client import Client
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.server.server import LocalServer
 
 NUM_ITEMS, NUM_USERS, DIM, K, BATCH = 1_000_000, 1_000, 64, 100, 64
 NUM_CATEGORIES, SEEN_A_USER = 20, 50
@@ -40,12 +40,12 @@ import polars as pl
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.run import Run
 from tfdvbpr_export import RecommenderOptions, ScannOptions, export_recommender
-import tfdvbpr_export.recommender as exporting
+import tfdvbpr_export.recommender.heads as exporting
 source, output, arrays, retrieval, leaves, search, reorder = sys.argv[1:]
 run, data = Run.open(source), np.load(arrays)
 users, items = data["users"], data["items"]
 categories = [f"category-{n}" for n in range(int(data["num_categories"]))]
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.data.catalogue import Items
 table = pl.DataFrame({
     "item_id": [f"item-{n}" for n in range(len(items))],

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.models.bpr_mf import BPRMF
-from tfdvbpr.training.row_adam import RowAdam
+from tfdvbpr.models.recommenders.bpr_mf import BPRMF
+from tfdvbpr.training.optimizers.row_adam import RowAdam
 
 COMMAND = "python -m pytest tests/benchmarks/test_row_updates.py -s"
 DIM, BATCH, STEPS = 100, 4096, 20

@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 from serving_bench import served
 
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.channels import MAX_MESSAGE_BYTES
+from tfdvbpr_serving.client.channels import MAX_MESSAGE_BYTES
+from tfdvbpr_serving.protocol import wire
 
 REQUESTS, THREADS, ROUNDS = 10_000, 4, 5
 

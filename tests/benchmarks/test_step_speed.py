@@ -12,9 +12,9 @@ from generated_dataset import generated
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.loop import distributed_step
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.loop import distributed_step
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 COMMAND = "python -m pytest tests/benchmarks/test_step_speed.py -s"
 SIDE, BATCH = 224, 128

@@ -15,11 +15,11 @@ import pytest
 from tfdvbpr import api
 from tfdvbpr.config import gan_config, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.prepare import PrepareOptions
-from tfdvbpr.data.synthetic import SyntheticOptions
-from tfdvbpr.design.options import DesignOptions
-from tfdvbpr.judging.attribute_tables import markdown
-from tfdvbpr.judging.attributes import AttributeCheck, AttributeOptions
+from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.data.synthetic.source import SyntheticOptions
+from tfdvbpr.designing.options import DesignOptions
+from tfdvbpr.evaluation.designs.attribute_tables import markdown
+from tfdvbpr.evaluation.designs.attributes import AttributeCheck, AttributeOptions
 from tfdvbpr.run import GanRun, Run
 
 # Many actions with little noise: patterns and cuts matter less than colours, and a recommender has to learn them too.

@@ -16,11 +16,11 @@ import pytest
 
 from tfdvbpr.config import RecommenderConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.evaluation.evaluate import validation_figures
-from tfdvbpr.training.loop import distributed_step
-from tfdvbpr.training.prefetch import prefetched
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.loop import distributed_step
+from tfdvbpr.training.engine.prefetch import prefetched
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 COMMAND = "TFDVBPR_POSTERS=posters.dataset python -m pytest tests/benchmarks/test_time_to_quality.py -s"
 GOAL, RATIO, MOST_SECONDS = 0.80, 20.0, 3600.0

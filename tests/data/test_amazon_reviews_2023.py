@@ -9,8 +9,8 @@ import pytest
 from tiny_data import BLUE, RED, encoded, noisy_picture
 
 from tfdvbpr.data.importers.amazon_reviews_2023 import read_amazon_reviews_2023
-from tfdvbpr.data.prepare import PrepareOptions, prepare
-from tfdvbpr.data.tables import ROW
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 
 CATEGORIES = ["Clothing, Shoes & Jewelry", "Women", "Clothing", "Dresses", "Casual"]

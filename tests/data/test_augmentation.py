@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.data.augmentation import NUM_CHANGES, Augmentation, augmented
-from tfdvbpr.data.images import to_float
+from tfdvbpr.data.images.augmentation import NUM_CHANGES, Augmentation, augmented
+from tfdvbpr.data.images.decoding import to_float
 
 
 def _images(count: int = 40) -> np.ndarray:

@@ -14,9 +14,9 @@ from dvbpr_npy_files import NUM_ITEMS, NUM_USERS, entries, jpeg, save
 from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
 from tfdvbpr.data.importers.numpy_pickles import read_object_array
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.data.prepare import PrepareOptions, prepare
-from tfdvbpr.data.source import Source
-from tfdvbpr.data.tables import ROW
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.source import Source
+from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 
 # numpy.save of Python 2.7.18 and numpy 1.16.6, compressed: 2 users, 4 items, one-hot arrays of float64 and int64 and a

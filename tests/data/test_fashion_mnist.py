@@ -15,7 +15,7 @@ from PIL import Image
 from tfdvbpr.api import prepare_fashion_mnist
 from tfdvbpr.data.importers import fashion_mnist
 from tfdvbpr.data.importers.fashion_mnist import CLASSES, FashionMnistOptions, read_fashion_mnist
-from tfdvbpr.data.prepare import PrepareOptions
+from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.errors import ConfigError, SourceError
 
 NUM_TRAIN, NUM_TEST = 90, 40

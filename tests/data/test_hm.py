@@ -7,8 +7,8 @@ import pytest
 from tiny_data import BLUE, RED, encoded, noisy_picture
 
 from tfdvbpr.data.importers.hm import read_hm
-from tfdvbpr.data.prepare import PrepareOptions, prepare
-from tfdvbpr.data.tables import ROW
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 
 ARTICLES = """article_id,product_code,prod_name,product_type_name,product_group_name,detail_desc

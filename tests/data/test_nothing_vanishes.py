@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_data import RED, encoded, noisy_picture
 
 from tfdvbpr.data.importers import IMPORTERS
-from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 
 PHOTO = encoded(noisy_picture(RED, (16, 16), 0))
 ITEM_KINDS = {"duplicate item id", "broken image"}

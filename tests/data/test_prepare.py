@@ -12,7 +12,7 @@ from tiny_data import write_source
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError, DatasetError, OutputExistsError, SourceError
 
 

@@ -17,7 +17,7 @@ from tiny_data import BLUE, RED, encoded, noisy_picture, write_source
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError, SourceError
 
 Rows = Sequence[tuple[str, ...]]

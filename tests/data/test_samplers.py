@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from tiny_data import random_interactions
 
+from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.samplers import SAMPLERS
 
 Draw = Callable[[npt.NDArray[np.int32], np.random.Generator], npt.NDArray[np.int32]]
 

@@ -10,11 +10,11 @@ from tiny_data import encoded, noisy_picture, write_source
 
 from tfdvbpr.data.catalogue import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images import decoder
+from tfdvbpr.data.images.cache import ImageCache, training_pictures
+from tfdvbpr.data.images.decoding import decoder
+from tfdvbpr.data.images.storage import DecodedFile, InMemory, PackedJpegs, decoded_at_once
 from tfdvbpr.data.importers.folder import read_folder
-from tfdvbpr.data.picture_cache import ImageCache, training_pictures
-from tfdvbpr.data.prepare import PrepareOptions, prepare
-from tfdvbpr.data.stored_pictures import DecodedFile, InMemory, PackedJpegs, decoded_at_once
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError, DatasetError
 
 COUNT = 300  # more than one record batch of the packed file

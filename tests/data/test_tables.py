@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tfdvbpr.data.quarantine import Quarantine
-from tfdvbpr.data.tables import ROW, read_table
+from tfdvbpr.data.preparation.quarantine import Quarantine
+from tfdvbpr.data.preparation.tables import ROW, read_table
 from tfdvbpr.errors import SourceError
 
 

@@ -14,9 +14,9 @@ from tfdvbpr.demo import report, serving_check, walk
 from tfdvbpr.demo.gallery import draw_gallery
 from tfdvbpr.demo.serving_check import ServingCheck
 from tfdvbpr.demo.taste_check import TasteCheck
-from tfdvbpr.design.maximize import DesignOptions
-from tfdvbpr.design.samples import write_sample_sheet
-from tfdvbpr.design.studio import Designer
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.optimize.maximize import DesignOptions
+from tfdvbpr.designing.sample import write_sample_sheet
 from tfdvbpr.errors import OutputExistsError, RunError
 from tfdvbpr.run import GanRun, Run
 

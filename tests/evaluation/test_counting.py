@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tfdvbpr.evaluation import counting
-from tfdvbpr.evaluation.counting import count_higher_and_equal
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.evaluation.ranking import counting
+from tfdvbpr.evaluation.ranking.counting import count_higher_and_equal
+from tfdvbpr.models.recommenders.factors import Factors
 
 NUM_USERS, NUM_ITEMS = 300, 2500
 NOTHING = sparse.csr_matrix((NUM_USERS, NUM_ITEMS), dtype=bool)

@@ -12,8 +12,8 @@ import pytest
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
-from tfdvbpr.evaluation.evaluate import evaluate_run, validation_figures
-from tfdvbpr.evaluation.looks import Looks
+from tfdvbpr.evaluation.ranking.evaluate import evaluate_run, validation_figures
+from tfdvbpr.evaluation.ranking.looks import Looks
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import Run
 

@@ -12,7 +12,7 @@ import yaml
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, RunError
-from tfdvbpr.evaluation.plan import read_plan
+from tfdvbpr.evaluation.ranking.plan import read_plan
 from tfdvbpr.run import Run
 
 PLAN: dict[str, Any] = {

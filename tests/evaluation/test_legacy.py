@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation.legacy import legacy_sampled_auc
-from tfdvbpr.evaluation.ranking import auc, held_out_ranks
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.evaluation.ranking.legacy import legacy_sampled_auc
+from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks
+from tfdvbpr.models.recommenders.factors import Factors
 
 T, V, E = Split.TRAIN, Split.VALIDATION, Split.TEST
 

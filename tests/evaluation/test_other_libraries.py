@@ -11,7 +11,7 @@ import pytrec_eval
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation.ranking import (
+from tfdvbpr.evaluation.ranking.metrics import (
     Ranks,
     auc,
     average_precision,
@@ -21,7 +21,7 @@ from tfdvbpr.evaluation.ranking import (
     recall,
     reciprocal_rank,
 )
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.models.recommenders.factors import Factors
 
 NUM_USERS, NUM_ITEMS = 30, 120
 

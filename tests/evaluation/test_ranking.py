@@ -7,8 +7,7 @@ import pytest
 
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.evaluation.per_user import metric_names, per_user_table, split_name
-from tfdvbpr.evaluation.ranking import (
+from tfdvbpr.evaluation.ranking.metrics import (
     METRICS,
     Ranks,
     auc,
@@ -19,8 +18,9 @@ from tfdvbpr.evaluation.ranking import (
     recall,
     reciprocal_rank,
 )
-from tfdvbpr.evaluation.summary import summarise, summary
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.evaluation.ranking.per_user import metric_names, per_user_table, split_name
+from tfdvbpr.evaluation.ranking.summary import summarise, summary
+from tfdvbpr.models.recommenders.factors import Factors
 
 
 def _factors(scores: list[list[float]] | np.ndarray) -> Factors:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfdvbpr.evaluation.significance import (
+from tfdvbpr.evaluation.ranking.significance import (
     Interval,
     PairedTest,
     holm,

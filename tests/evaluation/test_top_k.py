@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation import top_k
-from tfdvbpr.evaluation.top_k import best_items, coverage, diversity, novelty
-from tfdvbpr.models.factors import Factors
+from tfdvbpr.evaluation.ranking import top_k
+from tfdvbpr.evaluation.ranking.top_k import best_items, coverage, diversity, novelty
+from tfdvbpr.models.recommenders.factors import Factors
 
 T, V, E, W = Split.TRAIN, Split.VALIDATION, Split.TEST, Split.WITHHELD
 

@@ -6,7 +6,7 @@ import pytest
 from export_helpers import OPTIONS, TAILORING, Exported, loaded
 from shared_folders import own_copy
 
-from tfdvbpr.design.studio import Designer
+from tfdvbpr.designing.designer import Designer
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, Run
 from tfdvbpr_export import export_designer, export_recommender
 

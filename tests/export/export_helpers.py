@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfdvbpr.design.options import DesignOptions, TailorOptions
+from tfdvbpr.designing.options import DesignOptions, TailorOptions
 from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import FACTORS_NAME, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import RecommenderOptions
-from tfdvbpr_export.examples import filled
-from tfdvbpr_export.recommender import ServedRecommender, ServedVisualRecommender
+from tfdvbpr_export.recommender.heads import ServedRecommender, ServedVisualRecommender
+from tfdvbpr_export.validation.examples import filled
 
 OPTIONS = DesignOptions(num_starts=3, num_steps=6)
 TAILORING = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)

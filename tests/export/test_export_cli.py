@@ -14,7 +14,7 @@ from export_helpers import Exported, loaded
 from tiny_data import RED, encoded, noisy_picture, write_source
 
 import tfdvbpr
-from tfdvbpr.design.maximize import DesignOptions
+from tfdvbpr.designing.optimize.maximize import DesignOptions
 from tfdvbpr.errors import TfdvbprError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr_export import RecommenderOptions, cli, export_recommender
@@ -103,7 +103,7 @@ def test_what_nobody_expected(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("tfdvbpr_export.recommender.write_version", full_disk)
+    monkeypatch.setattr("tfdvbpr_export.recommender.heads.write_version", full_disk)
     assert _call(monkeypatch, "recommender", tiny_run.path, "--output", tmp_path / "m") == 1
     assert "OSError: No space left on device (TFDVBPR_TRACEBACK=1 shows where)" in capsys.readouterr().err
 

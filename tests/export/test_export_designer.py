@@ -13,13 +13,13 @@ from PIL import Image
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.design.scoring import embed_pictures
-from tfdvbpr.design.studio import Designer
-from tfdvbpr.design.tailoring import Tailor
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.optimize.scoring import embed_pictures
+from tfdvbpr.designing.tailor import Tailor
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export import DesignerLimits, export_designer
 
 FIGURES = ("preferences", "realism_logits", "initial_preferences")

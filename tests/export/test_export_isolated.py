@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from tfdvbpr.errors import ConfigError
 from tfdvbpr_export.saving import EXTRA, RECORDED_NAME
-from tfdvbpr_export.validating import validate
+from tfdvbpr_export.validation.validate import validate
 
 
 @pytest.mark.parametrize("model", ["recommender", "served_designer"])

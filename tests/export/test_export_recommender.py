@@ -11,10 +11,10 @@ from export_helpers import Answering, Exported, assert_recommends_like, picture_
 from tiny_data import RunOf
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images import decoder, to_float
+from tfdvbpr.data.images.decoding import decoder, to_float
 from tfdvbpr.models import LEARNS_FROM_PIXELS, RECOMMENDERS
-from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.fold_in import FoldIn
+from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.run import Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import RecommenderOptions, ScannOptions

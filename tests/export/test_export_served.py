@@ -17,14 +17,14 @@ from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
 from tiny_data import BLUE, RED, encoded, noisy_picture
 
-from tfdvbpr.data.images import decoder, to_float
-from tfdvbpr.design.studio import Designer
+from tfdvbpr.data.images.decoding import decoder, to_float
+from tfdvbpr.designing.designer import Designer
 from tfdvbpr.run import Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.saving import EXTRA, WARMUP_NAME
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.errors import InvalidRequestError, UnknownIdError
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.server.server import LocalServer
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr_export.table import Table
+from tfdvbpr_export.recommender.table import Table
 
 
 @pytest.mark.parametrize("quantize", ["none", "bfloat16", "int8"])

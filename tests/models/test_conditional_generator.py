@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.models.conditional_generator import ConditionalNormalization, SteepTanh
-from tfdvbpr.models.gan import GENERATORS, GanShape
+from tfdvbpr.models.gans.conditional_generator import ConditionalNormalization, SteepTanh
+from tfdvbpr.models.gans.networks import GENERATORS, GanShape
 
 
 def _shape(**values: Any) -> GanShape:

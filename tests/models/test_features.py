@@ -10,7 +10,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.features import FEATURE_EXTRACTORS, check_features
 from tfdvbpr.models.features.network import NetworkFeatures
-from tfdvbpr.training import features as room
+from tfdvbpr.training.recommender import features as room
 
 OFFLINE = ("colour-and-edges", "efficientnet_lite0")  # what needs no network
 

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 from scipy.optimize import minimize
 
-from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.fold_in import FoldIn, fit_users, ranked_against, shrunk_means
+from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.fold_in import FoldIn, fit_users, ranked_against, shrunk_means
 
 Array64 = npt.NDArray[np.float64]
 
@@ -95,7 +95,7 @@ def test_many_users_are_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     generator = np.random.default_rng(4)
     liked = [generator.choice(30, generator.integers(1, 6), replace=False).astype(np.int32) for _ in range(12)]
     whole = fold(liked)
-    monkeypatch.setattr("tfdvbpr.models.fold_in._BLOCK_FLOATS", 3 * 30 * 2)
+    monkeypatch.setattr("tfdvbpr.models.recommenders.fold_in._BLOCK_FLOATS", 3 * 30 * 2)
     np.testing.assert_allclose(fold(liked), whole, atol=1e-4)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.models.discriminator import BatchSpread, build_discriminator
-from tfdvbpr.models.generator import build_generator
+from tfdvbpr.models.gans.discriminator import BatchSpread, build_discriminator
+from tfdvbpr.models.gans.generator import build_generator
 
 
 @pytest.fixture(scope="module")

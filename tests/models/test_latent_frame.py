@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.models.gan import GENERATORS, GanShape
-from tfdvbpr.models.latent_frame import fold_latents
+from tfdvbpr.models.gans.latent_frame import fold_latents
+from tfdvbpr.models.gans.networks import GENERATORS, GanShape
 
 
 def _generator(kind: str, **values: Any) -> Any:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfdvbpr.models.logit_scale import LogitScale
+from tfdvbpr.models.gans.logit_scale import LogitScale
 
 
 def test_many_pictures_by_hand() -> None:

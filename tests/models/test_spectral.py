@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.models.spectral import CategoryProjection, SpectralConv2D, spectral_norm
+from tfdvbpr.models.gans.spectral import CategoryProjection, SpectralConv2D, spectral_norm
 
 
 def test_the_norm_is_the_largest_singular_value() -> None:

@@ -15,8 +15,8 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.messages import predict_request
+from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol.messages import predict_request
 
 Code = grpc.StatusCode
 Generator = np.random.Generator

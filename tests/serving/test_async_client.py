@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from picture_files import png
 
-from tfdvbpr_serving.async_client import AsyncClient
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client.async_client import AsyncClient
+from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.errors import DeadlineError, InvalidRequestError, ServingError, UnknownIdError
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.server.server import LocalServer
 
 
 def methods(kind: type) -> dict[str, inspect.Signature]:

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from picture_files import png
 
-from tfdvbpr_serving.batching import Batcher
-from tfdvbpr_serving.batching_options import BatchingOptions
-from tfdvbpr_serving.calls import Call
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.client.calls import Call
+from tfdvbpr_serving.client.results import Recommendation
 from tfdvbpr_serving.errors import InvalidRequestError, ModelLoadError, ServerBusyError
-from tfdvbpr_serving.refusals import RequestError
-from tfdvbpr_serving.results import Recommendation
-from tfdvbpr_serving.runners import Arrays, Cancellation
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.server.batching import Batcher
+from tfdvbpr_serving.server.batching_options import BatchingOptions
+from tfdvbpr_serving.server.refusals import RequestError
+from tfdvbpr_serving.server.runners import Arrays, Cancellation
+from tfdvbpr_serving.server.server import LocalServer
 
 ONE_THREAD = BatchingOptions(max_batch_size=4, num_batch_threads=1, max_enqueued_batches=2)
 

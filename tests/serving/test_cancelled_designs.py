@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import pytest
 from serving_toy_models import save_designer
 
-from tfdvbpr.design.options import DesignOptions
+from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr_export import DesignerLimits, export_designer
 from tfdvbpr_export.options import MOST_STEPS
-from tfdvbpr_serving.async_client import AsyncClient
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client.async_client import AsyncClient
+from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.errors import DeadlineError
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.server.server import LocalServer
 
 FOREVER = 2_000_000_000
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.channels import Tls
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.client.channels import Tls
 from tfdvbpr_serving.errors import DeadlineError, ServerUnavailableError
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.server.server import LocalServer
 
 
 class Answers:

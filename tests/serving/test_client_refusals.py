@@ -11,7 +11,7 @@ import pytest
 from picture_files import png
 from serving_toy_models import OldRecommender, save
 
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.errors import (
     DeadlineError,
     IncompatibleModelError,
@@ -21,7 +21,7 @@ from tfdvbpr_serving.errors import (
     ServerUnavailableError,
     ServingError,
 )
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.server.server import LocalServer
 
 
 @pytest.mark.parametrize(

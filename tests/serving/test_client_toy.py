@@ -12,8 +12,8 @@ import pytest
 from picture_files import png
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving import answers
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client import answers
+from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.errors import (
     DeadlineError,
     IncompatibleModelError,
@@ -22,7 +22,7 @@ from tfdvbpr_serving.errors import (
     ServingError,
     UnknownIdError,
 )
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.server.server import LocalServer
 
 
 def test_score_one_list_for_all(toy: Client) -> None:
@@ -246,7 +246,7 @@ def test_status_and_metadata(toy: Client) -> None:
 
 def test_the_client_loads_no_tensorflow() -> None:
     code = (
-        "import sys, time; start = time.process_time(); import tfdvbpr_serving.client\n"
+        "import sys, time; start = time.process_time(); import tfdvbpr_serving.client.blocking\n"
         "seconds = time.process_time() - start\n"
         "heavy = sorted({'tensorflow', 'tensorflow_serving', 'keras', 'scipy', 'pandas', 'PIL'} & set(sys.modules))\n"
         "print(heavy, seconds)"

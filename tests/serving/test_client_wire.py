@@ -19,8 +19,8 @@ from tensorflow_serving.apis import (
 )
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.tensors import array_from_tensor, dtype_name, tensor_from_array
+from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol.tensors import array_from_tensor, dtype_name, tensor_from_array
 
 THEIRS = {
     "Int64Value": wrappers_pb2.Int64Value,

@@ -10,9 +10,9 @@ import pytest
 from hostile_requests import KINDS, Code, complaint, good_request, hostile
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.channels import MAX_MESSAGE_BYTES
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.client.channels import MAX_MESSAGE_BYTES
+from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.server.server import LocalServer
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,12 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from tfdvbpr_serving.batching_options import BatchingOptions
-from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.errors import ModelLoadError, ServerStartError
-from tfdvbpr_serving.limits import ServerLimits
-from tfdvbpr_serving.refusals import readable_message
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.server.batching_options import BatchingOptions
+from tfdvbpr_serving.server.limits import ServerLimits
+from tfdvbpr_serving.server.refusals import readable_message
+from tfdvbpr_serving.server.server import LocalServer
 
 Stub = prediction_service_pb2_grpc.PredictionServiceStub
 

@@ -16,8 +16,8 @@ from picture_files import png, png_that_claims
 from serving_toy_models import RECOMMENDER_SIGNATURES
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving.client import Client
-from tfdvbpr_serving.server import LocalServer
+from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.server.server import LocalServer
 
 
 @pytest.fixture

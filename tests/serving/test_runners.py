@@ -17,12 +17,12 @@ from serving_toy_models import RECOMMENDER_SIGNATURES, save_designer
 from tensorflow.core.framework import tensor_pb2
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving.calls import Call
-from tfdvbpr_serving.limits import ServerLimits
-from tfdvbpr_serving.models import LoadedModel, ServingOptions, load_model
+from tfdvbpr_serving.client.calls import Call
+from tfdvbpr_serving.models.loading import LoadedModel, ServingOptions, load_model
 from tfdvbpr_serving.pictures import claimed_pixels
-from tfdvbpr_serving.refusals import RequestError
-from tfdvbpr_serving.runners import Cancellation
+from tfdvbpr_serving.server.limits import ServerLimits
+from tfdvbpr_serving.server.refusals import RequestError
+from tfdvbpr_serving.server.runners import Cancellation
 
 OPTIONS = ServingOptions(None, ServerLimits(max_message_bytes=2**20, max_image_pixels=1000, max_request_pixels=1500))
 

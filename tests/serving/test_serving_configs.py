@@ -13,18 +13,18 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfdvbpr.signatures import DESIGNER_MODEL_NAME, RECOMMENDER_MODEL_NAME
-from tfdvbpr_serving.batching_options import BatchingOptions
 from tfdvbpr_serving.cli import app
-from tfdvbpr_serving.client import DEFAULT_MAX_ROWS_PER_REQUEST
-from tfdvbpr_serving.config_files import (
+from tfdvbpr_serving.client.blocking import DEFAULT_MAX_ROWS_PER_REQUEST
+from tfdvbpr_serving.config.config_files import (
     batching_parameters,
     monitoring_config,
     read_batching_config,
     read_models_config,
 )
 from tfdvbpr_serving.errors import ModelLoadError
-from tfdvbpr_serving.metrics import METRICS_PATH
-from tfdvbpr_serving.versions import VersionPolicy
+from tfdvbpr_serving.models.versions import VersionPolicy
+from tfdvbpr_serving.server.batching_options import BatchingOptions
+from tfdvbpr_serving.server.metrics import METRICS_PATH
 
 SERVING = Path(__file__).parents[2] / "serving"
 

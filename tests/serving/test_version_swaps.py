@@ -9,10 +9,10 @@ import grpc
 import numpy as np
 from serving_toy_models import save_version
 
-from tfdvbpr_serving import wire
-from tfdvbpr_serving.messages import predict_request
-from tfdvbpr_serving.server import LocalServer
-from tfdvbpr_serving.tensors import array_from_tensor
+from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol.messages import predict_request
+from tfdvbpr_serving.protocol.tensors import array_from_tensor
+from tfdvbpr_serving.server.server import LocalServer
 
 
 def test_two_swaps_under_load(tmp_path: Path) -> None:

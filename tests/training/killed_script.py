@@ -13,9 +13,9 @@ from typing import Any
 
 from tfdvbpr.config import GanConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.evaluation.evaluate import validation_figures
-from tfdvbpr.training.gan_trainer import train_gan
-from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.training.gan.train import train_gan
+from tfdvbpr.training.recommender.train import train_recommender
 
 STEPS = 80
 

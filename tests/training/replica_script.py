@@ -21,10 +21,10 @@ from tiny_data import checkerboard  # noqa: E402
 
 from tfdvbpr.config import GanConfig, recommender_config  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
-from tfdvbpr.training.gan_networks import GanTrainer  # noqa: E402
-from tfdvbpr.training.loop import distributed_step, run_epochs  # noqa: E402
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer  # noqa: E402
-from tfdvbpr.training.strategy import make_strategy  # noqa: E402
+from tfdvbpr.training.distributed.strategy import make_strategy  # noqa: E402
+from tfdvbpr.training.engine.loop import distributed_step, run_epochs  # noqa: E402
+from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402
+from tfdvbpr.training.recommender.train import RecommenderTrainer  # noqa: E402
 
 
 def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: str) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.training.augmentation import AUGMENTATIONS, augmented, check_augmentation, num_draws
+from tfdvbpr.training.gan.augmentation import AUGMENTATIONS, augmented, check_augmentation, num_draws
 
 
 def _pictures() -> tf.Tensor:

@@ -8,9 +8,9 @@ from tiny_data import encoded, noisy_picture, write_source
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
-from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError, DatasetError
-from tfdvbpr.training.category_classifier import FOLDER, ClassifierOptions, category_classifier, photo_split
+from tfdvbpr.training.gan.category_classifier import FOLDER, ClassifierOptions, category_classifier, photo_split
 
 OPTIONS = ClassifierOptions(min_photos=10, epochs=12)
 

@@ -13,10 +13,10 @@ import pytest
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.evaluation.evaluate import validation_figures
+from tfdvbpr.evaluation.ranking.evaluate import validation_figures
 from tfdvbpr.run import Run
-from tfdvbpr.training.recommender_trainer import train_recommender
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.recommender.train import train_recommender
 
 HERE = Path(__file__).parent
 SECONDS = 240

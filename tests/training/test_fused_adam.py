@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.training.fused_adam import FusedAdam
+from tfdvbpr.training.optimizers.fused_adam import FusedAdam
 
 
 def test_it_is_keras_adam() -> None:

@@ -10,10 +10,10 @@ from tiny_data import encoded, noisy_picture, write_source
 from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
-from tfdvbpr.data.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.training.categories import plan_categories
-from tfdvbpr.training.gan_batches import PictureBatches
+from tfdvbpr.training.gan.batches import PictureBatches
+from tfdvbpr.training.gan.categories import plan_categories
 
 COUNTS = {"shirt": 36, "shoe": 9, "glove": 2, "hat": 1}
 

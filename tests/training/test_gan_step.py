@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.averaging import AveragingAdam
-from tfdvbpr.training.gan_checks import gan_notes
-from tfdvbpr.training.gan_networks import GanTrainer
+from tfdvbpr.training.gan.checks import gan_notes
+from tfdvbpr.training.gan.step import GanTrainer
+from tfdvbpr.training.optimizers.averaging import AveragingAdam
 
 RATE, BETA_1, BETA_2, EPSILON = 1e-4, 0.5, 0.99, 1e-8
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tfdvbpr.errors import ConfigError, LostWorkerError
-from tfdvbpr.training.launch import _environment, launch
+from tfdvbpr.training.distributed.launcher import _environment, launch
 
 
 def test_another_command_is_refused() -> None:

@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.config import recommender_config
-from tfdvbpr.data.batches import Batch
+from tfdvbpr.data.batches.drawing import Batch
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.loop import Moment, Position, StepReport, distributed_step, run_epochs
-from tfdvbpr.training.recommender_trainer import train_recommender
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.loop import Moment, Position, StepReport, distributed_step, run_epochs
+from tfdvbpr.training.recommender.train import train_recommender
 
 
 class _Numbers:
@@ -70,7 +70,7 @@ def test_reports_count_steps_and_average_losses_over_the_epoch() -> None:
 def test_the_observer_hears_about_twice_a_second_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[StepReport] = []
     seconds = [0.0]
-    monkeypatch.setattr("tfdvbpr.training.loop.time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    monkeypatch.setattr("tfdvbpr.training.engine.loop.time", SimpleNamespace(perf_counter=lambda: seconds[0]))
 
     def step(parts: list[Batch]) -> dict[str, np.ndarray]:
         seconds[0] += 0.3

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.config import recommender_config
-from tfdvbpr.training.optimizers import averages_in_place, clip_gradients, learning_rate
+from tfdvbpr.training.optimizers.schedules import averages_in_place, clip_gradients, learning_rate
 
 
 def _rates(steps: list[int], **values: object) -> list[float]:

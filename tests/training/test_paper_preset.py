@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.config import recommender_config
-from tfdvbpr.data.batches import Batch
+from tfdvbpr.data.batches.drawing import Batch
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.training.checks import check_names, notes
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
+from tfdvbpr.training.recommender.checks import check_names, notes
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 LAMBDA_CNN, LAMBDA_USER, RATE, EPSILON = 1e-3, 1.0, 1e-4, 1e-8
 

@@ -11,12 +11,12 @@ import tensorflow as tf
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.models.factors import Factors
-from tfdvbpr.models.fold_in import FoldIn
-from tfdvbpr.training.objective import RankingObjective
-from tfdvbpr.training.recommender_steps import RecommenderTrainer
-from tfdvbpr.training.recommender_trainer import train_recommender
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.fold_in import FoldIn
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.recommender.objective import RankingObjective
+from tfdvbpr.training.recommender.step import RecommenderTrainer
+from tfdvbpr.training.recommender.train import train_recommender
 
 
 def _trainer(dataset: PreparedDataset, *, batching: str) -> RecommenderTrainer:

@@ -11,11 +11,11 @@ from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones import BackboneOptions, build_backbone
-from tfdvbpr.training import precision
-from tfdvbpr.training.loop import distributed_step, run_epochs
-from tfdvbpr.training.precision import check_precision, computing_in, settled_precision
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.loop import distributed_step, run_epochs
+from tfdvbpr.training.recommender import precision
+from tfdvbpr.training.recommender.precision import check_precision, computing_in, settled_precision
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 
 def _types(function: Any, images: Any) -> dict[str, set[str]]:

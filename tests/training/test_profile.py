@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 from tfdvbpr.cli import app
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.profile import profile_steps
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
-from tfdvbpr.training.state import values, variables
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.training.checkpoints.state import values, variables
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.profile import profile_steps
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 
 def test_a_profile_leaves_no_trace_in_the_training(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:

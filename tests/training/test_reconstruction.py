@@ -15,14 +15,14 @@ import tensorflow as tf
 from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.encoder import encoder
+from tfdvbpr.models.gans.encoder import encoder
 from tfdvbpr.run import GanRun
-from tfdvbpr.training.gan_batches import PictureBatches
-from tfdvbpr.training.gan_checks import check_gan
-from tfdvbpr.training.gan_networks import GanTrainer
-from tfdvbpr.training.gan_trainer import train_gan
-from tfdvbpr.training.reconstruction import distances, fitted_normal, fresh, redrawn, toward
-from tfdvbpr.training.state import variables
+from tfdvbpr.training.checkpoints.state import variables
+from tfdvbpr.training.gan.batches import PictureBatches
+from tfdvbpr.training.gan.checks import check_gan
+from tfdvbpr.training.gan.reconstruction import distances, fitted_normal, fresh, redrawn, toward
+from tfdvbpr.training.gan.step import GanTrainer
+from tfdvbpr.training.gan.train import train_gan
 
 
 def _config(**values: object) -> GanConfig:

@@ -16,9 +16,9 @@ import pytest
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DiskFullError
-from tfdvbpr.training.checkpoint_file import Saved, saved_files, write_saved
-from tfdvbpr.training.interrupts import Interrupted
-from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr.training.checkpoints.file import Saved, saved_files, write_saved
+from tfdvbpr.training.checkpoints.signals import Interrupted
+from tfdvbpr.training.recommender.train import train_recommender
 
 Around = Callable[[int], AbstractContextManager[object]]
 

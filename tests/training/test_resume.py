@@ -12,10 +12,10 @@ import pytest
 from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import OutputExistsError, RunError
-from tfdvbpr.evaluation.evaluate import validation_figures
-from tfdvbpr.training.checkpoints import TrainingFolder
-from tfdvbpr.training.gan_trainer import train_gan
-from tfdvbpr.training.recommender_trainer import train_recommender
+from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.training.checkpoints.manager import TrainingFolder
+from tfdvbpr.training.gan.train import train_gan
+from tfdvbpr.training.recommender.train import train_recommender
 
 
 class PulledPlugError(Exception):

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer
-from tfdvbpr.training.row_adam import RowAdam
-from tfdvbpr.training.strategy import make_strategy
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.optimizers.row_adam import RowAdam
+from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 ROWS, DIM, STEPS = 30, 3, 120
 

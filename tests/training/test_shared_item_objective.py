@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.data.batches import Augmentation, BatchSource, SharedItemBatches
+from tfdvbpr.data.batches.drawing import Augmentation, BatchSource, SharedItemBatches
 from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.losses.ranking import bpr
-from tfdvbpr.training.objective import shared_item_loss
+from tfdvbpr.training.recommender.objective import shared_item_loss
 
 NUM_ITEMS, SIZE, DIM = 7, 3, 2
 # Of the seven items the last has no action; the last user acted on all of the others.

@@ -8,9 +8,9 @@ import pytest
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.training.recommender_trainer import RecommenderTrainer, train_recommender
-from tfdvbpr.training.strategy import make_strategy
-from tfdvbpr.training.tastes import Tastes
+from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.recommender.train import RecommenderTrainer, train_recommender
+from tfdvbpr.training.recommender.user_profiles import Tastes
 
 # User 0 acted on items 0 and 1, user 1 on item 1; item 3 is user 1's validation item, item 2 is nobody's.
 ACTIONS = Interactions(

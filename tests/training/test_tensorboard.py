@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.recommender_trainer import train_recommender
-from tfdvbpr.training.tensorboard import TensorBoard, write_projector
+from tfdvbpr.training.engine.tensorboard import TensorBoard, write_projector
+from tfdvbpr.training.recommender.train import train_recommender
 
 
 def _scalars(folder: Path, name: str) -> list[tuple[int, float]]:

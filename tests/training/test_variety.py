@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfdvbpr.training.variety import COLOURS, SHAPE, Variety, pair_differences
+from tfdvbpr.training.gan.variety import COLOURS, SHAPE, Variety, pair_differences
 
 GREYS = np.broadcast_to(np.array([-1, 0, 1, 0.5], np.float32)[:, None, None, None], (4, 8, 8, 3))
 

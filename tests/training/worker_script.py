@@ -8,12 +8,12 @@ from typing import Any
 
 from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.training.strategy import is_chief, make_strategy
+from tfdvbpr.training.distributed.strategy import is_chief, make_strategy
 
 strategy = make_strategy()
 
-from tfdvbpr.evaluation.evaluate import validation_figures  # noqa: E402
-from tfdvbpr.training.recommender_trainer import train_recommender  # noqa: E402
+from tfdvbpr.evaluation.ranking.evaluate import validation_figures  # noqa: E402
+from tfdvbpr.training.recommender.train import train_recommender  # noqa: E402
 
 VALUES: dict[str, Any] = {"epochs": 2, "embedding_dim": 4, "global_batch_size": 8, "evaluate_every": 1}
 

@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 
 from tfdvbpr.api.opening import opened_dataset
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.description import Description, describe_dataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.importers.fashion_mnist import DEBIAN_FOLDER, FashionMnistOptions, read_fashion_mnist
 from tfdvbpr.data.interactions import COLD_THRESHOLD
-from tfdvbpr.data.packing import Progress
-from tfdvbpr.data.prepare import PrepareOptions
-from tfdvbpr.data.prepare import prepare as prepare_source
-from tfdvbpr.data.synthetic import SyntheticOptions, write_synthetic
+from tfdvbpr.data.preparation.description import Description, describe_dataset
+from tfdvbpr.data.preparation.packing import Progress
+from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.data.preparation.prepare import prepare as prepare_source
+from tfdvbpr.data.synthetic.source import SyntheticOptions, write_synthetic
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import check_output, whole_directory
 
@@ -156,7 +156,7 @@ def describe(
         DatasetError: if `dataset` is no prepared dataset.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.data import description_pictures as pictures
+    from tfdvbpr.data.preparation import description_pictures as pictures
 
     opened = opened_dataset(dataset)
     told = describe_dataset(opened, cold_threshold=cold_threshold)

@@ -11,8 +11,8 @@ from tfdvbpr.errors import ConfigError
 from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
-    from tfdvbpr.design.tailored_folder import Request
-    from tfdvbpr.design.tastes import Audience
+    from tfdvbpr.designing.audience import Audience
+    from tfdvbpr.designing.output.tailored_folder import Request
 
 
 def make_designs(
@@ -37,7 +37,7 @@ def make_designs(
     Raises:
         UnknownIdError: if a run does not know a user or a category.
     """
-    from tfdvbpr.design.studio import Designer
+    from tfdvbpr.designing.designer import Designer
 
     designer = Designer(opened_run(run), opened_gan(gan_run), options=options)
     return designer.design(user_ids, categories, seeds=list(seeds or [0] * len(user_ids)))
@@ -94,10 +94,10 @@ def tailor(
         ConfigError: if it is not clear what to tailor for whom, or a picture cannot be read.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.design.ground import check_space
-    from tfdvbpr.design.studio import Designer
-    from tfdvbpr.design.tailored_folder import item_pictures, sampled_requests, write_tailored
-    from tfdvbpr.design.tailoring import Tailor, check_perception, check_strengths
+    from tfdvbpr.designing.designer import Designer
+    from tfdvbpr.designing.output.nearest_items import check_space
+    from tfdvbpr.designing.output.tailored_folder import item_pictures, sampled_requests, write_tailored
+    from tfdvbpr.designing.tailor import Tailor, check_perception, check_strengths
     from tfdvbpr.files import check_output, whole_directory
 
     output = Path(output)
@@ -166,9 +166,9 @@ def interpolate(
         UnknownIdError: if a run does not know a user or the category.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.design import interpolation
-    from tfdvbpr.design.studio import Designer
-    from tfdvbpr.design.tastes import Audience
+    from tfdvbpr.designing import interpolate as interpolation
+    from tfdvbpr.designing.audience import Audience
+    from tfdvbpr.designing.designer import Designer
     from tfdvbpr.files import check_output, whole_directory
 
     output = Path(output)
@@ -228,7 +228,7 @@ def generate(
         UnknownIdError: if the GAN does not know a category.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.design.samples import write_samples
+    from tfdvbpr.designing.sample import write_samples
     from tfdvbpr.errors import DatasetError
 
     gan = opened_gan(gan_run)
@@ -280,7 +280,7 @@ def audience_of(
         UnknownIdError: if a run does not know a user or an item.
         RunError: if a run does not learn from pixels.
     """
-    from tfdvbpr.design.tastes import Audience, check_designs
+    from tfdvbpr.designing.audience import Audience, check_designs
 
     if bool(user_ids) == bool(liked):
         raise ConfigError("Say whom it is for: --user ID (repeated for a group) or --liked ITEM. Give one of the two.")
@@ -306,8 +306,8 @@ def _asked(
     """Requests and their pictures, uint8 [N, H, W, 3]."""
     import numpy as np
 
-    from tfdvbpr.data.images import checked_jpeg, decoder
-    from tfdvbpr.design.tailored_folder import Request, item_pictures
+    from tfdvbpr.data.images.decoding import checked_jpeg, decoder
+    from tfdvbpr.designing.output.tailored_folder import Request, item_pictures
 
     if not item_ids and not images:
         raise ConfigError("Say what to tailor: --item ID, --image FILE with --category, or --sample N.")

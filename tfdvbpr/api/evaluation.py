@@ -14,8 +14,8 @@ from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.run import Run
 
 if TYPE_CHECKING:
-    from tfdvbpr.evaluation.compare import Comparison
-    from tfdvbpr.evaluation.experiment import Experiment
+    from tfdvbpr.evaluation.ranking.comparison import Comparison
+    from tfdvbpr.evaluation.ranking.experiment import Experiment
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
     dataset: Path | None = None,
 ) -> dict[str, Any]:
     """Exact figures of a run, also written into its folder; see `evaluation.evaluate.evaluate_run`."""
-    from tfdvbpr.evaluation.evaluate import evaluate_run
+    from tfdvbpr.evaluation.ranking.evaluate import evaluate_run
 
     return evaluate_run(
         opened_run(run),
@@ -71,8 +71,8 @@ def compare(
         RunError: if the runs are of different datasets or splits, or the part is empty.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.evaluation.compare import compare_runs, group_by_seed
-    from tfdvbpr.evaluation.compare_tables import write_comparison
+    from tfdvbpr.evaluation.ranking.comparison import compare_runs, group_by_seed
+    from tfdvbpr.evaluation.ranking.comparison_tables import write_comparison
 
     if output is not None:
         check_output(Path(output), overwrite=overwrite)
@@ -112,9 +112,9 @@ def experiment(
         DatasetError: if the dataset is none.
         RunError: if `output` holds a run of other values or another dataset, or a part of the split is empty.
     """
-    from tfdvbpr.evaluation.experiment import run_experiment
-    from tfdvbpr.evaluation.experiment_report import write_report
-    from tfdvbpr.evaluation.plan import read_plan
+    from tfdvbpr.evaluation.ranking.experiment import run_experiment
+    from tfdvbpr.evaluation.ranking.experiment_report import write_report
+    from tfdvbpr.evaluation.ranking.plan import read_plan
 
     plan = read_plan(Path(file))
     opened = opened_dataset(plan.dataset if dataset is None else dataset)

@@ -13,9 +13,9 @@ from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
-    from tfdvbpr.judging.attributes import AttributeCheck, AttributeOptions
-    from tfdvbpr.judging.designs import DesignJudgement, DesignJudgingOptions
-    from tfdvbpr.judging.gan import GanJudgement, GanJudgingOptions
+    from tfdvbpr.evaluation.designs.attributes import AttributeCheck, AttributeOptions
+    from tfdvbpr.evaluation.designs.evaluate_designs import DesignJudgement, DesignJudgingOptions
+    from tfdvbpr.evaluation.generative.evaluate_gan import GanJudgement, GanJudgingOptions
 
 
 def evaluate_gan(
@@ -44,9 +44,9 @@ def evaluate_gan(
         DatasetError: if the dataset's pictures or categories are not those a GAN draws.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.judging.gan import judge_gans, labels
-    from tfdvbpr.judging.gan_tables import write_tables
-    from tfdvbpr.judging.sheets import write_sheets
+    from tfdvbpr.evaluation.generative.evaluate_gan import judge_gans, labels
+    from tfdvbpr.evaluation.generative.gan_tables import write_tables
+    from tfdvbpr.evaluation.generative.sheets import write_sheets
 
     if output is not None:
         check_output(Path(output), overwrite=overwrite)
@@ -91,8 +91,8 @@ def evaluate_designs(
         DatasetError: if the dataset is not that of the GAN.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.judging.design_tables import write_tables
-    from tfdvbpr.judging.designs import judge_designs
+    from tfdvbpr.evaluation.designs.design_tables import write_tables
+    from tfdvbpr.evaluation.designs.evaluate_designs import judge_designs
 
     kept = None
     if output is not None:
@@ -145,9 +145,9 @@ def attributes_in_designs(
         RunError: if the run does not learn from pixels, or knows none of the shoppers.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.data.synthetic import read_truth
-    from tfdvbpr.judging.attribute_tables import write_attributes
-    from tfdvbpr.judging.attributes import check_attributes
+    from tfdvbpr.data.synthetic.source import read_truth
+    from tfdvbpr.evaluation.designs.attribute_tables import write_attributes
+    from tfdvbpr.evaluation.designs.attributes import check_attributes
 
     if output is not None:
         check_output(Path(output), overwrite=overwrite)

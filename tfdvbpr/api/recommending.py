@@ -33,7 +33,7 @@ def update_items(
         SourceError: if no new item can be used.
         OutputExistsError: if `output` or `output_dataset` holds something already.
     """
-    from tfdvbpr.recommending.new_items import update_items as update
+    from tfdvbpr.run.new_items import update_items as update
 
     opened = run if isinstance(run, Run) else Run.open(run)
     larger, where = (None if place is None else Path(place) for place in (output_dataset, dataset))
@@ -65,15 +65,15 @@ def explain(
         RunError: if the model does not learn from pixels.
         UnknownIdError: if the run does not know the user or an item.
     """
-    from tfdvbpr.recommending.explain import check_explained
-    from tfdvbpr.recommending.explain import explain as explained
+    from tfdvbpr.run.explain import check_explained
+    from tfdvbpr.run.explain import explain as explained
 
     opened = run if isinstance(run, Run) else Run.open(run)
     check_explained(opened)
     pictures = opened.open_dataset(None if dataset is None else Path(dataset))
     explanations = explained(opened, user_id, item_ids, dataset=pictures, baseline=baseline, steps=steps)
     if output is not None:
-        from tfdvbpr.recommending.pictures import write_explanations
+        from tfdvbpr.run.figures import write_explanations
 
         part = ", its visual part" if opened.manifest.model == "hybrid-dvbpr" else ""
         title = f"The score for user {user_id}{part}: where it comes from"

@@ -51,8 +51,8 @@ def train(
         FloatingPointError: if a loss is no longer finite; the message names the batch.
         DiskFullError: if there is no room to write; the last checkpoint is whole.
     """
-    from tfdvbpr.evaluation.evaluate import validation_figures
-    from tfdvbpr.training.recommender_trainer import train_recommender
+    from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+    from tfdvbpr.training.recommender.train import train_recommender
 
     opened = opened_dataset(dataset)
     validate = None
@@ -95,9 +95,9 @@ def train_gan(
     Takes and raises what `train` does; `config` left out is the preset `default`, see `gan_config`. It also raises
     ConfigError if that preset's pretrained network is not installed.
     """
-    from tfdvbpr.design.grid import picture_grid
-    from tfdvbpr.design.samples import write_sample_sheet
-    from tfdvbpr.training.gan_trainer import train_gan as train_gan_run
+    from tfdvbpr.designing.output.grid import picture_grid
+    from tfdvbpr.designing.sample import write_sample_sheet
+    from tfdvbpr.training.gan.train import train_gan as train_gan_run
 
     run = train_gan_run(
         opened_dataset(dataset),

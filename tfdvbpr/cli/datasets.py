@@ -13,7 +13,7 @@ from tfdvbpr.cli.options import DatasetArgument, Overwrite, out, parse_image_siz
 from tfdvbpr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tfdvbpr.data.prepare import PrepareOptions
+    from tfdvbpr.data.preparation.prepare import PrepareOptions
 
 app = typer.Typer()
 
@@ -132,8 +132,8 @@ def prepare(
     is left out too. With --split time, users without an action before the first cut are neither trained on nor
     evaluated; they stay in the dataset, and are counted.
     """
-    from tfdvbpr import progress
-    from tfdvbpr.data.prepare import PrepareOptions
+    from tfdvbpr.cli import progress
+    from tfdvbpr.data.preparation.prepare import PrepareOptions
 
     options = PrepareOptions(
         image_size=parse_image_size(image_size),
@@ -176,7 +176,7 @@ def _prepare_synthetic(
     count: Callable[[int, int], None],
 ) -> Any:
     from tfdvbpr import api
-    from tfdvbpr.data.synthetic import SyntheticOptions
+    from tfdvbpr.data.synthetic.source import SyntheticOptions
 
     if source is not None:
         raise ConfigError(f"--format synthetic takes no SOURCE. Received {source}. Leave it out.")
@@ -224,7 +224,8 @@ def describe(
 
     With --output it also draws the long tail of the items and a contact sheet of each category.
     """
-    from tfdvbpr import api, progress
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
     from tfdvbpr.data.dataset import PreparedDataset
 
     opened = PreparedDataset.open(dataset, verify=verify)
@@ -243,7 +244,7 @@ def describe(
 
 
 def _describe(dataset: Any) -> None:
-    from tfdvbpr import progress
+    from tfdvbpr.cli import progress
 
     about = dataset.manifest
     facts = {

@@ -80,9 +80,9 @@ def design(
     Writes grid.png (start, steps, design, nearest real items), each design as a PNG, path.gif, and designs.json with
     preference, realism, novelty, nearest items and every step's figures.
     """
-    from tfdvbpr import progress
     from tfdvbpr.api.designing import audience_of
-    from tfdvbpr.design.options import DesignOptions, check_count
+    from tfdvbpr.cli import progress
+    from tfdvbpr.designing.options import DesignOptions, check_count
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun, Run
 
@@ -105,8 +105,8 @@ def design(
     audience = audience_of(opened, [*(user or []), *_lines(users)], liked or [], least_misery=least_misery, also=second)
     opened_gan.category_id(category)
     with progress.console.status("Designing"):
-        from tfdvbpr.design.folder import write_designs
-        from tfdvbpr.design.studio import Designer
+        from tfdvbpr.designing.designer import Designer
+        from tfdvbpr.designing.output.folder import write_designs
 
         write_designs(
             Designer(opened, opened_gan, options=options),
@@ -167,9 +167,9 @@ def tailor(
     paths.png (photo, what the generator makes of it, and one picture a strength), steps.png and path.gif (the way),
     each picture, and tailored.json with likeness, preference before and after, and realism.
     """
-    from tfdvbpr import progress
     from tfdvbpr.api import designing as api
-    from tfdvbpr.design.options import TailorOptions
+    from tfdvbpr.cli import progress
+    from tfdvbpr.designing.options import TailorOptions
 
     options = TailorOptions(
         num_starts=starts,
@@ -231,8 +231,8 @@ def interpolate(
     Along the sphere for Gaussian latents, straight for bounded ones. Writes path.png, path.gif, each picture, and
     interpolation.json.
     """
-    from tfdvbpr import progress
     from tfdvbpr.api import designing as api
+    from tfdvbpr.cli import progress
 
     with progress.console.status("Interpolating"):
         api.interpolate(
@@ -269,8 +269,8 @@ def generate(
     Writes grid.png, each picture, and samples.json with realism and the nearest real item of each, by which memorised
     training pictures give themselves away.
     """
-    from tfdvbpr import progress
     from tfdvbpr.api import designing as api
+    from tfdvbpr.cli import progress
 
     with progress.console.status("Drawing"):
         api.generate(
@@ -299,7 +299,7 @@ def _lines(file: Path | None) -> list[str]:
 
 
 def _tailored_table(told: dict[str, object]) -> object:
-    from tfdvbpr.progress import plain_table
+    from tfdvbpr.cli.progress import plain_table
 
     means: dict[str, object] = told["means"]  # type: ignore[assignment]
     strengths: list[float] = told["strengths"]  # type: ignore[assignment]

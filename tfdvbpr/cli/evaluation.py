@@ -10,7 +10,7 @@ import typer
 from tfdvbpr.cli.options import Overwrite, Strategy, StrategyOption, out, strategy_of
 
 if TYPE_CHECKING:
-    from tfdvbpr.evaluation.compare import Comparison
+    from tfdvbpr.evaluation.ranking.comparison import Comparison
 
 app = typer.Typer()
 
@@ -48,7 +48,8 @@ def evaluate(
     """
     import json
 
-    from tfdvbpr import api, progress
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
     from tfdvbpr.files import write_text
 
     rows = []
@@ -98,8 +99,9 @@ def compare(
     is shown. A figure is marked where its model is higher than every other by Wilcoxon's signed-rank test over users,
     p < 0.05 after Holm's correction over all pairs of the table.
     """
-    from tfdvbpr import api, progress
-    from tfdvbpr.evaluation.compare import DEFAULT_METRICS
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
+    from tfdvbpr.evaluation.ranking.comparison import DEFAULT_METRICS
 
     with progress.console.status("Comparing"):
         comparison = api.compare(
@@ -147,8 +149,9 @@ def experiment(
     goes on where an interrupted one stopped. OUTPUT/report.md holds the table, the chosen values and the figures of the
     grid.
     """
-    from tfdvbpr import api, progress
-    from tfdvbpr.evaluation.plan import read_plan
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
+    from tfdvbpr.evaluation.ranking.plan import read_plan
 
     read_plan(file)  # a wrong file is told before TensorFlow is loaded
     with progress.training("Experiment") as (observe, told):
@@ -160,8 +163,8 @@ def experiment(
 
 
 def _print_comparison(comparison: Comparison) -> None:
-    from tfdvbpr import progress
-    from tfdvbpr.evaluation.compare_tables import notes, title
+    from tfdvbpr.cli import progress
+    from tfdvbpr.evaluation.ranking.comparison_tables import notes, title
 
     out.print(progress.comparison_table(comparison, [title(name) for name in comparison.metrics]))
     out.print(notes(comparison).replace("Bold:", "Marked:"), style="dim", highlight=False)

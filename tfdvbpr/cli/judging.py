@@ -42,14 +42,15 @@ def evaluate_gan(
     nearest photos, and a quiz without names with its answers. The photos' features and the classifier are kept in the
     dataset's folder.
     """
-    from tfdvbpr import api, progress
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun
 
     check_output(output, overwrite=overwrite)
     opened = [GanRun.open(run) for run in gan_runs]
-    from tfdvbpr.judging.gan import GanJudgingOptions
-    from tfdvbpr.judging.gan_tables import TABLE_NAME, notes, table_rows
+    from tfdvbpr.evaluation.generative.evaluate_gan import GanJudgingOptions
+    from tfdvbpr.evaluation.generative.gan_tables import TABLE_NAME, notes, table_rows
 
     options = GanJudgingOptions(
         extractor=extractor, num_samples=num_samples, samples_per_category=samples_per_category, seed=seed
@@ -107,7 +108,8 @@ def evaluate_designs(
     designs.json, designs.csv, designs.md, tests.csv and designs.png; with --truth also the folder attributes. The same
     command takes an interrupted one up after its last finished 64 requests.
     """
-    from tfdvbpr import api, progress
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun, Run
 
@@ -116,12 +118,12 @@ def evaluate_designs(
     second = None if second_run is None else Run.open(second_run)
     weights = _numbers("--realism-weights", realism_weights)
     if truth is not None:
-        from tfdvbpr.data.synthetic import read_truth
+        from tfdvbpr.data.synthetic.source import read_truth
 
         read_truth(truth)  # a wrong folder is told of now, not after the table
-    from tfdvbpr.design.options import DesignOptions
-    from tfdvbpr.judging.design_tables import TABLE_NAME, notes, rival_rows, table_rows
-    from tfdvbpr.judging.designs import DesignJudgingOptions
+    from tfdvbpr.designing.options import DesignOptions
+    from tfdvbpr.evaluation.designs.design_tables import TABLE_NAME, notes, rival_rows, table_rows
+    from tfdvbpr.evaluation.designs.evaluate_designs import DesignJudgingOptions
 
     options = DesignJudgingOptions(
         num_users=users,
@@ -156,9 +158,10 @@ def evaluate_designs(
 
 
 def _show_attributes(run: Any, gan: Any, truth: Path, output: Path, dataset: Path | None, asked: Any) -> None:
-    from tfdvbpr import api, progress
-    from tfdvbpr.judging.attribute_tables import summary
-    from tfdvbpr.judging.attributes import AttributeOptions
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
+    from tfdvbpr.evaluation.designs.attribute_tables import summary
+    from tfdvbpr.evaluation.designs.attributes import AttributeOptions
 
     options = AttributeOptions(
         realism_weights=asked.realism_weights, design=asked.design, extractor=asked.extractor, seed=asked.seed

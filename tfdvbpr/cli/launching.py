@@ -26,7 +26,7 @@ def launch(
     rounding. If a worker fails the others are ended. On several machines start the same command on each with TF_CONFIG
     set; docs/distributed-training.md has examples for Slurm and Kubernetes.
     """
-    from tfdvbpr.training.launch import launch as run
+    from tfdvbpr.training.distributed.launcher import launch as run
 
     def emit(line: str) -> None:
         print(line, flush=True)

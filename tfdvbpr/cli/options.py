@@ -64,6 +64,6 @@ def parse_image_size(text: str) -> tuple[int, int]:
 
 def strategy_of(strategy: Strategy) -> Any:
     """The tf.distribute strategy of an option."""
-    from tfdvbpr.training.strategy import make_strategy
+    from tfdvbpr.training.distributed.strategy import make_strategy
 
     return make_strategy(strategy.value)

@@ -53,7 +53,7 @@ def recommend(
         answer = opened.recommend_for(liked, k=k, category=category, exclude_seen=not include_seen)
     _print(answer, f"For {who}, by {opened.manifest.model}")
     if output is not None:
-        from tfdvbpr.recommending.pictures import write_recommendations
+        from tfdvbpr.run.figures import write_recommendations
 
         write_recommendations(
             output, liked, answer, dataset=opened.open_dataset(dataset), title=f"For {who}, by {opened.manifest.model}"
@@ -99,7 +99,7 @@ def update_items(
     The new run has the same users, weights and scores of the old items. Broken pictures and ids that the catalogue has
     already are left out, counted, and listed in the new dataset's quarantine.csv.
     """
-    from tfdvbpr import progress
+    from tfdvbpr.cli import progress
     from tfdvbpr.run import Run
 
     opened = Run.open(run)
@@ -146,7 +146,8 @@ def explain(
     item, blue ones against it, and together they make the difference of the two scores. For hybrid-dvbpr it is the
     visual part of the score alone.
     """
-    from tfdvbpr import api, progress
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
 
     with progress.console.status("Explaining"):
         explanations = api.explain(run, user, item, output=output, baseline=baseline, steps=steps, dataset=dataset)

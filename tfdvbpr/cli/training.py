@@ -67,7 +67,8 @@ def train(
     from tfdvbpr.config import recommender_config
 
     settled = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
-    from tfdvbpr import api, progress
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
 
     with progress.training(f"Training {model}") as (observe, told):
         run = api.train(
@@ -116,7 +117,8 @@ def train_gan(
     from tfdvbpr.config import gan_config
 
     settled = gan_config(preset, file=config, overrides=set_values or ())
-    from tfdvbpr import api, progress
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
 
     with progress.training("Training the GAN") as (observe, told):
         run = api.train_gan(

@@ -1,9 +1,9 @@
 """Validated configurations of a training run: defaults, then a YAML file, then KEY=VALUE overrides."""
 
-from tfdvbpr.config.base import TrainingConfig
 from tfdvbpr.config.gan import GAN_PRESETS, GanConfig, gan_config
+from tfdvbpr.config.loading import Config, dump_yaml, resolve_config
 from tfdvbpr.config.recommender import MODEL_DEFAULTS, PRESETS, RecommenderConfig, recommender_config
-from tfdvbpr.config.resolving import Config, dump_yaml, resolve_config
+from tfdvbpr.config.training import TrainingConfig
 
 __all__ = [
     "GAN_PRESETS",

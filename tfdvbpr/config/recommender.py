@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tfdvbpr.config.base import TrainingConfig
-from tfdvbpr.config.resolving import resolve_config
+from tfdvbpr.config.loading import resolve_config
+from tfdvbpr.config.training import TrainingConfig
 from tfdvbpr.errors import ConfigError, check_choice
 
 Batching = Literal["shared-item", "triplet"]

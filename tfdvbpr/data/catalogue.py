@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tfdvbpr.data.images import ImageFit
-from tfdvbpr.data.stored_pictures import DecodedFile, PackedJpegs
+from tfdvbpr.data.images.decoding import ImageFit
+from tfdvbpr.data.images.storage import DecodedFile, PackedJpegs
 from tfdvbpr.errors import unknown_id
 
 IMAGES_NAME = "images.arrow"

@@ -13,9 +13,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tfdvbpr.data.catalogue import ItemImages, Items
-from tfdvbpr.data.duplicates import DuplicateHandling
-from tfdvbpr.data.images import ImageFit
+from tfdvbpr.data.images.decoding import ImageFit
 from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.data.preparation.duplicates import DuplicateHandling
 from tfdvbpr.data.splits import SplitKind
 from tfdvbpr.errors import DatasetError, unknown_id
 from tfdvbpr.files import sha256

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.design.folder import write_designs
-from tfdvbpr.design.grid import picture_grid
-from tfdvbpr.design.samples import random_pictures
-from tfdvbpr.design.studio import Designer
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.output.folder import write_designs
+from tfdvbpr.designing.output.grid import picture_grid
+from tfdvbpr.designing.sample import random_pictures
 from tfdvbpr.files import whole_file
 
 SHEET_NAME = "designs.png"

@@ -21,7 +21,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.demo.gallery import Gallery
 from tfdvbpr.demo.serving_check import ServingCheck
 from tfdvbpr.demo.taste_check import TasteCheck
-from tfdvbpr.design.samples import SAMPLES_NAME
+from tfdvbpr.designing.sample import SAMPLES_NAME
 from tfdvbpr.run import HISTORY_NAME, GanRun, Run
 
 _TEMPLATE = "report.html.jinja"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdvbpr.design.studio import Designer
+from tfdvbpr.designing.designer import Designer
 from tfdvbpr.errors import RunError
 from tfdvbpr.run import Run
 
@@ -68,7 +68,7 @@ def served(folders: Sequence[Path]) -> Iterator[Any]:
     Raises:
         RunError: if the server does not come up.
     """
-    from tfdvbpr_serving.client import Client
+    from tfdvbpr_serving.client.blocking import Client
     from tfdvbpr_serving.errors import ServingError
 
     with socket.socket() as probe:

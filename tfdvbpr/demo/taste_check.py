@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from tfdvbpr.data.colours import read_colours
-from tfdvbpr.design.maximize import DesignOptions
-from tfdvbpr.design.samples import random_pictures
-from tfdvbpr.design.studio import Designer
-from tfdvbpr.evaluation.significance import mcnemar_p
+from tfdvbpr.data.synthetic.colours import read_colours
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.optimize.maximize import DesignOptions
+from tfdvbpr.designing.sample import random_pictures
+from tfdvbpr.evaluation.ranking.significance import mcnemar_p
 from tfdvbpr.run import GanRun, Run
 
 _USERS_A_BATCH = 5

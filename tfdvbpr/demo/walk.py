@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tfdvbpr import api, progress
+from tfdvbpr import api
 from tfdvbpr._version import __version__
+from tfdvbpr.cli import progress
 from tfdvbpr.config import GanConfig, recommender_config
 from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
-from tfdvbpr.data.prepare import PrepareOptions
-from tfdvbpr.data.synthetic import SyntheticOptions, read_truth
+from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth
 from tfdvbpr.errors import OutputExistsError
 from tfdvbpr.files import write_text
 from tfdvbpr.run import GanRun, Run
@@ -144,8 +145,8 @@ def _report(
 ) -> Path:
     from tfdvbpr.demo import report, serving_check, taste_check
     from tfdvbpr.demo.gallery import draw_gallery
-    from tfdvbpr.design.maximize import DesignOptions
-    from tfdvbpr.design.studio import Designer
+    from tfdvbpr.designing.designer import Designer
+    from tfdvbpr.designing.optimize.maximize import DesignOptions
 
     run = runs["dvbpr"]
     designer = Designer(run, gan, options=DesignOptions())

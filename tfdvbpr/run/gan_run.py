@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.config import GanConfig
 from tfdvbpr.errors import unknown_id
-from tfdvbpr.models.gan_shape import GanShape
+from tfdvbpr.models.gans.architecture import GanShape
 from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, RunFolder
 
 if TYPE_CHECKING:
-    from tfdvbpr.models.logit_scale import LogitScale
+    from tfdvbpr.models.gans.logit_scale import LogitScale
 
 SAMPLES_FOLDER = "samples"
 _FACTS_NAME = "gan.json"
@@ -134,7 +134,7 @@ class GanRun(RunFolder):
     @cached_property
     def generator(self) -> Any:
         """The (averaged) generator with its weights."""
-        from tfdvbpr.models.gan import GENERATORS
+        from tfdvbpr.models.gans.networks import GENERATORS
 
         model = GENERATORS[self.config.generator](self.shape)
         model.load_weights(self.path / GENERATOR_NAME)
@@ -147,7 +147,7 @@ class GanRun(RunFolder):
         Raises:
             ConfigError: if it stands on a trunk whose weights cannot be had.
         """
-        from tfdvbpr.models.gan import DISCRIMINATORS
+        from tfdvbpr.models.gans.networks import DISCRIMINATORS
 
         model = DISCRIMINATORS[self.config.discriminator](self.shape)
         model.load_weights(self.path / DISCRIMINATOR_NAME)
@@ -158,7 +158,7 @@ class GanRun(RunFolder):
         """Puts the discriminator's logits on LSGAN's scale: 1 is what it calls real."""
         import numpy as np
 
-        from tfdvbpr.models.logit_scale import LogitScale
+        from tfdvbpr.models.gans.logit_scale import LogitScale
 
         if self.facts is None:
             return LogitScale.identity(len(self.manifest.categories))

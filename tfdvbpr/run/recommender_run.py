@@ -20,8 +20,8 @@ from tfdvbpr.data.dataset import Manifest, PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.models import LEARNS_FROM_PIXELS
-from tfdvbpr.models.architecture import Architecture
-from tfdvbpr.models.factors import Array, Factors
+from tfdvbpr.models.recommenders.architecture import Architecture
+from tfdvbpr.models.recommenders.factors import Array, Factors
 from tfdvbpr.run.folder import (
     FACTORS_NAME,
     INTERACTIONS_NAME,
@@ -34,7 +34,7 @@ from tfdvbpr.run.folder import (
 )
 
 if TYPE_CHECKING:
-    from tfdvbpr.models.fold_in import FoldIn
+    from tfdvbpr.models.recommenders.fold_in import FoldIn
 
 
 class Recommendation(BaseModel):
@@ -124,7 +124,7 @@ class Run(RunFolder):
         Raises:
             RunError: for a model without weights (popularity, VisRank).
         """
-        from tfdvbpr.models.build import build_recommender
+        from tfdvbpr.models.recommenders.build import build_recommender
 
         if not (self.path / WEIGHTS_NAME).is_file():
             raise RunError(
@@ -212,7 +212,7 @@ class Run(RunFolder):
     @cached_property
     def folding(self) -> FoldIn:
         """What folds people in, as `fold_in` does, by rows of items."""
-        from tfdvbpr.models.fold_in import FoldIn, ranked_against, standardised
+        from tfdvbpr.models.recommenders.fold_in import FoldIn, ranked_against, standardised
 
         counts, config, factors = self.interactions.training_counts, self.config, self.factors
         if self.manifest.model in ("popularity", "visrank", "siamese"):

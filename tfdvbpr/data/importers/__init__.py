@@ -10,7 +10,7 @@ from tfdvbpr.data.importers.amazon_reviews_2023 import read_amazon_reviews_2023
 from tfdvbpr.data.importers.fashion_mnist import read_fashion_mnist
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.importers.hm import read_hm
-from tfdvbpr.data.source import Source
+from tfdvbpr.data.preparation.source import Source
 
 IMPORTERS: dict[str, Callable[[Path], Source]] = {
     "folder": read_folder,

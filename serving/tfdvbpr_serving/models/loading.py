@@ -1,0 +1,212 @@
+"""SavedModels in numbered version folders, loaded, warmed and held on to while requests run. Imports TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from tfdvbpr.signatures import DESIGNER_MODEL_NAME, SIGNATURES
+from tfdvbpr_serving.client.calls import Call
+from tfdvbpr_serving.errors import ModelLoadError
+from tfdvbpr_serving.server.batching import Batcher
+from tfdvbpr_serving.server.batching_options import BatchingOptions
+from tfdvbpr_serving.server.limits import ServerLimits
+from tfdvbpr_serving.server.refusals import RequestError
+from tfdvbpr_serving.server.runners import Arrays, SignatureRunner
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+DEFAULT_SIGNATURE = "serving_default"
+
+# An input whose largest value sets the width of the answer: requests of different widths are not joined, so that a
+# batched answer is the unbatched one and not a wider one.
+_WIDTH_INPUT = "k"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """How loaded models answer.
+
+    Attributes:
+        batching: None answers every request alone.
+        limits: what is taken in at most.
+        observe_batch: told model, signature, rows and seconds waited of each batch.
+    """
+
+    batching: BatchingOptions | None
+    limits: ServerLimits
+    observe_batch: Callable[[str, str, int, float], None] = lambda *_: None
+
+
+class LoadedModel:
+    """One version of a model, ready to answer; dropped when it is retired and its last request has ended.
+
+    Attributes:
+        name: as requests name it.
+        version: the number of its folder.
+        path: its folder.
+        signature_defs: `SignatureDef` by name, as saved.
+    """
+
+    def __init__(
+        self, name: str, version: int, path: Path, signature_defs: Mapping[str, Any], *, options: ServingOptions
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.path = path
+        self.signature_defs = signature_defs
+        self._saved_model = tf.saved_model.load(str(path))  # its signatures hold on to it only weakly
+        self._runners = {
+            signature: SignatureRunner(
+                signature, definition, self._saved_model.signatures[signature], limits=options.limits
+            )
+            for signature, definition in signature_defs.items()
+        }
+        self._batchers = {signature: self._batcher(runner, options) for signature, runner in self._runners.items()}
+        self._lock = threading.Lock()
+        self._users = 0
+        self._on_idle: Callable[[], None] | None = None
+
+    def _batcher(self, runner: SignatureRunner, options: ServingOptions) -> Batcher:
+        def observe(rows: int, seconds: float) -> None:
+            options.observe_batch(self.name, runner.name, rows, seconds)
+
+        batching = options.batching
+        joins = batching is not None and runner.batchable and not self._is_designer(runner.name)
+        waiting = batching.max_waiting_rows if joins and batching else options.limits.max_waiting_designs
+        if batching is None and not self._is_designer(runner.name):
+            waiting = options.limits.max_concurrent_requests
+        return Batcher(
+            lambda arrays, cancellation: runner.run(arrays, cancellation=cancellation),
+            options=batching or BatchingOptions(),
+            joins=joins,
+            max_waiting=waiting,
+            observe=observe,
+        )
+
+    def _is_designer(self, signature: str) -> bool:
+        """A design takes seconds: joined ones would wait for each other. Its default signature is a design as well."""
+        others = self.signature_defs if signature == DEFAULT_SIGNATURE else [signature]
+        return any(name in SIGNATURES and SIGNATURES[name].model == DESIGNER_MODEL_NAME for name in others)
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """How much waits, by signature."""
+        return {name: batcher.waiting for name, batcher in self._batchers.items()}
+
+    def runner(self, signature: str) -> SignatureRunner:
+        """The signature of that name.
+
+        Raises:
+            RequestError: FAILED_PRECONDITION, as TensorFlow Serving, if there is none.
+        """
+        runner = self._runners.get(signature)
+        if runner is None:
+            known = ", ".join(self._runners)
+            message = f'Serving signature key "{signature}" not found in model {self.name!r}. It has: {known}.'
+            raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, message)
+        return runner
+
+    def answer(self, runner: SignatureRunner, arrays: Arrays, call: Call) -> Arrays:
+        """The outputs by name, computed alone or in a batch.
+
+        Raises:
+            RequestError: with the gRPC status TensorFlow Serving would give.
+        """
+        rows = 1
+        for name, spec in runner.inputs.items():
+            if spec.batched:
+                rows = len(arrays[name])
+                break
+        kind: list[Hashable] = [array.shape[1:] for array in arrays.values()]
+        width = arrays.get(_WIDTH_INPUT)
+        if width is not None and width.dtype.kind == "i":
+            kind.append(int(width.max()))
+        return self._batchers[runner.name].answer(arrays, rows=rows, kind=tuple(kind), call=call)
+
+    def acquire(self) -> bool:
+        """Holds on to the model for a request; False if it has been retired."""
+        with self._lock:
+            if self._on_idle is not None:
+                return False
+            self._users += 1
+            return True
+
+    def release(self) -> None:
+        """Ends what `acquire` began."""
+        with self._lock:
+            self._users -= 1
+            idle = self._on_idle if self._users == 0 else None
+        if idle is not None:
+            idle()
+
+    def retire(self, on_idle: Callable[[], None]) -> None:
+        """Takes no more requests; calls back when the last one has ended, at once if there is none."""
+        with self._lock:
+            self._on_idle = on_idle
+            idle = self._users == 0
+        if idle:
+            on_idle()
+
+
+def load_model(name: str, version: int, path: Path, *, options: ServingOptions) -> LoadedModel:
+    """Loads a version folder and answers its recorded warm-up requests, so that the first caller does not wait.
+
+    Raises:
+        ModelLoadError: if TensorFlow cannot load it, it has no signatures or a warm-up request fails.
+    """
+    _register_scann_ops()
+    try:
+        definitions = _signature_defs(path)
+        if not definitions:
+            raise ModelLoadError(f"{path} must have signatures to serve. Received none. Export it with tfdvbpr-export.")
+        model = LoadedModel(name, version, path, definitions, options=options)
+    except ModelLoadError:
+        raise
+    except Exception as error:  # TensorFlow raises almost anything for a broken file
+        raise ModelLoadError(f"{path} must be a SavedModel. Received: {error}. Export it again.") from error
+    _warm_up(model)
+    return model
+
+
+def _register_scann_ops() -> None:
+    """Importing ScaNN registers the ops of models that were exported with it."""
+    if importlib.util.find_spec("scann") is not None:
+        importlib.import_module("scann.scann_ops.py.scann_ops")
+
+
+def _signature_defs(path: Path) -> dict[str, Any]:
+    saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    graph = next((g for g in saved.meta_graphs if "serve" in g.meta_info_def.tags), saved.meta_graphs[0])
+    return {name: graph.signature_def[name] for name in sorted(graph.signature_def) if not name.startswith("__")}
+
+
+def _warm_up(model: LoadedModel) -> None:
+    file = model.path / WARMUP_FILE
+    if not file.is_file():
+        return
+    count = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            if log.WhichOneof("log_type") != "predict_log":
+                raise ModelLoadError(f"{file} must hold predict logs. Received a {log.WhichOneof('log_type')}.")
+            request = log.predict_log.request
+            runner = model.runner(request.model_spec.signature_name or DEFAULT_SIGNATURE)
+            runner.wanted_outputs(list(request.output_filter))
+            model.answer(runner, runner.read(request.inputs), Call())
+            count += 1
+    except (RequestError, tf.errors.OpError, ValueError) as error:
+        raise ModelLoadError(f"Every warm-up request in {file} must succeed. Number {count + 1}: {error}") from error
+    _log.info("%s version %d: %d warm-up requests answered", model.name, model.version, count)

@@ -1,0 +1,231 @@
+"""Which versions of which models there are on disk, which of them are loaded, and which answers a request."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import grpc
+
+from tfdvbpr_serving.errors import ModelLoadError
+from tfdvbpr_serving.models.folders import check_base_path, version_folders
+from tfdvbpr_serving.models.loading import LoadedModel
+from tfdvbpr_serving.models.versions import ModelSource
+from tfdvbpr_serving.server.refusals import RequestError, invalid, not_found
+
+Load = Callable[[str, int, Path], LoadedModel]
+
+_log = logging.getLogger(__name__)
+
+
+class _Served:
+    """A model and its versions. `loaded` is replaced and never changed, so that requests read it without a lock."""
+
+    def __init__(self, source: ModelSource) -> None:
+        self.source = source
+        self.loaded: Mapping[int, LoadedModel] = {}
+        self.states: dict[int, tuple[str, str]] = {}  # of every version that was ever seen: state and error
+        self.failed: dict[int, int] = {}  # when the saved_model.pb was written that could not be loaded, by version
+
+    @property
+    def newest(self) -> LoadedModel | None:
+        """What answers a request that names no version."""
+        loaded = self.loaded
+        return loaded[max(loaded)] if loaded else None
+
+
+class ModelStore:
+    """The models of a server, in the versions their policies ask for.
+
+    Safe to use from many threads. A version takes over only when it is loaded and warm, and the one before it is
+    dropped only when its last request has ended.
+
+    Args:
+        sources: what to serve.
+        load: loads one version folder.
+
+    Raises:
+        ModelLoadError: if there is no model, or one has no version folder.
+    """
+
+    def __init__(self, sources: Iterable[ModelSource], *, load: Load) -> None:
+        self._load = load
+        self._changing = threading.Lock()  # held while looking for versions and loading them
+        self._dropped = False  # since the last look for garbage
+        self._served = {source.name: _Served(source) for source in sources}
+        if not self._served:
+            raise ModelLoadError("There must be a model to serve. Received none. Name at least one model folder.")
+        for served in self._served.values():
+            check_base_path(served.source.name, served.source.base_path)
+
+    def load_all(self) -> None:
+        """Loads every version that is asked for and not loaded yet.
+
+        Raises:
+            ModelLoadError: if one cannot be loaded, or a label names a version that is not.
+        """
+        with self._changing:
+            for served in self._served.values():
+                error = self._refresh(served)
+                if error is not None:
+                    raise error
+                _check_labels(served.source, served.loaded)
+
+    def poll(self) -> None:
+        """Takes up new versions; one that cannot be loaded is logged once, and the versions before it stay."""
+        with self._changing:
+            if self._dropped:
+                self._dropped = False
+                gc.collect()  # a SavedModel in Python is full of cycles; here, it holds up no request for long
+            for served in self._served.values():
+                self._refresh(served)
+
+    def reload(self, sources: Iterable[ModelSource]) -> None:
+        """Serves these models instead: loads what is new, then drops what is no longer named.
+
+        Raises:
+            RequestError: if a model cannot be loaded or a label names no loaded version; nothing changes then.
+        """
+        with self._changing:
+            try:
+                table = {source.name: self._prepared(source) for source in sources}
+            except ModelLoadError as error:
+                raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
+            before, self._served = self._served, table
+            kept = {id(model) for served in table.values() for model in served.loaded.values()}
+            for name, served in before.items():
+                for model in served.loaded.values():
+                    if id(model) not in kept:
+                        self._retire(table.get(name, served), model)
+
+    def _prepared(self, source: ModelSource) -> _Served:
+        check_base_path(source.name, source.base_path)
+        served = _Served(source)
+        old = self._served.get(source.name)
+        if old is not None and old.source.base_path == source.base_path:
+            wanted = set(source.policy.wanted(version_folders(source.base_path)))
+            served.loaded = {version: model for version, model in old.loaded.items() if version in wanted}
+            served.states = dict(old.states)
+        error = self._refresh(served)
+        if error is not None:
+            raise error
+        _check_labels(source, served.loaded)
+        return served
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model has a version that answers."""
+        return all(served.loaded for served in self._served.values())
+
+    def models(self) -> list[LoadedModel]:
+        """Every loaded version."""
+        return [model for served in self._served.values() for model in served.loaded.values()]
+
+    def newest(self) -> list[LoadedModel]:
+        """What is served where a request names no version."""
+        return [served.newest for served in self._served.values() if served.newest is not None]
+
+    def acquire(self, name: str, *, version: int | None = None, label: str | None = None) -> LoadedModel:
+        """The model that answers a request; `release` it afterwards.
+
+        Raises:
+            RequestError: NOT_FOUND, if there is no such model or version; INVALID_ARGUMENT, for an unknown label.
+        """
+        while True:
+            served = self._served.get(name)
+            if served is None:
+                known = ", ".join(self._served)
+                raise not_found(f"Servable not found for request: Latest({name}). Served here: {known}.")
+            model = self._chosen(served, version, label)
+            if model.acquire():
+                return model
+            # It was retired between the look-up and here, so the table has another one by now.
+
+    def _chosen(self, served: _Served, version: int | None, label: str | None) -> LoadedModel:
+        name, loaded = served.source.name, served.loaded
+        if label is not None:
+            if label not in served.source.labels:
+                known = ", ".join(served.source.labels) or "none"
+                raise invalid(f"Unrecognized servable version label: {label}. The labels of {name!r}: {known}.")
+            version = served.source.labels[label]
+        model = served.newest if version is None else loaded.get(version)
+        if model is None:
+            listed = ", ".join(map(str, sorted(loaded))) or "none"
+            wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise not_found(f"Servable not found for request: {wanted}. Loaded versions: {listed}.")
+        return model
+
+    def states(self, name: str, *, version: int | None = None, label: str | None = None) -> dict[int, tuple[str, str]]:
+        """State and error of each version of a model, newest first, or of one: LOADING, AVAILABLE, UNLOADING or END.
+
+        Raises:
+            RequestError: NOT_FOUND, if there is no such model or version.
+        """
+        served = self._served.get(name)
+        if served is None:
+            raise not_found(f"Could not find any versions of model {name}. Served here: {', '.join(self._served)}.")
+        if label is not None:
+            version = self._chosen(served, None, label).version
+        states = dict(sorted(dict(served.states).items(), reverse=True))
+        if version is None:
+            return states
+        if version not in states:
+            raise not_found(f"Could not find version {version} of model {name}. There are: {sorted(states)}.")
+        return {version: states[version]}
+
+    def _refresh(self, served: _Served) -> ModelLoadError | None:
+        """Loads what is wanted and new, then retires what is not wanted; the first error, if any."""
+        folders = version_folders(served.source.base_path)
+        wanted = served.source.policy.wanted(folders)
+        first_error: ModelLoadError | None = None
+        for version in wanted:
+            if version not in served.loaded:
+                error = self._load_version(served, version, folders[version])
+                first_error = first_error or error
+        loaded = [version for version in wanted if version in served.loaded]
+        # Nothing to take over: the folder may be gone for a moment, or the new version is broken.
+        for version in [v for v in served.loaded if v not in wanted] if loaded else []:
+            model = served.loaded[version]
+            served.loaded = {v: m for v, m in served.loaded.items() if v != version}
+            self._retire(served, model)
+        return first_error
+
+    def _load_version(self, served: _Served, version: int, folder: Path) -> ModelLoadError | None:
+        name = served.source.name
+        written = (folder / "saved_model.pb").stat().st_mtime_ns
+        if served.failed.get(version) == written:
+            return None
+        served.states[version] = ("LOADING", "")
+        try:
+            model = self._load(name, version, folder)
+        except ModelLoadError as error:
+            served.failed[version] = written
+            served.states[version] = ("END", str(error))
+            _log.error("%s: version %d stays out: %s", name, version, error)
+            return error
+        served.loaded = {**served.loaded, version: model}
+        served.states[version] = ("AVAILABLE", "")
+        _log.info("%s: version %d is now served", name, version)
+        return None
+
+    def _retire(self, served: _Served, model: LoadedModel) -> None:
+        served.states[model.version] = ("UNLOADING", "")
+
+        def gone() -> None:
+            served.states[model.version] = ("END", "")
+            _log.info("%s: version %d has been dropped", model.name, model.version)
+            self._dropped = True
+
+        model.retire(gone)
+
+
+def _check_labels(source: ModelSource, loaded: Mapping[int, LoadedModel]) -> None:
+    for label, version in source.labels.items():
+        if version not in loaded:
+            raise ModelLoadError(
+                f"The label {label!r} of {source.name!r} must name a version that is served. Received {version}; "
+                f"served are {sorted(loaded)}. Correct models.config, or its model_version_policy."
+            )

@@ -1,0 +1,265 @@
+"""Requests that wait at the same time are answered as one batch; nobody else's thread is needed for that.
+
+The thread of a request that finds room runs TensorFlow itself. While it does, others wait; when it has done, the one
+that has waited longest takes over, with everyone of the same kind who waits. So a lone request changes threads nowhere
+and waits for nobody, and under load the batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+
+from tfdvbpr_serving.client.calls import Call
+from tfdvbpr_serving.server.batching_options import BatchingOptions
+from tfdvbpr_serving.server.refusals import RequestError, given_up, invalid, late
+from tfdvbpr_serving.server.runners import Arrays, Cancellation
+
+Run = Callable[[Arrays, Cancellation], Arrays]
+Observe = Callable[[int, float], None]
+
+
+@dataclass(eq=False)
+class _Job:
+    """One request in here; the thread that brought it waits on `wake` unless it leads a batch."""
+
+    arrays: Arrays
+    rows: int
+    kind: Hashable
+    call: Call
+    since: float
+    wake: threading.Event | None = None
+    leads: bool = False
+    outputs: Arrays | None = None
+    error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.outputs is not None or self.error is not None
+
+    def sleep(self) -> None:
+        """Before its thread waits: what wakes it, also when the caller goes away."""
+        self.wake = threading.Event()
+        self.call.watch(self.wake.set)
+
+
+@dataclass(eq=False)
+class _Batch:
+    jobs: list[_Job]
+    rows: int
+    full: threading.Event = field(default_factory=threading.Event)
+
+
+class Batcher:
+    """Answers requests of one signature, joined where they may be.
+
+    Args:
+        run: the outputs of the signature; called from several threads.
+        options: sizes and waiting times.
+        joins: False answers each request alone, as for designs.
+        max_waiting: rows that may wait; requests, where they are not joined.
+        observe: told the rows of each batch and the seconds its oldest request has waited.
+    """
+
+    def __init__(self, run: Run, *, options: BatchingOptions, joins: bool, max_waiting: int, observe: Observe) -> None:
+        self._run = run
+        self._joins = joins
+        self._max_rows = options.max_batch_size
+        self._timeout = options.batch_timeout_micros / 1e6 if joins else 0.0
+        self._threads = options.num_batch_threads
+        self._max_waiting = max_waiting
+        self._observe = observe
+        self._lock = threading.Lock()
+        self._running = 0
+        self._queue: deque[_Job] = deque()
+        self._waiting = 0  # rows in the queue
+        self._open: dict[Hashable, _Batch] = {}  # batches whose leader waits for company
+
+    def answer(self, arrays: Arrays, *, rows: int, kind: Hashable, call: Call) -> Arrays:
+        """The outputs for one request.
+
+        Args:
+            arrays: by name; all with the same leading dimension if requests are joined.
+            rows: that dimension.
+            kind: requests of different kinds are never joined: their other dimensions differ.
+            call: when its deadline passes or its caller goes away, it is not run, or stopped if it runs alone.
+
+        Raises:
+            RequestError: RESOURCE_EXHAUSTED if too many wait, DEADLINE_EXCEEDED, CANCELLED, or what the model says.
+        """
+        if self._joins and rows > self._max_rows:
+            raise invalid(
+                f"A request must have at most {self._max_rows} rows, the server's max_batch_size. Received {rows}. "
+                "Split it."
+            )
+        job = _Job(arrays, rows if self._joins else 1, kind, call, time.monotonic())
+        if self._enter(job) or self._wait(job):
+            self._lead(job)
+        if job.error is not None:
+            raise job.error
+        if job.outputs is None:
+            raise RuntimeError("A batch must answer each of its requests. It left one out.")
+        return job.outputs
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait (requests, where they are not joined)."""
+        return self._waiting
+
+    def _enter(self, job: _Job) -> bool:
+        """True if the request's own thread is to run it now; else it is in a batch or in the queue."""
+        with self._lock:
+            batch = self._open.get(job.kind)
+            if batch is not None and batch.rows + job.rows <= self._max_rows:
+                job.sleep()
+                batch.jobs.append(job)
+                batch.rows += job.rows
+                if batch.rows == self._max_rows:
+                    batch.full.set()
+                return False
+            if self._running < self._threads:
+                self._running += 1
+                return True
+            if self._waiting + job.rows > self._max_waiting:
+                raise RequestError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"The server's queue must have room: at most {self._max_waiting} may wait. It is full. Try later.",
+                )
+            job.sleep()
+            self._queue.append(job)
+            self._waiting += job.rows
+            return False
+
+    def _wait(self, job: _Job) -> bool:
+        """Waits until it is answered (False) or has to lead the next batch (True), and no longer than it is wanted."""
+        wake = job.wake
+        if wake is None:
+            raise RuntimeError("A waiting request must have an event. It has none.")
+        while True:
+            wake.wait(job.call.seconds_left())
+            with self._lock:
+                if job.done or job.leads:
+                    break
+                if not job.call.wanted:
+                    if job in self._queue:
+                        self._queue.remove(job)
+                        self._waiting -= job.rows
+                    job.error = given_up() if job.call.abandoned else late()
+                    break
+                wake.clear()
+        job.call.watch(None)
+        return job.leads and not job.done
+
+    def _lead(self, job: _Job) -> None:
+        """Runs a batch that begins with this request, then hands the place on."""
+        try:
+            batch = self._gather(job)
+            self._observe(sum(one.rows for one in batch), time.monotonic() - job.since)
+            self._answer_all(batch)
+        finally:
+            with self._lock:
+                if self._queue:
+                    self._promote(self._queue.popleft())
+                else:
+                    self._running -= 1
+
+    def _promote(self, job: _Job) -> None:
+        self._waiting -= job.rows
+        job.leads = True
+        if job.wake is not None:
+            job.wake.set()
+
+    def _gather(self, job: _Job) -> list[_Job]:
+        """The request and those of its kind that wait, or come within the timeout."""
+        batch = _Batch([job], job.rows)
+        if not self._joins:
+            return batch.jobs
+        with self._lock:
+            self._join_waiting(batch, job.kind)
+            wait = self._timeout - (time.monotonic() - job.since)
+            if wait <= 0 or batch.rows >= self._max_rows or job.kind in self._open:
+                return batch.jobs
+            self._open[job.kind] = batch
+        batch.full.wait(wait)
+        with self._lock:
+            del self._open[job.kind]
+        return batch.jobs
+
+    def _join_waiting(self, batch: _Batch, kind: Hashable) -> None:
+        if not self._queue:
+            return
+        left: deque[_Job] = deque()
+        for job in self._queue:
+            if job.kind == kind and batch.rows + job.rows <= self._max_rows:
+                batch.jobs.append(job)
+                batch.rows += job.rows
+                self._waiting -= job.rows
+            else:
+                left.append(job)
+        self._queue = left
+
+    def _answer_all(self, jobs: list[_Job]) -> None:
+        wanted = []
+        for job in jobs:
+            if job.done:  # its own thread gave up on it
+                continue
+            if job.call.wanted:
+                wanted.append(job)
+            else:
+                _finish(job, error=given_up() if job.call.abandoned else late())
+        if len(wanted) > 1 and self._answer_together(wanted):
+            return
+        for job in wanted:
+            self._answer_alone(job)
+
+    def _answer_alone(self, job: _Job) -> None:
+        cancellation = Cancellation()
+        job.call.watch(_both(cancellation.stop, job.wake))
+        try:
+            _finish(job, outputs=self._run(job.arrays, cancellation))
+        except RequestError as error:
+            timed_out = error.code == grpc.StatusCode.CANCELLED and job.call.expired
+            _finish(job, error=late() if timed_out else error)
+        except Exception as error:
+            _finish(job, error=error)
+        finally:
+            job.call.watch(None)
+
+    def _answer_together(self, jobs: list[_Job]) -> bool:
+        """False if they have to be run one by one: one bad picture must not spoil its neighbours' answers."""
+        total = sum(job.rows for job in jobs)
+        try:
+            arrays = {name: np.concatenate([job.arrays[name] for job in jobs]) for name in jobs[0].arrays}
+            outputs = self._run(arrays, Cancellation())
+        except Exception:
+            return False
+        if any(array.shape[:1] != (total,) for array in outputs.values()):
+            return False
+        start = 0
+        for job in jobs:
+            _finish(job, outputs={name: array[start : start + job.rows] for name, array in outputs.items()})
+            start += job.rows
+        return True
+
+
+def _finish(job: _Job, *, outputs: Arrays | None = None, error: Exception | None = None) -> None:
+    job.outputs, job.error = outputs, error
+    if job.wake is not None:
+        job.wake.set()
+
+
+def _both(stop: Callable[[], None], wake: threading.Event | None) -> Callable[[], None]:
+    if wake is None:
+        return stop
+
+    def stop_and_wake() -> None:
+        stop()
+        wake.set()
+
+    return stop_and_wake

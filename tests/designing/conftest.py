@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.optimize.maximize import DesignOptions
+from tfdvbpr.run import GanRun, Run
+
+OPTIONS = DesignOptions(num_starts=3, num_steps=6, learning_rate=0.1)
+
+
+@pytest.fixture(scope="session")
+def designer(tiny_run: Run, tiny_gan_run: GanRun) -> Designer:
+    """Three starts and six steps on the tiny runs."""
+    return Designer(tiny_run, tiny_gan_run, options=OPTIONS)

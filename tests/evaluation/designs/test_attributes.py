@@ -1,0 +1,116 @@
+"""What is read off pictures, and what shows along an ascent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from judging_truth import known_tastes
+
+from tfdvbpr.data.catalogue import Items
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.importers.folder import read_folder
+from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth, write_synthetic
+from tfdvbpr.designing.options import DesignOptions
+from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.evaluation.designs.attribute_readers import AttributeReaders
+from tfdvbpr.evaluation.designs.attribute_tables import write_attributes
+from tfdvbpr.evaluation.designs.attributes import AttributeOptions, check_attributes, liked, mcnemar
+from tfdvbpr.run import GanRun, Run
+
+
+def test_what_is_liked() -> None:
+    shoppers = known_tastes()[[0, 1, 1]]
+    read = {
+        "colour": np.array(["red", "red", "blue"]),
+        "pattern": np.array(["plain", "plain", "striped"]),
+        "cut": np.array(["long", "high", "low"]),
+    }
+    found = liked(read, shoppers, ["shirt", "shoe", "shoe"])
+    assert found["colour"].tolist() == [True, False, True]
+    assert found["pattern"].tolist() == [False, True, False]
+    assert found["cut"].tolist() == [True, False, True]
+
+
+def test_mcnemar_by_hand() -> None:
+    """6 pairs differ, 5 in favour: P(X >= 5) of 6 fair coins is (6 + 1) / 64."""
+    designs = np.array([1, 1, 1, 1, 1, 0, 1, 0], bool)
+    random = np.array([0, 0, 0, 0, 0, 1, 1, 0], bool)
+    found = mcnemar(designs, random)
+    assert (found["designs"], found["random"], found["only_designs"]) == (0.75, 0.25, 5)
+    assert found["p_value"] == pytest.approx(7 / 64)
+    assert mcnemar(random, random)["p_value"] == 1.0
+
+
+def test_rendered_garments_are_read(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "source", SyntheticOptions(num_items=240, num_users=4, image_size=32))
+    options = PrepareOptions(image_size=(32, 32))
+    dataset = prepare(read_folder(tmp_path / "source"), tmp_path / "data", options=options, source_format="synthetic")
+    readers = AttributeReaders.of(dataset, extractor="colour-and-edges")
+    assert readers.accuracy["colour"] > 0.9
+    assert readers.accuracy["pattern"] > 0.3  # four patterns
+    assert readers.accuracy["cut"] > 0.5
+    rows = np.arange(20)
+    categories = [str(name) for name in np.array(dataset.items.table["category"])[rows]]
+    read = readers.read(dataset.images.read(rows), categories)
+    assert (read["cut"] == np.array(dataset.items.table["cut"])[rows]).mean() > 0.6  # among themselves
+    assert read_truth(tmp_path / "source").height == 4
+
+
+@pytest.fixture
+def named_dataset(checkerboard_dataset: PreparedDataset) -> PreparedDataset:
+    """The checkerboard, whose items say what they are."""
+    dataset = PreparedDataset.open(checkerboard_dataset.path)
+    number = np.arange(16)
+    table = dataset.items.table.with_columns(
+        colour=pl.Series(np.where(number % 2 == 0, "red", "blue")),
+        pattern=pl.Series(np.where(number % 4 == 0, "striped", "plain")),
+        cut=pl.Series(np.where(number // 2 % 2 == 0, "long", "low")),
+    )
+    dataset.__dict__["items"] = Items(table, dataset.manifest.categories)
+    return dataset
+
+
+def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset, tmp_path: Path) -> None:
+    options = AttributeOptions(
+        num_users=8,
+        steps=(0, 2),
+        realism_weights=(0.0, 1.0),
+        design=DesignOptions(num_starts=2, learning_rate=0.2),
+        extractor="colour-and-edges",
+    )
+    found = check_attributes(tiny_run, tiny_gan_run, known_tastes(), dataset=named_dataset, options=options)
+    assert found.table.height == 2 * 2 * 2
+    starts = found.table.filter((pl.col("step") == 0) & (pl.col("part") == "test"))
+    assert starts["cut"].to_list() == [1.0, 1.0]  # every shirt is long, every shoe low, and both are liked
+    chosen = found.table.filter(pl.col("part") == "validation").sort("liked", descending=True)
+    assert found.best["liked"] == chosen["liked"][0]
+    at = found.table.filter(
+        (pl.col("part") == "test")
+        & (pl.col("realism_weight") == found.best["realism_weight"])
+        & (pl.col("step") == found.best["step"])
+    )
+    for name, test in found.test.items():
+        assert test["designs"] == pytest.approx(at[name][0])
+        assert test["p_value"] <= test["p_holm"] <= 1.0
+    assert found.retrieved["cut"] == 1.0
+    assert list(found.test) == ["colour", "pattern", "cut"]
+    assert found.liked == pytest.approx(at["liked"][0])
+    write_attributes(found, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"attributes.{ending}" for ending in ("csv", "json", "md", "png")
+    ]
+    assert "| η | 0 steps | 2 steps |" in (tmp_path / "attributes.md").read_text(encoding="utf-8")
+
+
+def test_what_is_refused(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset) -> None:
+    strangers = known_tastes().with_columns(user_id=pl.lit("nobody"))
+    with pytest.raises(RunError, match="knows 0 of 8"):
+        check_attributes(tiny_run, tiny_gan_run, strangers, dataset=named_dataset)
+    with pytest.raises(ConfigError, match="`steps` must be different numbers"):
+        AttributeOptions(steps=(5, 2))
+    with pytest.raises(ConfigError, match="finite"):
+        AttributeOptions(realism_weights=(float("inf"),))

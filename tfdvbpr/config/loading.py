@@ -1,0 +1,74 @@
+"""Defaults, then a YAML file, then KEY=VALUE overrides, validated as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from tfdvbpr.config.training import TrainingConfig
+from tfdvbpr.errors import ConfigError
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def resolve_config(
+    kind: type[Config],
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Config:
+    """Lays a YAML file and KEY=VALUE pairs over the defaults and validates the whole.
+
+    Args:
+        kind: the configuration class.
+        defaults: values under everything else.
+        file: YAML mapping of field names to values.
+        overrides: "key=value" strings; the value is read as YAML.
+
+    Raises:
+        ConfigError: if the file cannot be read, a key is unknown or a value out of range.
+    """
+    values = dict(defaults or {})
+    if file is not None:
+        values.update(_read_yaml(file))
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise ConfigError(f"--set takes KEY=VALUE. Received {override!r}.")
+        values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(kind, error)) from None
+
+
+def dump_yaml(config: TrainingConfig) -> str:
+    """The configuration as YAML, every field written out."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return text
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"--config must name a YAML file. {file} cannot be read: {first}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} must hold a mapping of field names to values. Received {type(values).__name__}.")
+    return values
+
+
+def _sentence(kind: type[TrainingConfig], error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"`{name}` is no field of the configuration. Known: {', '.join(sorted(kind.model_fields))}."
+    return f"`{name}` has a wrong value: {first['msg']}. Received {first['input']!r}."

@@ -1,0 +1,77 @@
+"""What batches are drawn from, what decides a draw, and how a global batch is cut for its replicas.
+
+A step is a function of (seed, epoch, step). It is planned for all replicas at once (ids, and how each picture is to be
+changed), then cut into equal parts, one a replica; pictures are read for the wanted parts alone. So the same global
+batch is met however many replicas share it, an interrupted epoch goes on at any step without reading what went before,
+and a worker decodes nothing but its own share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tfdvbpr.data.images.augmentation import Augmentation
+from tfdvbpr.data.interactions import Interactions
+
+Batch = Mapping[str, npt.NDArray[np.generic]]
+
+
+class ReadImages(Protocol):
+    """uint8 [N, H, W, 3] of item rows, int [N]; or float32 [N, F], what a network has seen of them already."""
+
+    def __call__(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
+        """Reads the pictures."""
+        ...
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """What both batchings draw from.
+
+    Attributes:
+        interactions: training actions are used, nothing else.
+        read_images: pictures of item rows, or None for a model that sees none.
+        augmentation: random changes to the pictures.
+        seed: with the epoch and the step, decides every draw.
+        num_replicas: parts of a global batch.
+    """
+
+    interactions: Interactions
+    read_images: ReadImages | None
+    augmentation: Augmentation
+    seed: int
+    num_replicas: int
+
+    def changes(self, count: int, generator: np.random.Generator) -> npt.NDArray[np.float32]:
+        """float32 [N, 9]: how each of `count` pictures is to be changed; see `Augmentation.draw`."""
+        return self.augmentation.draw(generator, count)
+
+    def images(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
+        """uint8 [N, H, W, 3]; [N, 0] for a model that sees no pictures; float32 [N, F] as it was read."""
+        if self.read_images is None:
+            return np.zeros((len(items), 0), np.uint8)
+        return self.read_images(items)
+
+
+def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
+    """What decides the order of an epoch."""
+    return np.random.default_rng((seed, epoch))
+
+
+def step_generator(seed: int, epoch: int, step: int) -> np.random.Generator:
+    """What decides everything else of one step, so that none before it has to be drawn."""
+    return np.random.default_rng((seed, epoch, 1 + step))  # (seed, epoch, 0) would be the epoch's
+
+
+def cut_into_parts(
+    batch: dict[str, npt.NDArray[np.generic]], num_replicas: int, replicas: Sequence[int] | None = None
+) -> list[Batch]:
+    """Equal parts of the leading dimension, one for each of the wanted replicas, or for all of them."""
+    pieces = {name: np.split(array, num_replicas) for name, array in batch.items()}
+    wanted = range(num_replicas) if replicas is None else replicas
+    return [{name: arrays[replica] for name, arrays in pieces.items()} for replica in wanted]

@@ -1,0 +1,252 @@
+"""From a source to a prepared dataset, in one pass over the pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tfdvbpr.data.dataset import (
+    DUPLICATES_NAME,
+    FORMAT_VERSION,
+    INTERACTIONS_NAME,
+    ITEMS_NAME,
+    MANIFEST_NAME,
+    QUARANTINE_NAME,
+    USERS_NAME,
+    FileRecord,
+    Manifest,
+    PreparedDataset,
+)
+from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.data.preparation.cleaning import chosen_split, usable_actions
+from tfdvbpr.data.preparation.duplicates import DUPLICATE_HANDLINGS, DuplicateHandling, find_duplicates
+from tfdvbpr.data.preparation.filters import k_core
+from tfdvbpr.data.preparation.packing import PictureOptions, Progress, distinct_items, keep_images, write_images
+from tfdvbpr.data.preparation.source import Source
+from tfdvbpr.data.preparation.tables import ROW
+from tfdvbpr.data.splits import SPLITS, Actions, Fractions, SplitKind, split_actions
+from tfdvbpr.errors import ConfigError, SourceError, check_choice
+from tfdvbpr.files import sha256, whole_directory
+
+# Reports; what training reads is the same with and without them.
+_NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME)
+_OPTIONS_TOLD = (
+    "image_size",
+    "fit",
+    "seed",
+    "withhold_items",
+    "split",
+    "validation_fraction",
+    "test_fraction",
+    "min_user_actions",
+    "min_item_actions",
+    "duplicates",
+)
+
+
+@dataclass(frozen=True)
+class PrepareOptions(PictureOptions):
+    """How a source becomes a prepared dataset.
+
+    Attributes:
+        image_size: (height, width) of the decoded pictures, in pixels.
+        fit: what happens to a photo of another shape: "pad", "crop" or "squash".
+        max_pixels: larger pictures are quarantined without being decoded.
+        max_cache_bytes: the decoded uint8 cache is written if it fits into this many bytes.
+        seed: of the split and of the withheld items.
+        withhold_items: fraction of the items kept out of training altogether.
+        split: a name in SPLITS; left out, the source's own split if it has one, else "leave-one-out".
+        validation_fraction: part of the actions that `split="time"` validates on.
+        test_fraction: part of the actions, the latest, that `split="time"` tests on.
+        min_user_actions: users with fewer are left out; together with `min_item_actions` until nothing changes.
+        min_item_actions: items with fewer are left out of the catalogue; 1 leaves out those without any.
+        duplicates: items with the same picture are only reported ("keep"), or their actions moved onto the first
+            of them ("merge").
+    """
+
+    seed: int = 0
+    withhold_items: float = 0.0
+    split: SplitKind | None = None
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    min_user_actions: int = 0
+    min_item_actions: int = 0
+    duplicates: DuplicateHandling = "keep"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 <= self.withhold_items < 1.0:
+            raise ConfigError(f"`withhold_items` must be in [0, 1). Received {self.withhold_items}.")
+        if self.split is not None:
+            check_choice("split", self.split, SPLITS)
+        check_choice("duplicates", self.duplicates, DUPLICATE_HANDLINGS)
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        fractions = (self.validation_fraction, self.test_fraction)
+        if not (min(fractions) >= 0.0 and sum(fractions) < 1.0):
+            raise ConfigError(
+                "`validation_fraction` and `test_fraction` must be at least 0 and together less than 1. "
+                f"Received {fractions[0]} and {fractions[1]}."
+            )
+        for name in ("min_user_actions", "min_item_actions"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"`{name}` must be at least 0. Received {getattr(self, name)}.")
+
+
+def prepare(
+    source: Source,
+    output: Path,
+    *,
+    options: PrepareOptions,
+    source_format: str,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PreparedDataset:
+    """Writes a prepared dataset.
+
+    Args:
+        source: what an importer found; its quarantine is filled further.
+        output: the folder to make; it appears whole or not at all.
+        options: sizes, fit, split, filters.
+        source_format: the importer's name, for the manifest.
+        overwrite: replace a folder that is already there.
+        progress: called with (pictures read, pictures in all).
+
+    Raises:
+        SourceError: if no item or no action is left, or the source lacks what the split needs.
+        OutputExistsError: if `output` holds something already.
+    """
+    split = chosen_split(source, options.split)
+    with whole_directory(output, overwrite=overwrite) as folder:
+        packed = write_images(source, distinct_items(source), folder, options, progress)
+        _check_left(source, packed, "item")
+        duplicates = find_duplicates(packed, folder)
+        merged = duplicates if options.duplicates == "merge" else duplicates.clear()
+        actions = usable_actions(source, packed, split=split, duplicates=merged)
+        _check_left(source, actions, "action")
+        items = packed.join(merged, on="item_id", how="anti", maintain_order="left")
+        items, actions, filtered = _filtered(items, actions, options)
+        if items.height < packed.height:
+            keep_images(folder, packed["item_id"].is_in(items["item_id"].implode()).to_numpy())
+        users = actions.select("user_id").unique(maintain_order=True)
+        interactions = _split(actions, items, users, split, options)
+        items.drop(ROW, "image").write_parquet(folder / ITEMS_NAME)
+        users.write_parquet(folder / USERS_NAME)
+        interactions.write(folder / INTERACTIONS_NAME)
+        duplicates.write_csv(folder / DUPLICATES_NAME)
+        source.quarantine.write(folder / QUARANTINE_NAME)
+        manifest = _manifest(
+            source,
+            replace(options, split=split),
+            folder,
+            interactions,
+            source_format=source_format,
+            categories=tuple(sorted(items["category"].unique().to_list())),
+            num_duplicate_items=duplicates.height,
+            filtered=filtered,
+        )
+        (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    return PreparedDataset.open(output)
+
+
+def _check_left(source: Source, table: pl.DataFrame, what: str) -> None:
+    if table.height == 0:
+        raise SourceError(f"The source must hold at least one usable {what}. Left out: {source.quarantine.summary()}.")
+
+
+def _filtered(
+    items: pl.DataFrame, actions: pl.DataFrame, options: PrepareOptions
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
+    """Items and actions that have enough company, and how many users, items and actions have not."""
+    least = {"min_user_actions": options.min_user_actions, "min_item_actions": options.min_item_actions}
+    kept = k_core(actions, **least)
+    if kept.height == 0:
+        raise SourceError(
+            f"The filters must leave at least one of {actions.height} actions. --min-user-actions "
+            f"{options.min_user_actions} and --min-item-actions {options.min_item_actions} leave none. Lower them."
+        )
+    kept_items = items
+    if options.min_item_actions > 0:
+        kept_items = items.join(kept, on="item_id", how="semi", maintain_order="left")
+    filtered = {
+        "users": actions["user_id"].n_unique() - kept["user_id"].n_unique(),
+        "items": items.height - kept_items.height,
+        "actions": actions.height - kept.height,
+    }
+    return kept_items, kept, filtered
+
+
+def _split(
+    actions: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame, kind: SplitKind, options: PrepareOptions
+) -> Interactions:
+    user_index = users.with_row_index("user")
+    item_index = items.select("item_id").with_row_index("item")
+    table = (
+        actions.join(user_index, on="user_id", how="left", maintain_order="left")
+        .join(item_index, on="item_id", how="left", maintain_order="left")
+        .with_columns(pl.col("user").cast(pl.Int32), pl.col("item").cast(pl.Int32))
+        .sort("user", maintain_order=True)
+    )
+    user_ids, item_ids = table["user"].to_numpy(), table["item"].to_numpy()
+    times = table["time"].fill_null(np.nan).to_numpy()
+    method = SPLITS[kind]
+    given = table["part"].to_numpy() if method.needs_given else None
+    splits = split_actions(
+        Actions(user_ids, item_ids, times if method.needs_times else None, given),
+        kind=kind,
+        num_items=items.height,
+        withhold_items=options.withhold_items,
+        seed=options.seed,
+        fractions=Fractions(options.validation_fraction, options.test_fraction),
+    )
+    timestamps = None if np.isnan(times).all() else times
+    return Interactions(user_ids, item_ids, splits, users.height, items.height, timestamps)
+
+
+def _manifest(
+    source: Source,
+    options: PrepareOptions,
+    folder: Path,
+    interactions: Interactions,
+    **told: Any,
+) -> Manifest:
+    """The manifest of what lies in `folder`; `told` are the fields that cannot be read off the other arguments."""
+    files, fingerprint = file_records(folder)
+    counts = Counter(interactions.splits.tolist())
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=source.name,
+        **{name: getattr(options, name) for name in _OPTIONS_TOLD},
+        num_users=interactions.num_users,
+        num_items=interactions.num_items,
+        num_interactions=len(interactions),
+        num_train=counts[Split.TRAIN],
+        num_validation=counts[Split.VALIDATION],
+        num_test=counts[Split.TEST],
+        num_withheld=counts[Split.WITHHELD],
+        num_timed=interactions.num_timed,
+        num_untrained_users=interactions.num_untrained_users,
+        num_cold_items=int(interactions.cold_items().sum()),
+        num_quarantined=len(source.quarantine),
+        quarantine=dict(source.quarantine.counts),
+        fingerprint=fingerprint,
+        files=files,
+        **told,
+    )
+
+
+def file_records(folder: Path) -> tuple[dict[str, FileRecord], str]:
+    """Sizes and hashes of a dataset's files, by name, and the fingerprint of those that training reads."""
+    files = {
+        path.name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256(path)) for path in sorted(folder.iterdir())
+    }
+    told = "".join(f"{name} {record.sha256}\n" for name, record in files.items() if name not in _NOT_IN_FINGERPRINT)
+    return files, hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -1,0 +1,263 @@
+"""Designing for people, from two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfdvbpr.data.images.decoding import to_uint8
+from tfdvbpr.designing.audience import Audience, Tastes, check_designs
+from tfdvbpr.designing.optimize.maximize import frame_steps, initial_latents, maximize
+from tfdvbpr.designing.optimize.objective import DesignObjective
+from tfdvbpr.designing.options import DesignOptions, LatentKind, check_count, check_num_designs, check_weight
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.losses.adversarial import OBJECTIVES
+from tfdvbpr.run import GanRun, Run
+
+# Starts a call of the graph: a bound on what a call holds besides its chunk, and often enough to tell how far it is.
+_ROWS_A_CALL = 1024
+
+Floats = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Designs:
+    """Designs for a list of requests, each row by falling objective.
+
+    Attributes:
+        images: uint8 [B, M, H, W, 3], RGB.
+        preferences: float32 [B, M], θᵀΦ of each, unitless.
+        realism_logits: float32 [B, M], D̂ of each; 1 is what D calls real.
+        initial_preferences: float32 [B, M], θᵀΦ where the ascent began.
+        initial_realism_logits: float32 [B, M], D̂ there.
+        objectives: float32 [B, M], what was maximised.
+        latents: float32 [B, M, L], z, as the generator takes it.
+        starts: int32 [B, M], which of the request's starts each came from.
+        history: `preferences`, `realism_logits`, `objectives`, float32 [B, M, T + 1] each, after every step.
+        frames: uint8 [F, B, M, H, W, 3] from start to end, or None.
+        frame_latents: float32 [F, B, M, L], or None.
+        frame_steps: the steps after which they were taken.
+    """
+
+    images: npt.NDArray[np.uint8]
+    preferences: Floats
+    realism_logits: Floats
+    initial_preferences: Floats
+    initial_realism_logits: Floats
+    objectives: Floats
+    latents: Floats
+    starts: npt.NDArray[np.int32]
+    history: dict[str, Floats]
+    frames: npt.NDArray[np.uint8] | None = None
+    frame_latents: Floats | None = None
+    frame_steps: list[int] = field(default_factory=list)
+
+
+class Designer:
+    """A recommender run and a GAN run, put together for design.
+
+    Args:
+        run: a DVBPR run.
+        gan_run: a GAN run.
+        options: starts, steps, step size, η.
+
+    Raises:
+        RunError: if the run is not DVBPR, which alone looks at pixels.
+    """
+
+    def __init__(self, run: Run, gan_run: GanRun, *, options: DesignOptions | None = None) -> None:
+        check_designs(run)
+        self.run = run
+        self.gan_run = gan_run
+        self.options = options or DesignOptions()
+        trained: Any = getattr(gan_run.config, "latents", "gaussian")
+        self.options = replace(self.options, latents=latent_kind(self.options.latents, trained))
+        self.objective = DesignObjective(
+            run.recommender,
+            gan_run.generator,
+            gan_run.discriminator,
+            adversarial=OBJECTIVES[gan_run.config.objective],
+            logit_scale=getattr(gan_run, "logit_scale", None),
+            bounded=self.options.latents == "bounded" and trained == "gaussian",
+        )
+        self._maximize = tf.function(self._traced_maximize, reduce_retracing=True, autograph=False)
+
+    def _traced_maximize(
+        self, tastes: Any, categories: Any, seeds: Any, steps: Any, eta: Any, number: Any, frames: Any
+    ) -> dict[str, Any]:
+        return maximize(
+            self.objective,
+            tastes,
+            categories,
+            seeds,
+            options=self.options,
+            latent_dim=self.gan_run.config.latent_dim,
+            num_steps=steps,
+            realism_weight=eta,
+            num_designs=number,
+            snapshot_steps=frames,
+            details=True,
+        )
+
+    def design(
+        self, user_ids: Sequence[str], categories: Sequence[str], *, seeds: Sequence[int], **asked: Any
+    ) -> Designs:
+        """New pictures for users, one request a row.
+
+        Args:
+            user_ids: as in the interactions.
+            categories: one a user.
+            seeds: one a user; the same seed gives the same designs.
+            **asked: as of `design_for_tastes`.
+
+        Raises:
+            UnknownIdError: if a run does not know a user or a category.
+            ConfigError: as of `design_for_tastes`.
+        """
+        return self.design_for_tastes(
+            self.run.tastes[self.run.user_indices(user_ids)], categories, seeds=seeds, **asked
+        )
+
+    def design_for(self, audience: Audience, category: str, *, seed: int = 0, **asked: Any) -> Designs:
+        """New pictures for a user, a group, or somebody new: one request.
+
+        Args:
+            audience: whom for.
+            category: what.
+            seed: of the starts.
+            **asked: as of `design_for_tastes`.
+
+        Raises:
+            UnknownIdError: if a run does not know a user, an item or the category.
+            ConfigError: as of `design_for_tastes`.
+        """
+        self.gan_run.category_id(category)
+        return self.design_for_tastes(audience.tastes(self.run, category), [category], seeds=[seed], **asked)
+
+    def design_for_tastes(
+        self,
+        tastes: Any,
+        categories: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        num_frames: int = 0,
+        snapshot_steps: Sequence[int] | None = None,
+        num_steps: int | None = None,
+        realism_weight: float | None = None,
+        num_designs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Designs:
+        """New pictures for tastes.
+
+        Args:
+            tastes: float32 [B, D], a θ a request, or a `Tastes` of B requests.
+            categories: one a request.
+            seeds: one a request.
+            num_frames: pictures of the way from start to end to keep.
+            snapshot_steps: instead, the steps after which to keep them.
+            num_steps: in the place of the options'.
+            realism_weight: η, in the place of the options'.
+            num_designs: designs a request, in the place of the options'.
+            progress: told of (requests done, in all).
+
+        Raises:
+            UnknownIdError: if the GAN does not know a category.
+            ConfigError: if a number is out of range, or the lists differ in length.
+        """
+        options = self.options
+        steps = options.num_steps if num_steps is None else num_steps
+        eta = options.realism_weight if realism_weight is None else realism_weight
+        number = num_designs or options.num_designs or options.num_starts
+        check_count("num_steps", steps)
+        check_weight("realism_weight", eta)
+        check_num_designs(number if num_designs is None else num_designs, options.num_starts)
+        at = frame_steps(steps, num_frames) if snapshot_steps is None else list(snapshot_steps)
+        if any(not 0 <= step <= steps for step in at):
+            raise ConfigError(f"`snapshot_steps` must lie in [0, num_steps={steps}]. Received {at}.")
+        tastes = tastes if isinstance(tastes, Tastes) else Tastes.of(_finite(tastes, self.run))
+        count = int(tastes.embeddings.shape[0])
+        if not count == len(categories) == len(seeds) > 0:
+            raise ConfigError(
+                "There must be at least one request, and `tastes`, `categories` and `seeds` must be of one length. "
+                f"Received {count}, {len(categories)} and {len(seeds)}."
+            )
+        category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
+        rest = (tf.constant(steps), tf.constant(eta, tf.float32), tf.constant(number), tf.constant(at) if at else None)
+        size = max(1, _ROWS_A_CALL // options.num_starts)
+        parts = []
+        for start in range(0, count, size):
+            rows = slice(start, start + size)
+            answer = self._maximize(
+                Tastes(tastes.embeddings[rows], tastes.offsets[rows], tastes.weights[rows], tastes.least_misery),
+                tf.constant(category_ids[rows]),
+                tf.constant(list(seeds[rows]), tf.int64),
+                *rest,
+            )
+            parts.append({name: value.numpy() for name, value in answer.items()})
+            if progress is not None:
+                progress(min(start + size, count), count)
+        return _joined(parts, at)
+
+    def generate(self, categories: Sequence[str], *, seeds: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Random pictures of the generator, z ~ N(0, I): uint8 [B, H, W, 3]."""
+        category_ids = tf.constant([self.gan_run.category_id(category) for category in categories], tf.int32)
+        images, _ = random_images(
+            self.objective, category_ids, tf.constant(list(seeds), tf.int64), latent_dim=self.gan_run.config.latent_dim
+        )
+        pictures: npt.NDArray[np.uint8] = images.numpy()
+        return pictures
+
+
+def latent_kind(asked: LatentKind, trained: Any) -> LatentKind:
+    """What latents a design has, of a generator trained with a kind of them.
+
+    Raises:
+        ConfigError: if Gaussian ones are asked of a generator that bounds them itself.
+    """
+    if asked == "gaussian" and trained == "bounded":
+        raise ConfigError("`latents` must be auto or bounded: the generator takes tanh of them. Received 'gaussian'.")
+    return "bounded" if "bounded" in (asked, trained) else "gaussian"
+
+
+def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, latent_dim: int) -> tuple[Any, Any]:
+    """G(z, c) with z ~ N(0, I) from each seed alone, in graph ops.
+
+    Args:
+        objective: holds G and D.
+        category_ids: int32 [B].
+        seeds: int64 [B].
+        latent_dim: L.
+
+    Returns:
+        uint8 [B, H, W, 3] and D's logits, float32 [B].
+    """
+    latents = initial_latents(seeds, num_rows=1, latent_dim=latent_dim, stddev=1.0)[:, 0]
+    images = objective.images(latents, category_ids)
+    return to_uint8(images), objective.realism_logits(images, category_ids)
+
+
+def _finite(embeddings: Any, run: Run) -> Floats:
+    values = np.asarray(embeddings, np.float32)
+    dim = run.config.embedding_dim
+    if values.ndim != 2 or values.shape[1] != dim or not np.isfinite(values).all():
+        raise ConfigError(
+            f"`tastes` must be finite, of shape [requests, {dim}]. Received shape {list(values.shape)}"
+            f"{'' if np.isfinite(values).all() else ' with NaN or infinity'}."
+        )
+    return values
+
+
+def _joined(parts: list[dict[str, Any]], steps: list[int]) -> Designs:
+    def whole(name: str, axis: int = 0) -> Any:
+        return np.concatenate([part[name] for part in parts], axis=axis)
+
+    history = {name: whole(f"history_{name}") for name in ("preferences", "realism_logits", "objectives")}
+    frames = {name: whole(name, 1) for name in ("frames", "frame_latents") if name in parts[0]}
+    plain = {name: whole(name) for name in parts[0] if not name.startswith(("history_", "frame"))}
+    return Designs(**plain, **frames, history=history, frame_steps=steps)

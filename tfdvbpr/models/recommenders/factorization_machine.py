@@ -1,0 +1,48 @@
+"""A factorisation machine over user, item and off-the-shelf features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfdvbpr.models.recommenders.base import rows_of
+from tfdvbpr.models.recommenders.featured import Featured
+
+
+@keras.saving.register_keras_serializable(package="tfdvbpr")
+class FactorizationMachine(Featured):
+    """Second-order FM, Rendle 2010, over the input [one-hot u, one-hot i, f_i], trained by a ranking loss.
+
+    With one vector v for each input, Σ_{a<b} x_a x_b v_aᵀv_b is v_uᵀ(v_i + Vᵀf_i), which depends on the user, plus
+    v_iᵀVᵀf_i + ½(‖Vᵀf_i‖² − Σ_k f_ik² ‖V_k‖²) and the linear w_i + wᵀf_i, which do not. w_0 and w_u are left out, since
+    no ranking depends on them. Unlike VBPR, u meets the item and its features through the same vector.
+
+    Takes the arguments of `Featured`; `embedding_dim` is the length of each v.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # From 0, as the linear weights: an item that was never trained is ranked by its features alone.
+        self.item_embeddings = self.add_weight(
+            name="item_embeddings", shape=(self.num_items, self.embedding_dim), initializer="zeros"
+        )
+        self.item_biases = self.add_weight(name="item_biases", shape=(self.num_items,), initializer="zeros")
+        self.feature_embeddings = self._weight("feature_embeddings", (self.feature_dim, self.embedding_dim))
+        self.feature_biases = self.add_weight(name="feature_biases", shape=(self.feature_dim,), initializer="zeros")
+
+    @property
+    def item_tables(self) -> list[Any]:
+        """v_i and w_i."""
+        return [self.item_embeddings, self.item_biases]
+
+    def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
+        """v_i + Vᵀf_i and everything that does not depend on the user."""
+        features = self.features_of(item_ids)
+        own = rows_of(self.item_embeddings, item_ids)
+        seen = ops.matmul(features, self.feature_embeddings)  # [M, D]
+        alone = ops.matmul(ops.square(features), ops.sum(ops.square(self.feature_embeddings), axis=1))
+        pairs = ops.sum(own * seen, axis=1) + 0.5 * (ops.sum(ops.square(seen), axis=1) - alone)
+        linear = rows_of(self.item_biases, item_ids) + ops.matmul(features, self.feature_biases)
+        return own + seen, linear + pairs

@@ -1,0 +1,51 @@
+"""What is checked of a configuration before a recommender is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfdvbpr.config import GanConfig, RecommenderConfig
+from tfdvbpr.data.batches.samplers import SAMPLERS
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.errors import ConfigError, check_choice
+from tfdvbpr.losses.ranking import RANKING_LOSSES
+from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models.backbones import check_backbone
+from tfdvbpr.models.features import check_features
+
+
+def notes(config: RecommenderConfig, dataset: PreparedDataset) -> Iterator[str]:
+    """What is unusual, but no error: lines for people."""
+    yield from size_notes(config, dataset)
+
+
+def size_notes(config: RecommenderConfig | GanConfig, dataset: PreparedDataset) -> Iterator[str]:
+    """A line where pictures have another size than the configuration is meant for."""
+    wanted, there = config.intended_image_size, dataset.manifest.image_size
+    if wanted is not None and tuple(wanted) != tuple(there):
+        yield (
+            f"Warning: the configuration is meant for pictures of {wanted[0]}x{wanted[1]}. The dataset has "
+            f"{there[0]}x{there[1]}, which are used. Prepare it with --image-size {wanted[0]}x{wanted[1]} otherwise."
+        )
+
+
+def check_names(config: RecommenderConfig) -> None:
+    """Refuses names that are unknown and choices that do not go together.
+
+    Raises:
+        ConfigError: naming the field.
+    """
+    for field, value, known in (
+        ("model", config.model, RECOMMENDERS),
+        ("loss", config.loss, RANKING_LOSSES),
+        ("sampler", config.sampler, SAMPLERS),
+    ):
+        check_choice(field, value, known)
+    check_backbone(config.backbone)
+    check_features(config.features)
+    if config.reduction == "sum" and config.batching != "triplet":
+        raise ConfigError(
+            "`reduction` may be sum with triplet batching alone. Received shared-item. Set reduction=mean."
+        )
+    if config.model == "siamese" and config.batching != "triplet":
+        raise ConfigError("`batching` of a siamese model must be triplet. Received shared-item. Leave it out.")

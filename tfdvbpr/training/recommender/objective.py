@@ -1,0 +1,143 @@
+"""What one replica computes of a step: its shares of the ranking loss and of the penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.data.batches.samplers import SAMPLERS
+from tfdvbpr.data.images.augmentation import NUM_CHANGES, Augmentation, augmented
+from tfdvbpr.data.images.decoding import to_float
+from tfdvbpr.losses.ranking import RANKING_LOSSES, RankingLoss
+from tfdvbpr.models.recommenders.base import PairwiseRecommender
+from tfdvbpr.models.recommenders.dvbpr import DVBPR
+
+
+class RankingObjective:
+    """The loss of a recommender on a part of a batch.
+
+    Args:
+        model: the recommender.
+        config: batching, loss, penalties.
+        num_replicas: parts of a global batch.
+        global_batch_size: actions a batch, where the loss is summed over them.
+        item_offsets: float32 [num_items], what scores are given beside the model's.
+
+    Attributes:
+        scale: what the mean over a batch is multiplied by before it is differentiated: 1, or the actions a batch where
+            they are summed. Figures are reported of the mean either way.
+    """
+
+    def __init__(
+        self,
+        model: PairwiseRecommender,
+        config: RecommenderConfig,
+        *,
+        num_replicas: int,
+        global_batch_size: int,
+        item_offsets: npt.NDArray[np.float32],
+    ) -> None:
+        self.model = model
+        self.config = config
+        self._loss = RANKING_LOSSES[config.loss]
+        self._augmentation = augmentation_of(config)
+        self._num_replicas = num_replicas
+        self._offsets = item_offsets
+        self.scale = float(global_batch_size) if config.reduction == "sum" else 1.0
+        self.leave_one_out = isinstance(model, DVBPR) and config.tastes == "leave-one-out"
+
+    def __call__(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Shares of the ranking loss, nats an action, and of the penalty; summed over replicas they are the batch's."""
+        ranking, penalty = self._shared_item(batch) if self.config.batching == "shared-item" else self._triplet(batch)
+        if self.model.losses:
+            penalty += tf.add_n(self.model.losses) / self._num_replicas / self.scale
+        return ranking, penalty
+
+    def _shared_item(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        items, biases = self._embed(batch["item_ids"], batch["images"], batch["changes"])
+        if self._num_replicas > 1:
+            # Every replica ranks its actions against the items of all replicas; the gradient finds its way back.
+            context = tf.distribute.get_replica_context()
+            items, biases = context.all_gather(items, axis=0), context.all_gather(biases, axis=0)
+        users = self._embed_users(batch)
+        shares = batch["weights"] / batch["total_weight"]
+        penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(shares * self.model.user_squares(batch["user_ids"]))
+        drawn = self.model.item_squares(batch["item_ids"])
+        penalty += 0.5 * self.config.item_l2 * tf.reduce_sum(drawn) / tf.cast(tf.shape(items)[0], tf.float32)
+        return shared_item_loss(self._loss, users, items, biases, batch), penalty
+
+    def _triplet(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        count = tf.shape(batch["user_ids"])[0]
+        negatives = tf.reshape(batch["negative_item_ids"], [-1])  # [B·N]
+        item_ids = tf.concat([batch["positive_item_ids"], negatives], axis=0)
+        apart = tf.reshape(
+            batch["negative_images"], tf.concat([[tf.size(negatives)], tf.shape(batch["negative_images"])[2:]], axis=0)
+        )
+        changes = tf.reshape(batch["negative_changes"], [-1, NUM_CHANGES])
+        items, biases = self._embed(
+            item_ids,
+            tf.concat([batch["positive_images"], apart], axis=0),
+            tf.concat([batch["positive_changes"], changes], axis=0),
+        )
+        users = self._embed_users(batch)
+        each = 1 + self.config.num_negatives
+        scores = tf.reduce_sum(tf.concat([users, tf.repeat(users, each - 1, axis=0)], axis=0) * items, axis=1) + biases
+        positive_scores = scores[:count, None]
+        negative_scores = tf.reshape(scores[count:], [count, each - 1])
+        if SAMPLERS[self.config.sampler].keeps_hardest:
+            negative_scores = tf.reduce_max(negative_scores, axis=1, keepdims=True)
+        losses = self._loss(positive_scores, negative_scores, tf.ones_like(negative_scores))
+        whole = tf.cast(count * self._num_replicas, tf.float32)
+        penalty = self.config.user_l2 * tf.reduce_sum(self.model.user_squares(batch["user_ids"]))
+        penalty += self.config.item_l2 * tf.reduce_sum(self.model.item_squares(item_ids))
+        return tf.reduce_sum(losses) / whole, 0.5 * penalty / whole
+
+    def _embed_users(self, batch: Mapping[str, Any]) -> Any:
+        if self.model.uses_anchors:
+            return self._embed(batch["anchor_item_ids"], batch["anchor_images"], batch["anchor_changes"])[0]
+        if self.leave_one_out:
+            return self.model.beside_tastes(batch["user_ids"], self.model.users_from_means(batch["tastes"]))
+        return self.model.embed_users(batch["user_ids"])
+
+    def _embed(self, item_ids: Any, images: Any, changes: Any) -> tuple[Any, Any]:
+        images = augmented_input(images, changes, self._augmentation)
+        items, biases = self.model.embed_items(item_ids, images, training=True)
+        return items, biases + tf.gather(self._offsets, item_ids)
+
+
+def shared_item_loss(loss: RankingLoss, users: Any, items: Any, biases: Any, batch: Mapping[str, Any]) -> Any:
+    """The ranking loss of a part of a shared-item batch, a scalar of the embeddings' dtype.
+
+    Args:
+        loss: one of RANKING_LOSSES.
+        users: float [P, D], of the part's actions.
+        items: float [M, D], of the global batch.
+        biases: float [M].
+        batch: `positive_index`, `is_negative`, `weights` and `total_weight` of the part.
+    """
+    scores = tf.matmul(users, items, transpose_b=True) + biases  # [P, M]
+    positives = tf.gather(scores, batch["positive_index"][:, None], batch_dims=1)  # [P, 1]
+    losses = loss(positives, scores, tf.cast(batch["is_negative"], scores.dtype))
+    return tf.reduce_sum(tf.cast(batch["weights"] / batch["total_weight"], scores.dtype) * losses)
+
+
+def augmentation_of(config: RecommenderConfig) -> Augmentation:
+    """How a configuration has training pictures changed."""
+    return Augmentation(config.flip, config.max_shift, config.max_crop, config.colour_jitter)
+
+
+def network_input(images: Any) -> Any:
+    """Pictures, uint8, as float32 in [-1, 1]; what a frozen trunk has seen of them, float32, as it is."""
+    return to_float(images) if images.dtype == tf.uint8 else images
+
+
+def augmented_input(images: Any, changes: Any, how: Augmentation) -> Any:
+    """`network_input`, with pictures changed at random; what a frozen trunk has seen of them stays as it is."""
+    pictures = images.dtype == tf.uint8 and len(images.shape) == 4
+    seen = network_input(images)
+    return augmented(seen, changes, how) if pictures and how.any else seen

@@ -1,0 +1,227 @@
+"""A recommender under training: its model, optimizers and batches, and one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.data.batches.drawing import ReadImages
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.cache import training_pictures
+from tfdvbpr.models import USES_FEATURES
+from tfdvbpr.models.recommenders.base import PairwiseRecommender
+from tfdvbpr.models.recommenders.build import build_recommender
+from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.visrank import visrank
+from tfdvbpr.run import architecture
+from tfdvbpr.training.engine.loop import Batches
+from tfdvbpr.training.optimizers.fused_adam import FusedAdam
+from tfdvbpr.training.optimizers.row_adam import RowAdam
+from tfdvbpr.training.optimizers.schedules import averages_in_place, clip_gradients, make_adam
+from tfdvbpr.training.optimizers.updates import Optimizers
+from tfdvbpr.training.recommender.batching import make_batches
+from tfdvbpr.training.recommender.features import catalogue_features, in_tenths, trunk_features
+from tfdvbpr.training.recommender.objective import RankingObjective, network_input
+from tfdvbpr.training.recommender.precision import check_precision, computing_in, loss_scaled
+from tfdvbpr.training.recommender.user_profiles import TasteBatches, Tastes
+
+_ENCODE_BATCH = 256
+
+
+class RecommenderTrainer:
+    """One model, its optimizers and batches, under a strategy.
+
+    Args:
+        dataset: what to train on.
+        config: model, hyper-parameters, seed.
+        strategy: a tf.distribute strategy.
+        told: takes lines for people while pictures are looked at before training.
+    """
+
+    def __init__(
+        self,
+        dataset: PreparedDataset,
+        config: RecommenderConfig,
+        strategy: Any,
+        *,
+        told: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.dataset = dataset
+        self.config = config
+        self._strategy = strategy
+        self._num_replicas = strategy.num_replicas_in_sync
+        check_precision(config, num_replicas=self._num_replicas)
+        # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
+        features = None
+        if config.model in USES_FEATURES:
+            features = catalogue_features(dataset, config.features, progress=in_tenths(told, config.features))
+        self._feature_mean = None if features is None else features.mean(axis=0)
+        keras.utils.set_random_seed(config.seed)
+        with strategy.scope():
+            shape = architecture(config, dataset.manifest)
+            self.model: PairwiseRecommender = build_recommender(config.model, shape)
+            self.model.built = True
+            if features is not None:
+                self.model.set_features(features)
+            if config.jit_compile:
+                self.model.compile_network()
+        self._network = getattr(self.model, "backbone", None)
+        self._read = self._make_reader(told)
+        self._encode = tf.function(
+            lambda images: self.model.embed_images(network_input(images), training=False),
+            reduce_retracing=True,
+            autograph=False,
+        )
+        drawn = make_batches(config, dataset.interactions, self.model, self._read, num_replicas=self._num_replicas)
+        self._objective = RankingObjective(
+            self.model,
+            config,
+            num_replicas=self._num_replicas,
+            global_batch_size=drawn.global_batch_size,
+            item_offsets=dataset.interactions.popularity_offsets(config.popularity_offset),
+        )
+        self.batches: Batches = drawn
+        if self._objective.leave_one_out:
+            kept = partial(Tastes.of, interactions=dataset.interactions, shrinkage=config.shrinkage)
+            self.batches = TasteBatches(drawn, lambda: self._tastes(self._item_embeddings()), kept)
+        with strategy.scope():
+            self.optimizers = self._make_optimizers()
+
+    def _make_reader(self, told: Callable[[str], None]) -> ReadImages:
+        """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
+        trunk = self.model.frozen_trunk
+        if trunk is None:
+            return self._pictures(told) if self.model.uses_images else self.dataset.images.read
+        backbone = self.config.backbone
+        name = None if self.config.backbone_weights == "random" else backbone
+        seen = trunk_features(self.dataset, trunk, name=name, progress=in_tenths(told, backbone))
+        return lambda items: seen[items]
+
+    def _pictures(self, told: Callable[[str], None]) -> ReadImages:
+        return training_pictures(
+            self.dataset.images,
+            self.dataset.path,
+            fingerprint=self.dataset.manifest.fingerprint,
+            cache=self.config.image_cache,
+            cache_gib=self.config.cache_gib,
+            told=told,
+        ).read
+
+    @property
+    def _network_variables(self) -> list[Any]:
+        tables = {id(table) for table in self.model.tables}
+        return [variable for variable in self.model.trainable_variables if id(variable) not in tables]
+
+    def _make_optimizers(self) -> Optimizers:
+        config = self.config
+        adam = partial(make_adam, config, steps_per_epoch=self.batches.steps_per_epoch)
+        # Averages are of whole tables in each step, which leaves nothing to win by rows.
+        of_tables = keras.optimizers.Adam if config.average_decay else RowAdam
+        network = loss_scaled(adam(FusedAdam, config.learning_rate), config.precision)
+        optimizers = Optimizers(network, adam(of_tables, config.user_learning_rate))
+        optimizers.network.build(self._network_variables)
+        optimizers.tables.build(self.model.tables)
+        return optimizers
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Puts the weights' moving averages, where `average_decay` asks for them, in the weights' place for a while."""
+        optimizers = self.optimizers
+        optimizers.make_up_all(self._strategy, self.model)
+        return averages_in_place(
+            [
+                (getattr(optimizers.network, "inner_optimizer", optimizers.network), self._network_variables),
+                (optimizers.tables, self.model.tables),
+            ]
+        )
+
+    def trackables(self) -> dict[str, Any]:
+        """What a checkpoint has to hold."""
+        # Keras leaves the state of dropout's generators out of a model's checkpoint.
+        seeds = [variable.value for variable in self.model.variables if "seed" in variable.path.rpartition("/")[2]]
+        optimizers = {"network": self.optimizers.network, "tables": self.optimizers.tables}
+        return {"model": self.model, **optimizers, "seeds": seeds}
+
+    def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """One replica's part of a step; the optimizer sums the gradients of the replicas' shares of the global loss.
+
+        Args:
+            batch: one part of a `SharedItemBatches` or `TripletBatches` step.
+
+        Returns:
+            This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
+        """
+        self.optimizers.make_up_rows(self.model, batch)
+        network, tables = self._network_variables, self.model.tables
+        shares, gradients = self.gradients(batch, network + tables)
+        if self.config.clip_norm:
+            scale = self.optimizers.loss_scale
+            gradients = clip_gradients(gradients, self.config.clip_norm * (1.0 if scale is None else scale))
+        self.optimizers.apply(gradients, network, tables)
+        return shares
+
+    @property
+    def parts(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        """The step, ending early: forward alone, forward and backward, and whole; for a profile."""
+
+        def forward(batch: Mapping[str, Any]) -> dict[str, Any]:
+            with computing_in(self._network, self.config.precision):
+                loss, penalty = self._objective(batch)
+            return {"loss": loss, "penalty": penalty}
+
+        def backward(batch: Mapping[str, Any]) -> dict[str, Any]:
+            shares, gradients = self.gradients(batch, self._network_variables + self.model.tables)
+            sums = [tf.reduce_sum(getattr(gradient, "values", gradient)) for gradient in gradients]
+            return {**shares, "gradient": tf.add_n(sums)}
+
+        return {"forward": forward, "backward": backward, "update": self.replica_step}
+
+    def gradients(self, batch: Mapping[str, Any], variables: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        """One replica's shares of the loss and the penalty, and its share of the gradient of each variable.
+
+        Gradients of tables are IndexedSlices of the rows that were read, the others are dense.
+        """
+        with computing_in(self._network, self.config.precision), tf.GradientTape() as tape:
+            ranking, penalty = self._objective(batch)
+            total = self._objective.scale * (ranking + penalty)
+            if self.optimizers.loss_scale is not None:
+                total *= self.optimizers.loss_scale
+        gradients = tape.gradient(total, [variable.value for variable in variables])
+        return {"loss": ranking, "penalty": penalty}, gradients
+
+    def factors(self) -> Factors:
+        """Every user's and every item's embedding, the CNN run once over the catalogue."""
+        model, everything = self.model, np.arange(self.model.num_items, dtype=np.int32)
+        self.optimizers.make_up_all(self._strategy, model)
+        if not model.uses_images:
+            items, biases = model.embed_items(everything, None, training=False)
+            return self._as_factors(items, biases)
+        looks = self._item_embeddings()
+        if model.uses_anchors:
+            return visrank(looks, self.dataset.interactions.training_matrix)
+        if self._objective.leave_one_out:
+            model.user_embeddings.assign(model.users_from_means(self._tastes(looks).means()))
+        return self._as_factors(*model.beside_looks(everything, looks, np.zeros(len(looks), np.float32)))
+
+    def _as_factors(self, items: Any, biases: Any) -> Factors:
+        users = self.model.embed_users(np.arange(self.model.num_users, dtype=np.int32))
+        users, items, biases = (keras.ops.convert_to_numpy(array) for array in (users, items, biases))
+        return Factors(users, items, biases, self._feature_mean)
+
+    def _tastes(self, embeddings: npt.NDArray[np.float32]) -> Tastes:
+        return Tastes.estimate(embeddings, self.dataset.interactions, shrinkage=self.config.shrinkage)
+
+    def _item_embeddings(self) -> npt.NDArray[np.float32]:
+        """float32 [num_items, D]: Φ of the whole catalogue, in inference mode."""
+        parts = []
+        for start in range(0, self.model.num_items, _ENCODE_BATCH):
+            rows = np.arange(start, min(start + _ENCODE_BATCH, self.model.num_items), dtype=np.int32)
+            parts.append(self._encode(self._read(rows)).numpy())
+        return np.concatenate(parts)
