@@ -23,10 +23,10 @@ from tfdvbpr.errors import ConfigError, DatasetError, RunError
 from tfdvbpr.evaluation.designs.baselines import RANDOM_G, RANDOM_REAL, RETRIEVED, design_arms, design_label
 from tfdvbpr.evaluation.designs.evaluate_designs import DesignJudgement, DesignJudgingOptions
 from tfdvbpr.evaluation.designs.requests import check_second, most_bought, over_users, standard_of
+from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
 from tfdvbpr.evaluation.generative.frechet import frechet_distance
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr.training.gan.category_classifier import ClassifierOptions
 
 NAME = "colour-and-edges"  # the descriptor that needs no weights
 OPTIONS = DesignJudgingOptions(

@@ -16,6 +16,7 @@ from tfdvbpr import api
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError, OutputExistsError
+from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
 from tfdvbpr.evaluation.generative.drawing import draw, in_proportion
 from tfdvbpr.evaluation.generative.evaluate_gan import REAL, GanJudgement, GanJudgingOptions, common_categories
 from tfdvbpr.evaluation.generative.extractors import check_extractor, class_posteriors
@@ -26,7 +27,6 @@ from tfdvbpr.evaluation.generative.photos import drawn_categories, drawn_names
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun
 from tfdvbpr.run.gan_run import CategoryFacts, GanFacts
-from tfdvbpr.training.gan.category_classifier import ClassifierOptions
 
 NAME = "colour-and-edges"
 OPTIONS = GanJudgingOptions(

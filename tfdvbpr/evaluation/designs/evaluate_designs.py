@@ -24,12 +24,12 @@ from tfdvbpr.evaluation.designs.baselines import (
     scored,
 )
 from tfdvbpr.evaluation.designs.requests import Requests, Standard, check_second, most_bought, over_users, standard_of
+from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
 from tfdvbpr.evaluation.generative.extractors import DEFAULT, check_extractor
 from tfdvbpr.evaluation.generative.figures import Judged, category_figures, overall_figures
 from tfdvbpr.evaluation.generative.photos import RealPhotos, drawn_categories, drawn_names
 from tfdvbpr.evaluation.ranking.significance import wilcoxon
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr.training.gan.category_classifier import ClassifierOptions
 
 
 @dataclass(frozen=True)

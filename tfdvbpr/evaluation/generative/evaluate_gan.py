@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError
+from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
 from tfdvbpr.evaluation.generative.drawing import Samples, draw
 from tfdvbpr.evaluation.generative.extractors import DEFAULT, check_extractor
 from tfdvbpr.evaluation.generative.figures import Judged, category_figures, copies, overall_figures
 from tfdvbpr.evaluation.generative.photos import RealPhotos, drawn_categories, drawn_names
 from tfdvbpr.evaluation.generative.similarity import num_scales
 from tfdvbpr.run import GanRun
-from tfdvbpr.training.gan.category_classifier import ClassifierOptions
 
 REAL = "real photos (held out)"
 

@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DatasetError
-from tfdvbpr.evaluation.generative.extractors import EXTRACTORS, pictures_features
-from tfdvbpr.run import GanRun
-from tfdvbpr.training.gan.category_classifier import (
+from tfdvbpr.evaluation.generative.category_classifier import (
     CategoryClassifier,
     ClassifierOptions,
     PhotoSplit,
     category_classifier,
     photo_split,
 )
+from tfdvbpr.evaluation.generative.extractors import EXTRACTORS, pictures_features
+from tfdvbpr.run import GanRun
 from tfdvbpr.training.recommender.features import catalogue_features, in_tenths
 
 _BLOCK = 256

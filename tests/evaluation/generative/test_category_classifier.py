@@ -10,7 +10,12 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError, DatasetError
-from tfdvbpr.training.gan.category_classifier import FOLDER, ClassifierOptions, category_classifier, photo_split
+from tfdvbpr.evaluation.generative.category_classifier import (
+    FOLDER,
+    ClassifierOptions,
+    category_classifier,
+    photo_split,
+)
 
 OPTIONS = ClassifierOptions(min_photos=10, epochs=12)
 
