@@ -270,7 +270,7 @@ def test_wrong_image_sizes(call: Call, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_an_output_that_is_taken(call: Call, tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = tiny_run.manifest.dataset_path
-    assert "--overwrite" in complaint(call, capsys, "train", dataset, "--output", tiny_run.path)
+    assert "--if-exists overwrite" in complaint(call, capsys, "train", dataset, "--output", tiny_run.path)
 
 
 def test_what_nobody_can_mend_ends_with_1(

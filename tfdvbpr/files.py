@@ -9,23 +9,27 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from tfdvbpr.errors import OutputExistsError
 
+IfExists = Literal["error", "overwrite"]
+
 
 @contextmanager
-def whole_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def whole_directory(output: Path, *, if_exists: IfExists = "error") -> Iterator[Path]:
     """Yields a scratch folder beside `output` that becomes `output` when the block ends without an error.
 
     Args:
         output: the folder to make. Its parents are made too.
-        overwrite: replace a folder that is already there; the old one stays until the new one is whole.
+        if_exists: "error", or "overwrite" to replace a folder that is already there; the old one
+            stays until the new one is whole.
 
     Raises:
-        OutputExistsError: if `output` holds something and `overwrite` is false.
+        OutputExistsError: if `output` holds something and `if_exists` is "error".
     """
     output = Path(output)
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     output.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
@@ -43,18 +47,18 @@ def whole_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise
 
 
-def check_output(output: Path, *, overwrite: bool = False) -> None:
+def check_output(output: Path, *, if_exists: IfExists = "error") -> None:
     """Refuses an output folder that already holds something, before any work is done.
 
     Raises:
-        OutputExistsError: if `output` holds something and `overwrite` is false, or is a file.
+        OutputExistsError: if `output` holds something and `if_exists` is "error", or is a file.
     """
     if output.is_file():
         raise OutputExistsError(f"`output` must be a folder. Received the file {output}. Give another path.")
-    if not overwrite and output.is_dir() and any(output.iterdir()):
+    if if_exists == "error" and output.is_dir() and any(output.iterdir()):
         raise OutputExistsError(
             f"`output` must be a new or empty folder. {output} holds files already. "
-            "Give another path, or pass --overwrite to replace it."
+            "Give another path, or pass --if-exists overwrite to replace it."
         )
 
 

@@ -55,7 +55,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeCheck:
         design=DesignOptions(num_starts=4, learning_rate=0.15),
     )
     found = api.attributes_in_designs(
-        run, gan_run, folder / "source", folder / "attributes", dataset=dataset, options=options, overwrite=True
+        run, gan_run, folder / "source", folder / "attributes", dataset=dataset, options=options, if_exists="overwrite"
     )
     print("\n" + markdown(found))
     return found

@@ -137,6 +137,6 @@ def test_a_long_tail_of_hardly_anything(tmp_path: Path, parts: list[int]) -> Non
 
 
 def test_an_output_that_is_taken(dataset: PreparedDataset, described: tuple[Description, Path]) -> None:
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="--if-exists overwrite"):
         tfdvbpr.describe(dataset.path, output=described[1])
-    tfdvbpr.describe(dataset.path, output=described[1], overwrite=True)
+    tfdvbpr.describe(dataset.path, output=described[1], if_exists="overwrite")

@@ -91,7 +91,7 @@ def test_output_that_holds_something_is_left_alone(source: Path, tmp_path: Path)
     output = tmp_path / "dataset"
     output.mkdir()
     (output / "mine.txt").write_text("precious")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="--if-exists overwrite"):
         prepared(source, output)
     assert [path.name for path in output.iterdir()] == ["mine.txt"]
     with pytest.raises(OutputExistsError, match="must be a folder"):
@@ -112,11 +112,13 @@ def test_overwrite_replaces_only_when_the_new_one_is_whole(source: Path, tmp_pat
             output,
             options=options,
             source_format="folder",
-            overwrite=True,
+            if_exists="overwrite",
             progress=interrupt,
         )
     assert (output / "manifest.json").read_bytes() == before
-    dataset = prepare(IMPORTERS["folder"](source), output, options=options, source_format="folder", overwrite=True)
+    dataset = prepare(
+        IMPORTERS["folder"](source), output, options=options, source_format="folder", if_exists="overwrite"
+    )
     assert dataset.manifest.image_size == (32, 32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "source"]
 

@@ -81,7 +81,7 @@ def test_designs_are_not_overwritten_unasked(
     folder: Path, designer: Designer, checkerboard_dataset: PreparedDataset
 ) -> None:
     before = (folder / "designs.json").read_bytes()
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="--if-exists overwrite"):
         write_designs(designer, folder, user_id="u0", category="shirt", dataset=checkerboard_dataset)
     assert (folder / "designs.json").read_bytes() == before
 

@@ -141,7 +141,7 @@ def test_a_second_update(updated: RunOf, tmp_path: Path) -> None:
 def test_an_update_in_place(updated: RunOf, tmp_path: Path) -> None:
     run = Run.open(shutil.copytree(updated("visrank").path, tmp_path / "run"))
     items = write_source(tmp_path / "summer", [("second", "hat", encoded(noisy_picture(BLUE, (32, 32), 5)))], [])
-    again = update_items(run, items, run.path, dataset=run.path / "dataset", overwrite=True)
+    again = update_items(run, items, run.path, dataset=run.path / "dataset", if_exists="overwrite")
     assert again.path == run.path
     assert len(again.open_dataset().images) == again.manifest.num_items == 20
     assert api.evaluate(again)["num_users"] == 8

@@ -51,7 +51,7 @@ def test_update_items_and_explain_a_new_one(command: Command, tiny_run: Run, tmp
         (("recommend", "RUN", "--user", "u1", "--category", "hat"), "`category` must be one of the 2 known"),
         (("explain", "RUN", "--user", "x", "--item", "i1", "--output", "x.png"), "`user` must be one of the 8 known"),
         (("update-items", "RUN", "nowhere", "--output", "new"), "There is no folder nowhere"),
-        (("update-items", "RUN", "nowhere", "--output", "RUN"), "--overwrite"),
+        (("update-items", "RUN", "nowhere", "--output", "RUN"), "--if-exists overwrite"),
     ],
 )
 def test_one_sentence_for_what_can_be_mended(

@@ -17,7 +17,7 @@ from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.preparation.prepare import prepare as prepare_source
 from tfdvbpr.data.synthetic.source import SyntheticOptions, write_synthetic
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.files import IfExists, check_output, whole_directory
 
 
 def prepare(
@@ -26,7 +26,7 @@ def prepare(
     *,
     source_format: str = "folder",
     options: PrepareOptions | None = None,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
     progress: Progress | None = None,
 ) -> PreparedDataset:
     """Imports a source into a prepared dataset; see `tfdvbpr prepare --help`.
@@ -36,7 +36,7 @@ def prepare(
         output: the dataset folder to make.
         source_format: a name in IMPORTERS.
         options: picture size, fit, split.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -47,13 +47,13 @@ def prepare(
     if source_format not in IMPORTERS:
         known = ", ".join([*IMPORTERS, "synthetic"])
         raise ConfigError(f"`format` must be one of {known}. Received {source_format!r}.")
-    check_output(Path(output), overwrite=overwrite)
+    check_output(Path(output), if_exists=if_exists)
     return prepare_source(
         IMPORTERS[source_format](Path(source)),
         Path(output),
         options=options or PrepareOptions(),
         source_format=source_format,
-        overwrite=overwrite,
+        if_exists=if_exists,
         progress=progress,
     )
 
@@ -63,7 +63,7 @@ def prepare_synthetic(
     *,
     synthetic: SyntheticOptions | None = None,
     options: PrepareOptions | None = None,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
     progress: Progress | None = None,
     keep_source: Path | str | None = None,
 ) -> PreparedDataset:
@@ -73,7 +73,7 @@ def prepare_synthetic(
         output: the dataset folder to make.
         synthetic: how many items and users, and the seed.
         options: picture size, fit, split.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (pictures drawn, pictures in all).
         keep_source: a new or empty folder in which to keep the source, with the truth about the shoppers' tastes.
 
@@ -82,7 +82,7 @@ def prepare_synthetic(
     """
     options = options or PrepareOptions()
     synthetic = synthetic or SyntheticOptions(image_size=max(options.image_size), seed=options.seed)
-    check_output(Path(output), overwrite=overwrite)
+    check_output(Path(output), if_exists=if_exists)
     with TemporaryDirectory() as scratch:
         if keep_source is not None:
             check_output(Path(keep_source))
@@ -93,7 +93,7 @@ def prepare_synthetic(
             Path(output),
             options=options,
             source_format="synthetic",
-            overwrite=overwrite,
+            if_exists=if_exists,
         )
 
 
@@ -103,7 +103,7 @@ def prepare_fashion_mnist(
     source: Path | str | None = None,
     fashion_mnist: FashionMnistOptions | None = None,
     options: PrepareOptions | None = None,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
     progress: Progress | None = None,
 ) -> PreparedDataset:
     """Prepares Fashion-MNIST with simulated shoppers.
@@ -113,7 +113,7 @@ def prepare_fashion_mnist(
         source: a folder with the four IDX files; left out, Debian's, or else what Keras fetches.
         fashion_mnist: how many photos and shoppers, and the seed.
         options: picture size, fit, split.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -121,7 +121,7 @@ def prepare_fashion_mnist(
         OutputExistsError: if `output` holds something already.
     """
     options = options or PrepareOptions()
-    check_output(Path(output), overwrite=overwrite)
+    check_output(Path(output), if_exists=if_exists)
     return prepare_source(
         read_fashion_mnist(
             DEBIAN_FOLDER if source is None else Path(source), fashion_mnist or FashionMnistOptions(seed=options.seed)
@@ -129,7 +129,7 @@ def prepare_fashion_mnist(
         Path(output),
         options=options,
         source_format="fashion-mnist",
-        overwrite=overwrite,
+        if_exists=if_exists,
         progress=progress,
     )
 
@@ -140,7 +140,7 @@ def describe(
     output: Path | str | None = None,
     cold_threshold: int = COLD_THRESHOLD,
     seed: int = 0,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> Description:
     """Counts what a dataset holds and, with `output`, draws its long tail and a contact sheet.
 
@@ -150,7 +150,7 @@ def describe(
             written.
         cold_threshold: an item with fewer training actions is cold.
         seed: which items the contact sheet shows.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Raises:
         DatasetError: if `dataset` is no prepared dataset.
@@ -161,7 +161,7 @@ def describe(
     opened = opened_dataset(dataset)
     told = describe_dataset(opened, cold_threshold=cold_threshold)
     if output is not None:
-        with whole_directory(Path(output), overwrite=overwrite) as folder:
+        with whole_directory(Path(output), if_exists=if_exists) as folder:
             pictures.draw_long_tail(
                 opened.interactions, folder / pictures.LONG_TAIL_NAME, cold_threshold=cold_threshold
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.api.opening import opened_run
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.files import IfExists
 from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def tailor(
     second_run: Run | Path | str | None = None,
     seed: int = 0,
     dataset: Path | str | None = None,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Existing items tailored to somebody, and a folder that shows them; see `design.tailoring.Tailor`.
@@ -83,7 +84,7 @@ def tailor(
         second_run: another recommender, to score before and after.
         seed: of the latents that are looked at first, and of the sample.
         dataset: where the run's dataset lies now, if it has been moved.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: told of (items done, in all).
 
     Returns:
@@ -101,7 +102,7 @@ def tailor(
     from tfdvbpr.files import check_output, whole_directory
 
     output = Path(output)
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     check_perception(perception)
     check_strengths(strengths)
     opened, gan = opened_run(run), opened_gan(gan_run)
@@ -125,7 +126,7 @@ def tailor(
         strengths=strengths,
         progress=progress,
     )
-    with whole_directory(output, overwrite=overwrite) as folder:
+    with whole_directory(output, if_exists=if_exists) as folder:
         return write_tailored(
             tailored, requests, folder, run=opened, dataset=pictures, second_run=second, judged_by=judged_by
         )
@@ -142,7 +143,7 @@ def interpolate(
     num_frames: int = 9,
     options: Any = None,
     seed: int = 0,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> Any:
     """Pictures between the designs of two users, or between two written designs; see `design.interpolation`.
 
@@ -156,7 +157,7 @@ def interpolate(
         num_frames: pictures, both ends included.
         options: a `DesignOptions`.
         seed: of the users' designs.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Returns:
         The `design.interpolation.Way`.
@@ -172,7 +173,7 @@ def interpolate(
     from tfdvbpr.files import check_output, whole_directory
 
     output = Path(output)
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     interpolation.check_frames(num_frames)
     if (user_ids is None) == (designs is None) or (user_ids is not None and not category):
         raise ConfigError(
@@ -195,7 +196,7 @@ def interpolate(
         ends = [interpolation.written_end(*_folder_and_number(name), designer) for name in names]
     first, last = ends
     way = interpolation.interpolate(designer, first, last, num_frames=num_frames)
-    with whole_directory(output, overwrite=overwrite) as folder:
+    with whole_directory(output, if_exists=if_exists) as folder:
         interpolation.write_way(way, folder, first, last, names=names)
     return way
 
@@ -209,7 +210,7 @@ def generate(
     spread: float = 1.0,
     seed: int = 0,
     dataset: Path | str | None = None,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> list[dict[str, Any]]:
     """Random pictures of a generator, and a folder that shows them; see `design.samples.write_samples`.
 
@@ -222,7 +223,7 @@ def generate(
         seed: of the first picture of each category.
         dataset: where the GAN's dataset lies now; where it lay is looked up when left out, and the nearest real items
             are not told if it is gone.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Raises:
         UnknownIdError: if the GAN does not know a category.
@@ -249,7 +250,7 @@ def generate(
         seed=seed,
         spread=spread,
         dataset=pictures,
-        overwrite=overwrite,
+        if_exists=if_exists,
     )
 
 

@@ -10,7 +10,7 @@ from tfdvbpr.api.opening import Told, opened_dataset, opened_run, quiet
 from tfdvbpr.api.training import train
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import Run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def compare(
     metrics: Sequence[str] = ("auc", "auc_cold", "recall@10", "ndcg@10"),
     cold_threshold: int | None = None,
     seed: int = 0,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> Comparison:
     """Holds runs against each other on one split, with 95 % intervals and paired tests over users.
 
@@ -64,7 +64,7 @@ def compare(
         metrics: such as "auc_cold" or "recall@10".
         cold_threshold: an item with fewer training actions is cold; the paper's 5 when left out.
         seed: of the bootstrap.
-        overwrite: replace what `output` holds.
+        if_exists: "error", or "overwrite" to replace what `output` holds.
 
     Raises:
         ConfigError: if there is no such metric or part.
@@ -75,14 +75,14 @@ def compare(
     from tfdvbpr.evaluation.ranking.comparison_tables import write_comparison
 
     if output is not None:
-        check_output(Path(output), overwrite=overwrite)
+        check_output(Path(output), if_exists=if_exists)
     if isinstance(runs, Mapping):
         groups = {label: [opened_run(run) for run in group] for label, group in runs.items()}
     else:
         groups = group_by_seed([opened_run(run) for run in runs])
     comparison = compare_runs(groups, split=split, metrics=metrics, cold_threshold=cold_threshold, seed=seed)
     if output is not None:
-        with whole_directory(Path(output), overwrite=overwrite) as folder:
+        with whole_directory(Path(output), if_exists=if_exists) as folder:
             write_comparison(comparison, folder)
     return comparison
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tfdvbpr.api.opening import Told, opened_dataset, opened_run, quiet
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def evaluate_gan(
     options: GanJudgingOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
     told: Told = quiet,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> GanJudgement:
     """Holds what GANs draw against real photos: FID, KID, accuracy, diversity, copies; see `judging.gan.judge_gans`.
 
@@ -37,7 +37,7 @@ def evaluate_gan(
         options: extractor, number of samples, seed.
         progress: called with (done, in all) of whatever takes long.
         told: takes lines for people.
-        overwrite: replace what `output` holds.
+        if_exists: "error", or "overwrite" to replace what `output` holds.
 
     Raises:
         ConfigError: if the extractor is unknown, its weights cannot be had, or a discriminator looked through it.
@@ -49,11 +49,11 @@ def evaluate_gan(
     from tfdvbpr.evaluation.generative.sheets import write_sheets
 
     if output is not None:
-        check_output(Path(output), overwrite=overwrite)
+        check_output(Path(output), if_exists=if_exists)
     opened = [_opened_gan(run) for run in gan_runs]
     judgement = judge_gans(labels(opened), opened_dataset(dataset), options=options, progress=progress, told=told)
     if output is not None:
-        with whole_directory(Path(output), overwrite=overwrite) as folder:
+        with whole_directory(Path(output), if_exists=if_exists) as folder:
             write_tables(judgement, folder)
             write_sheets(judgement, folder)
     return judgement
@@ -69,7 +69,7 @@ def evaluate_designs(
     options: DesignJudgingOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
     told: Told = quiet,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> DesignJudgement:
     """Designs beside real items and random pictures: preference, realism, diversity; see `judging.designs`.
 
@@ -83,7 +83,7 @@ def evaluate_designs(
         options: users, η, smoothings, starts, steps, extractor, seed.
         progress: called with (done, in all) of whatever takes long.
         told: takes lines for people.
-        overwrite: replace what `output` holds.
+        if_exists: "error", or "overwrite" to replace what `output` holds.
 
     Raises:
         ConfigError: if an option is wrong, or the extractor's weights cannot be had.
@@ -96,7 +96,7 @@ def evaluate_designs(
 
     kept = None
     if output is not None:
-        check_output(Path(output), overwrite=overwrite)
+        check_output(Path(output), if_exists=if_exists)
         kept = Path(output).with_name(f".{Path(output).name}.designs")
     judgement = judge_designs(
         opened_run(run),
@@ -109,7 +109,7 @@ def evaluate_designs(
         told=told,
     )
     if output is not None and kept is not None:
-        with whole_directory(Path(output), overwrite=overwrite) as folder:
+        with whole_directory(Path(output), if_exists=if_exists) as folder:
             write_tables(judgement, folder)
         shutil.rmtree(kept, ignore_errors=True)
     return judgement
@@ -124,7 +124,7 @@ def attributes_in_designs(
     dataset: PreparedDataset | Path | str | None = None,
     options: AttributeOptions | None = None,
     told: Told = quiet,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> AttributeCheck:
     """Whether what synthetic shoppers are known to like shows in their designs, by steps and η.
 
@@ -138,7 +138,7 @@ def attributes_in_designs(
         dataset: the GAN's, if it has been moved.
         options: users, steps, η, seed.
         told: takes lines for people.
-        overwrite: replace what `output` holds.
+        if_exists: "error", or "overwrite" to replace what `output` holds.
 
     Raises:
         SourceError: if `truth` has no truth.
@@ -150,7 +150,7 @@ def attributes_in_designs(
     from tfdvbpr.evaluation.designs.attributes import check_attributes
 
     if output is not None:
-        check_output(Path(output), overwrite=overwrite)
+        check_output(Path(output), if_exists=if_exists)
     found = check_attributes(
         opened_run(run),
         _opened_gan(gan_run),
@@ -160,7 +160,7 @@ def attributes_in_designs(
         told=told,
     )
     if output is not None:
-        with whole_directory(Path(output), overwrite=overwrite) as folder:
+        with whole_directory(Path(output), if_exists=if_exists) as folder:
             write_attributes(found, folder)
     return found
 

@@ -26,7 +26,7 @@ def update_items(
         output: the run folder to make.
         output_dataset: where the larger dataset goes; left out, into `output`.
         dataset: where the run's dataset lies now, if it has been moved.
-        **options: `max_pixels`, `overwrite` and `progress`, as of `prepare`.
+        **options: `max_pixels`, `if_exists` and `progress`, as of `prepare`.
 
     Raises:
         RunError: if the model cannot know an item by its picture.

@@ -12,7 +12,7 @@ import typer
 
 from tfdvbpr._version import __version__
 from tfdvbpr.cli import datasets, designing, evaluation, judging, launching, recommending, training
-from tfdvbpr.cli.options import Overwrite, out
+from tfdvbpr.cli.options import IfExistsOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ def _root(
 def demo(
     output: Annotated[Path, typer.Option(help="The folder to make.")],
     seed: Annotated[int, typer.Option(help="Of everything.", min=0)] = 0,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Walk the whole way on made-up data: train, compare, design, export, serve, report.
 
@@ -58,7 +58,7 @@ def demo(
     """
     from tfdvbpr.demo import run_demo
 
-    report = run_demo(output, seed=seed, overwrite=overwrite)
+    report = run_demo(output, seed=seed, if_exists=if_exists)
     out.print(f"Report: {report.resolve()}", highlight=False, soft_wrap=True)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfdvbpr.cli.options import DatasetArgument, Overwrite, out, parse_image_size
+from tfdvbpr.cli.options import DatasetArgument, IfExistsOption, out, parse_image_size
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.files import IfExists
 
 if TYPE_CHECKING:
     from tfdvbpr.data.preparation.prepare import PrepareOptions
@@ -120,7 +121,7 @@ def prepare(
     num_users: Annotated[
         int, typer.Option(help="synthetic and fashion-mnist only: shoppers to simulate.", min=1)
     ] = 1200,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Turn pictures and clicks into a dataset that training reads.
 
@@ -151,17 +152,17 @@ def prepare(
     with progress.counting("Rendering" if source_format == "synthetic" else "Reading pictures") as count:
         if source_format == "synthetic":
             sizes = num_items or 1500, num_users or 1200
-            dataset = _prepare_synthetic(source, output, options, *sizes, overwrite, count)
+            dataset = _prepare_synthetic(source, output, options, *sizes, if_exists, count)
         elif source_format == "fashion-mnist":
             sizes = num_items or 10_000, num_users or 5000
-            dataset = _prepare_fashion_mnist(source, output, options, *sizes, overwrite, count)
+            dataset = _prepare_fashion_mnist(source, output, options, *sizes, if_exists, count)
         else:
             from tfdvbpr import api
 
             if source is None:
                 raise ConfigError(f"--format {source_format} needs a SOURCE: tfdvbpr prepare SOURCE --output ...")
             dataset = api.prepare(
-                source, output, source_format=source_format, options=options, overwrite=overwrite, progress=count
+                source, output, source_format=source_format, options=options, if_exists=if_exists, progress=count
             )
     _describe(dataset)
 
@@ -172,7 +173,7 @@ def _prepare_synthetic(
     options: PrepareOptions,
     num_items: int,
     num_users: int,
-    overwrite: bool,
+    if_exists: IfExists,
     count: Callable[[int, int], None],
 ) -> Any:
     from tfdvbpr import api
@@ -183,7 +184,7 @@ def _prepare_synthetic(
     synthetic = SyntheticOptions(
         num_items=num_items, num_users=num_users, image_size=max(options.image_size), seed=options.seed
     )
-    return api.prepare_synthetic(output, synthetic=synthetic, options=options, overwrite=overwrite, progress=count)
+    return api.prepare_synthetic(output, synthetic=synthetic, options=options, if_exists=if_exists, progress=count)
 
 
 def _prepare_fashion_mnist(
@@ -192,7 +193,7 @@ def _prepare_fashion_mnist(
     options: PrepareOptions,
     num_items: int,
     num_users: int,
-    overwrite: bool,
+    if_exists: IfExists,
     count: Callable[[int, int], None],
 ) -> Any:
     from tfdvbpr import api
@@ -203,7 +204,7 @@ def _prepare_fashion_mnist(
         source=source,
         fashion_mnist=FashionMnistOptions(num_items=num_items, num_users=num_users, seed=options.seed),
         options=options,
-        overwrite=overwrite,
+        if_exists=if_exists,
         progress=count,
     )
 
@@ -218,7 +219,7 @@ def describe(
     cold_threshold: Annotated[int, typer.Option(help="An item with fewer training actions is cold.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="Which items the contact sheet shows.", min=0)] = 0,
     verify: Annotated[bool, typer.Option("--verify", help="Also hold every file against its hash.")] = False,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Say what a dataset holds, how it spreads over users and items, and what was left out of it.
 
@@ -229,7 +230,7 @@ def describe(
     from tfdvbpr.data.dataset import PreparedDataset
 
     opened = PreparedDataset.open(dataset, verify=verify)
-    told = api.describe(opened, output=output, cold_threshold=cold_threshold, seed=seed, overwrite=overwrite)
+    told = api.describe(opened, output=output, cold_threshold=cold_threshold, seed=seed, if_exists=if_exists)
     _describe(opened)
     out.print(progress.facts_table("Actions", _action_facts(told)))
     spreads = {"a user": told.actions_per_user, "an item": told.actions_per_item}

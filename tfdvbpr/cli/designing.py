@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfdvbpr.cli.options import InitialStddev, Overwrite, RateOption, RunArgument, StepsOption, out
+from tfdvbpr.cli.options import IfExistsOption, InitialStddev, RateOption, RunArgument, StepsOption, out
 from tfdvbpr.errors import ConfigError
 
 app = typer.Typer()
@@ -72,7 +72,7 @@ def design(
     ] = "colour-and-edges",
     seed: SeedOption = 0,
     dataset: MovedDataset = None,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Design new products of a category for a user, a group, or somebody new.
 
@@ -86,7 +86,7 @@ def design(
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun, Run
 
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     check_count("count", count)
     check_count("starts", starts)
     options = DesignOptions(
@@ -118,7 +118,7 @@ def design(
             count=count,
             second_run=second,
             nearest_by=nearest_by,
-            overwrite=overwrite,
+            if_exists=if_exists,
         )
     out.print(f"Designs for {audience.name}: {output / 'grid.png'}", highlight=False, soft_wrap=True)
 
@@ -159,7 +159,7 @@ def tailor(
     second_run: SecondRun = None,
     seed: SeedOption = 0,
     dataset: MovedDataset = None,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Show how existing items should change for somebody to like them more, while staying those items.
 
@@ -199,7 +199,7 @@ def tailor(
             second_run=second_run,
             seed=seed,
             dataset=dataset,
-            overwrite=overwrite,
+            if_exists=if_exists,
             progress=count,
         )
     out.print(_tailored_table(told))
@@ -224,7 +224,7 @@ def interpolate(
     last: Annotated[str | None, typer.Option("--to", metavar="FOLDER:N", help="Likewise.")] = None,
     frames: Annotated[int, typer.Option(help="Pictures, both ends included.")] = 9,
     seed: SeedOption = 0,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Draw the way from one design to another, with what both people think of each picture.
 
@@ -244,7 +244,7 @@ def interpolate(
             designs=None if first is None and last is None else (first or "", last or ""),
             num_frames=frames,
             seed=seed,
-            overwrite=overwrite,
+            if_exists=if_exists,
         )
     out.print(f"The way: {output / 'path.png'}", highlight=False, soft_wrap=True)
 
@@ -262,7 +262,7 @@ def generate(
     ] = 1.0,
     seed: SeedOption = 0,
     dataset: MovedDataset = None,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Draw random pictures of categories, for no one in particular.
 
@@ -281,7 +281,7 @@ def generate(
             spread=spread,
             seed=seed,
             dataset=dataset,
-            overwrite=overwrite,
+            if_exists=if_exists,
         )
     out.print(f"Pictures: {output / 'grid.png'}", highlight=False, soft_wrap=True)
 

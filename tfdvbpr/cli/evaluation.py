@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, Strategy, StrategyOption, out, strategy_of
+from tfdvbpr.cli.options import IfExistsOption, Strategy, StrategyOption, out, strategy_of
 
 if TYPE_CHECKING:
     from tfdvbpr.evaluation.ranking.comparison import Comparison
@@ -91,7 +91,7 @@ def compare(
     ] = None,
     cold_threshold: ColdThreshold = None,
     seed: Annotated[int, typer.Option(help="Of the intervals.", min=0)] = 0,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Hold runs against each other: one table with 95 % intervals, the best marked only where it is significant.
 
@@ -111,7 +111,7 @@ def compare(
             metrics=metric or DEFAULT_METRICS,
             cold_threshold=cold_threshold,
             seed=seed,
-            overwrite=overwrite,
+            if_exists=if_exists,
         )
     _print_comparison(comparison)
     if output is not None:

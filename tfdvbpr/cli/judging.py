@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfdvbpr.cli.options import InitialStddev, Overwrite, RateOption, RunArgument, StepsOption, out
+from tfdvbpr.cli.options import IfExistsOption, InitialStddev, RateOption, RunArgument, StepsOption, out
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ def evaluate_gan(
     num_samples: Annotated[int, typer.Option(help="Pictures a run, in the photos' mix of categories.", min=10)] = 5000,
     samples_per_category: Annotated[int, typer.Option(help="Pictures of each category, at least.", min=2)] = 50,
     seed: Annotated[int, typer.Option(help="Of the pictures; the same seed gives the same figures.", min=0)] = 0,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Hold what GANs draw against the real photos, side by side.
 
@@ -47,7 +47,7 @@ def evaluate_gan(
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun
 
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     opened = [GanRun.open(run) for run in gan_runs]
     from tfdvbpr.evaluation.generative.evaluate_gan import GanJudgingOptions
     from tfdvbpr.evaluation.generative.gan_tables import TABLE_NAME, notes, table_rows
@@ -57,7 +57,7 @@ def evaluate_gan(
     )
     with progress.counting("Judging") as count:
         judgement = api.evaluate_gan(
-            opened, dataset, output, options=options, progress=count, told=progress.console.print, overwrite=overwrite
+            opened, dataset, output, options=options, progress=count, told=progress.console.print, if_exists=if_exists
         )
     out.print(progress.plain_table(*table_rows(judgement)))
     out.print(notes(judgement), style="dim", highlight=False)
@@ -98,7 +98,7 @@ def evaluate_designs(
             "steps, for 200 shoppers."
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Hold designs against real items and random pictures: the paper's table.
 
@@ -113,7 +113,7 @@ def evaluate_designs(
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun, Run
 
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     opened, opened_gan = Run.open(run), GanRun.open(gan)
     second = None if second_run is None else Run.open(second_run)
     weights = _numbers("--realism-weights", realism_weights)
@@ -147,7 +147,7 @@ def evaluate_designs(
             options=options,
             progress=count,
             told=progress.console.print,
-            overwrite=overwrite,
+            if_exists=if_exists,
         )
     out.print(progress.plain_table(*table_rows(judgement)))
     out.print(progress.plain_table(*rival_rows(judgement)))

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.files import IfExists
 
 out = Console()
 
@@ -26,6 +27,12 @@ class Strategy(str, Enum):
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder made by `tfdvbpr prepare`.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]
+IfExistsOption = Annotated[
+    IfExists,
+    typer.Option(
+        "--if-exists", help="What to do where the output folder holds something: end with an error, or replace it."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget an interrupted training of the same output.")]
 Resume = Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfdvbpr.cli.options import Overwrite, RunArgument, out
+from tfdvbpr.cli.options import IfExistsOption, RunArgument, out
 from tfdvbpr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def update_items(
     max_pixels: Annotated[
         int, typer.Option(help="Pictures with more pixels are quarantined undecoded.", min=1)
     ] = 50_000_000,
-    overwrite: Overwrite = False,
+    if_exists: IfExistsOption = "error",
 ) -> None:
     """Add new items to a run without training: they are embedded by their pictures and ranked at once.
 
@@ -114,7 +114,7 @@ def update_items(
             output_dataset=output_dataset,
             dataset=dataset,
             max_pixels=max_pixels,
-            overwrite=overwrite,
+            if_exists=if_exists,
             progress=count,
         )
     after = larger.open_dataset().manifest

@@ -104,7 +104,13 @@ def _show(
     liked = run.seen_items(user, Split.TRAIN)[:_COLUMNS]
     best = [row.item_id for row in run.recommend(user_id, k=_COLUMNS)]
     designs = write_designs(
-        designer, output / user_id, user_id=user_id, category=category, dataset=dataset, seed=seed, overwrite=True
+        designer,
+        output / user_id,
+        user_id=user_id,
+        category=category,
+        dataset=dataset,
+        seed=seed,
+        if_exists="overwrite",
     )
     random = random_pictures(
         designer.gan_run, [category] * _COLUMNS, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + _COLUMNS)

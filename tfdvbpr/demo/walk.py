@@ -18,7 +18,7 @@ from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth
 from tfdvbpr.errors import OutputExistsError
-from tfdvbpr.files import write_text
+from tfdvbpr.files import IfExists, write_text
 from tfdvbpr.run import GanRun, Run
 
 MODELS = ("popularity", "visrank", "bpr-mf", "dvbpr")
@@ -42,13 +42,13 @@ _SHOWN_USERS = 5
 Made = TypeVar("Made")
 
 
-def run_demo(output: Path, *, seed: int = 0, overwrite: bool = False) -> Path:
+def run_demo(output: Path, *, seed: int = 0, if_exists: IfExists = "error") -> Path:
     """Makes or finishes the demo.
 
     Args:
         output: the folder to make; what an interrupted demo of the same seed and version finished there is used again.
         seed: of everything.
-        overwrite: start afresh.
+        if_exists: "error", or "overwrite" to start afresh.
 
     Returns:
         The path of report.html.
@@ -58,7 +58,7 @@ def run_demo(output: Path, *, seed: int = 0, overwrite: bool = False) -> Path:
     """
     began = time.perf_counter()
     output = Path(output)
-    _claim(output, seed=seed, overwrite=overwrite)
+    _claim(output, seed=seed, if_exists=if_exists)
     dataset = _dataset(output, seed)
     runs = {model: _run(output, dataset, model, seed) for model in MODELS}
     with progress.console.status("Evaluating over the whole catalogue"):
@@ -69,15 +69,17 @@ def run_demo(output: Path, *, seed: int = 0, overwrite: bool = False) -> Path:
     return _report(output, dataset, runs, gan, figures, seed=seed, began=began)
 
 
-def _claim(output: Path, *, seed: int, overwrite: bool) -> None:
+def _claim(output: Path, *, seed: int, if_exists: IfExists) -> None:
     identity = {"seed": seed, "version": __version__}
     marker = output / MARKER_NAME
-    if overwrite and marker.is_file():
+    if if_exists == "overwrite" and marker.is_file():
         shutil.rmtree(output)
     if marker.is_file():
         if json.loads(marker.read_text(encoding="utf-8")) == identity:
             return
-        raise OutputExistsError(f"{output} holds a demo of another seed or version. Pass --overwrite to start afresh.")
+        raise OutputExistsError(
+            f"{output} holds a demo of another seed or version. Pass --if-exists overwrite to start afresh."
+        )
     if output.exists() and (output.is_file() or any(output.iterdir())):
         raise OutputExistsError(
             f"`output` must be a new or empty folder. {output} holds other things. Give another path."

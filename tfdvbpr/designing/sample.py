@@ -18,7 +18,7 @@ from tfdvbpr.designing.optimize.maximize import initial_latents
 from tfdvbpr.designing.options import check_count, check_weight
 from tfdvbpr.designing.output.grid import picture_grid
 from tfdvbpr.designing.output.nearest_items import EXTRACTOR, Ground
-from tfdvbpr.files import check_output, whole_directory, whole_file
+from tfdvbpr.files import IfExists, check_output, whole_directory, whole_file
 from tfdvbpr.run import GanRun
 
 SAMPLES_NAME = "samples.png"
@@ -86,7 +86,7 @@ def write_samples(
     seed: int = 0,
     spread: float = 1.0,
     dataset: PreparedDataset | None = None,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> list[dict[str, Any]]:
     """Random pictures of categories, and a folder that shows them: `grid.png`, each as a PNG, and `samples.json`.
 
@@ -98,7 +98,7 @@ def write_samples(
         seed: of the first picture of each category; the next ones follow.
         spread: as of `random_pictures`.
         dataset: whose nearest real item each picture is held against; None leaves that out.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Returns:
         What `samples.json` holds: category, seed, realism and nearest item of each.
@@ -108,7 +108,7 @@ def write_samples(
         ConfigError: if `count` is below 1 or `spread` is no number above 0.
         OutputExistsError: if `output` holds something already.
     """
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     check_count("count", count)
     check_weight("spread", spread, above_zero=True)
     names = [category for category in categories for _ in range(count)]
@@ -124,7 +124,7 @@ def write_samples(
     captions = [
         [f"realism {logit:+.2f}" for logit in logits[at : at + count][:_COLUMNS]] for at in range(0, len(names), count)
     ]
-    with whole_directory(output, overwrite=overwrite) as folder:
+    with whole_directory(output, if_exists=if_exists) as folder:
         picture_grid(rows, row_titles=categories, captions=captions).save(folder / "grid.png")
         for each, picture in zip(told, pictures, strict=True):
             Image.fromarray(picture).save(folder / str(each["file"]))

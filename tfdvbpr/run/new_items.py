@@ -23,7 +23,7 @@ from tfdvbpr.data.images.decoding import MAX_PIXELS, to_float
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.extend import extend
 from tfdvbpr.errors import RunError
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders.build import build_recommender
 from tfdvbpr.models.recommenders.factors import Array, Factors
@@ -56,7 +56,7 @@ def update_items(
     output_dataset: Path | None = None,
     dataset: Path | None = None,
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:
     """Writes a run with a larger catalogue, and the dataset that belongs to it.
@@ -68,7 +68,7 @@ def update_items(
         output_dataset: where the larger dataset goes; left out, into `output`.
         dataset: where the run's dataset lies now, if it has been moved.
         max_pixels: larger pictures are quarantined without being decoded.
-        overwrite: replace what is already there.
+        if_exists: "error", or "overwrite" to replace what is already there.
         progress: called with (pictures read, pictures in all).
 
     Returns:
@@ -82,16 +82,16 @@ def update_items(
     """
     _check_model(run)
     for folder in filter(None, (output, output_dataset)):
-        check_output(folder, overwrite=overwrite)
+        check_output(folder, if_exists=if_exists)
     source = read_folder(new_items, with_interactions=False)
     old = run.open_dataset(dataset)
-    with whole_directory(output, overwrite=overwrite) as folder:
+    with whole_directory(output, if_exists=if_exists) as folder:
         larger = extend(
             old,
             source,
             folder / DATASET_NAME if output_dataset is None else output_dataset,
             max_pixels=max_pixels,
-            overwrite=overwrite,
+            if_exists=if_exists,
             progress=progress,
         )
         manifest = _manifest(run.manifest, larger, output_dataset or output / DATASET_NAME)

@@ -31,7 +31,7 @@ from tfdvbpr.data.preparation.quarantine import Quarantine
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
-from tfdvbpr.files import whole_directory
+from tfdvbpr.files import IfExists, whole_directory
 
 
 def extend(
@@ -40,7 +40,7 @@ def extend(
     output: Path,
     *,
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
     progress: Progress | None = None,
 ) -> PreparedDataset:
     """Writes a dataset whose first items are those of another and whose last ones are new.
@@ -54,7 +54,7 @@ def extend(
             interactions are not looked at.
         output: the folder to make; it appears whole or not at all.
         max_pixels: larger pictures are quarantined without being decoded.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -63,7 +63,7 @@ def extend(
     """
     about = dataset.manifest
     options = PrepareOptions(image_size=about.image_size, fit=about.fit, max_pixels=max_pixels)
-    with TemporaryDirectory() as scratch, whole_directory(output, overwrite=overwrite) as folder:
+    with TemporaryDirectory() as scratch, whole_directory(output, if_exists=if_exists) as folder:
         items = write_images(source, _new_items(dataset, source), Path(scratch), options, progress)
         if items.height == 0:
             raise SourceError(

@@ -33,7 +33,7 @@ from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.data.splits import SPLITS, Actions, Fractions, SplitKind, split_actions
 from tfdvbpr.errors import ConfigError, SourceError, check_choice
-from tfdvbpr.files import sha256, whole_directory
+from tfdvbpr.files import IfExists, sha256, whole_directory
 
 # Reports; what training reads is the same with and without them.
 _NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME)
@@ -107,7 +107,7 @@ def prepare(
     *,
     options: PrepareOptions,
     source_format: str,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
     progress: Progress | None = None,
 ) -> PreparedDataset:
     """Writes a prepared dataset.
@@ -117,7 +117,7 @@ def prepare(
         output: the folder to make; it appears whole or not at all.
         options: sizes, fit, split, filters.
         source_format: the importer's name, for the manifest.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (pictures read, pictures in all).
 
     Raises:
@@ -125,7 +125,7 @@ def prepare(
         OutputExistsError: if `output` holds something already.
     """
     split = chosen_split(source, options.split)
-    with whole_directory(output, overwrite=overwrite) as folder:
+    with whole_directory(output, if_exists=if_exists) as folder:
         packed = write_images(source, distinct_items(source), folder, options, progress)
         _check_left(source, packed, "item")
         duplicates = find_duplicates(packed, folder)

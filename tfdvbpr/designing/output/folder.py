@@ -20,7 +20,7 @@ from tfdvbpr.designing.optimize.scoring import embed_pictures, score_pictures
 from tfdvbpr.designing.output.animations import write_animation
 from tfdvbpr.designing.output.grid import picture_grid
 from tfdvbpr.designing.output.nearest_items import EXTRACTOR, TASTE, Ground, Neighbours, check_space
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import Run
 
 DESIGNS_NAME = "designs.json"
@@ -44,7 +44,7 @@ def write_designs(
     count: int = 8,
     second_run: Run | None = None,
     nearest_by: str = EXTRACTOR,
-    overwrite: bool = False,
+    if_exists: IfExists = "error",
 ) -> Designs:
     """Designs for somebody, and a folder that shows them.
 
@@ -63,7 +63,7 @@ def write_designs(
         count: designs to write, at most the number of starts; chosen by objective and diversity.
         second_run: another recommender, which the ascent never sees, to score starts and designs too.
         nearest_by: the space of the nearest items in the grid; those in Φ's are in the JSON beside.
-        overwrite: replace a folder that is already there.
+        if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Returns:
         The designs that are in the folder, one row.
@@ -74,7 +74,7 @@ def write_designs(
         ConfigError: if there is no such space.
         OutputExistsError: if `output` holds something already.
     """
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists=if_exists)
     check_space(nearest_by, designer.run)
     audience = audience or Audience.user(str(user_id))
     second_tastes = None if second_run is None else audience.tastes(second_run, category)
@@ -101,7 +101,7 @@ def write_designs(
                 design[key] = _rounded(score)
     if len(audience.user_ids) > 1:
         _tell_members(told, designer, designs, audience, category)
-    with whole_directory(output, overwrite=overwrite) as folder:
+    with whole_directory(output, if_exists=if_exists) as folder:
         _grid(designs, dataset, near[nearest_by], designer).save(folder / "grid.png")
         for number, image in enumerate(designs.images[0]):
             Image.fromarray(image).save(folder / f"design_{number + 1:02d}.png")

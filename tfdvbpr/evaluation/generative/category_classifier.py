@@ -178,7 +178,7 @@ def category_classifier(
         f"{classifier.accuracy:.1%} of {len(split.held_out)} held-out ones."
     )
     # The dataset may lie where nobody may write; the classifier is good all the same.
-    with suppress(OSError), whole_directory(folder, overwrite=True) as scratch:
+    with suppress(OSError), whole_directory(folder, if_exists="overwrite") as scratch:
         classifier.model.save_weights(scratch / _WEIGHTS_NAME)
         about = {"options": asdict(options), "figures": _figures(classifier)}
         (scratch / _ABOUT_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

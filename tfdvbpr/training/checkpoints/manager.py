@@ -106,7 +106,7 @@ class TrainingFolder:
         if there and kept["identity"] == identity and self._manifest() not in (None, kept["before"]):
             self.remove()
             return True
-        check_output(self._output, overwrite=overwrite)
+        check_output(self._output, if_exists="overwrite" if overwrite else "error")
         if there and kept["identity"] != identity:
             raise RunError(
                 f"Another training was interrupted at {self._output} (other configuration or dataset). "

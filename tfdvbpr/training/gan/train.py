@@ -84,7 +84,7 @@ def train_gan(
         facts = trainer.finish()
 
         def write(seconds: float) -> None:
-            with whole_directory(output, overwrite=overwrite) as folder:
+            with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
                 trainer.generator.save_weights(folder / GENERATOR_NAME)
                 trainer.discriminator.save_weights(folder / DISCRIMINATOR_NAME)
                 facts.write(folder)

@@ -29,7 +29,8 @@ def catalogue_features(dataset: PreparedDataset, extractor: str, *, progress: Pr
     """float32 [num_items, F]: what the named extractor sees in every picture.
 
     They are kept in the dataset's folder, under the extractor's name and version and the dataset's fingerprint, and
-    read from there by whoever asks again. `tfdvbpr prepare --overwrite` removes them with the rest of the folder.
+    read from there by whoever asks again. `tfdvbpr prepare --if-exists
+    overwrite` removes them with the rest of the folder.
 
     Args:
         dataset: whose pictures are read.

@@ -129,7 +129,7 @@ def train_recommender(
         factors = keep_best.best_factors()
 
         def write(seconds: float) -> None:
-            with whole_directory(output, overwrite=overwrite) as folder:
+            with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
                 trainer.model.save_weights(folder / WEIGHTS_NAME)
                 session.copy_into(folder, PROFILE)
                 _write(folder, dataset, config, factors, keep_best.history, seconds)
@@ -143,9 +143,9 @@ def train_recommender(
 def _train_closed_form(
     dataset: PreparedDataset, config: RecommenderConfig, output: Path, *, overwrite: bool, told: Callable[[str], None]
 ) -> Run:
-    check_output(output, overwrite=overwrite)
+    check_output(output, if_exists="overwrite" if overwrite else "error")
     began = time.perf_counter()
-    with whole_directory(output, overwrite=overwrite) as folder:
+    with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
         factors = closed_form_factors(config, dataset, told=told)
         _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
     return Run.open(output)
