@@ -16,7 +16,7 @@ from serving_bench import Served, load, save_catalogue, served
 from serving_requests import inputs_of
 
 OVERHEAD_MS = 1.5
-BATCHING = Path(__file__).parents[2] / "serving" / "batching.config"
+BATCHING = Path(__file__).parents[2] / "serving" / "tfdvbpr_serving" / "deployment" / "batching.config"
 SECONDS, TURNS = 3, 3  # in the process and through the server by turns, of which the median counts
 SIGNATURES = ("recommend", "score")
 SETTINGS: dict[str, list[str]] = {

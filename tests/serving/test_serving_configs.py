@@ -26,7 +26,8 @@ from tfdvbpr_serving.models.versions import VersionPolicy
 from tfdvbpr_serving.server.batching_options import BatchingOptions
 from tfdvbpr_serving.server.metrics import METRICS_PATH
 
-SERVING = Path(__file__).parents[2] / "serving"
+ROOT = Path(__file__).parents[2]
+DEPLOYMENT = ROOT / "serving" / "tfdvbpr_serving" / "deployment"
 
 # Every flag of tensorflow_model_server 2.20 that the files here may use.
 FLAGS = {
@@ -83,17 +84,17 @@ def check_flags(arguments: list[str]) -> set[str]:
 
 def test_models() -> None:
     both = {RECOMMENDER_MODEL_NAME, DESIGNER_MODEL_NAME}
-    check_models((SERVING / "models.config").read_text(), both, labelled=True)
-    check_models((SERVING / "models.latest.config").read_text(), both, labelled=False)
+    check_models((DEPLOYMENT / "models.config").read_text(), both, labelled=True)
+    check_models((DEPLOYMENT / "models.latest.config").read_text(), both, labelled=False)
 
 
 def test_batching_and_monitoring() -> None:
-    check_batching((SERVING / "batching.config").read_text())
-    check_monitoring((SERVING / "monitoring.config").read_text())
+    check_batching((DEPLOYMENT / "batching.config").read_text())
+    check_monitoring((DEPLOYMENT / "monitoring.config").read_text())
 
 
 def test_compose_mounts_what_it_names() -> None:
-    services = yaml.safe_load((SERVING / "compose.yaml").read_text())["services"]
+    services = yaml.safe_load((DEPLOYMENT / "compose.yaml").read_text())["services"]
     images = {name: service["image"] for name, service in services.items()}
     assert images["serving"] == "tensorflow/serving:2.20.0"
     assert images["serving-gpu"] == "tensorflow/serving:2.20.0-gpu"
@@ -107,28 +108,28 @@ def test_compose_mounts_what_it_names() -> None:
         for target, source in mounts.items():
             if target != "/models":
                 file = re.sub(r"\$\{\w+:-(.+)\}", r"\1", source)
-                assert (SERVING / file).is_file()
+                assert (DEPLOYMENT / file).is_file()
                 assert Path(file).name == Path(target).name
         if name in ("serving", "serving-gpu"):
             assert check_flags(service["command"]) == set(mounts) - {"/models"}
     device = services["serving-gpu"]["deploy"]["resources"]["reservations"]["devices"][0]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
-    assert (SERVING.parent / services["serving-scann"]["build"]["dockerfile"]).is_file()
-    targets = yaml.safe_load((SERVING / "prometheus.yml").read_text())["scrape_configs"][0]
+    assert (ROOT / services["serving-scann"]["build"]["dockerfile"]).is_file()
+    targets = yaml.safe_load((DEPLOYMENT / "prometheus.yml").read_text())["scrape_configs"][0]
     assert targets["metrics_path"] == METRICS_PATH
     assert targets["static_configs"][0]["targets"] == ["serving:8501"]
     assert "serving" in services["serving"]["networks"]["default"]["aliases"]
 
 
 def test_the_scann_services_arguments_are_those_of_the_command() -> None:
-    services = yaml.safe_load((SERVING / "compose.yaml").read_text())["services"]
+    services = yaml.safe_load((DEPLOYMENT / "compose.yaml").read_text())["services"]
     options = {name for option in typer.main.get_command(app).params for name in option.opts}
     assert {argument.split("=")[0] for argument in services["serving-scann"]["command"]} <= options
 
 
 @pytest.fixture(scope="module")
 def kubernetes() -> dict[str, dict[str, Any]]:
-    documents = list(yaml.safe_load_all((SERVING / "kubernetes.yaml").read_text()))
+    documents = list(yaml.safe_load_all((DEPLOYMENT / "kubernetes.yaml").read_text()))
     return {document["kind"]: document for document in documents}
 
 
@@ -136,7 +137,7 @@ def test_kubernetes_configuration_is_that_of_the_files(kubernetes: dict[str, dic
     data = kubernetes["ConfigMap"]["data"]
     check_models(data["models.config"], {RECOMMENDER_MODEL_NAME}, labelled=True)
     for name in ("batching.config", "monitoring.config"):
-        assert data[name] == (SERVING / name).read_text()
+        assert data[name] == (DEPLOYMENT / name).read_text()
 
 
 def test_kubernetes_parts_fit_together(kubernetes: dict[str, dict[str, Any]]) -> None:
@@ -176,11 +177,11 @@ def test_kubernetes_parts_fit_together(kubernetes: dict[str, dict[str, Any]]) ->
 
 
 def test_the_local_server_reads_the_same_files(tmp_path: Path) -> None:
-    recommender, designer = read_models_config(SERVING / "models.config")
+    recommender, designer = read_models_config(DEPLOYMENT / "models.config")
     assert (recommender.base_path, dict(designer.labels)) == (Path("/models/recommender"), {"stable": 1})
     assert recommender.policy == VersionPolicy(latest=None, specific=(1,))
-    assert {m.policy for m in read_models_config(SERVING / "models.latest.config")} == {VersionPolicy(latest=1)}
-    assert read_batching_config(SERVING / "batching.config") == BatchingOptions(64, 2000, 4, 100)
+    assert {m.policy for m in read_models_config(DEPLOYMENT / "models.latest.config")} == {VersionPolicy(latest=1)}
+    assert read_batching_config(DEPLOYMENT / "batching.config") == BatchingOptions(64, 2000, 4, 100)
     (tmp_path / "few").write_text("max_batch_size { value: 8 }")
     assert read_batching_config(tmp_path / "few") == BatchingOptions(max_batch_size=8)
 

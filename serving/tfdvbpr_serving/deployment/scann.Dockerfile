@@ -1,4 +1,4 @@
-# tfdvbpr-serve with ScaNN's ops: docker build --file serving/scann.Dockerfile --tag tfdvbpr-serve:scann .
+# tfdvbpr-serve with ScaNN's ops: docker build --file serving/tfdvbpr_serving/deployment/scann.Dockerfile --tag tfdvbpr-serve:scann .
 FROM python:3.11-slim
 WORKDIR /project
 COPY . .
