@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"config", "data", "losses"},
     "run": {"config", "data", "models", "designing"},
     "training": {"config", "data", "models", "losses", "run"},
-    "evaluation": {"config", "data", "models", "losses", "run", "training", "designing"},
+    "evaluation": {"config", "data", "models", "losses", "run", "designing"},
     "designing": {"config", "data", "models", "losses", "run"},
     "api": STAGES,
     "cli": STAGES | TOP,

@@ -9,8 +9,8 @@ from tiny_data import BLUE, RED, noisy_picture
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.features import FEATURE_EXTRACTORS, check_features
+from tfdvbpr.models.features import catalogue as room
 from tfdvbpr.models.features.network import NetworkFeatures
-from tfdvbpr.training.recommender import features as room
 
 OFFLINE = ("colour-and-edges", "efficientnet_lite0")  # what needs no network
 

@@ -13,8 +13,8 @@ from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.models.backbones import efficientnet_lite as wheel
+from tfdvbpr.models.features import catalogue as features
 from tfdvbpr.run import Run
-from tfdvbpr.training.recommender import features
 from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export.options import RecommenderOptions
 from tfdvbpr_export.recommender.heads import ServedVisualRecommender

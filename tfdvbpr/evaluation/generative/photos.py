@@ -20,8 +20,8 @@ from tfdvbpr.evaluation.generative.category_classifier import (
     photo_split,
 )
 from tfdvbpr.evaluation.generative.extractors import EXTRACTORS, pictures_features
+from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths
 from tfdvbpr.run import GanRun
-from tfdvbpr.training.recommender.features import catalogue_features, in_tenths
 
 _BLOCK = 256
 

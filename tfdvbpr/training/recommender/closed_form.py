@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.popularity import popularity
 from tfdvbpr.models.recommenders.visrank import visrank
-from tfdvbpr.training.recommender.features import catalogue_features, in_tenths
 
 
 def closed_form_factors(

@@ -17,6 +17,7 @@ from tfdvbpr.data.batches.drawing import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.cache import training_pictures
 from tfdvbpr.models import USES_FEATURES
+from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths, trunk_features
 from tfdvbpr.models.recommenders.base import PairwiseRecommender
 from tfdvbpr.models.recommenders.build import build_recommender
 from tfdvbpr.models.recommenders.factors import Factors
@@ -28,7 +29,6 @@ from tfdvbpr.training.optimizers.row_adam import RowAdam
 from tfdvbpr.training.optimizers.schedules import averages_in_place, clip_gradients, make_adam
 from tfdvbpr.training.optimizers.updates import Optimizers
 from tfdvbpr.training.recommender.batching import make_batches
-from tfdvbpr.training.recommender.features import catalogue_features, in_tenths, trunk_features
 from tfdvbpr.training.recommender.objective import RankingObjective, network_input
 from tfdvbpr.training.recommender.precision import check_precision, computing_in, loss_scaled
 from tfdvbpr.training.recommender.user_profiles import TasteBatches, Tastes
