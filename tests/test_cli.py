@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 from tiny_data import RED, encoded, huge_png, noisy_picture, write_source
 
 from tfdvbpr import cli
+from tfdvbpr.cli import progress
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.run import GanRun, Run
 
 Call = Callable[..., int]
@@ -279,3 +283,39 @@ def test_what_nobody_can_mend_ends_with_1(
     monkeypatch.setattr("tfdvbpr.data.dataset.PreparedDataset.open", lambda *_, **__: 1 / 0)
     assert call("describe", tmp_path) == 1
     assert capsys.readouterr().err.startswith("tfdvbpr: ZeroDivisionError")
+
+
+def test_log_lines_go_to_stderr_as_the_user_wants(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = logging.getLogger("tfdvbpr.somewhere")
+
+    def lines(*arguments: str) -> list[str]:
+        def log_three(*_: object, **__: object) -> None:
+            for level in ("debug", "info", "warning"):
+                getattr(log, level)("%s [bold]x[/bold]", level)
+            raise ConfigError("done")
+
+        monkeypatch.setattr("tfdvbpr.data.dataset.PreparedDataset.open", log_three)
+        assert call(*arguments) == 2
+        captured = capsys.readouterr()
+        assert not captured.out
+        return captured.err.splitlines()[:-1]
+
+    plain = ["info [bold]x[/bold]", "Warning: warning [bold]x[/bold]"]
+    assert lines("describe", str(tmp_path)) == plain
+    assert lines("--quiet", "describe", str(tmp_path)) == lines("describe", str(tmp_path), "-q") == plain[1:]
+    assert lines("describe", "--verbose", str(tmp_path)) == ["debug [bold]x[/bold]", *plain]
+    assert not logging.getLogger("tfdvbpr").handlers
+
+
+def test_progress_without_a_terminal_is_logged_at_intervals(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seconds = iter([0.0, 1.0, 31.0, 31.0, 32.0, 70.0, 70.0])
+    monkeypatch.setattr("tfdvbpr.cli.progress.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    caplog.set_level("INFO", "tfdvbpr")
+    with progress.counting("Reading") as count:
+        for done in range(4):
+            count(done + 1, 9)
+    assert caplog.messages == ["Reading: 2 of 9", "Reading: 4 of 9"]

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
-from tfdvbpr.cli import datasets, designing, evaluation, judging, launching, recommending, training
+from tfdvbpr.cli import datasets, designing, evaluation, judging, launching, progress, recommending, training
 from tfdvbpr.cli.options import IfExistsOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
+_LOG_OPTIONS = ("--quiet", "-q", "--verbose", "-v")
+
+
+class _Commands(TyperGroup):
+    """The commands, with --quiet and --verbose before or after a command's name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Moves the whole program's log options before the command."""
+        end = args.index("--") if "--" in args else len(args)
+        moved = [each for each in args[:end] if each in _LOG_OPTIONS]
+        return super().parse_args(ctx, [*moved, *(each for each in args[:end] if each not in moved), *args[end:]])
+
+
 app = typer.Typer(
     name="tfdvbpr",
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -29,19 +45,27 @@ for commands in (datasets, training, launching, evaluation, recommending, design
     app.add_typer(commands.app)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         out.print(__version__, highlight=False)
         raise typer.Exit
 
 
 @app.callback()
 def _root(
+    context: typer.Context,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print results, warnings and errors only. Works after a command too.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print details too. Works after a command too.")
+    ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    context.call_on_close(progress.install_log_handler(level=level))
 
 
 @app.command(epilog="Example: [bold]tfdvbpr demo --output demo[/bold], then open demo/report.html")

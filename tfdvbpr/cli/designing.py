@@ -104,7 +104,7 @@ def design(
     second = None if second_run is None else Run.open(second_run)
     audience = audience_of(opened, [*(user or []), *_lines(users)], liked or [], least_misery=least_misery, also=second)
     opened_gan.category_id(category)
-    with progress.console.status("Designing"):
+    with progress.status("Designing"):
         from tfdvbpr.designing.designer import Designer
         from tfdvbpr.designing.output.folder import write_designs
 
@@ -234,7 +234,7 @@ def interpolate(
     from tfdvbpr.api import designing as api
     from tfdvbpr.cli import progress
 
-    with progress.console.status("Interpolating"):
+    with progress.status("Interpolating"):
         api.interpolate(
             run,
             gan,
@@ -272,7 +272,7 @@ def generate(
     from tfdvbpr.api import designing as api
     from tfdvbpr.cli import progress
 
-    with progress.console.status("Drawing"):
+    with progress.status("Drawing"):
         api.generate(
             gan,
             output,

@@ -103,7 +103,7 @@ def compare(
     from tfdvbpr.cli import progress
     from tfdvbpr.evaluation.ranking.comparison import DEFAULT_METRICS
 
-    with progress.console.status("Comparing"):
+    with progress.status("Comparing"):
         comparison = api.compare(
             list(runs),
             output,

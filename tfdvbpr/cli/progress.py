@@ -1,21 +1,85 @@
-"""Progress bars and tables in the terminal."""
+"""What a terminal shows beside results: log lines, progress bars and tables. Lines and bars go to stderr."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 console = Console(stderr=True)
 
+_log = logging.getLogger(__name__)
+# Without a terminal there is no bar: a line is logged at this interval.
+_LINE_SECONDS = 30.0
+_PACKAGES = ("tfdvbpr", "tfdvbpr_export")
+
+
+class LogHandler(logging.Handler):
+    """Prints log lines through Rich, so that they stand above a progress bar; INFO without a level."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one record."""
+        level = f"{record.levelname.capitalize()}: " if record.levelno > logging.INFO else ""
+        console.print(f"{level}{self.format(record)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def install_log_handler(*, level: int) -> Callable[[], None]:
+    """Shows log lines of this project's packages from a level on.
+
+    Returns:
+        A function that puts back what was before.
+    """
+    handler, before = LogHandler(), {name: logging.getLogger(name).level for name in _PACKAGES}
+    for name in _PACKAGES:
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(level)
+
+    def remove() -> None:
+        for name, former in before.items():
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(former)
+
+    return remove
+
+
+@contextmanager
+def _bar(description: str, *columns: ProgressColumn) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar, or log lines at intervals without a terminal, or nothing under --quiet.
+
+    Yields a function of (done, total, figures).
+    """
+    quiet = not _log.isEnabledFor(logging.INFO)
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(description, total=None, figures="")
+        logged = time.monotonic()
+
+        def update(done: int, total: int, figures: str) -> None:
+            nonlocal logged
+            progress.update(task, completed=done, total=total, figures=figures)
+            if not console.is_terminal and time.monotonic() - logged >= _LINE_SECONDS:
+                logged = time.monotonic()
+                _log.info("%s: %d of %d%s", description, done, total, figures and f", {figures}")
+
+        yield update
+
 
 @contextmanager
 def counting(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar over things that are counted; yields a function of (done, in all)."""
+    """A bar over things that are counted; yields a function of (done, total)."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -23,20 +87,26 @@ def counting(description: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(description, total=None)
+    with _bar(description, *columns) as update:
+        yield lambda done, total: update(done, total, "")
 
-        def count(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
 
-        yield count
+@contextmanager
+def status(description: str) -> Iterator[None]:
+    """A spinner beside a description while something runs."""
+    if console.is_terminal and _log.isEnabledFor(logging.INFO):
+        with console.status(description):
+            yield
+    else:
+        _log.info("%s", description)
+        yield
 
 
 @contextmanager
 def training(description: str) -> Iterator[tuple[Callable[[Any], None], Callable[[str], None]]]:
     """A bar over training steps with losses, images/s and the time left.
 
-    Yields an observer for the loop and a function that prints a line above the bar.
+    Yields an observer for the loop and a function that logs a line.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -45,16 +115,14 @@ def training(description: str) -> Iterator[tuple[Callable[[Any], None], Callable
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(description, total=None, figures="")
+    with _bar(description, *columns) as update:
 
         def observe(report: Any) -> None:
             losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
             speed = f"{report.images_per_second:.0f} images/s, input wait {report.input_wait:.0%}"
-            figures = f"epoch {report.epoch + 1} {losses} {speed}"
-            progress.update(task, completed=report.step, total=report.num_steps, figures=figures)
+            update(report.step, report.num_steps, f"epoch {report.epoch + 1} {losses} {speed}")
 
-        yield observe, progress.console.print
+        yield observe, lambda line: _log.info("%s", line)
 
 
 def figure(value: float | None) -> str:

@@ -149,7 +149,7 @@ def explain(
     from tfdvbpr import api
     from tfdvbpr.cli import progress
 
-    with progress.console.status("Explaining"):
+    with progress.status("Explaining"):
         explanations = api.explain(run, user, item, output=output, baseline=baseline, steps=steps, dataset=dataset)
     for each in explanations:
         taken = ", ".join(f"{source.item_id} {source.share:+.2f}" for source in each.sources[:3])

@@ -61,7 +61,7 @@ def run_demo(output: Path, *, seed: int = 0, if_exists: IfExists = "error") -> P
     _claim(output, seed=seed, if_exists=if_exists)
     dataset = _dataset(output, seed)
     runs = {model: _run(output, dataset, model, seed) for model in MODELS}
-    with progress.console.status("Evaluating over the whole catalogue"):
+    with progress.status("Evaluating over the whole catalogue"):
         figures = [api.evaluate(run) for run in runs.values()]
     write_text(output / "metrics.json", json.dumps(figures, indent=2) + "\n")
     progress.console.print(progress.metrics_table(figures))
@@ -152,12 +152,12 @@ def _report(
 
     run = runs["dvbpr"]
     designer = Designer(run, gan, options=DesignOptions())
-    with progress.console.status("Designing for several users"):
+    with progress.status("Designing for several users"):
         gallery = draw_gallery(designer, dataset, output / "designs", num_users=_SHOWN_USERS, seed=seed)
-    with progress.console.status("Holding designs against the known tastes"):
+    with progress.status("Holding designs against the known tastes"):
         truth = read_truth(output / "garments")
         tastes = taste_check.check_tastes(run, gan, truth, num_users=_CHECKED_USERS, seed=seed)
-    with progress.console.status("Exporting, serving, and comparing over gRPC"):
+    with progress.status("Exporting, serving, and comparing over gRPC"):
         folders = _export(output, run, gan)
         users = [shown.user_id for shown in gallery.users]
         with serving_check.served(folders) as client:
