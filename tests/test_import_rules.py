@@ -107,7 +107,7 @@ def test_a_wrong_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     module.write_text(
         "import tfdvbpr.evaluation.ranking.metrics\nfrom tfdvbpr import designing\n\n"
         "def later():\n    from tfdvbpr.evaluation import evaluate\n    import tfdvbpr_serving.client.blocking\n"
-        "from tfdvbpr.data.batches.drawing import Batch\nfrom tfdvbpr.errors import RunError\n"
+        "from tfdvbpr.data.batches.ranking import Batch\nfrom tfdvbpr.errors import RunError\n"
     )
     monkeypatch.setitem(globals(), "PACKAGES", (package,))
     monkeypatch.setitem(globals(), "ROOT", tmp_path)

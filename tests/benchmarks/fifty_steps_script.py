@@ -28,7 +28,7 @@ if way.endswith("-float64"):
     tf.float32 = tf.float64
 
 from tfdvbpr.config import gan_config, recommender_config  # noqa: E402
-from tfdvbpr.data.batches.drawing import Batch  # noqa: E402
+from tfdvbpr.data.batches.source import Batch  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
 from tfdvbpr.training.checkpoints.state import values, variables  # noqa: E402
 from tfdvbpr.training.engine.loop import Moment, distributed_step, run_epochs  # noqa: E402

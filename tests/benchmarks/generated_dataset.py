@@ -11,8 +11,7 @@ from PIL import Image
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
-from tfdvbpr.data.preparation.quarantine import Quarantine
-from tfdvbpr.data.preparation.source import Source
+from tfdvbpr.data.preparation.source import Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
 
 

@@ -46,7 +46,7 @@ run, data = Run.open(source), np.load(arrays)
 users, items = data["users"], data["items"]
 categories = [f"category-{n}" for n in range(int(data["num_categories"]))]
 from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.data.catalogue import Items
+from tfdvbpr.data.dataset import Items
 table = pl.DataFrame({
     "item_id": [f"item-{n}" for n in range(len(items))],
     "category": [categories[n % len(categories)] for n in range(len(items))],

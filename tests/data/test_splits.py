@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.splits import SPLITS, Actions, Fractions, SplitKind, split_actions
+from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, SplitKind, split_actions
 from tfdvbpr.errors import SourceError
 
 Pairs = list[tuple[int, int]]

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.config import recommender_config
-from tfdvbpr.data.batches.drawing import Batch
+from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import Moment, Position, StepReport, distributed_step, run_epochs

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.config import recommender_config
-from tfdvbpr.data.batches.drawing import Batch
+from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.training.recommender.checks import check_names, notes

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.data.batches.drawing import Augmentation, BatchSource, SharedItemBatches
+from tfdvbpr.data.batches.ranking import SharedItemBatches
+from tfdvbpr.data.batches.source import BatchSource
+from tfdvbpr.data.images.augmentation import Augmentation
 from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.losses.ranking import bpr
 from tfdvbpr.training.recommender.objective import shared_item_loss

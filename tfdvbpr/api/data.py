@@ -156,7 +156,7 @@ def describe(
         DatasetError: if `dataset` is no prepared dataset.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.data.preparation import description_pictures as pictures
+    from tfdvbpr.data.preparation import description as pictures
 
     opened = opened_dataset(dataset)
     told = describe_dataset(opened, cold_threshold=cold_threshold)

@@ -3,22 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tfdvbpr.data.catalogue import ItemImages, Items
 from tfdvbpr.data.images.decoding import ImageFit
-from tfdvbpr.data.interactions import Interactions
-from tfdvbpr.data.preparation.duplicates import DuplicateHandling
-from tfdvbpr.data.splits import SplitKind
+from tfdvbpr.data.images.storage import ItemImages
+from tfdvbpr.data.interactions import Interactions, SplitKind
 from tfdvbpr.errors import DatasetError, unknown_id
 from tfdvbpr.files import sha256
+
+
+@dataclass(frozen=True)
+class Items:
+    """The rows of the catalogue, without pictures.
+
+    Attributes:
+        table: columns item_id, category, and the source's other columns as strings; row n is item n.
+        categories: category names in the order of their ids.
+    """
+
+    table: pl.DataFrame
+    categories: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """Item ids as the outside knows them."""
+        return self.table["item_id"].to_list()
+
+    @cached_property
+    def category_ids(self) -> npt.NDArray[np.int32]:
+        """int32 [num_items], contiguous from 0."""
+        index = {name: number for number, name in enumerate(self.categories)}
+        return np.array([index[name] for name in self.table["category"]], dtype=np.int32)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {item_id: number for number, item_id in enumerate(self.item_ids)}
+
+    def indices(self, item_ids: Sequence[str]) -> npt.NDArray[np.int32]:
+        """int32 [N]: rows of the given items.
+
+        Raises:
+            UnknownIdError: if one is not in the catalogue.
+        """
+        for item_id in item_ids:
+            if item_id not in self._index:
+                raise unknown_id("item", item_id, self.item_ids)
+        return np.array([self._index[item_id] for item_id in item_ids], dtype=np.int32)
+
+    def category_id(self, category: str) -> int:
+        """The id of a category.
+
+        Raises:
+            UnknownIdError: if there is no such category.
+        """
+        if category not in self.categories:
+            raise unknown_id("category", category, self.categories)
+        return self.categories.index(category)
+
+
+DuplicateHandling = Literal["keep", "merge"]
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"

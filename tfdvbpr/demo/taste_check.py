@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from tfdvbpr.data.synthetic.colours import read_colours
+from tfdvbpr.data.synthetic.garments import read_colours
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.maximize import DesignOptions
 from tfdvbpr.designing.sample import random_pictures

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr._version import __version__
-from tfdvbpr.data.catalogue import ItemImages
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import MAX_PIXELS, to_float
+from tfdvbpr.data.images.storage import ItemImages
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.extend import extend
 from tfdvbpr.errors import RunError

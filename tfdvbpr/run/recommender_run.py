@@ -15,8 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.catalogue import Items
-from tfdvbpr.data.dataset import Manifest, PreparedDataset
+from tfdvbpr.data.dataset import Items, Manifest, PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.models import LEARNS_FROM_PIXELS

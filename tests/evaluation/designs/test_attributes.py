@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 from judging_truth import known_tastes
 
-from tfdvbpr.data.catalogue import Items
-from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.dataset import Items, PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth, write_synthetic

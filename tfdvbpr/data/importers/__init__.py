@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
 from tfdvbpr.data.importers.amazon_reviews_2023 import read_amazon_reviews_2023
+from tfdvbpr.data.importers.dvbpr_npy import read_dvbpr_npy
 from tfdvbpr.data.importers.fashion_mnist import read_fashion_mnist
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.importers.hm import read_hm

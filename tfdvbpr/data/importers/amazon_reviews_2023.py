@@ -13,11 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from tfdvbpr.data.importers.pictures import pictures_below
-from tfdvbpr.data.preparation.jsonl import Record, read_jsonl
-from tfdvbpr.data.preparation.quarantine import Quarantine
-from tfdvbpr.data.preparation.rows import is_text
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Source
+from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Quarantine, Source, pictures_below
+from tfdvbpr.data.preparation.tables import Record, is_text, read_jsonl
 from tfdvbpr.errors import SourceError
 
 _IMAGES = "images"

@@ -17,10 +17,9 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
-from tfdvbpr.data.preparation.quarantine import Quarantine
-from tfdvbpr.data.preparation.source import Source
+from tfdvbpr.data.preparation.source import Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
-from tfdvbpr.data.synthetic.shoppers import gumbel_top_k, log_uniform_counts
+from tfdvbpr.data.synthetic.source import gumbel_top_k, log_uniform_counts
 from tfdvbpr.errors import ConfigError, SourceError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")

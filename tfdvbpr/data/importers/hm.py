@@ -6,9 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tfdvbpr.data.importers.pictures import pictures_below
-from tfdvbpr.data.preparation.quarantine import Quarantine
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Source
+from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Quarantine, Source, pictures_below
 from tfdvbpr.data.preparation.tables import read_table
 from tfdvbpr.errors import SourceError
 

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from tfdvbpr.data.catalogue import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.dataset import (
     DUPLICATES_NAME,
     INTERACTIONS_NAME,
@@ -24,11 +23,10 @@ from tfdvbpr.data.dataset import (
     PreparedDataset,
 )
 from tfdvbpr.data.images.decoding import MAX_PIXELS
-from tfdvbpr.data.preparation.duplicates import find_duplicates
-from tfdvbpr.data.preparation.packing import Progress, distinct_items, write_images
+from tfdvbpr.data.images.storage import CACHE_NAME, IMAGES_NAME
+from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_duplicates, write_images
 from tfdvbpr.data.preparation.prepare import PrepareOptions, file_records
-from tfdvbpr.data.preparation.quarantine import Quarantine
-from tfdvbpr.data.preparation.source import Source
+from tfdvbpr.data.preparation.source import Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 from tfdvbpr.files import IfExists, whole_directory

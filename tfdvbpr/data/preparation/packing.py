@@ -1,7 +1,8 @@
-"""The pictures of a source, checked and packed into the files `catalogue.ItemImages` reads."""
+"""The images of a source, checked, packed into the files of a prepared dataset, and compared."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from tfdvbpr.data.catalogue import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.images.decoding import IMAGE_FITS, MAX_PIXELS, BrokenImageError, ImageFit, checked_jpeg, decoder
+from tfdvbpr.data.images.storage import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import ConfigError, check_choice
@@ -182,3 +183,30 @@ def _pixels(jpeg: bytes, options: PictureOptions) -> Pixels:
     except tf.errors.InvalidArgumentError:
         raise BrokenImageError("cannot be decoded by TensorFlow") from None
     return pixels
+
+
+_DIGEST = "__digest__"
+
+
+def find_duplicates(items: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """Later items whose stored picture is the same file, byte for byte, as that of an earlier one.
+
+    Stored is what `images.checked_jpeg` makes: a JPEG as it came, anything else re-encoded, so that a PNG and a
+    lossless WebP of the same pixels are the same picture, and two JPEGs with other metadata are not. Pictures that only
+    look alike are not looked for.
+
+    Args:
+        items: columns item_id and category, in the order of the packed pictures.
+        folder: where `packing.write_images` packed them.
+
+    Returns:
+        Columns item_id, first_item_id, category, first_category; one row a later item.
+    """
+    digests = [hashlib.blake2b(jpeg, digest_size=16).hexdigest() for jpeg in packed_jpegs(folder)]
+    first = pl.col("item_id", "category").first().over(_DIGEST).name.prefix("first_")
+    return (
+        items.with_columns(pl.Series(_DIGEST, digests, pl.String))
+        .select("item_id", "category", first)
+        .filter(pl.col("item_id") != pl.col("first_item_id"))
+        .select("item_id", "first_item_id", "category", "first_category")
+    )

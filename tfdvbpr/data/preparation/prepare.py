@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -20,18 +20,23 @@ from tfdvbpr.data.dataset import (
     MANIFEST_NAME,
     QUARANTINE_NAME,
     USERS_NAME,
+    DuplicateHandling,
     FileRecord,
     Manifest,
     PreparedDataset,
 )
-from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.preparation.cleaning import chosen_split, usable_actions
-from tfdvbpr.data.preparation.duplicates import DUPLICATE_HANDLINGS, DuplicateHandling, find_duplicates
-from tfdvbpr.data.preparation.filters import k_core
-from tfdvbpr.data.preparation.packing import PictureOptions, Progress, distinct_items, keep_images, write_images
+from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, SplitKind, split_actions
+from tfdvbpr.data.preparation.cleaning import chosen_split, k_core, usable_actions
+from tfdvbpr.data.preparation.packing import (
+    PictureOptions,
+    Progress,
+    distinct_items,
+    find_duplicates,
+    keep_images,
+    write_images,
+)
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
-from tfdvbpr.data.splits import SPLITS, Actions, Fractions, SplitKind, split_actions
 from tfdvbpr.errors import ConfigError, SourceError, check_choice
 from tfdvbpr.files import IfExists, sha256, whole_directory
 
@@ -86,7 +91,7 @@ class PrepareOptions(PictureOptions):
             raise ConfigError(f"`withhold_items` must be in [0, 1). Received {self.withhold_items}.")
         if self.split is not None:
             check_choice("split", self.split, SPLITS)
-        check_choice("duplicates", self.duplicates, DUPLICATE_HANDLINGS)
+        check_choice("duplicates", self.duplicates, get_args(DuplicateHandling))
         self._check_numbers()
 
     def _check_numbers(self) -> None:

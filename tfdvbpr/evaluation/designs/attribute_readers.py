@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.synthetic.colours import read_colours
+from tfdvbpr.data.synthetic.garments import read_colours
 from tfdvbpr.errors import DatasetError
 from tfdvbpr.evaluation.generative.extractors import DEFAULT, pictures_features
 from tfdvbpr.evaluation.generative.manifold import nearest

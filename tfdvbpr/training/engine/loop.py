@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdvbpr.data.batches.drawing import Batch
+from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.training.distributed.strategy import local_replicas
 from tfdvbpr.training.engine.moment import INTERRUPTED, Batches, Moment, Position, StepReport
 from tfdvbpr.training.engine.prefetch import prefetched

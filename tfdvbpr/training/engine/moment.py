@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfdvbpr.data.batches.drawing import Batch
+from tfdvbpr.data.batches.source import Batch
 
 INTERRUPTED = "interrupted"
 # The answer of so many steps ago is there without waiting for the device.

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator
 
-from tfdvbpr.data.batches.drawing import Batch
+from tfdvbpr.data.batches.source import Batch
 
 _PREFETCH = 3
 

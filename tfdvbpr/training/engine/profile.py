@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.data.batches.drawing import Batch
+from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.training.checkpoints.state import assign, values, variables
 from tfdvbpr.training.distributed.strategy import local_replicas
 from tfdvbpr.training.engine.loop import Batches, distributed_step

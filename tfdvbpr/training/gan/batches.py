@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.config import GanConfig
-from tfdvbpr.data.batches.drawing import Batch, cut_into_parts, epoch_generator, step_generator
+from tfdvbpr.data.batches.source import Batch, cut_into_parts, epoch_generator, step_generator
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import apply_changes, draw_changes
 from tfdvbpr.errors import ConfigError

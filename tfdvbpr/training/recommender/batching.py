@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.batches.drawing import BatchSource, ReadImages, SharedItemBatches, TripletBatches
+from tfdvbpr.data.batches.ranking import SharedItemBatches, TripletBatches
+from tfdvbpr.data.batches.source import BatchSource, ReadImages
 from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.models.recommenders.base import PairwiseRecommender
 from tfdvbpr.training.recommender.objective import augmentation_of

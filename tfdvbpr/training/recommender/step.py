@@ -13,9 +13,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.batches.drawing import ReadImages
+from tfdvbpr.data.batches.source import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.cache import training_pictures
+from tfdvbpr.data.images.storage import training_pictures
 from tfdvbpr.models import USES_FEATURES
 from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths, trunk_features
 from tfdvbpr.models.recommenders.base import PairwiseRecommender

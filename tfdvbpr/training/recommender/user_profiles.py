@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.data.batches.drawing import Batch
+from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.models.recommenders.fold_in import standardised
 from tfdvbpr.training.engine.loop import Batches

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tfdvbpr.data.preparation.csv_table import read_csv
-from tfdvbpr.data.preparation.quarantine import Quarantine
-from tfdvbpr.data.preparation.rows import ROW
+from tfdvbpr.data.preparation.source import Quarantine
+from tfdvbpr.data.preparation.tables import ROW, read_csv
 from tfdvbpr.errors import SourceError
 
 Rows = list[tuple[int, list[str]]]

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 from dvbpr_npy_files import NUM_ITEMS, NUM_USERS, entries, jpeg, save
 
-from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
-from tfdvbpr.data.importers.numpy_pickles import read_object_array
+from tfdvbpr.data.importers.dvbpr_npy import read_dvbpr_npy
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
+from tfdvbpr.pickles import read_object_array
 
 # numpy.save of Python 2.7.18 and numpy 1.16.6, compressed: 2 users, 4 items, one-hot arrays of float64 and int64 and a
 # list, numpy scalars among the numbers, and a defaultdict for user_test.

@@ -15,11 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from tfdvbpr.data.importers.numpy_pickles import PickledArray, read_object_array
-from tfdvbpr.data.preparation.quarantine import Quarantine
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Source
+from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
+from tfdvbpr.pickles import PickledArray, read_object_array
 
 _LAYOUT = "[user_train, user_validation, user_test, Item, usernum, itemnum]"
 _PARTS = ("train", "validation", "test")

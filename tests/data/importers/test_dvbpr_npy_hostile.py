@@ -13,7 +13,7 @@ import numpy._core.multiarray as multiarray
 import pytest
 from dvbpr_npy_files import NUM_ITEMS, entries, save
 
-from tfdvbpr.data.importers.amazon_fashion_npy import read_dvbpr_npy
+from tfdvbpr.data.importers.dvbpr_npy import read_dvbpr_npy
 from tfdvbpr.errors import SourceError
 
 

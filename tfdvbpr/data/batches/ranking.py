@@ -12,12 +12,11 @@ from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.batches.source import (
     Batch,
     BatchSource,
-    ReadImages,
     cut_into_parts,
     epoch_generator,
     step_generator,
 )
-from tfdvbpr.data.images.augmentation import NUM_CHANGES, Augmentation
+from tfdvbpr.data.images.augmentation import NUM_CHANGES
 
 ItemDraw = Literal["uniform", "popularity"]
 
@@ -246,17 +245,3 @@ class TripletBatches:
             batch["anchor_item_ids"] = self._matrix.indices[starts[users] + others].astype(np.int32)
             batch["anchor_changes"] = self._source.changes(len(users), generator)
         return batch
-
-
-__all__ = [
-    "Augmentation",
-    "Batch",
-    "BatchSource",
-    "ItemDraw",
-    "ReadImages",
-    "SharedItemBatches",
-    "TripletBatches",
-    "cut_into_parts",
-    "epoch_generator",
-    "step_generator",
-]

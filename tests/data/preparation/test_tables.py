@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tfdvbpr.data.preparation.quarantine import Quarantine
+from tfdvbpr.data.preparation.source import Quarantine
 from tfdvbpr.data.preparation.tables import ROW, read_table
 from tfdvbpr.errors import SourceError
 

@@ -8,11 +8,18 @@ import pytest
 from PIL import Image
 from tiny_data import encoded, noisy_picture, write_source
 
-from tfdvbpr.data.catalogue import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.cache import ImageCache, training_pictures
 from tfdvbpr.data.images.decoding import decoder
-from tfdvbpr.data.images.storage import DecodedFile, InMemory, PackedJpegs, decoded_at_once
+from tfdvbpr.data.images.storage import (
+    CACHE_NAME,
+    IMAGES_NAME,
+    DecodedFile,
+    ImageCache,
+    InMemory,
+    PackedJpegs,
+    decoded_at_once,
+    training_pictures,
+)
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError, DatasetError

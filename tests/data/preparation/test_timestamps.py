@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfdvbpr.data.preparation.timestamps import seconds
+from tfdvbpr.data.preparation.cleaning import seconds
 
 LEAP_DAY = 1_709_164_800.0  # 2024-02-29T00:00:00Z
 

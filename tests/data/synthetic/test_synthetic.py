@@ -12,10 +12,19 @@ from PIL import Image, ImageFilter
 from scipy.stats import binomtest
 
 from tfdvbpr.data.importers import IMPORTERS
+from tfdvbpr.data.interactions import Actions, split_actions
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
-from tfdvbpr.data.splits import Actions, split_actions
-from tfdvbpr.data.synthetic.colours import PALETTE, lab, read_colours
-from tfdvbpr.data.synthetic.garments import CATEGORIES, CUTS, PATTERNS, Garment, random_garment, render_garment
+from tfdvbpr.data.synthetic.garments import (
+    CATEGORIES,
+    CUTS,
+    PALETTE,
+    PATTERNS,
+    Garment,
+    lab,
+    random_garment,
+    read_colours,
+    render_garment,
+)
 from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth, true_scores, write_synthetic
 from tfdvbpr.errors import ConfigError, OutputExistsError, SourceError
 

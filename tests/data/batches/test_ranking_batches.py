@@ -7,7 +7,9 @@ import numpy.typing as npt
 import pytest
 from tiny_data import random_interactions
 
-from tfdvbpr.data.batches.drawing import Augmentation, Batch, BatchSource, SharedItemBatches, TripletBatches
+from tfdvbpr.data.batches.ranking import SharedItemBatches, TripletBatches
+from tfdvbpr.data.batches.source import Batch, BatchSource
+from tfdvbpr.data.images.augmentation import Augmentation
 from tfdvbpr.data.interactions import Interactions, Split
 
 NUM_USERS, NUM_ITEMS = 12, 26

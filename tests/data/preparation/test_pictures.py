@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tfdvbpr.data.importers.pictures import pictures_below
+from tfdvbpr.data.preparation.source import pictures_below
 
 
 @pytest.mark.parametrize("image", ["a\0b", "loop/x", "../outside", "/etc/hostname", "link", "", "none", "x" * 5000])

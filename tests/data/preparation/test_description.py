@@ -11,8 +11,7 @@ from tiny_data import checkerboard
 import tfdvbpr
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.preparation.description import Description, gini
-from tfdvbpr.data.preparation.description_pictures import draw_contact_sheet, draw_long_tail
+from tfdvbpr.data.preparation.description import Description, draw_contact_sheet, draw_long_tail, gini
 from tfdvbpr.errors import OutputExistsError
 
 PICTURES = ("contact_sheet.png", "long_tail.png")
@@ -108,7 +107,7 @@ def test_the_sheet_shows_the_pictures_themselves(dataset: PreparedDataset, descr
 
 
 def test_the_sheet_is_seeded(dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfdvbpr.data.preparation.description_pictures._COLUMNS", 3)
+    monkeypatch.setattr("tfdvbpr.data.preparation.description._COLUMNS", 3)
     for name, seed in (("first", 1), ("again", 1), ("other", 2)):
         draw_contact_sheet(dataset, tmp_path / name, seed=seed)
     first, again, other = ((tmp_path / name).read_bytes() for name in ("first", "again", "other"))
@@ -119,7 +118,7 @@ def test_smaller_categories_are_counted(
     dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_contact_sheet(dataset, tmp_path / "all.png")
-    monkeypatch.setattr("tfdvbpr.data.preparation.description_pictures.MAX_CATEGORIES", 1)
+    monkeypatch.setattr("tfdvbpr.data.preparation.description.MAX_CATEGORIES", 1)
     draw_contact_sheet(dataset, tmp_path / "one.png")
     with Image.open(tmp_path / "all.png") as everything, Image.open(tmp_path / "one.png") as one:
         assert one.width == everything.width

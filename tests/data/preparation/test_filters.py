@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfdvbpr.data.preparation.filters import k_core
+from tfdvbpr.data.preparation.cleaning import k_core
 
 Pairs = list[tuple[str, str]]
 _LEAST = st.integers(0, 3)
