@@ -57,61 +57,103 @@ def count_higher_and_equal(
 
 @dataclass(frozen=True)
 class _Catalogue:
-    """Embeddings with the biases as one more dimension, items padded to whole tiles."""
+    """Embeddings with the biases as one more dimension; items with equal embeddings are one column.
+
+    Equal columns of a matrix product may differ in their last bits on some BLAS kernels, so each distinct embedding is
+    scored once and counted as often as it occurs.
+    """
 
     users: Array
-    items: Array  # [D, padded items]
+    items: Array  # [D, columns padded to whole tiles]
+    column_of: npt.NDArray[np.int32]  # [num_items]
+    repeats: npt.NDArray[np.float64]  # [columns], items of each column beside the first
     masked: sparse.csr_matrix
-    num_items: int
 
     @classmethod
     def of(cls, factors: Factors, masked: sparse.csr_matrix) -> _Catalogue:
-        users, items = factors.user_embeddings, factors.item_embeddings
+        distinct = factors.distinct_items
+        repeats = np.bincount(distinct.group_of) - 1.0
+        order = np.argsort(repeats > 0, kind="stable")  # those that are several items in as few tiles as can be
+        column_of = np.empty(len(order), np.int32)
+        column_of[order] = np.arange(len(order))
+        first = distinct.first[order]
+        users, items = factors.user_embeddings, factors.item_embeddings[first]
         if factors.item_biases.any():
             users = np.concatenate([users, np.ones((len(users), 1), np.float32)], axis=1)
-            items = np.concatenate([items, factors.item_biases[:, None]], axis=1)
+            items = np.concatenate([items, factors.item_biases[first, None]], axis=1)
         padding = -len(items) % _ITEMS
-        # A padded item scores NaN, which is neither higher nor equal.
+        # A padded column scores NaN, which is neither higher nor equal.
         padded = np.pad(items.T, ((0, 0), (0, padding)), constant_values=np.nan)
-        return cls(users, np.ascontiguousarray(padded), masked, len(items))
+        columns = column_of[distinct.group_of]
+        return cls(users, np.ascontiguousarray(padded), columns, np.pad(repeats[order], (0, padding)), masked)
 
     def count(self, user_ids: npt.NDArray[np.int32], item_ids: npt.NDArray[np.int32]) -> tuple[Counts, Counts]:
         """Counts of one block of actions, int64 [B] each."""
         block = np.zeros((_USERS, self.users.shape[1]), np.float32)
         block[: len(user_ids)] = self.users[user_ids]
-        held_out = self._held_out(block, item_ids)
-        rows, columns, edges = self._masked_by_tile(user_ids)
+        own_columns = self.column_of[item_ids]
+        held_out = self._held_out(block, own_columns)
+        owners = _Pairs.of(np.arange(len(item_ids)), own_columns, self.items.shape[1])
+        once, repeated = self._masked(user_ids)
         tile = np.empty((_USERS, _ITEMS), np.float32)
         found = np.empty((_USERS, _ITEMS), np.bool_)
         totals = np.zeros((2, _USERS), np.int64)
         with np.errstate(invalid="ignore"):
-            for number, start in enumerate(range(0, self.items.shape[1], _ITEMS)):
+            for start in range(0, self.items.shape[1], _ITEMS):
                 np.matmul(block, self.items[:, start : start + _ITEMS], out=tile)
-                here = slice(edges[number], edges[number + 1])
-                tile[rows[here], columns[here] - start] = np.nan
+                own = owners.within(start)
+                tile[own] = held_out[own[0], 0]  # an item has one score, however it is computed
+                tile[once.within(start)] = np.nan
+                repeats = self.repeats[start : start + _ITEMS]
+                several = np.flatnonzero(repeats > 0)
+                masked = repeated.within(start)
                 for total, compare in zip(totals, (np.greater, np.equal), strict=True):
                     compare(tile, held_out, out=found)
                     total += _count_true(found)
+                    if len(several):
+                        total += (found[:, several] @ repeats[several]).astype(np.int64)
+                        total -= np.bincount(masked[0], weights=found[masked], minlength=_USERS).astype(np.int64)
         higher, equal = totals[:, : len(user_ids)]
         return higher, equal
 
-    def _held_out(self, block: Array, item_ids: npt.NDArray[np.int32]) -> Array:
-        """float32 [B, 1]: scores of the held-out items, by products of the tiles' own shape.
+    def _held_out(self, block: Array, columns: npt.NDArray[np.int32]) -> Array:
+        """float32 [B, 1]: scores of the held-out items, by a product of the tiles' own shape.
 
-        A product of another shape adds up in another order, and items with the same embedding would no longer tie.
+        A product of another shape adds up in another order.
         """
         chosen = np.zeros((len(self.items), _ITEMS), np.float32)
-        chosen[:, : len(item_ids)] = self.items[:, item_ids]
+        chosen[:, : len(columns)] = self.items[:, columns]
         scores: Array = np.diagonal(block @ chosen)[:, None].copy()
         return scores
 
-    def _masked_by_tile(self, user_ids: npt.NDArray[np.int32]) -> tuple[Any, Any, Any]:
-        """Rows of the block and items of its masked pairs, by item, and where each tile's begin."""
+    def _masked(self, user_ids: npt.NDArray[np.int32]) -> tuple[_Pairs, _Pairs]:
+        """Masked pairs of the block whose column is one item, and those whose column is several."""
         pairs = self.masked[user_ids].tocoo()
-        order = np.argsort(pairs.col, kind="stable")
-        columns = pairs.col[order]
-        edges = np.searchsorted(columns, np.arange(0, self.items.shape[1] + _ITEMS, _ITEMS))
-        return pairs.row[order], columns, edges
+        columns = self.column_of[pairs.col]
+        single = self.repeats[columns] == 0
+        width = self.items.shape[1]
+        once = _Pairs.of(pairs.row[single], columns[single], width)
+        return once, _Pairs.of(pairs.row[~single], columns[~single], width)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of a row of the block and a column, sorted by column, and where each tile's begin."""
+
+    rows: npt.NDArray[Any]
+    columns: npt.NDArray[Any]
+    edges: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[Any], columns: npt.NDArray[Any], width: int) -> _Pairs:
+        order = np.argsort(columns, kind="stable")
+        edges = np.searchsorted(columns, np.arange(0, width + _ITEMS, _ITEMS), sorter=order)
+        return cls(rows[order], columns[order], edges)
+
+    def within(self, start: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Index arrays of the pairs in the tile that begins at column `start`."""
+        here = slice(self.edges[start // _ITEMS], self.edges[start // _ITEMS + 1])
+        return self.rows[here], self.columns[here] - start
 
 
 def _count_true(found: npt.NDArray[np.bool_]) -> Counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,43 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DistinctItems:
+    """Which items share one embedding and one bias, so that their scores are computed once and tie exactly.
+
+    Two equal columns of one matrix product may differ in their last bits on some BLAS kernels.
+
+    Attributes:
+        first: int32 [G], the first item of each group of equal items, ascending.
+        group_of: int32 [num_items], the group of each item, an index into `first`.
+    """
+
+    first: npt.NDArray[np.int32]
+    group_of: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, embeddings: Array, biases: Array) -> DistinctItems:
+        """Groups the rows of embeddings, float32 [N, D], with biases, float32 [N]; 0 and -0 are equal."""
+        width = embeddings.shape[1] + 1
+        rows = np.zeros((len(embeddings), width + width % 2), np.float32)
+        rows[:, : width - 1], rows[:, width - 1] = embeddings, biases
+        rows += np.float32(0.0)
+        bits = rows.view(np.uint64)
+        multipliers = np.random.default_rng(0).integers(1, 2**63, bits.shape[1], dtype=np.uint64) | np.uint64(1)
+        group_of = cls._grouped((bits * multipliers).sum(axis=1, dtype=np.uint64))
+        repeats = np.flatnonzero(group_of != np.arange(len(rows)))
+        if not np.array_equal(bits[repeats], bits[group_of[repeats]]):  # two rows with one hash
+            group_of = cls._grouped(bits.view(np.dtype((np.void, bits.strides[0])))[:, 0])
+        first, number = np.unique(group_of, return_inverse=True)
+        return cls(first.astype(np.int32), number.astype(np.int32))
+
+    @staticmethod
+    def _grouped(keys: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """For each key, the first place where it stands."""
+        _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+        return first[number]
 
 
 @dataclass(frozen=True)
@@ -42,9 +80,18 @@ class Factors:
         return self.scores_for(self.user_embeddings[users])
 
     def scores_for(self, user_embeddings: Array) -> Array:
-        """float32 [B, num_items]: x̂ of embeddings, float32 [B, D], for every item."""
-        scores: Array = user_embeddings @ self.item_embeddings.T + self.item_biases
-        return scores
+        """float32 [B, num_items]: x̂ of embeddings, float32 [B, D], for every item; equal items have equal scores."""
+        first, group_of = self.distinct_items.first, self.distinct_items.group_of
+        if len(first) == len(group_of):
+            scores: Array = user_embeddings @ self.item_embeddings.T + self.item_biases
+            return scores
+        distinct: Array = user_embeddings @ self.item_embeddings[first].T + self.item_biases[first]
+        return distinct[:, group_of]
+
+    @cached_property
+    def distinct_items(self) -> DistinctItems:
+        """Groups of items with the same embedding and bias."""
+        return DistinctItems.of(self.item_embeddings, self.item_biases)
 
     def write(self, path: Path) -> None:
         """Writes the arrays as .npz."""
