@@ -176,7 +176,7 @@ def test_the_dataset_lies_beside_the_file(tmp_path: Path) -> None:
 
 
 def test_the_guides_file_is_one(tmp_path: Path) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "from-data-to-server.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "from-data-to-server.md").read_text(encoding="utf-8")
     file = tmp_path / "shop.yaml"
     file.write_text(guide.split("```yaml\n# shop.yaml\n")[1].split("```")[0], encoding="utf-8")
     plan = read_plan(file)

@@ -1,4 +1,4 @@
-"""The mean gradient over every step that could be drawn is the triplet objective's, docs/equations.md."""
+"""The mean gradient over every step that could be drawn is the triplet objective's, docs/reference/equations.md."""
 
 from __future__ import annotations
 

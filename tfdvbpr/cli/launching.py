@@ -24,7 +24,7 @@ def launch(
     Each process gets a TF_CONFIG of its own and prints with its number before each line. The global batch stays what
     the configuration says: each worker reads and computes its share, and the weights are those of one process but for
     rounding. If a worker fails the others are ended. On several machines start the same command on each with TF_CONFIG
-    set; docs/distributed-training.md has examples for Slurm and Kubernetes.
+    set; docs/guides/distributed-training.md has examples for Slurm and Kubernetes.
     """
     from tfdvbpr.training.distributed.launcher import launch as run
 

@@ -161,7 +161,7 @@ class GanConfig(TrainingConfig):
         return self.variety_weight > 0 or self.shape_variety_weight > 0
 
 
-# The authors' GAN; docs/gan.md goes through it line by line.
+# The authors' GAN; docs/guides/gan.md goes through it line by line.
 _PAPER_GAN: Mapping[str, Any] = {
     "latent_dim": 256,
     "base_channels": 64,

@@ -24,7 +24,7 @@ Schedule = Literal["constant", "cosine", "step", "exponential"]
 
 
 class RecommenderConfig(TrainingConfig):
-    """Configuration of a recommender run. Defaults are the library's own; docs/equations.md lists the paper's."""
+    """Configuration of a recommender run. Defaults are the library's own; docs/reference/equations.md lists the paper's."""
 
     RUN_FIELDS: ClassVar[frozenset[str]] = TrainingConfig.RUN_FIELDS | {"image_cache", "cache_gib"}
 
@@ -197,7 +197,7 @@ MODEL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bpr-mf": _FACTORISATION,
     "warp": {**_FACTORISATION, "loss": "warp", "num_negatives": 16},
 }
-# The authors' DVBPR code; docs/paper-preset.md goes through it line by line.
+# The authors' DVBPR code; docs/guides/paper-preset.md goes through it line by line.
 _PAPER: Mapping[str, Any] = {
     "backbone": "cnn_f",
     "embedding_dim": 100,

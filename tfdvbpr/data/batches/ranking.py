@@ -34,7 +34,7 @@ class SharedItemBatches:
 
     Weights are divided by what a step's weights add up to *on average*, not by what they add up to in this step, and
     actions beyond `max_pairs` are made up for by those that stay. So the gradient of a step is an unbiased estimate of
-    that of a triplet objective, which docs/equations.md writes down.
+    that of a triplet objective, which docs/reference/equations.md writes down.
 
     Each part holds: `item_ids` int32 [M/R], `images` uint8 [M/R, H, W, 3], `changes` float32 [M/R, 9], `user_ids` int32
     [P/R], `positive_index` int32 [P/R] into the global M, `positive_item_ids` int32 [P/R], `weights` float32 [P/R] (0
