@@ -24,7 +24,7 @@ Schedule = Literal["constant", "cosine", "step", "exponential"]
 
 
 class RecommenderConfig(TrainingConfig):
-    """Configuration of a recommender run. Defaults are the library's own; docs/reference/equations.md lists the paper's."""
+    """Configuration of a recommender run. Its defaults are the library's own."""
 
     RUN_FIELDS: ClassVar[frozenset[str]] = TrainingConfig.RUN_FIELDS | {"image_cache", "cache_gib"}
 

@@ -176,7 +176,7 @@ class Run(RunFolder):
         return self._best(self.factors.scores(user)[0], seen, k=k, category=category)
 
     def fold_in(self, liked: Sequence[Sequence[str]]) -> Array:
-        """Embeddings of people the run was not trained on, from what they liked; docs/reference/equations.md has the formulas.
+        """Embeddings of new users from the items they liked; docs/reference/equations.md has the formulas.
 
         Args:
             liked: item ids, a list a person; an item named twice counts once.
