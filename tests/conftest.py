@@ -23,7 +23,7 @@ def checkerboard_dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDa
 def tiny_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A DVBPR run of a few steps on the checkerboard, its epoch chosen by validation."""
     from tfdvbpr import api
-    from tfdvbpr.config import recommender_config
+    from tfdvbpr.models.recommenders import recommender_config
 
     config = recommender_config("dvbpr", epochs=2, embedding_dim=4, global_batch_size=16)
     train = partial(api.train, checkerboard_dataset, config=config)
@@ -46,7 +46,7 @@ def tiny_gan_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest
 @pytest.fixture(scope="session")
 def run_of(checkerboard_dataset: PreparedDataset, tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> RunOf:
     """A small run of each model by name, trained when it is first asked for; "free" is DVBPR whose θ counts as free."""
-    from tfdvbpr.config import recommender_config
+    from tfdvbpr.models.recommenders import recommender_config
     from tfdvbpr.training.recommender.train import train_recommender
 
     runs = {"dvbpr": tiny_run}
@@ -60,7 +60,7 @@ def run_of(checkerboard_dataset: PreparedDataset, tiny_run: Run, tmp_path_factor
 
     def freed() -> Path:
         copy = Path(shutil.copytree(tiny_run.path, tmp_path_factory.mktemp("copies") / "free"))
-        settled = (copy / "config.yaml").read_text().replace("tastes: leave-one-out", "tastes: free")
+        settled = (copy / "config.yaml").read_text().replace("user_embeddings: leave-one-out", "user_embeddings: free")
         (copy / "config.yaml").write_text(settled)
         return copy
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DatasetError, RunError, UnknownIdError
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.training.recommender.train import train_recommender
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         train_gan,
         update_items,
     )
-    from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config, recommender_config
+    from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
     from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
     from tfdvbpr.data.preparation.prepare import PrepareOptions
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tfdvbpr.designing.options import DesignOptions, TailorOptions
     from tfdvbpr.designing.tailor import Tailor
     from tfdvbpr.errors import TfdvbprError
+    from tfdvbpr.models.recommenders import recommender_config
     from tfdvbpr.run import GanRun, Run
     from tfdvbpr.training.distributed.strategy import make_strategy
 
@@ -77,7 +78,7 @@ _HOMES = {
     "prepare": "tfdvbpr.api",
     "prepare_fashion_mnist": "tfdvbpr.api",
     "prepare_synthetic": "tfdvbpr.api",
-    "recommender_config": "tfdvbpr.config",
+    "recommender_config": "tfdvbpr.models.recommenders",
     "tailor": "tfdvbpr.api",
     "train": "tfdvbpr.api",
     "train_gan": "tfdvbpr.api",

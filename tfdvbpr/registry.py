@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 from tfdvbpr.errors import ConfigError
@@ -27,6 +28,7 @@ class Registry(Mapping[str, T], Generic[T]):
     Args:
         group: the entry points' group, such as "tfdvbpr.samplers".
         builtin: the entries of this library, in the order in which they are listed.
+        lazy: further ones as "module:attribute", imported when they are looked up.
 
     Raises:
         ConfigError: at a look-up or a listing, if two distributions give the same name or one gives a built-in name, or
@@ -38,22 +40,28 @@ class Registry(Mapping[str, T], Generic[T]):
         ('a circle', False, ['round'])
     """
 
-    def __init__(self, group: str, builtin: Mapping[str, T]) -> None:
+    def __init__(self, group: str, builtin: Mapping[str, T], *, lazy: Mapping[str, str] | None = None) -> None:
         self.group = group
         self._builtin = dict(builtin)
+        self._lazy = dict(lazy or {})
 
     def __getitem__(self, name: str) -> T:
+        if name in self._lazy:
+            self._builtin[name] = resolve_name(self._lazy[name])
         return self._builtin[name] if name in self._builtin else _loaded(self._plugins()[name])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._builtin or name in self._plugins()
+        return name in self._own() or name in self._plugins()
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._builtin
+        yield from self._own()
         yield from self._plugins()
 
     def __len__(self) -> int:
-        return len(self._builtin) + len(self._plugins())
+        return len(self._own()) + len(self._plugins())
+
+    def _own(self) -> Mapping[str, object]:
+        return self._builtin | self._lazy
 
     def __repr__(self) -> str:
         return f"Registry({self.group!r}, {', '.join(self)})"
@@ -61,7 +69,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def _plugins(self) -> Mapping[str, EntryPoint]:
         plugins: dict[str, EntryPoint] = {}
         for found in _entry_points(self.group, tuple(sys.path)):
-            if found.name in self._builtin or found.name in plugins:
+            if found.name in self._own() or found.name in plugins:
                 other = _distribution(plugins[found.name]) if found.name in plugins else "tfdvbpr"
                 raise ConfigError(
                     f"A name must be registered once in {self.group}. {_distribution(found)} gives {found.name!r}, "

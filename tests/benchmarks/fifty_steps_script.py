@@ -27,9 +27,10 @@ if way.endswith("-float64"):
     keras.config.set_floatx("float64")
     tf.float32 = tf.float64
 
-from tfdvbpr.config import gan_config, recommender_config  # noqa: E402
+from tfdvbpr.config import gan_config  # noqa: E402
 from tfdvbpr.data.batches.source import Batch  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
+from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.checkpoints.state import values, variables  # noqa: E402
 from tfdvbpr.training.engine.loop import Moment, distributed_step, run_epochs  # noqa: E402
 from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402

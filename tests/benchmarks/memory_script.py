@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from tfdvbpr import api
-from tfdvbpr.config import recommender_config
+from tfdvbpr.models.recommenders import recommender_config
 
 KINDS = ("VmRSS", "RssAnon", "RssFile")
 

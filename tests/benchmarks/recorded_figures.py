@@ -71,11 +71,11 @@ def _record(arrays: Record, work: Path) -> None:
     from tiny_data import checkerboard
 
     from tfdvbpr import api
-    from tfdvbpr.config import gan_config, recommender_config
+    from tfdvbpr.config import gan_config
     from tfdvbpr.designing.designer import Designer
     from tfdvbpr.designing.options import DesignOptions, TailorOptions
     from tfdvbpr.designing.tailor import Tailor
-    from tfdvbpr.models import RECOMMENDERS
+    from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
     from tfdvbpr_export import export_designer, export_recommender
 
     dataset = checkerboard(work)
@@ -86,7 +86,7 @@ def _record(arrays: Record, work: Path) -> None:
     for name in ("hybrid-dvbpr", "vbpr"):
         kinds[name][1]["factor_dim"] = 3
     kinds["paper-dvbpr"] = ("dvbpr", {**few, "epochs": 1, "preset": "paper", "backbone": "small_cnn"})
-    kinds["free-triplet-dvbpr"] = ("dvbpr", {**few, "tastes": "free", "batching": "triplet"})
+    kinds["free-triplet-dvbpr"] = ("dvbpr", {**few, "user_embeddings": "free", "batching": "triplet"})
     for name, (model, values) in kinds.items():
         run = runs[name] = api.train(dataset, work / f"run-{name}", config=recommender_config(model, **values))
         for field in ("user_embeddings", "item_embeddings", "item_biases"):

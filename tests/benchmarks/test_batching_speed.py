@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tfdvbpr import api
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.synthetic.source import SyntheticOptions
 from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step
 from tfdvbpr.training.recommender.train import RecommenderTrainer
@@ -35,8 +35,8 @@ def _auc_after(dataset: Any, **values: Any) -> tuple[float, int]:
 
 def test_shared_items_learn_more_in_the_same_time(tmp_path: Path) -> None:
     dataset = api.prepare_synthetic(tmp_path / "dataset", synthetic=SyntheticOptions())
-    shared, shared_ranked = _auc_after(dataset, batching="shared-item", tastes="free", user_l2=0.3)
-    triplets, triplets_ranked = _auc_after(dataset, batching="triplet", tastes="free", user_l2=0.3)
+    shared, shared_ranked = _auc_after(dataset, batching="shared-item", user_embeddings="free", user_l2=0.3)
+    triplets, triplets_ranked = _auc_after(dataset, batching="triplet", user_embeddings="free", user_l2=0.3)
     print(
         f"\nafter {SECONDS:.0f} s of steps: shared-item AUC {shared:.3f} ({shared_ranked} actions ranked), "
         f"triplet AUC {triplets:.3f} ({triplets_ranked} actions ranked)"

@@ -16,6 +16,7 @@ from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.losses.adversarial import LSGAN
 from tfdvbpr.models.gans.discriminator import build_discriminator
 from tfdvbpr.models.gans.generator import build_generator
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.dvbpr import DVBPR
 
 SIZE, CATEGORIES, LATENT_DIM, EMBEDDING_DIM = (64, 48), 12, 128, 64
@@ -25,7 +26,9 @@ LEAST_SHARE, MOST_GROWTH = 0.8, 1.25
 
 def _objective() -> DesignObjective:
     """Untrained networks, half as wide as the defaults: what design adds weighs the more beside them."""
-    recommender = DVBPR(num_users=1, num_items=1, embedding_dim=EMBEDDING_DIM, image_size=SIZE)
+    recommender = DVBPR(
+        recommender_config("dvbpr", embedding_dim=EMBEDDING_DIM), num_users=1, num_items=1, image_size=SIZE
+    )
     generator = build_generator(
         SIZE, num_categories=CATEGORIES, latent_dim=LATENT_DIM, base_channels=16, upsampling="bilinear"
     )

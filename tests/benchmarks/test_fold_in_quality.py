@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from tfdvbpr import api
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.data.synthetic.source import SyntheticOptions
 from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.run import Run

@@ -13,8 +13,8 @@ import pytest
 import simplejpeg
 from generated_dataset import generated
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import StepReport, distributed_step, run_epochs
 from tfdvbpr.training.recommender.train import RecommenderTrainer
@@ -62,7 +62,7 @@ def test_input_alone_keeps_up_with_a_bare_decoder(dataset: PreparedDataset) -> N
 
 @pytest.mark.parametrize(("backbone", "cache"), [("cnn_f", "none"), ("cnn_f", "disk"), ("small_cnn", "memory")])
 def test_a_step_hardly_waits(dataset: PreparedDataset, backbone: str, cache: str) -> None:
-    config = recommender_config("dvbpr", backbone=backbone, image_cache=cache, tastes="free", epochs=2)
+    config = recommender_config("dvbpr", backbone=backbone, image_cache=cache, user_embeddings="free", epochs=2)
     strategy = make_strategy("one-device")
     trainer = RecommenderTrainer(dataset, config, strategy)
     reports: list[StepReport] = []

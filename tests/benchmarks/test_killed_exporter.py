@@ -15,7 +15,7 @@ import numpy as np
 from tiny_data import checkerboard
 
 from tfdvbpr import api
-from tfdvbpr.config import recommender_config
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.models.folders import version_folders
 from tfdvbpr_serving.server.server import LocalServer

@@ -41,7 +41,7 @@ def test_a_large_catalogue_fits(datasets: list[Path], tmp_path: Path, cache: str
 
     Both have the same network, users and batch. `auto` keeps the 300,000 decoded on the disk, `none` decodes each time.
     """
-    values = ["epochs=1", "evaluate_every=1", f"image_cache={cache}", f"tastes={tastes}"]
+    values = ["epochs=1", "evaluate_every=1", f"image_cache={cache}", f"user_embeddings={tastes}"]
     own, whole = (_most_resident(folder, tmp_path / f"run-{folder.name}", *values) for folder in datasets)
     print(
         f"\n{COMMAND}\nimage_cache {cache}, {MANY:,} pictures of 64x64: resident {whole['VmRSS']:.2f} GiB (anonymous "

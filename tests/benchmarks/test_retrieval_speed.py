@@ -22,7 +22,7 @@ import tensorflow as tf
 from tiny_data import checkerboard
 
 from tfdvbpr import api
-from tfdvbpr.config import recommender_config
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr_serving.client.blocking import Client
 from tfdvbpr_serving.server.server import LocalServer
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from generated_dataset import generated
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step
 from tfdvbpr.training.recommender.train import RecommenderTrainer

@@ -13,19 +13,20 @@ import polars as pl
 import pytest
 
 from tfdvbpr import api
-from tfdvbpr.config import gan_config, recommender_config
+from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.synthetic.source import SyntheticOptions
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.evaluation.designs.attribute_tables import markdown
 from tfdvbpr.evaluation.designs.attributes import AttributeCheck, AttributeOptions
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 
 # Many actions with little noise: patterns and cuts matter less than colours, and a recommender has to learn them too.
 _SHOPPERS = SyntheticOptions(actions_per_user=(40, 80), temperature=0.5)
 # A table of tastes by gradient: means of what she acted on know colours, and of cuts hardly anything.
-_RECOMMENDER = {"tastes": "free", "user_l2": 0.01, "loss": "sampled-softmax", "max_pairs": 32768}
+_RECOMMENDER = {"user_embeddings": "free", "user_l2": 0.01, "loss": "sampled-softmax", "max_pairs": 32768}
 # Half as wide as the preset, for drawings are simpler than photos; photos drawn again are for their cuts and patterns.
 _GAN = {
     "epochs": 42,

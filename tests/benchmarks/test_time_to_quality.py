@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from tfdvbpr.config import RecommenderConfig, recommender_config
+from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step
 from tfdvbpr.training.engine.prefetch import prefetched
@@ -84,7 +85,7 @@ def test_shared_items_are_twenty_times_faster() -> None:
     common |= {"flip": False, "max_shift": 0, "dropout": 0.0}
     shared = _train(dataset, recommender_config("dvbpr", **common), limit=MOST_SECONDS, between=BETWEEN_LOOKS)
     limit = min(RATIO * shared.seconds, MOST_SECONDS)
-    paper = {"batching": "triplet", "tastes": "free", "image_cache": "none"}
+    paper = {"batching": "triplet", "user_embeddings": "free", "image_cache": "none"}
     triplet = _train(dataset, recommender_config("dvbpr", **common, **paper), limit=limit, between=limit / 12)
     there = triplet.auc >= GOAL
     print(

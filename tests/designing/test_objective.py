@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.losses.adversarial import LSGAN
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.dvbpr import DVBPR
 from tfdvbpr.run import GanRun, Run
 
@@ -33,7 +34,7 @@ def test_a_catalogue_item_has_its_score_for_preference(designer: Designer, tiny_
 
 
 def test_pictures_are_resized_to_the_recommenders_by_nearest_neighbour(tiny_gan_run: GanRun) -> None:
-    recommender = DVBPR(num_users=1, num_items=1, embedding_dim=4, image_size=(64, 64))
+    recommender = DVBPR(recommender_config("dvbpr", embedding_dim=4), num_users=1, num_items=1, image_size=(64, 64))
     objective = _objective(recommender, tiny_gan_run)
     images = objective.images(tf.random.stateless_normal([2, 6], [0, 1]), tf.constant([0, 1]))
     assert images.shape == (2, 32, 32, 3)

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.output.folder import write_designs
 from tfdvbpr.errors import OutputExistsError, RunError, UnknownIdError
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.training.recommender.train import train_recommender
 

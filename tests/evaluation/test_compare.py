@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 
 from tfdvbpr import api
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError, OutputExistsError, RunError
 from tfdvbpr.evaluation.ranking.comparison import compare_evaluations, group_by_seed
 from tfdvbpr.evaluation.ranking.comparison_tables import markdown
 from tfdvbpr.evaluation.ranking.evaluate import Evaluation
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
 
 PNG = b"\x89PNG"

@@ -14,7 +14,6 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdvbpr.designing.options import DesignOptions, TailorOptions
-from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import FACTORS_NAME, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import RecommenderOptions
@@ -64,7 +63,7 @@ class Unsaved(Answering):
 
 
 def unsaved(run: Run, options: RecommenderOptions | None = None) -> Unsaved:
-    kind = ServedVisualRecommender if run.manifest.model in LEARNS_FROM_PIXELS else ServedRecommender
+    kind = ServedVisualRecommender if run.model_class.scores_images else ServedRecommender
     return Unsaved(kind(run, options or RecommenderOptions()))
 
 

@@ -11,12 +11,12 @@ import tensorflow as tf
 from export_helpers import TAILORING, Exported
 from PIL import Image
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.scoring import embed_pictures
 from tfdvbpr.designing.tailor import Tailor
 from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender.train import train_recommender

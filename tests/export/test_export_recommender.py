@@ -12,7 +12,7 @@ from tiny_data import RunOf
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import decoder, to_float
-from tfdvbpr.models import LEARNS_FROM_PIXELS, RECOMMENDERS
+from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.run import Run
@@ -59,7 +59,7 @@ def test_recommendations_are_the_runs(recommender: Exported, tiny_run: Run) -> N
 def test_every_model_is_served(run_of: RunOf, model: str) -> None:
     run = run_of(model)
     served = unsaved(run)
-    without = set() if model in LEARNS_FROM_PIXELS else OF_PICTURES
+    without = set() if run.model_class.scores_images else OF_PICTURES
     assert set(served.module.signature_names) == set(OF_RECOMMENDER) - without
     scores = served("score", user_ids=["u1", "u0"], item_ids=[["i0", "i5"], ["i3", "i15"]])["scores"]
     expected = [run.score(["u1"], ["i0", "i5"])[0], run.score(["u0"], ["i3", "i15"])[0]]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -8,15 +9,23 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tfdvbpr.models import RECOMMENDERS, USES_FEATURES
-from tfdvbpr.models.recommenders.architecture import Architecture
-from tfdvbpr.models.recommenders.build import build_recommender
-from tfdvbpr.models.recommenders.dvbpr import DVBPR
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
 from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.models.recommenders.popularity import popularity
-from tfdvbpr.models.recommenders.visrank import visrank
+from tfdvbpr.models.recommenders.visrank import mean_cosines
 
-GRADIENT = [name for name, kind in RECOMMENDERS.items() if kind == "gradient"]
+WITH_WEIGHTS = [name for name, kind in RECOMMENDERS.items() if kind.has_weights]
+# Items 0, 1 and 2 have two, no and one training action; the last action is held out.
+COUNTED = Interactions(
+    np.array([0, 1, 1, 0], np.int32),
+    np.array([0, 0, 2, 1], np.int32),
+    np.array([Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TEST], np.uint8),
+    2,
+    3,
+)
+SIZES = SimpleNamespace(num_users=3, num_items=4, image_size=(32, 32))
 INPUTS = {
     "user_ids": np.array([0, 2, 1], np.int32),
     "item_ids": np.array([3, 0, 1], np.int32),
@@ -26,13 +35,8 @@ INPUTS = {
 
 def _build(name: str, *, seed: int = 0) -> Any:
     keras.utils.set_random_seed(seed)
-    beside = {"factor_dim": 2, "item_bias": True} if name in ("hybrid-dvbpr", "vbpr") else {}
-    shape = Architecture(
-        num_users=3, num_items=4, embedding_dim=6, image_size=(32, 32), dropout=0.1, seed=seed, **beside
-    )
-    model = build_recommender(name, shape)
-    model.built = True
-    assert model.uses_features == (name in USES_FEATURES)
+    config = recommender_config(name, embedding_dim=6, dropout=0.1, seed=seed, factor_dim=2)
+    model = RECOMMENDERS[name].for_dataset(config, SIZES)
     generator = np.random.default_rng(seed + 1)
     if model.uses_features:
         model.set_features(generator.standard_normal((4, model.feature_dim)).astype(np.float32))
@@ -41,7 +45,7 @@ def _build(name: str, *, seed: int = 0) -> Any:
     return model
 
 
-@pytest.mark.parametrize("name", GRADIENT)
+@pytest.mark.parametrize("name", WITH_WEIGHTS)
 def test_score_is_the_dot_product_and_bias(name: str) -> None:
     model = _build(name)
     scores = model(INPUTS).numpy()
@@ -52,7 +56,7 @@ def test_score_is_the_dot_product_and_bias(name: str) -> None:
     np.testing.assert_allclose(scores, (users * items.numpy()).sum(axis=1) + biases.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", GRADIENT)
+@pytest.mark.parametrize("name", WITH_WEIGHTS)
 def test_weights_save_and_load(name: str, tmp_path: Path) -> None:
     model, other = _build(name), _build(name, seed=4)
     expected = model(INPUTS).numpy()
@@ -62,17 +66,7 @@ def test_weights_save_and_load(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(other(INPUTS).numpy(), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", GRADIENT)
-def test_whole_models_come_back_from_keras_files(name: str, tmp_path: Path) -> None:
-    model = _build(name)
-    expected = model(INPUTS).numpy()
-    model.save(tmp_path / "x.keras")
-    loaded = keras.saving.load_model(tmp_path / "x.keras")
-    assert type(loaded) is type(model)
-    np.testing.assert_allclose(loaded(INPUTS).numpy(), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", GRADIENT)
+@pytest.mark.parametrize("name", WITH_WEIGHTS)
 def test_seeded(name: str) -> None:
     first, again = _build(name).get_weights(), _build(name).get_weights()
     for weight, same in zip(first, again, strict=True):
@@ -88,15 +82,19 @@ def test_dvbpr_has_no_item_bias_and_sees_only_the_picture() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ValueError, match="Received 'popularity'"):
-        _build("popularity")
-    with pytest.raises(ValueError, match="`backbone` must be one of small_cnn"):
-        DVBPR(num_users=1, num_items=1, embedding_dim=1, image_size=(32, 32), backbone="resnet")
+    with pytest.raises(ConfigError, match=r"`model` must be one of dvbpr, .*Received 'dvbr'"):
+        recommender_config("dvbr")
+    with pytest.raises(ConfigError, match="`backbone` must be one of small_cnn"):
+        RECOMMENDERS["dvbpr"].for_dataset(RecommenderConfig(backbone="resnet"), SIZES)
+    with pytest.raises(TypeError, match="Popularity has no weights"):
+        RECOMMENDERS["popularity"].for_dataset(RecommenderConfig(), SIZES)
+    with pytest.raises(TypeError, match="BPRMF has no closed form"):
+        RECOMMENDERS["bpr-mf"].closed_form(COUNTED, None)
 
 
 def test_popularity_scores_are_training_counts() -> None:
-    factors = popularity(np.array([3, 0, 7]), num_users=2)
-    np.testing.assert_array_equal(factors.scores(np.array([0, 1])), [[3, 0, 7], [3, 0, 7]])
+    factors = RECOMMENDERS["popularity"].closed_form(COUNTED, None)
+    np.testing.assert_array_equal(factors.scores(np.array([0, 1])), [[2, 0, 1], [2, 0, 1]])
 
 
 def test_visrank_by_hand() -> None:
@@ -104,7 +102,7 @@ def test_visrank_by_hand() -> None:
     features = np.array([[2, 1], [0, 1], [1, 2], [1, 0]], np.float32)
     acted = sparse.csr_matrix(np.array([[1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]], bool))
     expected = [[1, -1, 0, 0], [0.5, -0.5, 0.5, -0.5], [0, 0, 0, 0]]
-    np.testing.assert_allclose(visrank(features, acted).scores(np.arange(3)), expected, atol=1e-6)
+    np.testing.assert_allclose(mean_cosines(features, acted).scores(np.arange(3)), expected, atol=1e-6)
 
 
 def test_factors_round_trip_and_are_checked(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tiny_data import RunOf
 
 from tfdvbpr.errors import UnknownIdError
-from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.run import Run
 
 EVEN, ODD = ["i0", "i2", "i4"], ["i1", "i5"]

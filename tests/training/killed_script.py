@@ -11,9 +11,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tfdvbpr.config import GanConfig, recommender_config
+from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.recommender.train import train_recommender
 

@@ -19,8 +19,9 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 
 from tiny_data import checkerboard  # noqa: E402
 
-from tfdvbpr.config import GanConfig, recommender_config  # noqa: E402
+from tfdvbpr.config import GanConfig  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
+from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.distributed.strategy import make_strategy  # noqa: E402
 from tfdvbpr.training.engine.loop import distributed_step, run_epochs  # noqa: E402
 from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402
@@ -33,7 +34,7 @@ def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: 
         model,
         batching=batching,
         epochs=2 if batching == "shared-item" else 1,
-        tastes="leave-one-out" if batching == "shared-item" else "free",
+        user_embeddings="leave-one-out" if batching == "shared-item" else "free",
         embedding_dim=4,
         global_batch_size=8,
         dropout=0.0,

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.recommender.train import train_recommender

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.models.backbones import efficientnet_lite as wheel
 from tfdvbpr.models.features import catalogue as features
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
 from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export.options import RecommenderOptions

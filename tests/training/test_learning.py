@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Split
@@ -15,7 +14,7 @@ from tfdvbpr.errors import ConfigError
 from tfdvbpr.evaluation.ranking.metrics import held_out_ranks
 from tfdvbpr.evaluation.ranking.summary import summary
 from tfdvbpr.losses.ranking import RANKING_LOSSES
-from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
 from tfdvbpr.training.recommender.train import train_recommender
 
 STEPS = {"dvbpr": 10, "hybrid-dvbpr": 10, "siamese": 4, "visrank": 1}

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import Moment, Position, StepReport, distributed_step, run_epochs
 from tfdvbpr.training.recommender.train import train_recommender

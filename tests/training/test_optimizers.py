@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.config import recommender_config
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.optimizers.schedules import averages_in_place, clip_gradients, learning_rate
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.recommender.checks import check_names, notes
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
@@ -102,7 +102,7 @@ def test_a_preset_is_a_models_own() -> None:
     assert (config.backbone, config.embedding_dim, config.epochs, config.dropout) == ("cnn_f", 100, 3, 0.5)
     with pytest.raises(ConfigError, match=r"`preset` must be one of paper, pretrained\. Received 'letter'"):
         recommender_config("dvbpr", preset="letter")
-    with pytest.raises(ConfigError, match=r"preset paper is of the model dvbpr\. Received 'vbpr'"):
+    with pytest.raises(ConfigError, match=r"`preset` must be left out for vbpr, which has none\. Received 'paper'"):
         recommender_config("vbpr", preset="paper")
     with pytest.raises(ConfigError, match="`reduction` may be sum with triplet batching alone"):
         check_names(recommender_config("dvbpr", reduction="sum"))

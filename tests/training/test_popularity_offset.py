@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.training.distributed.strategy import make_strategy
@@ -23,7 +23,7 @@ def _trainer(dataset: PreparedDataset, *, batching: str) -> RecommenderTrainer:
     config = recommender_config(
         "dvbpr",
         batching=batching,
-        tastes="free",
+        user_embeddings="free",
         embedding_dim=4,
         global_batch_size=8,
         dropout=0.0,

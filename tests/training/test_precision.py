@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones import BackboneOptions, build_backbone
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step, run_epochs
 from tfdvbpr.training.recommender import precision
@@ -52,7 +52,7 @@ def test_a_network_computes_in_another_precision_only_meanwhile() -> None:
 def test_it_trains(checkerboard_dataset: PreparedDataset, values: dict[str, Any]) -> None:
     """Free tastes: tables learn beside the network, and with float16 from a loss that is scaled."""
     config = recommender_config(
-        "dvbpr", epochs=8, embedding_dim=4, global_batch_size=16, tastes="free", dropout=0.0, **values
+        "dvbpr", epochs=8, embedding_dim=4, global_batch_size=16, user_embeddings="free", dropout=0.0, **values
     )
     strategy = make_strategy("one-device")
     trainer = RecommenderTrainer(checkerboard_dataset, config, strategy)

@@ -6,8 +6,8 @@ import numpy as np
 from typer.testing import CliRunner
 
 from tfdvbpr.cli import app
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.checkpoints.state import values, variables
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.profile import profile_steps

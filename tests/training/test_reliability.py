@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DiskFullError
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.checkpoints.file import Saved, saved_files, write_saved
 from tfdvbpr.training.checkpoints.signals import Interrupted
 from tfdvbpr.training.recommender.train import train_recommender

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfdvbpr.config import GanConfig, RecommenderConfig, recommender_config
+from tfdvbpr.config import GanConfig, RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import OutputExistsError, RunError
 from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.checkpoints.manager import TrainingFolder
 from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.recommender.train import train_recommender
@@ -108,7 +109,13 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
 
 
 def test_averages_and_tables_go_on_bit_for_bit(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    values = {"batching": "triplet", "tastes": "free", "global_batch_size": 24, "average_decay": 0.9, "clip_norm": 0.1}
+    values = {
+        "batching": "triplet",
+        "user_embeddings": "free",
+        "global_batch_size": 24,
+        "average_decay": 0.9,
+        "clip_norm": 0.1,
+    }
     config = _config(**values)
     _interrupt_twice(checkerboard_dataset, config, tmp_path / "run")
     resumed = _train(checkerboard_dataset, config, tmp_path / "run")

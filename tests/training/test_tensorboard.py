@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.engine.tensorboard import TensorBoard, write_projector
 from tfdvbpr.training.recommender.train import train_recommender
 

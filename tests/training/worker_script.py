@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tfdvbpr.config import recommender_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import is_chief, make_strategy
 
 strategy = make_strategy()

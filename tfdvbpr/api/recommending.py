@@ -75,7 +75,7 @@ def explain(
     if output is not None:
         from tfdvbpr.run.figures import write_explanations
 
-        part = ", its visual part" if opened.manifest.model == "hybrid-dvbpr" else ""
+        part = ", its visual part" if opened.recommender.item_tables else ""
         title = f"The score for user {user_id}{part}: where it comes from"
         write_explanations(Path(output), explanations, dataset=pictures, title=title, baseline=baseline)
     return explanations

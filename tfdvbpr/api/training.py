@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tfdvbpr.api.opening import Told, opened_dataset, quiet
-from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config, recommender_config
+from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 
 

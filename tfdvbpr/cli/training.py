@@ -64,7 +64,7 @@ def train(
     which lists every value --set takes), the weights, the embeddings, the history and log.jsonl. --config and --set
     count above --preset. Several processes: tfdvbpr launch.
     """
-    from tfdvbpr.config import recommender_config
+    from tfdvbpr.models.recommenders import recommender_config
 
     settled = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
     from tfdvbpr import api

@@ -2,19 +2,16 @@
 
 from tfdvbpr.config.gan import GAN_PRESETS, GanConfig, gan_config
 from tfdvbpr.config.loading import Config, dump_yaml, resolve_config
-from tfdvbpr.config.recommender import MODEL_DEFAULTS, PRESETS, RecommenderConfig, recommender_config
+from tfdvbpr.config.recommender import RecommenderConfig
 from tfdvbpr.config.training import TrainingConfig
 
 __all__ = [
     "GAN_PRESETS",
-    "MODEL_DEFAULTS",
-    "PRESETS",
     "Config",
     "GanConfig",
     "RecommenderConfig",
     "TrainingConfig",
     "dump_yaml",
     "gan_config",
-    "recommender_config",
     "resolve_config",
 ]

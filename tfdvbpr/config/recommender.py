@@ -1,20 +1,15 @@
-"""The configuration of a recommender, its models' defaults and its presets."""
+"""The configuration of a recommender; its class in RECOMMENDERS holds its defaults and presets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tfdvbpr.config.loading import resolve_config
 from tfdvbpr.config.training import TrainingConfig
-from tfdvbpr.errors import ConfigError, check_choice
 
 Batching = Literal["shared-item", "triplet"]
-TasteKind = Literal["leave-one-out", "free"]
-BackboneWeights = Literal["auto", "imagenet", "random"]
+UserEmbeddings = Literal["leave-one-out", "free"]
 UserInitializer = Literal["normal", "uniform"]
 Reduction = Literal["mean", "sum"]
 ItemDraw = Literal["uniform", "popularity"]
@@ -32,18 +27,12 @@ class RecommenderConfig(TrainingConfig):
     epochs: int = Field(40, ge=1, description="Passes over the data; see `batching` for what one is.")
     embedding_dim: int = Field(64, ge=1, description="Length of θ_u and Φ(x).")
     factor_dim: int = Field(
-        0,
-        ge=0,
-        description="Length of non-visual factors γ beside θ and Φ; the paper's has none. DVBPR and VBPR.",
+        32, ge=0, description="Length of the non-visual factors γ of hybrid-dvbpr and vbpr; 0 leaves a bias alone."
     )
-    item_bias: bool = Field(False, description="Whether items have a bias β; the paper's has none. DVBPR and VBPR.")
     backbone: str = Field(
         "small_cnn",
         description="A name in BACKBONES: small_cnn, cnn_f, efficientnet_lite0, efficientnet_lite0_levels (its earlier "
         "stages beside the last), or a model of keras.applications such as MobileNetV2; DVBPR and siamese.",
-    )
-    backbone_weights: BackboneWeights = Field(
-        "auto", description="auto: ImageNet's where the backbone comes with them, else random."
     )
     backbone_trainable: str = Field(
         "all",
@@ -65,13 +54,10 @@ class RecommenderConfig(TrainingConfig):
         description="shared-item: each item is encoded once a batch and ranked against the others (an epoch draws "
         "every item once). triplet: the paper's (u, i, j), an epoch being as many triplets as training actions.",
     )
-    tastes: TasteKind = Field(
+    user_embeddings: UserEmbeddings = Field(
         "leave-one-out",
         description="leave-one-out: θ_u is the shrunk mean of Φ over the items u acted on, without the one being "
         "ranked. free: the paper's, a table trained by gradient, with user_l2 and user_learning_rate. DVBPR only.",
-    )
-    shrinkage: float = Field(
-        1.0, gt=0, description="κ of leave-one-out tastes, in actions: a mean of n items is scaled by n / (n + κ)."
     )
     global_batch_size: int = Field(
         128, ge=2, description="Items (shared-item) or triplets (triplet) a step, all replicas."
@@ -176,93 +162,3 @@ class RecommenderConfig(TrainingConfig):
     intended_image_size: tuple[int, int] | None = Field(
         None, description="(height, width) the values are meant for; a dataset of another size is told of, and used."
     )
-
-
-_FACTORISATION: Mapping[str, Any] = {
-    "tastes": "free",
-    "batching": "triplet",
-    "global_batch_size": 256,
-    "epochs": 60,
-    "user_learning_rate": 2e-2,
-    "user_l2": 0.05,
-    "item_l2": 0.05,
-    "patience": 4,
-}
-MODEL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "dvbpr": {},
-    "hybrid-dvbpr": {"factor_dim": 32, "item_bias": True, "item_balance": 0.0, "item_l2": 0.1},
-    "vbpr": {**_FACTORISATION, "factor_dim": 32, "item_bias": True, "learning_rate": 2e-2},
-    "fm": {**_FACTORISATION, "learning_rate": 2e-2},
-    "siamese": {"batching": "triplet", "global_batch_size": 64, "sampler": "in-batch"},
-    "bpr-mf": _FACTORISATION,
-    "warp": {**_FACTORISATION, "loss": "warp", "num_negatives": 16},
-}
-# The authors' DVBPR code; docs/guides/paper-preset.md goes through it line by line.
-_PAPER: Mapping[str, Any] = {
-    "backbone": "cnn_f",
-    "embedding_dim": 100,
-    "tastes": "free",
-    "batching": "triplet",
-    "sampler": "uniform",
-    "num_negatives": 1,
-    "loss": "bpr",
-    "reduction": "sum",
-    "global_batch_size": 128,
-    "epochs": 20,
-    "learning_rate": 1e-4,
-    "user_learning_rate": 1e-4,
-    "final_learning_rate": 1.0,
-    "adam_epsilon": 1e-8,
-    "user_l2": 1.0,
-    "backbone_l2": 1e-3,
-    "dropout": 0.5,
-    "user_initializer": "uniform",
-    "flip": False,
-    "max_shift": 0,
-    "evaluate_every": 1,
-    "intended_image_size": (224, 224),
-}
-# A trunk that others trained sees each picture once; what is learnt above it takes a minute.
-_PRETRAINED: Mapping[str, Any] = {
-    "backbone": "efficientnet_lite0_levels",
-    "backbone_trainable": "none",
-    "head_units": 512,
-    "dropout": 0.3,
-    "global_batch_size": 512,
-    "epochs": 12,
-    "evaluate_every": 3,
-}
-PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "paper": ("dvbpr", _PAPER),
-    "pretrained": ("dvbpr", _PRETRAINED),
-}
-
-
-def recommender_config(
-    model: str, *, preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = (), **values: Any
-) -> RecommenderConfig:
-    """The configuration of a recommender: the model's defaults, then a preset, keyword values, `file` and `overrides`.
-
-    Args:
-        model: a name in RECOMMENDERS.
-        preset: a name in PRESETS: "paper" for the authors' hyper-parameters and CNN-F, "pretrained" for a network
-            that ImageNet has taught to see, with a head of ours.
-        file: YAML mapping of field names to values.
-        overrides: "key=value" strings.
-        **values: fields by name.
-
-    Raises:
-        ConfigError: as `resolve_config`, or if the preset is unknown or another model's.
-    """
-    defaults = {**MODEL_DEFAULTS.get(model, {}), **_preset_values(preset, model), **values, "model": model}
-    return resolve_config(RecommenderConfig, defaults=defaults, file=file, overrides=overrides)
-
-
-def _preset_values(preset: str | None, model: str) -> Mapping[str, Any]:
-    if preset is None:
-        return {}
-    check_choice("preset", preset, PRESETS)
-    of, values = PRESETS[preset]
-    if model != of:
-        raise ConfigError(f"The preset {preset} is of the model {of}. Received {model!r}. Leave one of them out.")
-    return values

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 from tfdvbpr import api
 from tfdvbpr._version import __version__
 from tfdvbpr.cli import progress
-from tfdvbpr.config import GanConfig, recommender_config
+from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth
 from tfdvbpr.errors import OutputExistsError
 from tfdvbpr.files import IfExists, write_text
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 
 MODELS = ("popularity", "visrank", "bpr-mf", "dvbpr")

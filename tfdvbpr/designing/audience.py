@@ -11,7 +11,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError, RunError
-from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import Run
 
 Floats = npt.NDArray[np.float32]
@@ -189,5 +188,5 @@ def check_designs(run: Run) -> None:
     Raises:
         RunError: naming its model.
     """
-    if run.manifest.model not in LEARNS_FROM_PIXELS:
+    if not run.model_class.scores_images:
         raise RunError(f"Design needs a dvbpr run. {run.path} is a {run.manifest.model} run. Train --model dvbpr.")

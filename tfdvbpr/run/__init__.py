@@ -19,7 +19,7 @@ from tfdvbpr.run.folder import (
     write_run_header,
 )
 from tfdvbpr.run.gan_run import GanRun
-from tfdvbpr.run.recommender_run import Recommendation, Run, architecture, write_recommender_tables
+from tfdvbpr.run.recommender_run import Recommendation, Run, write_recommender_tables
 
 __all__ = [
     "CONFIG_NAME",
@@ -39,7 +39,6 @@ __all__ = [
     "Run",
     "RunKind",
     "RunManifest",
-    "architecture",
     "new_manifest",
     "write_recommender_tables",
     "write_run_header",

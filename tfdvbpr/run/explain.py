@@ -14,11 +14,10 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.errors import RunError, check_choice
-from tfdvbpr.models import LEARNS_FROM_PIXELS
+from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.run import Run
 from tfdvbpr.run.attribution import BASELINES, integrated_gradients
 
-EXPLAINED = LEARNS_FROM_PIXELS | {"siamese"}
 _STEPS = 64
 
 
@@ -102,21 +101,18 @@ def check_explained(run: Run) -> None:
     Raises:
         RunError: for such a run.
     """
-    if run.manifest.model not in EXPLAINED:
+    if not run.model_class.uses_images:
+        known = [name for name, kind in RECOMMENDERS.items() if kind.uses_images]
         raise RunError(
-            f"RUN must be of a model that learns from pixels: {', '.join(sorted(EXPLAINED))}. "
+            f"RUN must be of a model that learns from pixels: {', '.join(known)}. "
             f"{run.path} is a {run.manifest.model} run. Train --model dvbpr."
         )
 
 
 def _embedder(run: Run) -> Callable[[Any], Any]:
     """From float32 [N, H, W, 3] to what meets `run.tastes`, float32 [N, D], in inference mode."""
-    model, mean = run.recommender, run.factors.feature_mean
-    if not model.uses_anchors:
-        return lambda images: model.embed_images(images, training=False)
-    if mean is None:
-        raise RunError(f"{run.path} must hold the mean that its looks were centred on. Train again.")
-    return lambda images: ops.normalize(model.embed_images(images, training=False) - mean, axis=1)
+    model, factors = run.recommender, run.factors
+    return lambda images: model.embed_scored_images(images, factors)
 
 
 def _sources(run: Run, user: int, looks: npt.NDArray[np.float32]) -> list[TasteSource]:

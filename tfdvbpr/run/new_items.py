@@ -25,7 +25,6 @@ from tfdvbpr.data.preparation.extend import extend
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
-from tfdvbpr.models.recommenders.build import build_recommender
 from tfdvbpr.models.recommenders.factors import Array, Factors
 from tfdvbpr.models.recommenders.visrank import centred
 from tfdvbpr.run import (
@@ -39,12 +38,9 @@ from tfdvbpr.run import (
     WEIGHTS_NAME,
     Run,
     RunManifest,
-    architecture,
 )
 
 DATASET_NAME = "dataset"
-_BLIND = frozenset({"popularity", "bpr-mf", "warp"})
-_CENTRING = frozenset({"visrank", "vbpr", "fm", "siamese"})
 _BATCH = 256
 
 
@@ -105,12 +101,12 @@ def update_items(
 
 def _check_model(run: Run) -> None:
     model = run.manifest.model
-    if model in _BLIND:
+    if not run.model_class.embeds_new_items:
         raise RunError(
             f"RUN must be of a model that knows an item by its picture. {run.path} is a {model} run, to which a new "
             "item is a number like any other. Train again with the new items, or use a dvbpr run."
         )
-    if model in _CENTRING:
+    if run.model_class.centres_items:
         _centre(run)
 
 
@@ -141,16 +137,16 @@ def _extended_factors(run: Run, manifest: RunManifest, images: ItemImages, folde
     """The factors with the new items below the old; weights with a row an item are written into `folder` with them."""
     old = run.factors
     rows = np.arange(run.manifest.num_items, manifest.num_items, dtype=np.int32)
-    if run.manifest.model == "visrank":
-        items, biases = _features(run, images, rows), np.zeros(len(rows), np.float32)
-    else:
+    kind = run.model_class
+    features = _features(run, images, rows) if kind.uses_features else np.zeros((0, 0), np.float32)
+    if kind.has_weights:
         model = _larger_model(run, manifest)
-        if model.uses_features:
-            model.features.assign(np.concatenate([run.recommender.features.numpy(), _features(run, images, rows)]))
+        if kind.uses_features:
+            model.features.assign(np.concatenate([run.recommender.features.numpy(), features]))
         model.save_weights(folder / WEIGHTS_NAME)
-        items, biases = _embed(model, images, rows)
-        if model.uses_anchors:
-            items = centred(items, _centre(run))
+        items, biases = _embed(model, images, rows, old)
+    else:
+        items, biases = kind.embed_new_features(features)
     return Factors(
         old.user_embeddings,
         np.concatenate([old.item_embeddings, items]),
@@ -161,8 +157,7 @@ def _extended_factors(run: Run, manifest: RunManifest, images: ItemImages, folde
 
 def _larger_model(run: Run, manifest: RunManifest) -> Any:
     """The run's model with more items; what has a row an item is 0 in the new ones."""
-    old, new = run.recommender, build_recommender(run.config.model, architecture(run.config, manifest))
-    new.built = True
+    old, new = run.recommender, run.model_class.for_dataset(run.config, manifest, pretrained=False)
     for before, after in zip(old.variables, new.variables, strict=True):
         values = before.numpy()
         if before.shape != after.shape:
@@ -172,16 +167,11 @@ def _larger_model(run: Run, manifest: RunManifest) -> Any:
     return new
 
 
-def _embed(model: Any, images: ItemImages, rows: npt.NDArray[np.int32]) -> tuple[Array, Array]:
+def _embed(model: Any, images: ItemImages, rows: npt.NDArray[np.int32], factors: Factors) -> tuple[Array, Array]:
     parts = []
     for part in _blocks(rows):
-        if model.uses_anchors:
-            items = model.embed_images(to_float(images.read(part))).numpy()
-            parts.append((items, np.zeros(len(part), np.float32)))
-            continue
-        pictures = to_float(images.read(part)) if model.uses_images else None
-        items, biases = model.embed_items(part, pictures, training=False)
-        parts.append((items.numpy(), biases.numpy()))
+        pixels = to_float(images.read(part)) if model.uses_images else None
+        parts.append(model.embed_new_items(part, pixels, factors))
     items, biases = zip(*parts, strict=True)
     return np.concatenate(items), np.concatenate(biases)
 

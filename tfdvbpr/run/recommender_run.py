@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,11 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.dataset import Items, Manifest, PreparedDataset
+from tfdvbpr.data.dataset import Items, PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import RunError, unknown_id
-from tfdvbpr.models import LEARNS_FROM_PIXELS
-from tfdvbpr.models.recommenders.architecture import Architecture
+from tfdvbpr.models.recommenders import RECOMMENDERS
+from tfdvbpr.models.recommenders.base import Recommender
 from tfdvbpr.models.recommenders.factors import Array, Factors
 from tfdvbpr.run.folder import (
     FACTORS_NAME,
@@ -29,7 +28,6 @@ from tfdvbpr.run.folder import (
     USERS_NAME,
     WEIGHTS_NAME,
     RunFolder,
-    RunManifest,
 )
 
 if TYPE_CHECKING:
@@ -43,12 +41,6 @@ class Recommendation(BaseModel):
     item_id: str
     category: str
     score: float
-
-
-def architecture(config: RecommenderConfig, about: RunManifest | Manifest) -> Architecture:
-    """The sizes and parts of the recommender that a configuration describes, on a dataset."""
-    parts = config.model_dump(include={field.name for field in fields(Architecture)})
-    return Architecture(num_users=about.num_users, num_items=about.num_items, image_size=about.image_size, **parts)
 
 
 class Run(RunFolder):
@@ -74,6 +66,20 @@ class Run(RunFolder):
     def config(self) -> RecommenderConfig:
         """The resolved configuration."""
         return self._read_config(RecommenderConfig)
+
+    @property
+    def model_class(self) -> type[Recommender]:
+        """The run's entry in RECOMMENDERS, which says what the model can do.
+
+        Raises:
+            RunError: if no installed distribution has such a recommender.
+        """
+        if self.manifest.model not in RECOMMENDERS:
+            raise RunError(
+                f"{self.path} must be of a known recommender: {', '.join(RECOMMENDERS)}. Received "
+                f"{self.manifest.model}. Install the distribution that has it."
+            )
+        return RECOMMENDERS[self.manifest.model]
 
     @cached_property
     def items(self) -> Items:
@@ -123,16 +129,12 @@ class Run(RunFolder):
         Raises:
             RunError: for a model without weights (popularity, VisRank).
         """
-        from tfdvbpr.models.recommenders.build import build_recommender
-
         if not (self.path / WEIGHTS_NAME).is_file():
             raise RunError(
                 f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run."
             )
         # The run's own weights are loaded: it opens where no other can be had.
-        shape = replace(architecture(self.config, self.manifest), backbone_weights="random")
-        model = build_recommender(self.config.model, shape)
-        model.built = True
+        model = self.model_class.for_dataset(self.config, self.manifest, pretrained=False)
         model.load_weights(self.path / WEIGHTS_NAME)
         return model
 
@@ -211,29 +213,7 @@ class Run(RunFolder):
     @cached_property
     def folding(self) -> FoldIn:
         """What folds people in, as `fold_in` does, by rows of items."""
-        from tfdvbpr.models.recommenders.fold_in import FoldIn, ranked_against, standardised
-
-        counts, config, factors = self.interactions.training_counts, self.config, self.factors
-        if self.manifest.model in ("popularity", "visrank", "siamese"):
-            return FoldIn.from_means(factors, factors.item_embeddings)
-        balance = config.item_balance if config.batching == "shared-item" else 0.0
-        fit: dict[str, Any] = {
-            "others": ranked_against(counts),
-            "action_weights": np.maximum(counts, 1).astype(np.float32) ** -balance,
-            "user_l2": config.user_l2,
-            "offsets": self.interactions.popularity_offsets(config.popularity_offset),
-        }
-        if self.manifest.model not in LEARNS_FROM_PIXELS or config.tastes == "free":
-            return FoldIn.from_fit(factors, **fit)
-        model = self.recommender
-        return FoldIn.from_means(
-            factors,
-            standardised(self.looks, counts > 0),
-            shrinkage=config.shrinkage,
-            prior=model.taste_prior.numpy(),
-            scale=float(np.exp(model.taste_log_scale.numpy())),
-            **fit,
-        )
+        return self.model_class.fold_in(self)
 
     def _best(
         self, scores: Array, seen: npt.NDArray[np.int32], *, k: int, category: str | None

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.errors import RunError
-from tfdvbpr.models import LEARNS_FROM_PIXELS
 from tfdvbpr.run import Run
 from tfdvbpr_export.options import RecommenderOptions
 from tfdvbpr_export.recommender.catalogue import ServedCatalogue
@@ -169,7 +168,7 @@ def export_recommender(
     folder = version_folder(Path(output), version, keep=keep)
     run, options = Run.open(run_path), options or RecommenderOptions()
     check_finite(run)
-    visual = run.manifest.model in LEARNS_FROM_PIXELS
+    visual = run.model_class.scores_images
     module = ServedVisualRecommender(run, options) if visual else ServedRecommender(run, options)
     examples = recommender_examples(run, module.signature_names, max_liked=options.max_liked)
     about = _about(run, options, module.catalogue.about)

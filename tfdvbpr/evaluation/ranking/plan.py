@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tfdvbpr.config import RecommenderConfig, recommender_config
+from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.evaluation.ranking.comparison import DEFAULT_METRICS
 from tfdvbpr.evaluation.ranking.per_user import split_name
-from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
 
 Values = Mapping[str, Any]
 BASE_CELL = "base"
@@ -34,7 +34,7 @@ class ModelPlan(BaseModel):
     @property
     def seeded(self) -> bool:
         """Whether another seed gives another model; popularity and VisRank have none."""
-        return RECOMMENDERS[self.model] == "gradient"
+        return RECOMMENDERS[self.model].has_weights
 
     def cells(self) -> dict[str, dict[str, Any]]:
         """The values of every point of the grid by the name of its folder, the first keys varying slowest."""

@@ -1,207 +1,128 @@
-"""What the gradient-trained recommenders share."""
+"""What a recommender is: a class that says what it can do, how it is trained and how a new user is folded in."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import keras
-import tensorflow as tf
-from keras import ops
+from tfdvbpr.models.recommenders.factors import Array, Factors
 
-_UNIFORM_BELOW = 0.01
+if TYPE_CHECKING:
+    from tfdvbpr.config import RecommenderConfig
+    from tfdvbpr.data.interactions import Interactions
+    from tfdvbpr.models.recommenders.fold_in import FoldIn
+
+Values = Mapping[str, Any]
 
 
-class PairwiseRecommender(keras.Model):
-    """Users as a table of embeddings, items through `embed_items`; scores are dot products plus an item bias.
+class DatasetFacts(Protocol):
+    """What decides the shape of a model on a dataset; the manifests of a dataset and of a run have it."""
 
-    Args:
-        num_users: rows of the table.
-        num_items: size of the catalogue.
-        embedding_dim: length of θ_u and of an item's embedding.
-        user_stddev: standard deviation of normal initial values.
-        user_initializer: of θ: "normal", or "uniform" in [0, 0.01) as the authors' DVBPR code has it.
-        seed: of the initial values.
+    @property
+    def num_users(self) -> int:
+        """Rows of θ."""
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+
+
+class TrainedRun(Protocol):
+    """What a class takes of a trained run to fold users in; `tfdvbpr.run.Run` has it."""
+
+    @property
+    def config(self) -> RecommenderConfig:
+        """The resolved configuration."""
+
+    @property
+    def factors(self) -> Factors:
+        """User and item embeddings and item biases."""
+
+    @property
+    def interactions(self) -> Interactions:
+        """Every action, with its part of the split."""
+
+    @property
+    def recommender(self) -> Any:
+        """The Keras model with its weights; of models that have weights."""
+
+
+class Recommender:
+    """A recommender, x̂_ui = θ_uᵀ φ_i + b_i, as an entry of RECOMMENDERS.
+
+    A class without weights gives its factors in closed form; one with weights is a `PairwiseRecommender`, which
+    `for_dataset` builds and a gradient trains. Other modules never compare its name: they ask for these attributes.
 
     Attributes:
-        uses_images: whether `embed_items` looks at pictures.
-        uses_features: whether the model has a table of off-the-shelf features to be filled by `set_features`.
-        uses_anchors: whether a liked item stands in for the user in training.
+        defaults: values of its configuration that differ from the fields' own.
+        presets: further values, by the name of a preset.
+        has_weights: whether it is trained by gradient: a run holds weights, and another seed gives another model.
+        uses_images: whether it trains a CNN on the images of the items.
+        scores_images: whether an image alone has a score θᵀΦ(X): what designing and the image signatures of an export
+            need.
+        uses_features: whether it takes off-the-shelf features of the catalogue.
+        centres_items: whether features or embeddings are centred on the catalogue's mean, which `Factors.feature_mean`
+            then keeps for new items.
+        embeds_new_items: whether an item that was never trained has an embedding.
     """
 
-    uses_images = False
-    uses_features = False
-    uses_anchors = False
+    defaults: ClassVar[Values] = {}
+    presets: ClassVar[Mapping[str, Values]] = {}
+    has_weights: ClassVar[bool] = False
+    uses_images: ClassVar[bool] = False
+    scores_images: ClassVar[bool] = False
+    uses_features: ClassVar[bool] = False
+    centres_items: ClassVar[bool] = False
+    embeds_new_items: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        *,
-        num_users: int,
-        num_items: int,
-        embedding_dim: int,
-        user_stddev: float = 0.1,
-        user_initializer: Literal["normal", "uniform"] = "normal",
-        seed: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.num_users = num_users
-        self.num_items = num_items
-        self.embedding_dim = embedding_dim
-        self.user_stddev = user_stddev
-        self.user_initializer = user_initializer
-        self.seed = seed
-        uniform = keras.initializers.RandomUniform(0.0, _UNIFORM_BELOW, seed=seed)
-        initial = uniform if user_initializer == "uniform" else self._normal(0)
-        self.user_embeddings = self.add_weight(
-            name="user_embeddings", shape=(num_users, embedding_dim), initializer=initial
-        )
+    @classmethod
+    def check_config(cls, config: RecommenderConfig) -> None:
+        """Refuse a configuration that this recommender cannot be trained with.
 
-    def _normal(self, number: int) -> Any:
-        """Initial values of the model's `number`-th table."""
-        return keras.initializers.RandomNormal(stddev=self.user_stddev, seed=self.seed + number)
+        Raises:
+            ConfigError: naming the field.
+        """
 
-    @property
-    def frozen_trunk(self) -> keras.Model | None:
-        """What sees each picture the same way for the whole training, if the model has any such part."""
-        return None
-
-    @property
-    def user_tables(self) -> list[Any]:
-        """Trainable variables with a row a user."""
-        return [self.user_embeddings] if self.user_embeddings.trainable else []
-
-    @property
-    def item_tables(self) -> list[Any]:
-        """Trainable variables with a row an item."""
-        return []
-
-    @property
-    def tables(self) -> list[Any]:
-        """Trainable variables with a row a user or an item; they learn at a speed of their own, row by row."""
-        return self.user_tables + self.item_tables
-
-    def embed_users(self, user_ids: Any) -> Any:
-        """float32 [B, D]: θ of the given user rows, int32 [B]."""
-        return rows_of(self.user_embeddings, user_ids)
-
-    def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
-        """Embeddings and biases of items.
+    @classmethod
+    def for_dataset(cls, config: RecommenderConfig, dataset: DatasetFacts, *, pretrained: bool = True) -> Any:
+        """Build the Keras model of a class with weights.
 
         Args:
-            item_ids: int32 [M].
-            images: float32 [M, H, W, 3] in [-1, 1]; ignored where `uses_images` is false.
-            training: whether dropout and the like are on.
+            config: its values.
+            dataset: number of users and items, size of the images.
+            pretrained: whether a backbone begins with published weights where it has any.
 
-        Returns:
-            float32 [M, D] and float32 [M].
+        Raises:
+            ConfigError: if the backbone or the features are unknown, or their weights are not installed.
         """
-        raise TypeError(f"{type(self).__name__} must define embed_items.")
+        raise TypeError(f"{cls.__name__} has no weights. Use closed_form.")
 
-    def user_squares(self, user_ids: Any) -> Any:
-        """float32 [B]: squared length of what is trained of each user, on which `user_l2` falls."""
-        return squares(self.user_tables, user_ids)
+    @classmethod
+    def closed_form(cls, interactions: Interactions, features: Array | None) -> Factors:
+        """Compute the factors of a class without weights.
 
-    def item_squares(self, item_ids: Any) -> Any:
-        """float32 [M]: squared length of what is trained of each item alone, on which `item_l2` falls."""
-        return squares(self.item_tables, item_ids)
+        Args:
+            interactions: whose training actions count.
+            features: float32 [num_items, F], off-the-shelf; given where `uses_features`.
+        """
+        raise TypeError(f"{cls.__name__} has no closed form. Build it with for_dataset and train it by gradient.")
 
-    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
-        """float32 [B]: x̂_ui of matching rows of `user_ids`, `item_ids` and `images`."""
-        users = self.embed_users(inputs["user_ids"])
-        items, biases = self.embed_items(inputs["item_ids"], inputs["images"], training=training)
-        return ops.sum(users * items, axis=-1) + biases
+    @classmethod
+    def embed_new_features(cls, features: Array) -> tuple[Array, Array]:
+        """Embeddings and biases of new items in a class without weights: float32 [N, D] and [N].
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras."""
-        return {
-            **super().get_config(),
-            "num_users": self.num_users,
-            "num_items": self.num_items,
-            "embedding_dim": self.embedding_dim,
-            "user_stddev": self.user_stddev,
-            "user_initializer": self.user_initializer,
-            "seed": self.seed,
-        }
+        Args:
+            features: float32 [N, F], centred on the mean of the run's catalogue.
+        """
+        raise TypeError(f"{cls.__name__} cannot embed new items from features.")
 
+    @classmethod
+    def fold_in(cls, run: TrainedRun) -> FoldIn:
+        """What embeds new users from the items they liked: here the mean of the items' embeddings."""
+        from tfdvbpr.models.recommenders.fold_in import FoldIn
 
-def rows_of(table: Any, rows: Any) -> Any:
-    """float32 [B] or [B, D]: the given rows, int32 [B], of a variable [N] or [N, D].
-
-    `ops.take` reads the whole variable first, which costs a copy of it once something else writes single rows.
-    """
-    return tf.gather(table.value, rows)
-
-
-def squares(tables: list[Any], rows: Any) -> Any:
-    """float32 [B]: Σ of squares over the given rows, int32 [B], of tables [N] or [N, D]; 0 without tables."""
-    total = ops.zeros(ops.shape(rows), "float32")
-    for table in tables:
-        taken = ops.square(rows_of(table, rows))
-        total += ops.sum(taken, axis=-1) if len(table.shape) > 1 else taken
-    return total
-
-
-class VisualRecommender(PairwiseRecommender):
-    """x̂_ui = θ_uᵀ v_i + γ_uᵀ γ_i + β_i, with v_i from the picture and γ, β by choice.
-
-    γ_i and β_i begin at 0, so an item that was never trained is ranked by its looks alone.
-
-    Args:
-        factor_dim: length of γ; 0 for none.
-        item_bias: whether there is a β_i.
-        **kwargs: of `PairwiseRecommender`; `embedding_dim` is the length of θ_u and v_i.
-    """
-
-    def __init__(self, *, factor_dim: int = 0, item_bias: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor_dim = factor_dim
-        self.item_bias = item_bias
-        if factor_dim:
-            self.user_factors = self.add_weight(
-                name="user_factors", shape=(self.num_users, factor_dim), initializer=self._normal(1)
-            )
-            self.item_factors = self.add_weight(
-                name="item_factors", shape=(self.num_items, factor_dim), initializer="zeros"
-            )
-        if item_bias:
-            self.item_biases = self.add_weight(name="item_biases", shape=(self.num_items,), initializer="zeros")
-
-    def embed_visual(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
-        """v_i, float32 [M, D], and what the looks add to the bias, float32 [M]; arguments as of `embed_items`."""
-        raise TypeError(f"{type(self).__name__} must define embed_visual.")
-
-    @property
-    def user_tables(self) -> list[Any]:
-        """θ where it is trained, and γ_u."""
-        return super().user_tables + ([self.user_factors] if self.factor_dim else [])
-
-    @property
-    def item_tables(self) -> list[Any]:
-        """γ_i and β_i."""
-        return ([self.item_factors] if self.factor_dim else []) + ([self.item_biases] if self.item_bias else [])
-
-    def embed_users(self, user_ids: Any) -> Any:
-        """[θ_u; γ_u]."""
-        return self.beside_tastes(user_ids, super().embed_users(user_ids))
-
-    def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
-        """[v_i; γ_i] and the bias."""
-        return self.beside_looks(item_ids, *self.embed_visual(item_ids, images, training=training))
-
-    def beside_tastes(self, user_ids: Any, tastes: Any) -> Any:
-        """[θ_u; γ_u] for θ that comes from elsewhere, float32 [B, D]."""
-        if not self.factor_dim:
-            return tastes
-        return ops.concatenate([tastes, rows_of(self.user_factors, user_ids)], axis=1)
-
-    def beside_looks(self, item_ids: Any, visual: Any, biases: Any) -> tuple[Any, Any]:
-        """[v_i; γ_i] and the bias, for v_i and a visual bias that are known already."""
-        if self.factor_dim:
-            visual = ops.concatenate([visual, rows_of(self.item_factors, item_ids)], axis=1)
-        if self.item_bias:
-            biases = biases + rows_of(self.item_biases, item_ids)
-        return visual, biases
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras."""
-        return {**super().get_config(), "factor_dim": self.factor_dim, "item_bias": self.item_bias}
+        return FoldIn.from_means(run.factors, run.factors.item_embeddings)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import keras
 from keras import ops
 
-from tfdvbpr.models.recommenders.base import rows_of
-from tfdvbpr.models.recommenders.featured import Featured
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.models.recommenders.base import Values
+from tfdvbpr.models.recommenders.bpr_mf import FACTORISATION
+from tfdvbpr.models.recommenders.pairwise import FeatureRecommender, rows_of
 
 
-@keras.saving.register_keras_serializable(package="tfdvbpr")
-class FactorizationMachine(Featured):
+class FactorizationMachine(FeatureRecommender):
     """Second-order FM, Rendle 2010, over the input [one-hot u, one-hot i, f_i], trained by a ranking loss.
 
     With one vector v for each input, Σ_{a<b} x_a x_b v_aᵀv_b is v_uᵀ(v_i + Vᵀf_i), which depends on the user, plus
     v_iᵀVᵀf_i + ½(‖Vᵀf_i‖² − Σ_k f_ik² ‖V_k‖²) and the linear w_i + wᵀf_i, which do not. w_0 and w_u are left out, since
     no ranking depends on them. Unlike VBPR, u meets the item and its features through the same vector.
 
-    Takes the arguments of `Featured`; `embedding_dim` is the length of each v.
+    `embedding_dim` is the length of each v.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    defaults: ClassVar[Values] = {**FACTORISATION, "learning_rate": 2e-2}
+
+    def __init__(self, config: RecommenderConfig, **facts: Any) -> None:
+        super().__init__(config, **facts)
         # From 0, as the linear weights: an item that was never trained is ranked by its features alone.
         self.item_embeddings = self.add_weight(
             name="item_embeddings", shape=(self.num_items, self.embedding_dim), initializer="zeros"

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from tfdvbpr.models.recommenders.base import TrainedRun
 from tfdvbpr.models.recommenders.factors import Array, Factors
 
 _MOST_STEPS = 50
@@ -272,6 +273,18 @@ class FoldIn:
             first=ops.ones_like(weights[:, :1]) * self.factors.user_embeddings[:, width:].mean(axis=0),
             user_l2=max(self.user_l2, _LEAST_L2),
         )
+
+
+def fit_values(run: TrainedRun) -> dict[str, Any]:
+    """The arguments of `FoldIn.from_fit` that repeat the objective a run was trained with."""
+    counts, config = run.interactions.training_counts, run.config
+    balance = config.item_balance if config.batching == "shared-item" else 0.0
+    return {
+        "others": ranked_against(counts),
+        "action_weights": np.maximum(counts, 1).astype(np.float32) ** -balance,
+        "user_l2": config.user_l2,
+        "offsets": run.interactions.popularity_offsets(config.popularity_offset),
+    }
 
 
 def ranked_against(training_counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
 
-from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.base import Recommender
+from tfdvbpr.models.recommenders.factors import Array, Factors
+
+if TYPE_CHECKING:
+    from tfdvbpr.data.interactions import Interactions
 
 
-def popularity(training_counts: npt.NDArray[np.int64], *, num_users: int) -> Factors:
-    """x̂_ui = number of training actions on i, for every u.
+class Popularity(Recommender):
+    """x̂_ui = number of training actions on i, for every u."""
 
-    Args:
-        training_counts: int64 [num_items].
-        num_users: rows of the (empty) user embeddings.
-    """
-    return Factors(
-        user_embeddings=np.zeros((num_users, 1), np.float32),
-        item_embeddings=np.zeros((len(training_counts), 1), np.float32),
-        item_biases=training_counts.astype(np.float32),
-    )
+    @classmethod
+    def closed_form(cls, interactions: Interactions, features: Array | None) -> Factors:
+        """Empty embeddings, and the counts as item biases."""
+        return Factors(
+            user_embeddings=np.zeros((interactions.num_users, 1), np.float32),
+            item_embeddings=np.zeros((interactions.num_items, 1), np.float32),
+            item_biases=interactions.training_counts.astype(np.float32),
+        )

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import keras
 from keras import ops
 
-from tfdvbpr.models.recommenders.base import VisualRecommender
-from tfdvbpr.models.recommenders.featured import Featured
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.models.recommenders.base import Values
+from tfdvbpr.models.recommenders.bpr_mf import FACTORISATION
+from tfdvbpr.models.recommenders.pairwise import FactorRecommender, FeatureRecommender
 
 
-@keras.saving.register_keras_serializable(package="tfdvbpr")
-class VBPR(Featured, VisualRecommender):
-    """Visual BPR, He and McAuley 2016; α and β_u are left out, since no ranking depends on them.
+class VBPR(FeatureRecommender, FactorRecommender):
+    """Visual BPR, He and McAuley 2016; α and β_u are left out, since no ranking depends on them."""
 
-    Takes the arguments of `Featured` and `VisualRecommender`.
-    """
+    defaults: ClassVar[Values] = {**FACTORISATION, "learning_rate": 2e-2}
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, config: RecommenderConfig, **facts: Any) -> None:
+        super().__init__(config, **facts)
         self.projection = self._weight("projection", (self.feature_dim, self.embedding_dim))
         self.visual_bias = self.add_weight(name="visual_bias", shape=(self.feature_dim,), initializer="zeros")
 

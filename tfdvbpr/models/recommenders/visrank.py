@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.recommenders.base import Recommender
+from tfdvbpr.models.recommenders.factors import Array, Factors
+
+if TYPE_CHECKING:
+    from tfdvbpr.data.interactions import Interactions
 
 
-def visrank(features: npt.NDArray[np.float32], training_matrix: sparse.csr_matrix) -> Factors:
-    """x̂_ui = mean cosine between i and the user's training items.
+class VisRank(Recommender):
+    """x̂_ui = mean cosine between i and the user's training items, on off-the-shelf features."""
 
-    The features are centred on the catalogue's mean first: pictures on a white ground share most of their raw features.
+    uses_features = True
+    centres_items = True
+    embeds_new_items = True
+
+    @classmethod
+    def closed_form(cls, interactions: Interactions, features: Array | None) -> Factors:
+        """See `mean_cosines`."""
+        if features is None:
+            raise ValueError("`features` must be given. Received None.")
+        return mean_cosines(features, interactions.training_matrix)
+
+    @classmethod
+    def embed_new_features(cls, features: Array) -> tuple[Array, Array]:
+        """The features themselves, and no bias."""
+        return features, np.zeros(len(features), np.float32)
+
+
+def mean_cosines(features: npt.NDArray[np.float32], training_matrix: sparse.csr_matrix) -> Factors:
+    """Factors whose scores are the mean cosine between an item and the user's training items.
+
+    The features are centred on the catalogue's mean first: images on a white background share most of their raw
+    features.
 
     Args:
         features: float32 [num_items, D], of any extractor.

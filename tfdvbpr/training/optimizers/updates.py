@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdvbpr.models.recommenders.base import PairwiseRecommender
+from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.optimizers.row_adam import RowAdam
 
 

@@ -9,9 +9,9 @@ from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.losses.ranking import RANKING_LOSSES
-from tfdvbpr.models import RECOMMENDERS
 from tfdvbpr.models.backbones import check_backbone
 from tfdvbpr.models.features import check_features
+from tfdvbpr.models.recommenders import RECOMMENDERS
 
 
 def notes(config: RecommenderConfig, dataset: PreparedDataset) -> Iterator[str]:
@@ -35,17 +35,13 @@ def check_names(config: RecommenderConfig) -> None:
     Raises:
         ConfigError: naming the field.
     """
-    for field, value, known in (
-        ("model", config.model, RECOMMENDERS),
-        ("loss", config.loss, RANKING_LOSSES),
-        ("sampler", config.sampler, SAMPLERS),
-    ):
-        check_choice(field, value, known)
+    check_choice("model", config.model, RECOMMENDERS)
+    check_choice("loss", config.loss, RANKING_LOSSES)
+    check_choice("sampler", config.sampler, SAMPLERS)
     check_backbone(config.backbone)
     check_features(config.features)
     if config.reduction == "sum" and config.batching != "triplet":
         raise ConfigError(
             "`reduction` may be sum with triplet batching alone. Received shared-item. Set reduction=mean."
         )
-    if config.model == "siamese" and config.batching != "triplet":
-        raise ConfigError("`batching` of a siamese model must be triplet. Received shared-item. Leave it out.")
+    RECOMMENDERS[config.model].check_config(config)

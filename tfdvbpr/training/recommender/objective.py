@@ -14,8 +14,7 @@ from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.images.augmentation import NUM_CHANGES, Augmentation, augmented
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.losses.ranking import RANKING_LOSSES, RankingLoss
-from tfdvbpr.models.recommenders.base import PairwiseRecommender
-from tfdvbpr.models.recommenders.dvbpr import DVBPR
+from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 
 
 class RankingObjective:
@@ -49,7 +48,6 @@ class RankingObjective:
         self._num_replicas = num_replicas
         self._offsets = item_offsets
         self.scale = float(global_batch_size) if config.reduction == "sum" else 1.0
-        self.leave_one_out = isinstance(model, DVBPR) and config.tastes == "leave-one-out"
 
     def __call__(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         """Shares of the ranking loss, nats an action, and of the penalty; summed over replicas they are the batch's."""
@@ -64,7 +62,7 @@ class RankingObjective:
             # Every replica ranks its actions against the items of all replicas; the gradient finds its way back.
             context = tf.distribute.get_replica_context()
             items, biases = context.all_gather(items, axis=0), context.all_gather(biases, axis=0)
-        users = self._embed_users(batch)
+        users = self.model.embed_batch_users(batch, self._embed)
         shares = batch["weights"] / batch["total_weight"]
         penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(shares * self.model.user_squares(batch["user_ids"]))
         drawn = self.model.item_squares(batch["item_ids"])
@@ -84,7 +82,7 @@ class RankingObjective:
             tf.concat([batch["positive_images"], apart], axis=0),
             tf.concat([batch["positive_changes"], changes], axis=0),
         )
-        users = self._embed_users(batch)
+        users = self.model.embed_batch_users(batch, self._embed)
         each = 1 + self.config.num_negatives
         scores = tf.reduce_sum(tf.concat([users, tf.repeat(users, each - 1, axis=0)], axis=0) * items, axis=1) + biases
         positive_scores = scores[:count, None]
@@ -96,13 +94,6 @@ class RankingObjective:
         penalty = self.config.user_l2 * tf.reduce_sum(self.model.user_squares(batch["user_ids"]))
         penalty += self.config.item_l2 * tf.reduce_sum(self.model.item_squares(item_ids))
         return tf.reduce_sum(losses) / whole, 0.5 * penalty / whole
-
-    def _embed_users(self, batch: Mapping[str, Any]) -> Any:
-        if self.model.uses_anchors:
-            return self._embed(batch["anchor_item_ids"], batch["anchor_images"], batch["anchor_changes"])[0]
-        if self.leave_one_out:
-            return self.model.beside_tastes(batch["user_ids"], self.model.users_from_means(batch["tastes"]))
-        return self.model.embed_users(batch["user_ids"])
 
     def _embed(self, item_ids: Any, images: Any, changes: Any) -> tuple[Any, Any]:
         images = augmented_input(images, changes, self._augmentation)

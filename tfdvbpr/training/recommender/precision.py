@@ -14,8 +14,8 @@ import tensorflow as tf
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import write_text
-from tfdvbpr.models import USES_IMAGES
 from tfdvbpr.models.backbones import BackboneOptions, build_backbone
+from tfdvbpr.models.recommenders import RECOMMENDERS
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _KEPT = "precision.txt"
@@ -99,7 +99,9 @@ def check_precision(config: RecommenderConfig, *, num_replicas: int = 1) -> None
     Raises:
         ConfigError: naming the field.
     """
-    if config.model not in USES_IMAGES and (config.precision not in ("float32", "auto") or config.jit_compile):
+    if not RECOMMENDERS[config.model].uses_images and (
+        config.precision not in ("float32", "auto") or config.jit_compile
+    ):
         raise ConfigError(
             f"`precision` and `jit_compile` are those of a backbone, and {config.model} has none. Leave them out."
         )
@@ -114,7 +116,7 @@ def _fastest(
     config: RecommenderConfig, image_size: tuple[int, int], num_replicas: int, told: Callable[[str], None]
 ) -> str:
     """Runs a few steps of the backbone in each precision; another than float32 has to be a tenth faster."""
-    if config.model not in USES_IMAGES or config.backbone_trainable == "none":
+    if not RECOMMENDERS[config.model].uses_images or config.backbone_trainable == "none":
         told("Precision: float32, for no network is trained on pictures.")
         return "float32"
     each = 1 if config.batching == "shared-item" else 1 + config.num_negatives

@@ -16,22 +16,18 @@ from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.batches.source import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.storage import training_pictures
-from tfdvbpr.models import USES_FEATURES
 from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths, trunk_features
-from tfdvbpr.models.recommenders.base import PairwiseRecommender
-from tfdvbpr.models.recommenders.build import build_recommender
+from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.models.recommenders.visrank import visrank
-from tfdvbpr.run import architecture
+from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.engine.loop import Batches
 from tfdvbpr.training.optimizers.fused_adam import FusedAdam
 from tfdvbpr.training.optimizers.row_adam import RowAdam
 from tfdvbpr.training.optimizers.schedules import averages_in_place, clip_gradients, make_adam
 from tfdvbpr.training.optimizers.updates import Optimizers
-from tfdvbpr.training.recommender.batching import make_batches
+from tfdvbpr.training.recommender.batches import ProfileBatches, make_batches
 from tfdvbpr.training.recommender.objective import RankingObjective, network_input
 from tfdvbpr.training.recommender.precision import check_precision, computing_in, loss_scaled
-from tfdvbpr.training.recommender.user_profiles import TasteBatches, Tastes
 
 _ENCODE_BATCH = 256
 
@@ -60,19 +56,14 @@ class RecommenderTrainer:
         self._num_replicas = strategy.num_replicas_in_sync
         check_precision(config, num_replicas=self._num_replicas)
         # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
-        features = None
-        if config.model in USES_FEATURES:
+        kind, features = RECOMMENDERS[config.model], None
+        if kind.uses_features:
             features = catalogue_features(dataset, config.features, progress=in_tenths(told, config.features))
-        self._feature_mean = None if features is None else features.mean(axis=0)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            shape = architecture(config, dataset.manifest)
-            self.model: PairwiseRecommender = build_recommender(config.model, shape)
-            self.model.built = True
+            self.model: PairwiseRecommender = kind.for_dataset(config, dataset.manifest)
             if features is not None:
                 self.model.set_features(features)
-            if config.jit_compile:
-                self.model.compile_network()
         self._network = getattr(self.model, "backbone", None)
         self._read = self._make_reader(told)
         self._encode = tf.function(
@@ -89,9 +80,8 @@ class RecommenderTrainer:
             item_offsets=dataset.interactions.popularity_offsets(config.popularity_offset),
         )
         self.batches: Batches = drawn
-        if self._objective.leave_one_out:
-            kept = partial(Tastes.of, interactions=dataset.interactions, shrinkage=config.shrinkage)
-            self.batches = TasteBatches(drawn, lambda: self._tastes(self._item_embeddings()), kept)
+        if self.model.uses_profiles:
+            self.batches = ProfileBatches(drawn, dataset.interactions, self._embed_catalogue)
         with strategy.scope():
             self.optimizers = self._make_optimizers()
 
@@ -101,8 +91,7 @@ class RecommenderTrainer:
         if trunk is None:
             return self._pictures(told) if self.model.uses_images else self.dataset.images.read
         backbone = self.config.backbone
-        name = None if self.config.backbone_weights == "random" else backbone
-        seen = trunk_features(self.dataset, trunk, name=name, progress=in_tenths(told, backbone))
+        seen = trunk_features(self.dataset, trunk, name=backbone, progress=in_tenths(told, backbone))
         return lambda items: seen[items]
 
     def _pictures(self, told: Callable[[str], None]) -> ReadImages:
@@ -198,27 +187,10 @@ class RecommenderTrainer:
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
-        model, everything = self.model, np.arange(self.model.num_items, dtype=np.int32)
-        self.optimizers.make_up_all(self._strategy, model)
-        if not model.uses_images:
-            items, biases = model.embed_items(everything, None, training=False)
-            return self._as_factors(items, biases)
-        looks = self._item_embeddings()
-        if model.uses_anchors:
-            return visrank(looks, self.dataset.interactions.training_matrix)
-        if self._objective.leave_one_out:
-            model.user_embeddings.assign(model.users_from_means(self._tastes(looks).means()))
-        return self._as_factors(*model.beside_looks(everything, looks, np.zeros(len(looks), np.float32)))
+        self.optimizers.make_up_all(self._strategy, self.model)
+        return self.model.compute_factors(self.dataset.interactions, self._embed_catalogue)
 
-    def _as_factors(self, items: Any, biases: Any) -> Factors:
-        users = self.model.embed_users(np.arange(self.model.num_users, dtype=np.int32))
-        users, items, biases = (keras.ops.convert_to_numpy(array) for array in (users, items, biases))
-        return Factors(users, items, biases, self._feature_mean)
-
-    def _tastes(self, embeddings: npt.NDArray[np.float32]) -> Tastes:
-        return Tastes.estimate(embeddings, self.dataset.interactions, shrinkage=self.config.shrinkage)
-
-    def _item_embeddings(self) -> npt.NDArray[np.float32]:
+    def _embed_catalogue(self) -> npt.NDArray[np.float32]:
         """float32 [num_items, D]: Φ of the whole catalogue, in inference mode."""
         parts = []
         for start in range(0, self.model.num_items, _ENCODE_BATCH):

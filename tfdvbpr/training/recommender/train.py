@@ -10,7 +10,8 @@ from typing import Any
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import check_output, whole_directory
-from tfdvbpr.models import RECOMMENDERS
+from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths
+from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.run import (
     WEIGHTS_NAME,
@@ -28,7 +29,6 @@ from tfdvbpr.training.engine.profile import StepProfile, profile_steps
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import write_projector
 from tfdvbpr.training.recommender.checks import check_names, notes
-from tfdvbpr.training.recommender.closed_form import closed_form_factors
 from tfdvbpr.training.recommender.precision import settled_precision
 from tfdvbpr.training.recommender.step import RecommenderTrainer
 
@@ -82,7 +82,7 @@ def train_recommender(
         Interrupted: after SIGINT or SIGTERM, once the checkpoint is written; a SystemExit with 130 or 143.
     """
     check_names(config)
-    if RECOMMENDERS[config.model] == "closed-form":
+    if not RECOMMENDERS[config.model].has_weights:
         return _train_closed_form(dataset, config, output, overwrite=overwrite, told=told)
     strategy = strategy or make_strategy()
     session = Session(
@@ -146,7 +146,10 @@ def _train_closed_form(
     check_output(output, if_exists="overwrite" if overwrite else "error")
     began = time.perf_counter()
     with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
-        factors = closed_form_factors(config, dataset, told=told)
+        kind, features = RECOMMENDERS[config.model], None
+        if kind.uses_features:
+            features = catalogue_features(dataset, config.features, progress=in_tenths(told, config.features))
+        factors = kind.closed_form(dataset.interactions, features)
         _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
     return Run.open(output)
 
