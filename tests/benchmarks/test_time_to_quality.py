@@ -82,7 +82,7 @@ def test_shared_items_are_twenty_times_faster() -> None:
     dataset = PreparedDataset.open(path)
     # The same network, step sizes and objective (every action counts the same) for both; nothing that slows fitting.
     common: dict[str, Any] = {"backbone": "small_cnn", "epochs": 60, "learning_rate": 5e-4, "item_balance": 0.0}
-    common |= {"flip": False, "max_shift": 0, "dropout": 0.0}
+    common |= {"augmentation": (), "dropout": 0.0}
     shared = _train(dataset, recommender_config("dvbpr", **common), limit=MOST_SECONDS, between=BETWEEN_LOOKS)
     limit = min(RATIO * shared.seconds, MOST_SECONDS)
     paper = {"batching": "triplet", "user_embeddings": "free", "image_cache": "none"}

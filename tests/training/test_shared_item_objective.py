@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tfdvbpr.data.batches.ranking import SharedItemBatches
 from tfdvbpr.data.batches.source import BatchSource
-from tfdvbpr.data.images.augmentation import Augmentation
 from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.losses.ranking import bpr
 from tfdvbpr.training.recommender.objective import shared_item_loss
@@ -38,7 +37,7 @@ def embeddings() -> list[Any]:
 
 
 def _batches(interactions: Interactions, **options: Any) -> SharedItemBatches:
-    source = BatchSource(interactions, None, Augmentation(), 0, 1)
+    source = BatchSource(interactions, None, (), 0, 1)
     return SharedItemBatches(source, global_batch_size=SIZE, max_pairs=options.pop("max_pairs", 1_000), **options)
 
 
@@ -60,10 +59,8 @@ def _step_gradient(batches: SharedItemBatches, items: np.ndarray, embeddings: li
     return [gradient.numpy() for gradient in _gradient(tensors, embeddings)]
 
 
-def _triplet_gradient(
-    embeddings: list[Any], likely: np.ndarray, *, item_balance: float, user_balance: float, size: int
-) -> Gradients:
-    """float64: of Σ w_ui E_j ℓ_uij / Σ w_ui, j drawn as `likely` says from what u has not acted on."""
+def _triplet_gradient(embeddings: list[Any], *, item_balance: float, size: int) -> Gradients:
+    """float64: of Σ w_ui E_j ℓ_uij / Σ w_ui, j uniform over what u has not acted on."""
     acted = {user: {item for who, item in ACTIONS if who == user} for user in range(5)}
     of_item = np.bincount([item for _, item in ACTIONS], minlength=NUM_ITEMS)
     terms, whole = [], 0.0
@@ -74,11 +71,10 @@ def _triplet_gradient(
             others = [other for other in DRAWABLE if other not in acted[user]]
             if not others:
                 continue
-            weight = of_item[item] ** -item_balance * len(acted[user]) ** -user_balance
+            weight = of_item[item] ** -item_balance
             whole += weight
             losses = [tf.math.softplus(scores[user, other] - scores[user, item]) for other in others]
-            chances = likely[others] / likely[others].sum()
-            terms.append(weight * _met(len(acted[user]), size) * tf.reduce_sum(tf.stack(losses) * chances))
+            terms.append(weight * _met(len(acted[user]), size) * tf.reduce_mean(tf.stack(losses)))
         loss = tf.add_n(terms) / whole
     return [tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, embeddings)]
 
@@ -89,19 +85,18 @@ def _met(num_acted: int, size: int) -> float:
     return sum(any(other >= num_acted for other in chosen) for chosen in others) / len(others)
 
 
-def _mean(gradients: list[Gradients], weights: np.ndarray | None = None) -> Gradients:
-    return [np.average(np.stack(parts), axis=0, weights=weights) for parts in zip(*gradients, strict=True)]
+def _mean(gradients: list[Gradients]) -> Gradients:
+    return [np.mean(np.stack(parts), axis=0) for parts in zip(*gradients, strict=True)]
 
 
-@pytest.mark.parametrize(("item_balance", "user_balance"), [(0.0, 0.0), (0.5, 0.0), (0.0, 1.0), (1.0, 0.3)])
-def test_uniform_draws(
-    interactions: Interactions, embeddings: list[Any], item_balance: float, user_balance: float
+@pytest.mark.parametrize("item_balance", [0.0, 0.5, 1.0])
+def test_mean_gradient_is_the_triplet_objectives(
+    interactions: Interactions, embeddings: list[Any], item_balance: float
 ) -> None:
-    balance = {"item_balance": item_balance, "user_balance": user_balance}
-    batches = _batches(interactions, **balance)
+    batches = _batches(interactions, item_balance=item_balance)
     steps = [np.array(chosen, np.int32) for chosen in itertools.combinations(DRAWABLE, SIZE)]
     got = _mean([_step_gradient(batches, items, embeddings) for items in steps])
-    expected = _triplet_gradient(embeddings, np.ones(NUM_ITEMS), **balance, size=SIZE)
+    expected = _triplet_gradient(embeddings, item_balance=item_balance, size=SIZE)
     for one, other in zip(got, expected, strict=True):
         assert np.abs(other).max() > 1e-3
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
@@ -127,29 +122,17 @@ def test_thinned_draws_are_made_up_for(interactions: Interactions) -> None:
     assert (got > 0).sum() == (expected > 0).sum() == 6
 
 
-def test_popular_draws_count_every_action_alike(interactions: Interactions, embeddings: list[Any]) -> None:
-    """All 6³ ordered draws, each with its probability; negatives are the popularity sampler's."""
-    power = 0.75
-    batches = _batches(interactions, item_draw="popularity", popularity_power=power)
-    likely = interactions.training_counts.astype(np.float64) ** power
-    likely /= likely.sum()
-    steps = [np.array(chosen, np.int32) for chosen in itertools.product(DRAWABLE, repeat=SIZE)]
-    got = _mean(
-        [_step_gradient(batches, items, embeddings) for items in steps],
-        np.array([likely[items].prod() for items in steps]),
-    )
-    # With a probability of (what u acted on)^(M - 1) there is no negative; it is divided out user by user.
-    met = np.array(
-        [1 - likely[[item for who, item in ACTIONS if who == user]].sum() ** (SIZE - 1) for user in range(4)]
-    )
-    expected = _triplet_gradient(embeddings, likely, item_balance=0.0, user_balance=0.0, size=6)
-    np.testing.assert_allclose(got[0][:4] / met[:, None], expected[0][:4], rtol=1e-6, atol=1e-7)
-    assert not got[0][4].any()
-
-
-def test_popular_draws_follow_the_counts(interactions: Interactions) -> None:
-    batches = _batches(interactions, item_draw="popularity", popularity_power=1.0)
-    drawn = np.concatenate([parts[0]["item_ids"] for epoch in range(2_000) for parts in batches.epoch(epoch)])
-    shares = np.bincount(drawn, minlength=NUM_ITEMS) / len(drawn)
-    counts = interactions.training_counts
-    np.testing.assert_allclose(shares, counts / counts.sum(), atol=0.015)
+def test_hard_sampler_ranks_against_the_best_scored_negative_alone(
+    interactions: Interactions, embeddings: list[Any]
+) -> None:
+    plan = _batches(interactions, sampler="hard").plan(np.array([0, 1, 5], np.int32), np.random.default_rng(0))
+    users, rows, biases = embeddings
+    items = plan["item_ids"]
+    drawn = (tf.gather(users, plan["user_ids"]), tf.gather(rows, items), tf.gather(biases, items))
+    loss = shared_item_loss(bpr, *drawn, plan, keeps_hardest=True)
+    scores = (drawn[0].numpy() @ drawn[1].numpy().T) + drawn[2].numpy()
+    expected = 0.0
+    for row in np.flatnonzero(plan["weights"]):
+        margin = scores[row][plan["positive_index"][row]] - scores[row][plan["is_negative"][row]].max()
+        expected += plan["weights"][row] / plan["total_weight"][0] * np.logaddexp(0, -margin)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)

@@ -12,7 +12,6 @@ Batching = Literal["shared-item", "triplet"]
 UserEmbeddings = Literal["leave-one-out", "free"]
 UserInitializer = Literal["normal", "uniform"]
 Reduction = Literal["mean", "sum"]
-ItemDraw = Literal["uniform", "popularity"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 ImageCache = Literal["auto", "memory", "disk", "none"]
 Schedule = Literal["constant", "cosine", "step", "exponential"]
@@ -69,18 +68,6 @@ class RecommenderConfig(TrainingConfig):
         description="shared-item: an action weighs (training actions on its item)^-β; 1 counts every item the same, "
         "which favours cold items at the cost of popular ones.",
     )
-    user_balance: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="shared-item: an action also weighs (training actions of its user)^-β; 1, with item_balance 0, is "
-        "the objective of the paper's triplets, which draw every user alike.",
-    )
-    item_draw: ItemDraw = Field(
-        "uniform",
-        description="shared-item: uniform draws every item once an epoch. popularity draws by (training actions)^α, "
-        "corrected so that every action still counts as before, against negatives as of the popularity sampler.",
-    )
     popularity_offset: float = Field(
         0.0,
         ge=0,
@@ -89,11 +76,13 @@ class RecommenderConfig(TrainingConfig):
     )
     max_pairs: int = Field(8192, ge=1, description="shared-item: the most training actions ranked a step.")
     loss: str = Field("bpr", description="A name in RANKING_LOSSES.")
-    sampler: str = Field("uniform", description="A name in SAMPLERS; triplet batching only.")
+    sampler: str = Field(
+        "uniform", description="Which items positives are ranked against: uniform, popularity, in-batch or hard."
+    )
     num_negatives: int = Field(
         1, ge=1, description="Negatives a positive; triplet batching only. The hard sampler keeps the best scored one."
     )
-    popularity_power: float = Field(0.75, ge=0, description="α of the popularity sampler and draw.")
+    popularity_power: float = Field(0.75, ge=0, description="α of the popularity sampler.")
     user_learning_rate: float = Field(
         1e-2, gt=0, description="Adam's step size for tables with a row a user or an item: free θ, γ, β."
     )
@@ -112,13 +101,10 @@ class RecommenderConfig(TrainingConfig):
         "normal", description="Of free θ and γ_u: normal with σ 0.1, or uniform in [0, 0.01), the authors'."
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="Before the last layer of the backbone.")
-    flip: bool = Field(True, description="Mirror pictures at random while training.")
-    max_shift: int = Field(4, ge=0, description="Shift pictures at random by up to so many pixels.")
-    max_crop: float = Field(
-        0.0, ge=0, lt=1, description="Crop pictures at random by up to so much of a side, and enlarge what stays."
-    )
-    colour_jitter: float = Field(
-        0.0, ge=0, lt=1, description="Change brightness, contrast and saturation at random by up to this factor."
+    augmentation: tuple[str, ...] = Field(
+        ("flip", "shift"),
+        description="Random augmentation of training images: any of flip, shift (up to 4 pixels), colour, translation "
+        "(up to an eighth) and cutout.",
     )
     precision: Precision = Field(
         "float32",

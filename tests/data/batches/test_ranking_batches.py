@@ -9,7 +9,6 @@ from tiny_data import random_interactions
 
 from tfdvbpr.data.batches.ranking import SharedItemBatches, TripletBatches
 from tfdvbpr.data.batches.source import Batch, BatchSource
-from tfdvbpr.data.images.augmentation import Augmentation
 from tfdvbpr.data.interactions import Interactions, Split
 
 NUM_USERS, NUM_ITEMS = 12, 26
@@ -29,7 +28,7 @@ def interactions() -> Interactions:
 
 
 def _source(interactions: Interactions, *, seed: int = 5, num_replicas: int = 1) -> BatchSource:
-    return BatchSource(interactions, _images, Augmentation(), seed, num_replicas)
+    return BatchSource(interactions, _images, (), seed, num_replicas)
 
 
 def _shared(interactions: Interactions, *, size: int = 8, max_pairs: int = 10_000, **options: Any) -> SharedItemBatches:
@@ -200,7 +199,7 @@ def test_triplets_with_several_negatives_and_an_anchor(interactions: Interaction
 
 
 def test_a_model_without_pictures_reads_none(interactions: Interactions) -> None:
-    source = BatchSource(interactions, None, Augmentation(flip=True, max_shift=2), 0, 1)
+    source = BatchSource(interactions, None, ("flip", "shift"), 0, 1)
     parts = next(iter(TripletBatches(source, global_batch_size=4, sampler="uniform").epoch(0)))
     assert parts[0]["positive_images"].shape == (4, 0)
 

@@ -4,79 +4,129 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.data.images.augmentation import NUM_CHANGES, Augmentation, augmented
-from tfdvbpr.data.images.decoding import to_float
+from tfdvbpr.data.images.augmentation import (
+    AUGMENTATIONS,
+    augment,
+    check_augmentation,
+    draw_random_numbers,
+    num_random_numbers,
+    shift,
+)
+from tfdvbpr.errors import ConfigError
 
 
-def _images(count: int = 40) -> np.ndarray:
-    pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 10, 3), dtype=np.uint8)
-    images: np.ndarray = to_float(pixels).numpy()
-    return images
+def _images(count: int = 3, height: int = 16, width: int = 24) -> tf.Tensor:
+    return tf.random.stateless_uniform((count, height, width, 3), (1, 2), -1.0, 1.0)
 
 
-def _changed(images: np.ndarray, how: Augmentation, seed: int = 3) -> np.ndarray:
-    changes = how.draw(np.random.default_rng(seed), len(images))
-    assert changes.shape == (len(images), NUM_CHANGES)
-    changed: np.ndarray = tf.function(lambda pixels, drawn: augmented(pixels, drawn, how))(images, changes).numpy()
-    assert changed.shape == images.shape
-    return changed
+def _augmented(images: tf.Tensor, *names: str, seed: int = 3) -> np.ndarray:
+    numbers = draw_random_numbers(np.random.default_rng(seed), len(images), names)
+    result: np.ndarray = tf.function(lambda *inputs: augment(*inputs, names))(images, numbers).numpy()
+    assert result.shape == images.shape
+    return result
 
 
-def test_about_half_is_mirrored() -> None:
-    images = _images()
-    changed = _changed(images, Augmentation(flip=True))
-    same = (changed == images).all(axis=(1, 2, 3))
-    mirrored = (changed == images[:, :, ::-1]).all(axis=(1, 2, 3))
+def test_about_half_is_flipped() -> None:
+    images = _images(40).numpy()
+    flipped = _augmented(tf.constant(images), "flip")
+    same = (flipped == images).all(axis=(1, 2, 3))
+    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
     assert (same ^ mirrored).all()
     assert 8 < mirrored.sum() < 32
 
 
 def test_every_shift_within_the_limit_repeats_the_border() -> None:
-    images = _images()
+    images = _images(60, 8, 10).numpy()
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    numbers = draw_random_numbers(np.random.default_rng(3), 60, ["shift"])
     offsets = set()
-    for number, image in enumerate(_changed(images, Augmentation(max_shift=1))):
+    for number, image in enumerate(shift(images, numbers, max_shift=1).numpy()):
         found = [(y, x) for y in range(3) for x in range(3) if (padded[number, y : y + 8, x : x + 10] == image).all()]
         assert found
         offsets.update(found)
     assert len(offsets) == 9
 
 
-def test_a_crop_is_a_part_enlarged() -> None:
-    """Of a ramp: still a ramp, between bounds that lie inside the old ones and span at least what must stay."""
-    ramp = np.broadcast_to(np.linspace(-1, 1, 10, dtype=np.float32)[None, None, :, None], (30, 8, 10, 3))
-    changed = _changed(np.ascontiguousarray(ramp), Augmentation(max_crop=0.5))
-    spans = changed[:, 0, -1, 0] - changed[:, 0, 0, 0]
-    assert (spans > 1.0 - 1e-5).all()
-    assert (spans < 2.0 + 1e-5).all()
-    assert spans.std() > 0.1
-    np.testing.assert_allclose(np.diff(changed[:, 0, :, 0], axis=1), spans[:, None] / 9 * np.ones(9), atol=1e-5)
-    assert changed.min() >= -1 - 1e-6
-    assert changed.max() <= 1 + 1e-6
+def test_flip_and_shift_by_hand() -> None:
+    """4 pixels at most: the smallest number shifts by -4, the middle one not at all; mirrored before it is shifted."""
+    images = _images().numpy()
+    numbers = np.array([[0.9, 0.0, 0.5], [0.1, 0.5, 0.0], [0.1, 0.5, 0.5]])
+    moved = augment(tf.constant(images), numbers, ["flip", "shift"]).numpy()
+    np.testing.assert_array_equal(moved[0], images[0][np.maximum(np.arange(16) - 4, 0)])
+    np.testing.assert_array_equal(moved[1], images[1][:, ::-1][:, np.maximum(np.arange(24) - 4, 0)])
+    np.testing.assert_array_equal(moved[2], images[2][:, ::-1])
 
 
-def test_colours_change_as_drawn() -> None:
-    """Brightness alone halves the light, contrast 0 leaves one tone, saturation 0 leaves grey."""
-    images = 0.5 * _images(3)
-    changes = np.ones((3, NUM_CHANGES), np.float32)
-    changes[[0, 1, 2], [6, 7, 8]] = 0.5, 0.0, 0.0
-    changed = augmented(tf.constant(images), tf.constant(changes), Augmentation(colour_jitter=0.9)).numpy()
-    np.testing.assert_allclose(changed[0] + 1, 0.5 * (images[0] + 1), atol=1e-6)
-    grey = images @ np.array([0.299, 0.587, 0.114], np.float32)
-    np.testing.assert_allclose(changed[1], np.full_like(changed[1], grey[1].mean()), atol=1e-5)
-    np.testing.assert_allclose(changed[2], grey[2][..., None] * np.ones(3), atol=1e-6)
+def test_translation_by_hand() -> None:
+    """An eighth of 16 and 24 is 2 and 3 pixels; the smallest number shifts by -2 and -3, the middle one not at all."""
+    images = _images().numpy()
+    numbers = tf.constant([[0.0, 0.0], [0.5, 0.5], [0.999, 0.5]])
+    moved = augment(tf.constant(images), numbers, ["translation"]).numpy()
+    rows, columns = np.maximum(np.arange(16) - 2, 0), np.maximum(np.arange(24) - 3, 0)
+    np.testing.assert_array_equal(moved[0], images[0][rows][:, columns])
+    np.testing.assert_array_equal(moved[1], images[1])
+    np.testing.assert_array_equal(moved[2], images[2][np.minimum(np.arange(16) + 2, 15)])
 
 
-def test_one_option_does_not_change_what_another_draws() -> None:
-    draw = [
-        Augmentation(True, 3, crop, jitter).draw(np.random.default_rng(1), 5) for crop, jitter in ((0, 0), (0.3, 0.2))
-    ]
-    np.testing.assert_array_equal(draw[0][:, :3], draw[1][:, :3])
-    assert (draw[0][:, 3] == 1).all()
-    assert (draw[0][:, 6:] == 1).all()
-    assert (np.abs(draw[1][:, 6:] - 1) <= 0.2 + 1e-6).all()
+def test_cutout_by_hand() -> None:
+    """Around (8, 12) a hole of 8 by 12, its middle in the middle; around (0, 0) what of it is inside."""
+    numbers = tf.constant([[0.5, 0.5], [0.0, 0.0], [0.5, 0.0]])
+    cut = augment(tf.ones((3, 16, 24, 3)), numbers, ["cutout"]).numpy()
+    assert (cut == 0).all(axis=3).sum(axis=(1, 2)).tolist() == [7 * 11, 4 * 6, 7 * 6]
+    assert not cut[0, 8, 12].any()
+    assert cut[0, 0, 0].all()
 
 
-@pytest.mark.parametrize("how", [Augmentation(), Augmentation(True, 2, 0.2, 0.3)])
-def test_whether_anything_is_changed(how: Augmentation) -> None:
-    assert how.any == (_changed(_images(), how) != _images()).any()
+def test_colour_by_hand() -> None:
+    """The middle numbers change nothing but the brightness of the first image."""
+    images = _images()
+    numbers = tf.constant([[0.75, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.5]])
+    changed = augment(images, numbers, ["colour"]).numpy()
+    np.testing.assert_allclose(changed[0], images[0] + 0.25, atol=1e-5)
+    np.testing.assert_allclose(changed[1], np.repeat(images[1].numpy().mean(-1, keepdims=True), 3, -1), atol=1e-5)
+    np.testing.assert_allclose(changed[2], images[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_gradients_come_back(name: str, dtype: tf.DType) -> None:
+    images = _images()
+    numbers = tf.random.stateless_uniform((3, num_random_numbers([name])), (3, 4), dtype=dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = tf.reduce_sum(augment(images, numbers, [name]) ** 2)
+    assert np.abs(tape.gradient(loss, images)).mean() > 0.1
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_seeded_and_not_the_identity(name: str) -> None:
+    images = _images(8)
+    first, again, other = (_augmented(images, name, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first != images.numpy()).any()
+
+
+def test_each_takes_random_numbers_of_its_own_in_the_order_of_the_dict() -> None:
+    names = ["cutout", "colour"]
+    numbers = tf.random.stateless_uniform((3, num_random_numbers(names)), (5, 6))
+    expected = augment(augment(_images(), numbers[:, :3], ["colour"]), numbers[:, 3:], ["cutout"])
+    np.testing.assert_array_equal(augment(_images(), numbers, names), expected)
+
+
+def test_none_changes_nothing() -> None:
+    np.testing.assert_array_equal(_augmented(_images()), _images())
+
+
+def test_usual_choices_leave_the_generator_in_the_same_state() -> None:
+    states = []
+    for names in ((), ("flip",), ("flip", "shift"), ("translation", "cutout")):
+        generator = np.random.default_rng(1)
+        assert draw_random_numbers(generator, 5, names).shape == (5, num_random_numbers(names))
+        states.append(generator.random())
+    assert len(set(states)) == 1
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ConfigError, match="`augmentation` must list any of flip, shift, colour, translation, cutout"):
+        check_augmentation(["rotation"])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_data import encoded, huge_png
 
-from tfdvbpr.data.images.decoding import BrokenImageError, ImageFit, augment, checked_jpeg, decoder, to_float, to_uint8
+from tfdvbpr.data.images.decoding import BrokenImageError, ImageFit, checked_jpeg, decoder, to_float, to_uint8
 
 
 def _pixels(data: bytes, size: tuple[int, int] = (16, 16), fit: ImageFit = "pad") -> npt.NDArray[np.uint8]:
@@ -33,49 +33,6 @@ def test_every_byte_comes_back() -> None:
 
 def test_to_uint8_clips_and_rounds() -> None:
     np.testing.assert_array_equal(to_uint8(np.array([-9.0, 9.0, -1 + 0.6 / 127.5], np.float32)).numpy(), [0, 255, 1])
-
-
-def _batch() -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (40, 8, 10, 3), dtype=np.uint8)
-
-
-def test_augment_is_seeded_and_keeps_its_input() -> None:
-    images = _batch()
-    kept = images.copy()
-    first, again, other = (augment(images, np.random.default_rng(seed), flip=True, max_shift=2) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-    np.testing.assert_array_equal(images, kept)
-    assert first.shape == images.shape
-    assert first.dtype == np.uint8
-
-
-def test_augment_mirrors_about_half() -> None:
-    images = _batch()
-    changed = augment(images, np.random.default_rng(3), flip=True, max_shift=0)
-    same = (changed == images).all(axis=(1, 2, 3))
-    mirrored = (changed == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (same ^ mirrored).all()
-    assert 8 < mirrored.sum() < 32
-
-
-def test_augment_shifts_within_the_limit() -> None:
-    images = _batch()
-    changed = augment(images, np.random.default_rng(4), flip=False, max_shift=1)
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    offsets = set()
-    for number, image in enumerate(changed):
-        found = [(y, x) for y in range(3) for x in range(3) if (padded[number, y : y + 8, x : x + 10] == image).all()]
-        assert found
-        offsets.update(found)
-    assert len(offsets) == 9
-
-
-def test_augment_can_do_nothing() -> None:
-    images = _batch()
-    changed = augment(images, np.random.default_rng(0), flip=False, max_shift=0)
-    np.testing.assert_array_equal(changed, images)
-    assert changed is not images
 
 
 def test_a_plain_jpeg_is_kept_byte_for_byte() -> None:

@@ -1,124 +1,168 @@
-"""Negative samplers: items a user has not acted on in training. SAMPLERS lists them."""
+"""Negative samplers: which items a user's positives are ranked against. SAMPLERS lists them, for both batchings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.registry import Registry
 
 Ids = npt.NDArray[np.int32]
-Propose = Callable[[int, np.random.Generator], Ids]
-Sampler = Callable[[Ids, Ids, np.random.Generator], Ids]
 
 _ROUNDS = 100
 
 
-@dataclass(frozen=True)
-class SamplerKind:
-    """How negatives are drawn.
+class NegativeSampler:
+    """Base of the samplers; a subclass says in `weights` how likely each item is a negative.
+
+    Training knows nothing of held-out actions, so that their items may be negatives.
+
+    Args:
+        interactions: whose training actions are never negatives.
+        popularity_power: α of the samplers that go by popularity.
 
     Attributes:
-        make: from the interactions and the power α of popularity to a function of int32 [B] user rows, int32 [B]
-            positive item rows (the batch's own) and a generator, to int32 [B] item rows.
-        keeps_hardest: of the negatives drawn for a positive, training keeps the one with the highest score.
+        keeps_hardest: of the negatives of a positive, training keeps the one with the highest score.
     """
 
-    make: Callable[[Interactions, float], Sampler]
-    keeps_hardest: bool = False
+    keeps_hardest: ClassVar[bool] = False
 
+    def __init__(self, interactions: Interactions, *, popularity_power: float = 0.75) -> None:
+        self.interactions = interactions
+        self.popularity_power = popularity_power
 
-class _Positives:
-    """Which (user, item) pairs are training actions, and draws that avoid them."""
+    def weights(self, positive_item_ids: Ids) -> npt.NDArray[np.float64]:
+        """float64 [num_items]: how likely each item is a negative, in proportion.
 
-    def __init__(self, interactions: Interactions) -> None:
-        self.num_items = interactions.num_items
-        user_ids, item_ids = interactions.of(Split.TRAIN)
-        self._keys = np.sort(user_ids.astype(np.int64) * self.num_items + item_ids)
-        full = np.flatnonzero(np.bincount(user_ids, minlength=interactions.num_users) >= self.num_items)
-        if len(full):
+        Args:
+            positive_item_ids: int32 [B], the batch's positives.
+        """
+        raise NotImplementedError
+
+    def propose(self, count: int, positive_item_ids: Ids, generator: np.random.Generator) -> Ids:
+        """int32 [count]: items drawn by `weights`; positives of the user are replaced afterwards."""
+        weights = self.weights(positive_item_ids)
+        found = np.searchsorted(np.cumsum(weights) / weights.sum(), generator.random(count), side="right")
+        return np.minimum(found, self.interactions.num_items - 1).astype(np.int32)
+
+    def sample(self, user_ids: Ids, positive_item_ids: Ids, generator: np.random.Generator) -> Ids:
+        """Negatives of triplets, by vectorised rejection; after 100 rounds, uniformly from what is left to the user.
+
+        Args:
+            user_ids: int32 [B].
+            positive_item_ids: int32 [B].
+            generator: decides every draw.
+
+        Returns:
+            int32 [B], none of them a training action of its user; see `check_users`.
+        """
+        item_ids = self.propose(len(user_ids), positive_item_ids, generator)
+        for _ in range(_ROUNDS):
+            rejected = np.flatnonzero(self._are_positives(user_ids, item_ids))
+            if not len(rejected):
+                return item_ids
+            item_ids[rejected] = self.propose(len(rejected), positive_item_ids, generator)
+        everything = np.arange(self.interactions.num_items, dtype=np.int32)
+        for row in np.flatnonzero(self._are_positives(user_ids, item_ids)):
+            allowed = everything[~self._are_positives(np.full_like(everything, user_ids[row]), everything)]
+            item_ids[row] = generator.choice(allowed)
+        return item_ids
+
+    def accept(self, item_ids: Ids, positive_item_ids: Ids, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
+        """Which items of a shared-item batch serve as negatives in this step, each by its weight.
+
+        Args:
+            item_ids: int32 [M], uniformly drawn; the most likely of them is always accepted.
+            positive_item_ids: int32 [P], of the batch's actions.
+            generator: decides every draw.
+
+        Returns:
+            bool [M].
+        """
+        weights = self.weights(positive_item_ids)[item_ids]
+        return weights > generator.random(len(item_ids)) * weights.max()
+
+    def check_users(self) -> None:
+        """Refuses interactions of which `sample` could not find a negative for every user.
+
+        Raises:
+            ValueError: if a user has a training action on every item.
+        """
+        matrix = self.interactions.training_matrix
+        full = np.count_nonzero(np.diff(matrix.indptr) >= self.interactions.num_items)
+        if full:
             raise ValueError(
-                f"Every user must leave at least one item unused. {len(full)} users acted on all {self.num_items}."
+                f"Every user must leave at least one item unused. {full} users acted on all "
+                f"{self.interactions.num_items}."
             )
 
-    def contain(self, users: Ids, items: Ids) -> npt.NDArray[np.bool_]:
-        """bool [B]: whether matching rows are training actions."""
-        wanted = users.astype(np.int64) * self.num_items + items
-        places = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        found: npt.NDArray[np.bool_] = self._keys[places] == wanted
+    @cached_property
+    def _keys(self) -> npt.NDArray[np.int64]:
+        """int64, sorted: one number a training action."""
+        user_ids, item_ids = self.interactions.of(Split.TRAIN)
+        return np.sort(user_ids.astype(np.int64) * self.interactions.num_items + item_ids)
+
+    def _are_positives(self, user_ids: Ids, item_ids: Ids) -> npt.NDArray[np.bool_]:
+        wanted = user_ids.astype(np.int64) * self.interactions.num_items + item_ids
+        nearest = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        found: npt.NDArray[np.bool_] = self._keys[nearest] == wanted
         return found
 
-    def avoid(self, users: Ids, propose: Propose, generator: np.random.Generator) -> Ids:
-        """Proposals, drawn again where they are positives; after 100 rounds, from what is left to the user."""
-        items = propose(len(users), generator)
-        for _ in range(_ROUNDS):
-            again = np.flatnonzero(self.contain(users, items))
-            if not len(again):
-                return items
-            items[again] = propose(len(again), generator)
-        everything = np.arange(self.num_items, dtype=np.int32)
-        for row in np.flatnonzero(self.contain(users, items)):
-            left = everything[~self.contain(np.full(self.num_items, users[row], np.int32), everything)]
-            items[row] = generator.choice(left)
-        return items
+
+class UniformSampler(NegativeSampler):
+    """Every item alike: the paper's sampler."""
+
+    def weights(self, positive_item_ids: Ids) -> npt.NDArray[np.float64]:
+        """Ones."""
+        return np.ones(self.interactions.num_items)
+
+    def propose(self, count: int, positive_item_ids: Ids, generator: np.random.Generator) -> Ids:
+        """Uniform item ids."""
+        return generator.integers(0, self.interactions.num_items, size=count, dtype=np.int32)
+
+    def accept(self, item_ids: Ids, positive_item_ids: Ids, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
+        """All, without a draw."""
+        return np.ones(len(item_ids), bool)
 
 
-def uniform(interactions: Interactions, popularity_power: float = 0.0) -> Sampler:
-    """j uniform over the items u has no training action on (the paper's sampler), by vectorised rejection.
-
-    Raises:
-        ValueError: if a user has a training action on every item. So do the other samplers.
-    """
-    positives = _Positives(interactions)
-
-    def propose(count: int, generator: np.random.Generator) -> Ids:
-        return generator.integers(0, positives.num_items, size=count, dtype=np.int32)
-
-    return lambda users, _, generator: positives.avoid(users, propose, generator)
-
-
-def popularity(interactions: Interactions, popularity_power: float) -> Sampler:
-    """j with probability ∝ (training actions + 1)^α, over the items u has no training action on.
+class PopularitySampler(NegativeSampler):
+    """Items with probability ∝ (training actions + 1)^α.
 
     Mikolov et al. 2013 use α = 0.75 for words. The 1 is ours: an item without an action stays possible.
     """
-    positives = _Positives(interactions)
-    weights = (interactions.training_counts + 1.0) ** popularity_power
-    edges = np.cumsum(weights) / weights.sum()
 
-    def propose(count: int, generator: np.random.Generator) -> Ids:
-        places = np.searchsorted(edges, generator.random(count), side="right")
-        return np.minimum(places, positives.num_items - 1).astype(np.int32)
+    @cached_property
+    def _weights(self) -> npt.NDArray[np.float64]:
+        return np.asarray((self.interactions.training_counts + 1.0) ** self.popularity_power, np.float64)
 
-    return lambda users, _, generator: positives.avoid(users, propose, generator)
-
-
-def in_batch(interactions: Interactions, popularity_power: float = 0.0) -> Sampler:
-    """j uniform over the positives of the same batch that u has no training action on.
-
-    Popular items come up more often, as they do among the positives.
-    """
-    positives = _Positives(interactions)
-
-    def sample(users: Ids, positive_item_ids: Ids, generator: np.random.Generator) -> Ids:
-        def propose(count: int, generator: np.random.Generator) -> Ids:
-            return positive_item_ids[generator.integers(0, len(positive_item_ids), count)]
-
-        return positives.avoid(users, propose, generator)
-
-    return sample
+    def weights(self, positive_item_ids: Ids) -> npt.NDArray[np.float64]:
+        """(n_i + 1)^α."""
+        return self._weights
 
 
-SAMPLERS: Mapping[str, SamplerKind] = MappingProxyType(
-    {
-        "uniform": SamplerKind(uniform),
-        "popularity": SamplerKind(popularity),
-        "in-batch": SamplerKind(in_batch),
-        # Dynamic negative sampling, Zhang et al. 2013: of several uniform negatives the one scored highest.
-        "hard": SamplerKind(uniform, keeps_hardest=True),
-    }
+class InBatchSampler(NegativeSampler):
+    """The positives of the same batch, each as often as it is one: popular items come up more often."""
+
+    def weights(self, positive_item_ids: Ids) -> npt.NDArray[np.float64]:
+        """How often each item is a positive of the batch."""
+        return np.bincount(positive_item_ids, minlength=self.interactions.num_items).astype(np.float64)
+
+    def propose(self, count: int, positive_item_ids: Ids, generator: np.random.Generator) -> Ids:
+        """Positives of the batch, drawn uniformly."""
+        return positive_item_ids[generator.integers(0, len(positive_item_ids), count)]
+
+
+class HardSampler(UniformSampler):
+    """Dynamic negative sampling, Zhang et al. 2013: of several uniform negatives the one with the highest score."""
+
+    keeps_hardest = True
+
+
+SAMPLERS: Registry[type[NegativeSampler]] = Registry(
+    "tfdvbpr.samplers",
+    {"uniform": UniformSampler, "popularity": PopularitySampler, "in-batch": InBatchSampler, "hard": HardSampler},
 )

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.data.images.augmentation import Augmentation
+from tfdvbpr.data.images.augmentation import draw_random_numbers
 from tfdvbpr.data.interactions import Interactions
 
 Batch = Mapping[str, npt.NDArray[np.generic]]
@@ -36,20 +36,20 @@ class BatchSource:
     Attributes:
         interactions: training actions are used, nothing else.
         read_images: pictures of item rows, or None for a model that sees none.
-        augmentation: random changes to the pictures.
+        augmentation: names in AUGMENTATIONS.
         seed: with the epoch and the step, decides every draw.
         num_replicas: parts of a global batch.
     """
 
     interactions: Interactions
     read_images: ReadImages | None
-    augmentation: Augmentation
+    augmentation: tuple[str, ...]
     seed: int
     num_replicas: int
 
-    def changes(self, count: int, generator: np.random.Generator) -> npt.NDArray[np.float32]:
-        """float32 [N, 9]: how each of `count` pictures is to be changed; see `Augmentation.draw`."""
-        return self.augmentation.draw(generator, count)
+    def random_numbers(self, count: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+        """float64 [N, A] in [0, 1): what the augmentation of `count` images needs."""
+        return draw_random_numbers(generator, count, self.augmentation)
 
     def images(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
         """uint8 [N, H, W, 3]; [N, 0] for a model that sees no pictures; float32 [N, F] as it was read."""

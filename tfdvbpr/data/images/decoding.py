@@ -14,7 +14,6 @@ from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 ImageFit = Literal["pad", "crop", "squash"]
@@ -152,52 +151,3 @@ def to_uint8(images: Any) -> Any:
     import tensorflow as tf
 
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
-
-
-def draw_changes(generator: np.random.Generator, count: int, *, flip: bool, max_shift: int) -> npt.NDArray[np.int32]:
-    """How each of `count` pictures is to be changed at random.
-
-    Args:
-        generator: source of the random draws.
-        count: pictures, N.
-        flip: mirror left to right with probability ½.
-        max_shift: the largest shift in pixels, each way and each axis.
-
-    Returns:
-        int32 [N, 3]: 1 where mirrored, then the offsets down and right, each in 0..2·max_shift, into a picture with a
-        border of `max_shift`.
-    """
-    mirrored = np.less(generator.random(count), 0.5) & flip
-    offsets = generator.integers(0, 2 * max_shift + 1, size=(count, 2))
-    return np.concatenate([mirrored[:, None], offsets], axis=1).astype(np.int32)
-
-
-def apply_changes(
-    images_uint8: npt.NDArray[np.uint8], changes: npt.NDArray[np.int32], *, max_shift: int
-) -> npt.NDArray[np.uint8]:
-    """Pictures changed as `draw_changes` drew; the border is repeated where a shift uncovers it.
-
-    Args:
-        images_uint8: uint8 [N, H, W, 3].
-        changes: int32 [N, 3].
-        max_shift: as it was drawn with.
-
-    Returns:
-        uint8 [N, H, W, 3], a new array.
-    """
-    _, height, width, _ = images_uint8.shape
-    mirrored = changes[:, 0, None, None, None] > 0
-    images_uint8 = np.where(mirrored, images_uint8[:, :, ::-1], images_uint8)
-    if max_shift <= 0:
-        return images_uint8
-    border = ((0, 0), (max_shift, max_shift), (max_shift, max_shift), (0, 0))
-    padded = np.pad(images_uint8, border, mode="edge")
-    return np.stack([image[y : y + height, x : x + width] for image, (_, y, x) in zip(padded, changes, strict=True)])
-
-
-def augment(
-    images_uint8: npt.NDArray[np.uint8], generator: np.random.Generator, *, flip: bool, max_shift: int
-) -> npt.NDArray[np.uint8]:
-    """`draw_changes`, applied to uint8 [B, H, W, 3]; a new array of the same shape."""
-    changes = draw_changes(generator, len(images_uint8), flip=flip, max_shift=max_shift)
-    return apply_changes(images_uint8, changes, max_shift=max_shift)

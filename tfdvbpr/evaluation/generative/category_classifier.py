@@ -16,7 +16,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.decoding import augment, to_float
+from tfdvbpr.data.images.augmentation import flip, shift
+from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.files import whole_directory
 from tfdvbpr.models.backbones import BackboneOptions, build_backbone
@@ -231,7 +232,9 @@ def _batches(
         order = generator.permutation(split.train)
         for start in range(0, len(order) - size + 1, size):
             rows = order[start : start + size]
-            images = augment(dataset.images.read(rows), generator, flip=True, max_shift=_SHIFT)
+            images = flip(dataset.images.read(rows), generator.random((size, 1)))
+            offsets = generator.integers(0, 2 * _SHIFT + 1, (size, 2))
+            images = shift(images, (offsets + 0.5) / (2 * _SHIFT + 1), max_shift=_SHIFT).numpy()
             yield images.astype(np.float32) / 127.5 - 1.0, _classes(dataset, split, rows)
 
 

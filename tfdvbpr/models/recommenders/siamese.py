@@ -65,7 +65,7 @@ class SiameseCNN(ImageRecommender):
 
     def embed_batch_users(self, batch: Mapping[str, Any], embed_items: EmbedItems) -> Any:
         """The embeddings of the anchors, one liked item for each positive."""
-        return embed_items(batch["anchor_item_ids"], batch["anchor_images"], batch["anchor_changes"])[0]
+        return embed_items(batch["anchor_item_ids"], batch["anchor_images"], batch["anchor_random_numbers"])[0]
 
     def embed_new_items(self, item_ids: Any, images: Any, factors: Factors) -> tuple[Array, Array]:
         """Φ centred on the mean of the run's catalogue, and no bias."""

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.batches.source import Batch, cut_into_parts, epoch_generator, step_generator
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.decoding import apply_changes, draw_changes
+from tfdvbpr.data.images.augmentation import num_random_numbers
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.training.gan.augmentation import num_draws
 from tfdvbpr.training.gan.categories import plan_categories
 from tfdvbpr.training.gan.reconstruction import PERIOD
 
@@ -75,10 +74,10 @@ class PictureBatches:
             generator = step_generator(config.seed, epoch, step)
             items = order[step * size : (step + 1) * size]
             category_ids = self._category_ids[items]
-            draws = (2, size, num_draws(config.augmentation))
+            draws = (2, size, num_random_numbers(config.augmentation))
             plan: dict[str, npt.NDArray[np.generic]] = {
                 "item_ids": items,
-                "changes": draw_changes(generator, size, flip=config.flip, max_shift=0),
+                "mirrored": (generator.random(size) < 0.5) & config.flip,
                 "category_ids": category_ids,
                 "other_ids": self._others(category_ids, generator),
                 "fake_ids": category_ids[np.arange(size) // 2 * 2] if config.draws_pairs else category_ids,
@@ -113,9 +112,9 @@ class PictureBatches:
         return trained[np.minimum((ends <= marks[:, None]).sum(axis=1), len(trained) - 1)]
 
     def _with_images(self, part: Batch) -> Batch:
-        items, changes = (part[name].astype(np.int32, copy=False) for name in ("item_ids", "changes"))
-        others = {name: array for name, array in part.items() if name != "changes"}
-        return {**others, "images": apply_changes(self._dataset.images.read(items), changes, max_shift=0)}
+        images = self._dataset.images.read(part["item_ids"].astype(np.int32, copy=False))
+        images = np.where(part["mirrored"][:, None, None, None], images[:, :, ::-1], images)
+        return {**{name: array for name, array in part.items() if name != "mirrored"}, "images": images}
 
     def fake_inputs(self, generator: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int32]]:
         """A global batch of latents, float32 [B, latent_dim], and categories by their shares, int32 [B]."""

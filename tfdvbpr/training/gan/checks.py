@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.augmentation import check_augmentation
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.backbones.efficientnet_lite0 import weights_file
 from tfdvbpr.models.gans.feature_pyramid import check_trunk
 from tfdvbpr.models.gans.networks import DISCRIMINATORS, GENERATORS
-from tfdvbpr.training.gan.augmentation import check_augmentation
 from tfdvbpr.training.gan.categories import CategoryPlan
 from tfdvbpr.training.recommender.checks import size_notes
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.augmentation import augment
 from tfdvbpr.data.images.decoding import to_float, to_uint8
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.gans.latent_frame import fold_latents
@@ -20,7 +21,6 @@ from tfdvbpr.models.gans.logit_scale import LogitScale
 from tfdvbpr.models.gans.networks import DISCRIMINATORS, GENERATORS, ProjectedDiscriminator
 from tfdvbpr.models.gans.projected_discriminator import picture_logits
 from tfdvbpr.run.gan_run import GanFacts, gan_shape
-from tfdvbpr.training.gan.augmentation import augmented
 from tfdvbpr.training.gan.batches import PictureBatches
 from tfdvbpr.training.gan.reconstruction import Reconstruction, distances, fresh, toward
 from tfdvbpr.training.gan.variety import COLOURS, SHAPE, Variety
@@ -195,7 +195,7 @@ class GanTrainer:
 
     def _see(self, images: Any, batch: Mapping[str, Any], draws: str, noise: int) -> Any:
         """What is judged of pictures: themselves, or a frozen trunk's maps of them, made once for both steps."""
-        images = augmented(images, batch[draws], self._config.augmentation)
+        images = augment(images, batch[draws], self._config.augmentation)
         if self._config.instance_noise:
             images += self._config.instance_noise * tf.map_fn(
                 lambda seed: tf.random.stateless_normal(images.shape[1:], seed),

@@ -15,7 +15,6 @@ from tfdvbpr.models.recommenders.dvbpr import UserProfiles
 from tfdvbpr.models.recommenders.factors import Array
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.engine.loop import Batches
-from tfdvbpr.training.recommender.objective import augmentation_of
 
 
 def make_batches(
@@ -39,15 +38,14 @@ def make_batches(
         ValueError: if there are too few actions or items to sample from.
     """
     images = read if model.uses_images else None
-    source = BatchSource(interactions, images, augmentation_of(config), config.seed, num_replicas)
+    source = BatchSource(interactions, images, config.augmentation, config.seed, num_replicas)
     if config.batching == "shared-item":
         return SharedItemBatches(
             source,
             global_batch_size=config.global_batch_size,
             max_pairs=config.max_pairs,
             item_balance=config.item_balance,
-            user_balance=config.user_balance,
-            item_draw=config.item_draw,
+            sampler=config.sampler,
             popularity_power=config.popularity_power,
         )
     return TripletBatches(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tfdvbpr.config import GanConfig, RecommenderConfig
 from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.augmentation import check_augmentation
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.losses.ranking import RANKING_LOSSES
 from tfdvbpr.models.backbones import check_backbone
@@ -38,6 +39,7 @@ def check_names(config: RecommenderConfig) -> None:
     check_choice("model", config.model, RECOMMENDERS)
     check_choice("loss", config.loss, RANKING_LOSSES)
     check_choice("sampler", config.sampler, SAMPLERS)
+    check_augmentation(config.augmentation)
     check_backbone(config.backbone)
     check_features(config.features)
     if config.reduction == "sum" and config.batching != "triplet":
