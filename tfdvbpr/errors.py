@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
+_MOST_LISTED, _SHOWN = 15, 6
+
 
 class TfdvbprError(ValueError):
     """What must hold, what came, what to do: the base of this library's own errors."""
@@ -59,10 +61,17 @@ def unknown_id(kind: str, received: str, known: Iterable[str]) -> UnknownIdError
 
 
 def check_choice(name: str, received: str, choices: Collection[str]) -> None:
-    """Refuses what is none of the choices.
+    """Refuse a name that is none of the choices.
 
     Raises:
-        ConfigError: naming the field and the choices.
+        ConfigError: naming the field, the choices (the first of them where there are many) and the nearest.
     """
-    if received not in choices:
-        raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received {received!r}.")
+    if received in choices:
+        return
+    names = list(choices)
+    more = f" or one of {len(names) - _SHOWN} more" if len(names) > _MOST_LISTED else ""
+    known = ", ".join(names[:_SHOWN] if more else names)
+    near = ", ".join(get_close_matches(received, names))
+    raise ConfigError(
+        f"`{name}` must be one of {known}{more}. Received {received!r}.{f' Nearest: {near}.' * bool(near)}"
+    )

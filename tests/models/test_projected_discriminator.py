@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.backbones import TRUNKS
+from tfdvbpr.models.backbones import FEATURE_NETWORKS
 from tfdvbpr.models.gans.feature_pyramid import folded, trunk_levels
 from tfdvbpr.models.gans.networks import DISCRIMINATORS, GanShape
 from tfdvbpr.models.gans.projected_discriminator import ProjectedDiscriminator, picture_logits
@@ -39,7 +39,7 @@ def discriminator() -> ProjectedDiscriminator:
 
 
 def test_the_folded_trunk_sees_what_the_whole_one_sees(discriminator: ProjectedDiscriminator) -> None:
-    whole = TRUNKS["efficientnet_lite0"](SIZE, imagenet=True)
+    whole = FEATURE_NETWORKS["efficientnet_lite0"](SIZE, imagenet=True)
     taps = ["blocks.3._expand_conv", "conv_head"]
     expected = keras.Model(whole.input, [whole.get_layer(tap).input for tap in taps])(_pictures(2))
     seen = discriminator.trunk(_pictures(2))
@@ -121,7 +121,7 @@ def test_trunks() -> None:
     with pytest.raises(ConfigError, match="`trunk` must be efficientnet_lite0 or"):
         trunk_levels("AlexNet", (64, 64), imagenet=False)
     with pytest.raises(ConfigError, match="`trunk` must be efficientnet_lite0 or"):
-        trunk_levels("efficientnet_lite0_levels", (64, 64), imagenet=False)
+        trunk_levels("efficientnet_lite0_pyramid", (64, 64), imagenet=False)
 
 
 def test_it_is_saved_with_its_trunk(discriminator: ProjectedDiscriminator, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ class RecommenderConfig(TrainingConfig):
     )
     backbone: str = Field(
         "small_cnn",
-        description="A name in BACKBONES: small_cnn, cnn_f, efficientnet_lite0, efficientnet_lite0_levels (its earlier "
-        "stages beside the last), or a model of keras.applications such as MobileNetV2; DVBPR and siamese.",
+        description="A name in BACKBONES: small_cnn, cnn_f, efficientnet_lite0, efficientnet_lite0_pyramid (with its "
+        "earlier stages), or a model of keras.applications such as MobileNetV2; DVBPR and siamese.",
     )
     backbone_trainable: str = Field(
         "all",

@@ -19,7 +19,7 @@ from tfdvbpr.designing.optimize.perceptual_features import BACKBONE, Perception
 from tfdvbpr.designing.optimize.scoring import score_pictures
 from tfdvbpr.designing.options import TailorOptions, check_weight
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.backbones import TRUNKS
+from tfdvbpr.models.backbones import FEATURE_NETWORKS
 
 STRENGTHS = (0.5, 1.0, 2.0)
 _SSIM_WINDOW = 7
@@ -260,7 +260,7 @@ def check_perception(name: str) -> None:
     Raises:
         ConfigError: naming those that there are.
     """
-    if name != BACKBONE and name not in TRUNKS:
+    if name != BACKBONE and name not in FEATURE_NETWORKS:
         raise ConfigError(
             "`perception` must be backbone, efficientnet_lite0 or a model of keras.applications such as MobileNetV2. "
             f"Received {name!r}."

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfdvbpr.models.backbones import TRUNKS, TrunkAndHead
+from tfdvbpr.models.backbones import FEATURE_NETWORKS
+from tfdvbpr.models.backbones.base import without_head
 
 _EPSILON = 1e-8
 _LEAST_CELLS = 2
@@ -37,7 +38,7 @@ class Perception:
         """The perception of "backbone", the recommender's own, or of a trunk with ImageNet weights by its name.
 
         Args:
-            name: "backbone", "efficientnet_lite0", or another name in TRUNKS.
+            name: "backbone", "efficientnet_lite0", or another name in FEATURE_NETWORKS.
             backbone: of the recommender.
             image_size: of the pictures, for a trunk.
 
@@ -45,8 +46,8 @@ class Perception:
             ConfigError: if the trunk's weights cannot be had, or the pictures are too small for it.
         """
         if name != BACKBONE:
-            return cls(TRUNKS[name](image_size, imagenet=True))
-        return cls(backbone.trunk if isinstance(backbone, TrunkAndHead) else backbone)
+            return cls(FEATURE_NETWORKS[name](image_size, imagenet=True))
+        return cls(without_head(backbone))
 
     def __call__(self, images: Any) -> list[Any]:
         """float32 [B, h, w, C] maps, from large to small, of pictures float32 [B, H, W, 3]."""

@@ -20,7 +20,7 @@ from tfdvbpr.evaluation.generative.category_classifier import (
     photo_split,
 )
 from tfdvbpr.evaluation.generative.extractors import EXTRACTORS, pictures_features
-from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths
+from tfdvbpr.models.features.catalogue import catalogue_features
 from tfdvbpr.run import GanRun
 
 _BLOCK = 256
@@ -73,7 +73,7 @@ class RealPhotos:
         """
         options = classifier_options or ClassifierOptions()
         split = photo_split(dataset, options)
-        features = catalogue_features(dataset, EXTRACTORS[extractor], progress=in_tenths(told, extractor))
+        features = catalogue_features(dataset, EXTRACTORS[extractor])
         classifier = category_classifier(dataset, options=options, progress=progress, told=told)
         return cls(dataset, extractor, features, classifier, split)
 

@@ -1,40 +1,42 @@
-"""CNNs from pixels to embeddings: one file a backbone, one entry in BACKBONES."""
+"""CNNs from images to embeddings: one file a backbone, one entry in BACKBONES.
+
+FEATURE_NETWORKS lists those with ImageNet weights without their head, from images to features; `base` puts a head on
+them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from types import MappingProxyType
+from functools import partial
 
 import keras
 
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import check_choice
+from tfdvbpr.models.backbones.base import Backbone, BackboneOptions, FeatureNetwork, with_head
 from tfdvbpr.models.backbones.cnn_f import cnn_f
-from tfdvbpr.models.backbones.options import Backbone, BackboneOptions, BackboneWeights
-from tfdvbpr.models.backbones.pretrained import TRUNKS, TrunkAndHead, with_head
+from tfdvbpr.models.backbones.efficientnet_lite import efficientnet_lite, efficientnet_lite0_pyramid
+from tfdvbpr.models.backbones.keras_applications import application, application_names
 from tfdvbpr.models.backbones.small_cnn import small_cnn
+from tfdvbpr.registry import Registry
 
-BACKBONES: Mapping[str, Backbone] = MappingProxyType(
-    {"small_cnn": small_cnn, "cnn_f": cnn_f, **{name: with_head(trunk) for name, trunk in TRUNKS.items()}}
+FEATURE_NETWORKS: dict[str, FeatureNetwork] = {
+    "efficientnet_lite0": partial(efficientnet_lite, "efficientnet_lite0"),
+    "efficientnet_lite0_pyramid": efficientnet_lite0_pyramid,
+    "efficientnet_lite2": partial(efficientnet_lite, "efficientnet_lite2"),
+    **{name: partial(application, name) for name in application_names()},
+}
+
+BACKBONES: Registry[Backbone] = Registry(
+    "tfdvbpr.backbones",
+    {
+        "small_cnn": small_cnn,
+        "cnn_f": cnn_f,
+        **{name: with_head(network) for name, network in FEATURE_NETWORKS.items()},
+    },
 )
 
 
-def check_backbone(name: str) -> None:
-    """Refuses a name that is not in BACKBONES.
-
-    Raises:
-        ConfigError: naming those that are near.
-    """
-    if name not in BACKBONES:
-        near = "".join(f" Nearest: {', '.join(found)}." for found in [get_close_matches(name, BACKBONES)] if found)
-        raise ConfigError(
-            "`backbone` must be one of small_cnn, cnn_f, efficientnet_lite0, or a model of keras.applications such as "
-            f"MobileNetV2. Received {name!r}.{near}"
-        )
-
-
 def build_backbone(name: str, image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
-    """The named backbone.
+    """Build the named backbone.
 
     Args:
         name: in BACKBONES.
@@ -42,19 +44,10 @@ def build_backbone(name: str, image_size: tuple[int, int], options: BackboneOpti
         options: see `BackboneOptions`.
 
     Raises:
-        ConfigError: if there is no such backbone, it cannot see pictures so small, or its weights cannot be had.
+        ConfigError: if there is no such backbone, the images are too small for it, or its weights are not installed.
     """
-    check_backbone(name)
+    check_choice("backbone", name, BACKBONES)
     return BACKBONES[name](image_size, options)
 
 
-__all__ = [
-    "BACKBONES",
-    "TRUNKS",
-    "Backbone",
-    "BackboneOptions",
-    "BackboneWeights",
-    "TrunkAndHead",
-    "build_backbone",
-    "check_backbone",
-]
+__all__ = ["BACKBONES", "FEATURE_NETWORKS", "Backbone", "BackboneOptions", "build_backbone"]

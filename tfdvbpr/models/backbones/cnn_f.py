@@ -5,8 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from tfdvbpr.models.backbones.freezing import freeze_below_head, scratch_only
-from tfdvbpr.models.backbones.options import BackboneOptions
+from tfdvbpr.models.backbones.base import BackboneOptions, freeze_below_head
 
 
 def cnn_f(image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
@@ -22,11 +21,7 @@ def cnn_f(image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
 
     Returns:
         A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, embedding_dim].
-
-    Raises:
-        ConfigError: if ImageNet weights are asked for.
     """
-    scratch_only("cnn_f", options)
     penalty = keras.regularizers.L2(0.5 * options.l2) if options.l2 else None
 
     def convolution(filters: int, size: int, strides: int = 1) -> layers.Layer:

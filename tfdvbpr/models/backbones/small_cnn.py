@@ -1,4 +1,4 @@
-"""A small CNN for small pictures and small machines."""
+"""A small CNN for small images and small machines."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from typing import Any
 import keras
 from keras import layers
 
-from tfdvbpr.models.backbones.freezing import freeze_below_head, scratch_only
-from tfdvbpr.models.backbones.options import BackboneOptions
+from tfdvbpr.models.backbones.base import BackboneOptions, freeze_below_head, standardised
 
 _FILTERS = (32, 64, 128, 256)
 _COLOURS = (32, 64)
 
 
 def small_cnn(image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
-    """Four 3×3 convolutions of stride 2, a soft colour histogram, and a linear embedding of all they see.
+    """Four 3×3 convolutions of stride 2, a soft colour histogram, and a linear embedding of all of these.
 
     Shape comes from the last map (a 2×2 mean), texture from the means of the second and third, colour from two 1×1
-    convolutions on the picture at quarter size whose mean over the picture is a histogram over learnt colour bins:
-    tastes for colours are learnt in a few epochs that way, where the deep maps alone need many.
+    convolutions on the image at quarter size whose mean over the image is a histogram over trainable colour bins:
+    preferences for colours are learned in a few epochs that way, where the deep maps alone need many.
 
-    About 35 million multiply-adds for a 64×64 picture. The statistics of the batch normalisation are shared over the
+    About 35 million multiply-adds for a 64×64 image. The statistics of the batch normalisation are those of all
     replicas. A last normalisation without weights fixes the scale of Φ, which the paper leaves free: without it θ's
     penalty can be dodged by making Φ large.
 
-    Takes, returns and raises what `cnn_f` does.
+    Takes and returns what `cnn_f` does.
     """
-    scratch_only("small_cnn", options)
     penalty = keras.regularizers.L2(0.5 * options.l2) if options.l2 else None
     images = keras.Input((*image_size, 3), name="images")
     colours = layers.AveragePooling2D(4)(images)
@@ -37,10 +35,10 @@ def small_cnn(image_size: tuple[int, int], options: BackboneOptions) -> keras.Mo
     for filters in _FILTERS:
         hidden = _block(hidden, filters, size=3, strides=2, penalty=penalty)
         maps.append(hidden)
-    means = [_standard()(layers.GlobalAveragePooling2D()(part)) for part in (colours, maps[1], maps[2])]
+    means = [standardised()(layers.GlobalAveragePooling2D()(part)) for part in (colours, maps[1], maps[2])]
     shape = layers.Flatten()(layers.AveragePooling2D(2, padding="same")(maps[-1]))
-    seen = layers.Dropout(options.dropout)(layers.Concatenate()([*means, shape]))
-    embeddings = _standard()(layers.Dense(options.embedding_dim, kernel_regularizer=penalty)(seen))
+    hidden = layers.Dropout(options.dropout)(layers.Concatenate()([*means, shape]))
+    embeddings = standardised()(layers.Dense(options.embedding_dim, kernel_regularizer=penalty)(hidden))
     return freeze_below_head(keras.Model(images, embeddings, name="small_cnn"), options.trainable)
 
 
@@ -51,8 +49,3 @@ def _block(hidden: Any, filters: int, *, size: int, strides: int, penalty: Any) 
     )
     normalise = layers.BatchNormalization(momentum=0.9, synchronized=True)
     return layers.LeakyReLU(0.1)(normalise(convolution(hidden)))
-
-
-def _standard() -> layers.Layer:
-    """Mean 0 and variance 1 a dimension, without weights."""
-    return layers.BatchNormalization(momentum=0.9, synchronized=True, center=False, scale=False)

@@ -1,35 +1,45 @@
-"""Off-the-shelf features of pictures: one entry in FEATURE_EXTRACTORS an extractor."""
+"""Off-the-shelf features of images: one entry in FEATURE_EXTRACTORS an extractor.
+
+`catalogue` computes the features of a dataset once and keeps them beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from types import MappingProxyType
+from typing import Protocol
 
-from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.backbones import TRUNKS
+import numpy as np
+import numpy.typing as npt
+
+from tfdvbpr.models.backbones import FEATURE_NETWORKS
 from tfdvbpr.models.features.colour_and_edges import ColourAndEdges
-from tfdvbpr.models.features.extractor import FeatureExtractor
 from tfdvbpr.models.features.network import NetworkFeatures
+from tfdvbpr.registry import Registry
 
-FEATURE_EXTRACTORS: Mapping[str, FeatureExtractor] = MappingProxyType(
-    {"colour-and-edges": ColourAndEdges(), **{name: NetworkFeatures(name) for name in TRUNKS}}
+
+class FeatureExtractor(Protocol):
+    """From images to features; nothing of it is trained here."""
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same image gets other features: features kept on a disk are then computed anew."""
+        ...
+
+    def feature_dim(self, image_size: tuple[int, int]) -> int:
+        """F for images of (height, width) pixels; needs no weights."""
+        ...
+
+    def __call__(self, images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """float32 [B, F] of uint8 [B, H, W, 3].
+
+        Raises:
+            ConfigError: if its weights are not installed.
+        """
+        ...
+
+
+FEATURE_EXTRACTORS: Registry[FeatureExtractor] = Registry(
+    "tfdvbpr.features",
+    {"colour-and-edges": ColourAndEdges(), **{name: NetworkFeatures(name) for name in FEATURE_NETWORKS}},
 )
 
-
-def check_features(name: str) -> None:
-    """Refuses a name that is not in FEATURE_EXTRACTORS.
-
-    Raises:
-        ConfigError: naming those that are near.
-    """
-    if name not in FEATURE_EXTRACTORS:
-        found = get_close_matches(name, FEATURE_EXTRACTORS)
-        near = f" Nearest: {', '.join(found)}." if found else ""
-        raise ConfigError(
-            "`features` must be one of colour-and-edges, efficientnet_lite0, or a model of keras.applications such as "
-            f"MobileNetV2. Received {name!r}.{near}"
-        )
-
-
-__all__ = ["FEATURE_EXTRACTORS", "FeatureExtractor", "check_features"]
+__all__ = ["FEATURE_EXTRACTORS", "FeatureExtractor"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,57 +17,57 @@ from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.files import whole_file
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 
+_log = logging.getLogger(__name__)
+
 Features = npt.NDArray[np.float32]
 Extract = Callable[[npt.NDArray[np.uint8]], Features]
 Progress = Callable[[int, int], None]
 
 FOLDER = "features"
 _BATCH = 256
-_TRUNK_VERSION = 1
+_NETWORK_VERSION = 1
 
 
 def catalogue_features(dataset: PreparedDataset, extractor: str, *, progress: Progress | None = None) -> Features:
-    """float32 [num_items, F]: what the named extractor sees in every picture.
+    """float32 [num_items, F]: the named extractor's features of every image.
 
     They are kept in the dataset's folder, under the extractor's name and version and the dataset's fingerprint, and
-    read from there by whoever asks again. `tfdvbpr prepare --if-exists
-    overwrite` removes them with the rest of the folder.
+    read from there the next time. `tfdvbpr prepare --if-exists overwrite` removes them with the rest of the folder.
 
     Args:
-        dataset: whose pictures are read.
+        dataset: whose images are read.
         extractor: a name in FEATURE_EXTRACTORS.
-        progress: called with (pictures seen, pictures in all).
+        progress: called with (images done, images in all); left out, a long computation is logged.
 
     Raises:
-        ConfigError: if the extractor needs weights that cannot be had.
+        ConfigError: if the extractor needs weights that are not installed.
     """
     extract = FEATURE_EXTRACTORS[extractor]
     dim = extract.feature_dim(dataset.manifest.image_size)
-    return _kept(dataset, f"{extractor}-{extract.version}", dim, lambda: seen_features(dataset, extract, progress))
+    progress = progress or _log_tenths(extractor)
+    return _kept(dataset, f"{extractor}-{extract.version}", dim, lambda: compute_features(dataset, extract, progress))
 
 
-def trunk_features(
-    dataset: PreparedDataset, trunk: Any, *, name: str | None = None, progress: Progress | None = None
-) -> Features:
-    """float32 [num_items, F]: what the frozen trunk of a backbone sees in every picture.
+def network_features(dataset: PreparedDataset, network: Any, *, name: str) -> Features:
+    """float32 [num_items, F]: the features of every image by the frozen network of a backbone.
 
     Args:
-        dataset: whose pictures are read.
-        trunk: a model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F].
-        name: of a trunk with weights that everybody has, whose features are kept as those of an extractor; None for
-            one with weights of its own.
-        progress: called with (pictures seen, pictures in all).
+        dataset: whose images are read.
+        network: a model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F], with published weights.
+        name: under which the features are kept, as those of an extractor.
     """
-    see = tf.function(lambda images: trunk(to_float(images), training=False), reduce_retracing=True, autograph=False)
+    apply = tf.function(
+        lambda images: network(to_float(images), training=False), reduce_retracing=True, autograph=False
+    )
 
-    def seen() -> Features:
-        return seen_features(dataset, lambda images: see(images).numpy(), progress)
+    def compute() -> Features:
+        return compute_features(dataset, lambda images: apply(images).numpy(), _log_tenths(name))
 
-    return seen() if name is None else _kept(dataset, f"{name}-trunk-{_TRUNK_VERSION}", trunk.output_shape[-1], seen)
+    return _kept(dataset, f"{name}-network-{_NETWORK_VERSION}", network.output_shape[-1], compute)
 
 
-def seen_features(dataset: PreparedDataset, extract: Extract, progress: Progress | None = None) -> Features:
-    """float32 [num_items, F]: `extract` of every picture, a batch at a time."""
+def compute_features(dataset: PreparedDataset, extract: Extract, progress: Progress | None = None) -> Features:
+    """float32 [num_items, F]: `extract` of every image, a batch at a time."""
     count = dataset.manifest.num_items
     parts = []
     for start in range(0, count, _BATCH):
@@ -77,28 +78,28 @@ def seen_features(dataset: PreparedDataset, extract: Extract, progress: Progress
     return np.concatenate(parts)
 
 
-def in_tenths(told: Callable[[str], None], seer: str) -> Progress:
-    """A progress that tells people a line a tenth of the way; nothing where one batch is all."""
+def _log_tenths(name: str) -> Progress:
+    """Log a line a tenth of the way; none where one batch is all."""
     tenths = 0
 
     def progress(done: int, total: int) -> None:
         nonlocal tenths
         if total > _BATCH and done * 10 // total > tenths:
             tenths = done * 10 // total
-            told(f"{seer} has seen {done} of {total} pictures.")
+            _log.info("%s has computed the features of %d of %d images.", name, done, total)
 
     return progress
 
 
 def _kept(dataset: PreparedDataset, name: str, dim: int, compute: Callable[[], Features]) -> Features:
-    """Features an earlier call has left, or computed and left for the next."""
+    """Features that an earlier call has kept, or computed and kept for the next."""
     about = dataset.manifest
     path = dataset.path / FOLDER / f"{name}-{about.fingerprint}.npy"
     found = _read(path)
     if found is not None and found.shape == (about.num_items, dim) and found.dtype == np.float32:
         return found
     features = compute()
-    # The dataset may lie where nobody may write; the features are good all the same.
+    # The dataset may be read-only; the features are good all the same.
     with suppress(OSError), whole_file(path) as scratch:
         np.save(scratch, features)
     return features

@@ -40,7 +40,7 @@ class ColourAndEdges:
 
 
 def _sobel(maps: npt.NDArray[np.float32], *, along: int, across: int) -> npt.NDArray[np.float32]:
-    """Sobel's filter within each picture of [B, H, W]; SciPy's own would smooth over the batch too."""
+    """Sobel's filter within each image of [B, H, W]; SciPy's own would smooth over the batch too."""
     slopes = ndimage.correlate1d(maps, [-1.0, 0.0, 1.0], axis=along)
     smooth: npt.NDArray[np.float32] = ndimage.correlate1d(slopes, [1.0, 2.0, 1.0], axis=across)
     return smooth

@@ -21,7 +21,7 @@ class GanShape:
         saturation_slope: of `conditional`: added to the slope of its last tanh in gradients.
         discriminator_channels: width of the discriminator.
         batch_spread: of `convolutional`.
-        trunk: of `projected`: a name in TRUNKS.
+        trunk: of `projected`: a name in FEATURE_NETWORKS.
         trunk_zoom: of `projected`: how much larger than they are the trunk sees pictures.
         pixel_head: of `projected`: whether a further head looks at the pixels.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.backbones import TRUNKS
+from tfdvbpr.models.backbones import FEATURE_NETWORKS
 
 _STRIDES = (4, 8, 16, 32)
 # Where a stage of EfficientNet-Lite0 ends: what the named layer takes in, before it is widened again.
@@ -17,12 +17,12 @@ _LITE0_TAPS = ("blocks.3._expand_conv", "blocks.5._expand_conv", "blocks.11._exp
 
 
 def check_trunk(name: str) -> None:
-    """Refuses a name that is not in TRUNKS.
+    """Refuses a name that is not in FEATURE_NETWORKS.
 
     Raises:
         ConfigError: naming what may be given.
     """
-    if name not in TRUNKS or name == "efficientnet_lite0_levels":
+    if name not in FEATURE_NETWORKS or name == "efficientnet_lite0_pyramid":
         raise ConfigError(
             "`trunk` must be efficientnet_lite0 or a model of keras.applications such as MobileNetV2. "
             f"Received {name!r}."
@@ -36,7 +36,7 @@ def trunk_levels(name: str, image_size: tuple[int, int], *, imagenet: bool) -> k
     back, since none of it moves.
 
     Args:
-        name: a name in TRUNKS.
+        name: a name in FEATURE_NETWORKS.
         image_size: (height, width) in pixels, at least 32×32.
         imagenet: ImageNet weights, or random ones.
 
@@ -49,7 +49,7 @@ def trunk_levels(name: str, image_size: tuple[int, int], *, imagenet: bool) -> k
             weights cannot be had.
     """
     check_trunk(name)
-    whole = TRUNKS[name](image_size, imagenet=imagenet)
+    whole = FEATURE_NETWORKS[name](image_size, imagenet=imagenet)
     inner = next((layer for layer in whole.layers if isinstance(layer, keras.Model)), None)
     if inner is None:
         levels = folded(keras.Model(whole.input, [whole.get_layer(tap).input for tap in _LITE0_TAPS]))

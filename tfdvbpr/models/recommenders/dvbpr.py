@@ -64,7 +64,7 @@ class DVBPR(ImageRecommender, FactorRecommender):
             "intended_image_size": (224, 224),
         },
         "pretrained": {
-            "backbone": "efficientnet_lite0_levels",
+            "backbone": "efficientnet_lite0_pyramid",
             "backbone_trainable": "none",
             "head_units": 512,
             "dropout": 0.3,

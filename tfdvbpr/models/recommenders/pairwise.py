@@ -12,7 +12,8 @@ import tensorflow as tf
 from keras import ops
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.models.backbones import BackboneOptions, TrunkAndHead, build_backbone
+from tfdvbpr.models.backbones import BackboneOptions, build_backbone
+from tfdvbpr.models.backbones.base import frozen_network
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders.base import DatasetFacts, Recommender, TrainedRun
 from tfdvbpr.models.recommenders.factors import Array, Factors
@@ -85,7 +86,7 @@ class PairwiseRecommender(Recommender, keras.Model):
         return keras.initializers.RandomNormal(stddev=_STDDEV, seed=self.config.seed + number)
 
     @property
-    def frozen_trunk(self) -> keras.Model | None:
+    def frozen_network(self) -> keras.Model | None:
         """The part that maps an image to the same features for the whole training, if the model has one."""
         return None
 
@@ -269,19 +270,18 @@ class ImageRecommender(PairwiseRecommender):
             dropout=config.dropout,
             l2=config.backbone_l2,
             head_units=config.head_units,
-            weights="auto" if pretrained else "random",
+            pretrained=pretrained,
             trainable=config.backbone_trainable,
         )
         self.backbone = build_backbone(config.backbone, self.image_size, options)
 
     @property
-    def frozen_trunk(self) -> keras.Model | None:
+    def frozen_network(self) -> keras.Model | None:
         """A pretrained network that is not trained: images to float32 [B, F], the same in the whole training.
 
         `embed_images` takes these features in the place of images.
         """
-        backbone = self.backbone
-        return backbone.trunk if isinstance(backbone, TrunkAndHead) and backbone.trunk_is_frozen else None
+        return frozen_network(self.backbone)
 
     def embed_images(self, images: Any, *, training: bool = False) -> Any:
         """Φ(X): float32 [B, H, W, 3] in [-1, 1] to float32 [B, D]."""

@@ -9,7 +9,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.losses.adversarial import OBJECTIVES
-from tfdvbpr.models.backbones.efficientnet_lite0 import weights_file
+from tfdvbpr.models.backbones.efficientnet_lite import lite_weights_file
 from tfdvbpr.models.gans.feature_pyramid import check_trunk
 from tfdvbpr.models.gans.networks import DISCRIMINATORS, GENERATORS
 from tfdvbpr.training.gan.categories import CategoryPlan
@@ -49,7 +49,7 @@ def _check_weights(trunk: str) -> None:
     if trunk != "efficientnet_lite0":
         return
     try:
-        weights_file()
+        lite_weights_file(trunk)
     except ConfigError as error:
         raise ConfigError(f"{error} Or take `--preset plain`, which needs none.") from None
 

@@ -10,8 +10,8 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.losses.ranking import RANKING_LOSSES
-from tfdvbpr.models.backbones import check_backbone
-from tfdvbpr.models.features import check_features
+from tfdvbpr.models.backbones import BACKBONES
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders import RECOMMENDERS
 
 
@@ -40,8 +40,8 @@ def check_names(config: RecommenderConfig) -> None:
     check_choice("loss", config.loss, RANKING_LOSSES)
     check_choice("sampler", config.sampler, SAMPLERS)
     check_augmentation(config.augmentation)
-    check_backbone(config.backbone)
-    check_features(config.features)
+    check_choice("backbone", config.backbone, BACKBONES)
+    check_choice("features", config.features, FEATURE_EXTRACTORS)
     if config.reduction == "sum" and config.batching != "triplet":
         raise ConfigError(
             "`reduction` may be sum with triplet batching alone. Received shared-item. Set reduction=mean."

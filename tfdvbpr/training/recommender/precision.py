@@ -124,7 +124,7 @@ def _fastest(
     options = BackboneOptions(
         embedding_dim=config.embedding_dim,
         dropout=config.dropout,
-        weights="random",
+        pretrained=False,
         trainable=config.backbone_trainable,
     )
     network = build_backbone(config.backbone, image_size, options)

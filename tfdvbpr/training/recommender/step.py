@@ -16,7 +16,7 @@ from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.batches.source import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.storage import training_pictures
-from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths, trunk_features
+from tfdvbpr.models.features.catalogue import catalogue_features, network_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
@@ -58,7 +58,7 @@ class RecommenderTrainer:
         # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
         kind, features = RECOMMENDERS[config.model], None
         if kind.uses_features:
-            features = catalogue_features(dataset, config.features, progress=in_tenths(told, config.features))
+            features = catalogue_features(dataset, config.features)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.model: PairwiseRecommender = kind.for_dataset(config, dataset.manifest)
@@ -87,12 +87,11 @@ class RecommenderTrainer:
 
     def _make_reader(self, told: Callable[[str], None]) -> ReadImages:
         """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
-        trunk = self.model.frozen_trunk
-        if trunk is None:
+        network = self.model.frozen_network
+        if network is None:
             return self._pictures(told) if self.model.uses_images else self.dataset.images.read
-        backbone = self.config.backbone
-        seen = trunk_features(self.dataset, trunk, name=backbone, progress=in_tenths(told, backbone))
-        return lambda items: seen[items]
+        features = network_features(self.dataset, network, name=self.config.backbone)
+        return lambda items: features[items]
 
     def _pictures(self, told: Callable[[str], None]) -> ReadImages:
         return training_pictures(

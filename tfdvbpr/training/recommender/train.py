@@ -10,7 +10,7 @@ from typing import Any
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import check_output, whole_directory
-from tfdvbpr.models.features.catalogue import catalogue_features, in_tenths
+from tfdvbpr.models.features.catalogue import catalogue_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.run import (
@@ -110,7 +110,7 @@ def train_recommender(
         for line in notes(config, dataset):
             told(line)
         trainer = RecommenderTrainer(dataset, config, strategy, told=told)
-        if trainer.model.frozen_trunk is not None:
+        if trainer.model.frozen_network is not None:
             told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
         if profiled is not None:
             profiled(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE))
@@ -148,7 +148,7 @@ def _train_closed_form(
     with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
         kind, features = RECOMMENDERS[config.model], None
         if kind.uses_features:
-            features = catalogue_features(dataset, config.features, progress=in_tenths(told, config.features))
+            features = catalogue_features(dataset, config.features)
         factors = kind.closed_form(dataset.interactions, features)
         _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
     return Run.open(output)

