@@ -25,8 +25,6 @@ if TYPE_CHECKING:
         interpolate,
         make_designs,
         prepare,
-        prepare_fashion_mnist,
-        prepare_synthetic,
         tailor,
         train,
         train_gan,
@@ -34,9 +32,7 @@ if TYPE_CHECKING:
     )
     from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
     from tfdvbpr.data.dataset import PreparedDataset
-    from tfdvbpr.data.importers.fashion_mnist import FashionMnistOptions
     from tfdvbpr.data.preparation.prepare import PrepareOptions
-    from tfdvbpr.data.synthetic.source import SyntheticOptions
     from tfdvbpr.designing.audience import Audience
     from tfdvbpr.designing.designer import Designer
     from tfdvbpr.designing.options import DesignOptions, TailorOptions
@@ -50,14 +46,12 @@ _HOMES = {
     "Audience": "tfdvbpr.designing.audience",
     "DesignOptions": "tfdvbpr.designing.options",
     "Designer": "tfdvbpr.designing.designer",
-    "FashionMnistOptions": "tfdvbpr.data.importers.fashion_mnist",
     "GanConfig": "tfdvbpr.config",
     "GanRun": "tfdvbpr.run",
     "PrepareOptions": "tfdvbpr.data.preparation.prepare",
     "PreparedDataset": "tfdvbpr.data.dataset",
     "RecommenderConfig": "tfdvbpr.config",
     "Run": "tfdvbpr.run",
-    "SyntheticOptions": "tfdvbpr.data.synthetic.source",
     "Tailor": "tfdvbpr.designing.tailor",
     "TailorOptions": "tfdvbpr.designing.options",
     "TfdvbprError": "tfdvbpr.errors",
@@ -76,8 +70,6 @@ _HOMES = {
     "make_designs": "tfdvbpr.api",
     "make_strategy": "tfdvbpr.training.distributed.strategy",
     "prepare": "tfdvbpr.api",
-    "prepare_fashion_mnist": "tfdvbpr.api",
-    "prepare_synthetic": "tfdvbpr.api",
     "recommender_config": "tfdvbpr.models.recommenders",
     "tailor": "tfdvbpr.api",
     "train": "tfdvbpr.api",
@@ -89,14 +81,12 @@ __all__ = [
     "Audience",
     "DesignOptions",
     "Designer",
-    "FashionMnistOptions",
     "GanConfig",
     "GanRun",
     "PrepareOptions",
     "PreparedDataset",
     "RecommenderConfig",
     "Run",
-    "SyntheticOptions",
     "Tailor",
     "TailorOptions",
     "TfdvbprError",
@@ -116,8 +106,6 @@ __all__ = [
     "make_designs",
     "make_strategy",
     "prepare",
-    "prepare_fashion_mnist",
-    "prepare_synthetic",
     "recommender_config",
     "tailor",
     "train",

@@ -3,9 +3,8 @@ import sys
 import tfdvbpr
 
 folder = sys.argv[1]
-dataset = tfdvbpr.prepare_synthetic(
-    f"{folder}/dataset", synthetic=tfdvbpr.SyntheticOptions(num_items=300, num_users=200)
-)
+shop = {"num_items": 300, "num_users": 200}
+dataset = tfdvbpr.prepare(None, f"{folder}/dataset", source_format="synthetic", importer_options=shop)
 run = tfdvbpr.train(dataset, f"{folder}/dvbpr", config=tfdvbpr.recommender_config("dvbpr", epochs=5))
 print(tfdvbpr.evaluate(run)["auc"])
 user = run.user_ids[0]

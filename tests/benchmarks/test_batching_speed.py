@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tfdvbpr import api
-from tfdvbpr.data.synthetic.source import SyntheticOptions
 from tfdvbpr.evaluation.ranking.evaluate import validation_figures
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
@@ -34,7 +33,7 @@ def _auc_after(dataset: Any, **values: Any) -> tuple[float, int]:
 
 
 def test_shared_items_learn_more_in_the_same_time(tmp_path: Path) -> None:
-    dataset = api.prepare_synthetic(tmp_path / "dataset", synthetic=SyntheticOptions())
+    dataset = api.prepare(None, tmp_path / "dataset", source_format="synthetic")
     shared, shared_ranked = _auc_after(dataset, batching="shared-item", user_embeddings="free", user_l2=0.3)
     triplets, triplets_ranked = _auc_after(dataset, batching="triplet", user_embeddings="free", user_l2=0.3)
     print(

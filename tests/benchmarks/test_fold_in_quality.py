@@ -17,7 +17,6 @@ import pytest
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.synthetic.source import SyntheticOptions
 from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.factors import Factors
@@ -34,8 +33,8 @@ MODELS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    synthetic = SyntheticOptions(num_users=2000, actions_per_user=(4, 19))
-    return api.prepare_synthetic(tmp_path_factory.mktemp("fold-in") / "dataset", synthetic=synthetic)
+    folder = tmp_path_factory.mktemp("fold-in") / "dataset"
+    return api.prepare(None, folder, source_format="synthetic", importer_options={"num_users": 2000})
 
 
 def _newcomers(interactions: Interactions) -> np.ndarray:

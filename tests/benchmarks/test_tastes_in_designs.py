@@ -16,7 +16,6 @@ from tfdvbpr import api
 from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
-from tfdvbpr.data.synthetic.source import SyntheticOptions
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.evaluation.designs.attribute_tables import markdown
 from tfdvbpr.evaluation.designs.attributes import AttributeCheck, AttributeOptions
@@ -24,7 +23,7 @@ from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 
 # Many actions with little noise: patterns and cuts matter less than colours, and a recommender has to learn them too.
-_SHOPPERS = SyntheticOptions(actions_per_user=(40, 80), temperature=0.5)
+_USERS = {"actions_per_user": (40, 80), "temperature": 0.5}
 # A table of tastes by gradient: means of what she acted on know colours, and of cuts hardly anything.
 _RECOMMENDER = {"user_embeddings": "free", "user_l2": 0.01, "loss": "sampled-softmax", "max_pairs": 32768}
 # Half as wide as the preset, for drawings are simpler than photos; photos drawn again are for their cuts and patterns.
@@ -65,11 +64,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeCheck:
 def _walked(folder: Path) -> tuple[PreparedDataset, Run, GanRun]:
     """The dataset, a recommender and a GAN of it, made or as an earlier call left them."""
     if not (folder / "dataset").exists():
-        api.prepare_synthetic(
+        api.prepare(
+            None,
             folder / "dataset",
-            synthetic=_SHOPPERS,
+            source_format="synthetic",
+            importer_options={**_USERS, "keep_source": folder / "source"},
             options=PrepareOptions(image_size=(64, 64)),
-            keep_source=folder / "source",
         )
     dataset = PreparedDataset.open(folder / "dataset")
     if not (folder / "dvbpr").exists():

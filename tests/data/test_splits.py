@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, SplitKind, split_actions
+from tfdvbpr.data import SplitKind
+from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, split_actions
 from tfdvbpr.errors import SourceError
 
 Pairs = list[tuple[int, int]]

@@ -3,7 +3,7 @@
 Each function is the command of the same name without the command line. One module a room of the library.
 """
 
-from tfdvbpr.api.data import describe, prepare, prepare_fashion_mnist, prepare_synthetic
+from tfdvbpr.api.data import describe, prepare
 from tfdvbpr.api.designing import generate, interpolate, make_designs, tailor
 from tfdvbpr.api.evaluation import compare, evaluate, experiment
 from tfdvbpr.api.exporting import export_designer, export_recommender
@@ -26,8 +26,6 @@ __all__ = [
     "interpolate",
     "make_designs",
     "prepare",
-    "prepare_fashion_mnist",
-    "prepare_synthetic",
     "tailor",
     "train",
     "train_gan",

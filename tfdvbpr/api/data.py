@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 from tfdvbpr.api.opening import opened_dataset
+from tfdvbpr.config.loading import resolve_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
-from tfdvbpr.data.importers.fashion_mnist import DEBIAN_FOLDER, FashionMnistOptions, read_fashion_mnist
 from tfdvbpr.data.interactions import COLD_THRESHOLD
 from tfdvbpr.data.preparation.description import Description, describe_dataset
 from tfdvbpr.data.preparation.packing import Progress
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.preparation.prepare import prepare as prepare_source
-from tfdvbpr.data.synthetic.source import SyntheticOptions, write_synthetic
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.files import IfExists, check_output, whole_directory
 
 
 def prepare(
-    source: Path | str,
+    source: Path | str | None,
     output: Path | str,
     *,
     source_format: str = "folder",
+    importer_options: Mapping[str, Any] | None = None,
     options: PrepareOptions | None = None,
     if_exists: IfExists = "error",
     progress: Progress | None = None,
@@ -32,103 +33,36 @@ def prepare(
     """Imports a source into a prepared dataset; see `tfdvbpr prepare --help`.
 
     Args:
-        source: what the importer reads.
+        source: what the importer reads; None where it needs nothing, as "synthetic" does.
         output: the dataset folder to make.
         source_format: a name in IMPORTERS.
-        options: picture size, fit, split.
+        importer_options: fields of the importer by name, such as {"num_items": 300}; its `seed` and `image_size`, if it
+            has such, are those of `options` where they are left out.
+        options: image size, fit, split.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
-        progress: called with (pictures read, pictures in all).
+        progress: called with (images read, images in all).
 
     Raises:
-        ConfigError: if there is no such importer.
+        ConfigError: if there is no such importer or option, or `source` is missing or superfluous.
         SourceError: if the source cannot be imported at all.
         OutputExistsError: if `output` holds something already.
     """
-    if source_format not in IMPORTERS:
-        known = ", ".join([*IMPORTERS, "synthetic"])
-        raise ConfigError(f"`format` must be one of {known}. Received {source_format!r}.")
+    options = options or PrepareOptions()
+    check_choice("format", source_format, IMPORTERS)
+    kind = IMPORTERS[source_format]
+    if source is None and kind.needs_source == "yes":
+        raise ConfigError(f"--format {source_format} needs a SOURCE: tfdvbpr prepare SOURCE --output ...")
+    if source is not None and kind.needs_source == "no":
+        raise ConfigError(f"--format {source_format} takes no SOURCE. Received {source}. Leave it out.")
+    shared = {"seed": options.seed, "image_size": max(options.image_size)}
+    defaults = {name: value for name, value in shared.items() if name in kind.model_fields}
+    importer = resolve_config(kind, defaults={**defaults, **(importer_options or {})})
     check_output(Path(output), if_exists=if_exists)
     return prepare_source(
-        IMPORTERS[source_format](Path(source)),
-        Path(output),
-        options=options or PrepareOptions(),
-        source_format=source_format,
-        if_exists=if_exists,
-        progress=progress,
-    )
-
-
-def prepare_synthetic(
-    output: Path | str,
-    *,
-    synthetic: SyntheticOptions | None = None,
-    options: PrepareOptions | None = None,
-    if_exists: IfExists = "error",
-    progress: Progress | None = None,
-    keep_source: Path | str | None = None,
-) -> PreparedDataset:
-    """Renders garments, simulates shoppers and prepares them like any folder.
-
-    Args:
-        output: the dataset folder to make.
-        synthetic: how many items and users, and the seed.
-        options: picture size, fit, split.
-        if_exists: "error", or "overwrite" to replace a folder that is already there.
-        progress: called with (pictures drawn, pictures in all).
-        keep_source: a new or empty folder in which to keep the source, with the truth about the shoppers' tastes.
-
-    Raises:
-        OutputExistsError: if `output` or `keep_source` holds something already.
-    """
-    options = options or PrepareOptions()
-    synthetic = synthetic or SyntheticOptions(image_size=max(options.image_size), seed=options.seed)
-    check_output(Path(output), if_exists=if_exists)
-    with TemporaryDirectory() as scratch:
-        if keep_source is not None:
-            check_output(Path(keep_source))
-        source = Path(keep_source) if keep_source is not None else Path(scratch) / "synthetic"
-        write_synthetic(source, synthetic, progress=progress)
-        return prepare_source(
-            IMPORTERS["folder"](source),
-            Path(output),
-            options=options,
-            source_format="synthetic",
-            if_exists=if_exists,
-        )
-
-
-def prepare_fashion_mnist(
-    output: Path | str,
-    *,
-    source: Path | str | None = None,
-    fashion_mnist: FashionMnistOptions | None = None,
-    options: PrepareOptions | None = None,
-    if_exists: IfExists = "error",
-    progress: Progress | None = None,
-) -> PreparedDataset:
-    """Prepares Fashion-MNIST with simulated shoppers.
-
-    Args:
-        output: the dataset folder to make.
-        source: a folder with the four IDX files; left out, Debian's, or else what Keras fetches.
-        fashion_mnist: how many photos and shoppers, and the seed.
-        options: picture size, fit, split.
-        if_exists: "error", or "overwrite" to replace a folder that is already there.
-        progress: called with (pictures read, pictures in all).
-
-    Raises:
-        SourceError: if the files are missing or damaged.
-        OutputExistsError: if `output` holds something already.
-    """
-    options = options or PrepareOptions()
-    check_output(Path(output), if_exists=if_exists)
-    return prepare_source(
-        read_fashion_mnist(
-            DEBIAN_FOLDER if source is None else Path(source), fashion_mnist or FashionMnistOptions(seed=options.seed)
-        ),
+        importer.read(None if source is None else Path(source)),
         Path(output),
         options=options,
-        source_format="fashion-mnist",
+        source_format=source_format,
         if_exists=if_exists,
         progress=progress,
     )
@@ -142,7 +76,7 @@ def describe(
     seed: int = 0,
     if_exists: IfExists = "error",
 ) -> Description:
-    """Counts what a dataset holds and, with `output`, draws its long tail and a contact sheet.
+    """Counts what a dataset holds and, with `output`, plots its long tail and a contact sheet.
 
     Args:
         dataset: a prepared dataset or its folder.
@@ -156,16 +90,14 @@ def describe(
         DatasetError: if `dataset` is no prepared dataset.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.data.preparation import description as pictures
+    from tfdvbpr.data.preparation import description as files
 
     opened = opened_dataset(dataset)
-    told = describe_dataset(opened, cold_threshold=cold_threshold)
+    description = describe_dataset(opened, cold_threshold=cold_threshold)
     if output is not None:
         with whole_directory(Path(output), if_exists=if_exists) as folder:
-            pictures.draw_long_tail(
-                opened.interactions, folder / pictures.LONG_TAIL_NAME, cold_threshold=cold_threshold
-            )
-            pictures.draw_contact_sheet(opened, folder / pictures.CONTACT_SHEET_NAME, seed=seed)
-            text = json.dumps(told.as_dict(), indent=2, ensure_ascii=False)
+            files.draw_long_tail(opened.interactions, folder / files.LONG_TAIL_NAME, cold_threshold=cold_threshold)
+            files.draw_contact_sheet(opened, folder / files.CONTACT_SHEET_NAME, seed=seed)
+            text = json.dumps(description.as_dict(), indent=2, ensure_ascii=False)
             (folder / "description.json").write_text(text + "\n", encoding="utf-8")
-    return told
+    return description

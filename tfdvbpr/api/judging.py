@@ -133,7 +133,7 @@ def attributes_in_designs(
     Args:
         run: a recommender trained on a synthetic dataset, or its folder.
         gan_run: a GAN trained on it, or its folder.
-        truth: the synthetic source, kept by `prepare_synthetic(keep_source=...)`.
+        truth: the synthetic source, kept by the option `keep_source` of the synthetic importer.
         output: a folder for attributes.json, .csv, .md and .png; left out, nothing is written.
         dataset: the GAN's, if it has been moved.
         options: users, steps, η, seed.

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tfdvbpr.config.training import TrainingConfig
 from tfdvbpr.errors import ConfigError
 
-Config = TypeVar("Config", bound=TrainingConfig)
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def resolve_config(
@@ -36,15 +36,26 @@ def resolve_config(
     values = dict(defaults or {})
     if file is not None:
         values.update(_read_yaml(file))
+    values.update(parse_overrides(overrides))
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(kind, error)) from None
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Values by field name from "key=value" strings; each value is read as YAML.
+
+    Raises:
+        ConfigError: if a string has no "=".
+    """
+    values: dict[str, Any] = {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
             raise ConfigError(f"--set takes KEY=VALUE. Received {override!r}.")
         values[key.strip().replace("-", "_")] = yaml.safe_load(value)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_sentence(kind, error)) from None
+    return values
 
 
 def dump_yaml(config: TrainingConfig) -> str:
@@ -66,7 +77,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
-def _sentence(kind: type[TrainingConfig], error: ValidationError) -> str:
+def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tfdvbpr.data.images.decoding import ImageFit
+from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
 from tfdvbpr.data.images.storage import ItemImages
-from tfdvbpr.data.interactions import Interactions, SplitKind
+from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.errors import DatasetError, unknown_id
 from tfdvbpr.files import sha256
 
@@ -71,8 +71,6 @@ class Items:
             raise unknown_id("category", category, self.categories)
         return self.categories.index(category)
 
-
-DuplicateHandling = Literal["keep", "merge"]
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"

@@ -8,13 +8,14 @@ from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from tfdvbpr.data import SplitKind
 from tfdvbpr.errors import SourceError
 
 COLD_THRESHOLD = 5
@@ -127,7 +128,6 @@ class Interactions:
         return cls(user_ids, item_ids, splits, num_users, num_items, timestamps)
 
 
-SplitKind = Literal["leave-one-out", "leave-last-out", "time", "source"]
 MIN_ACTIONS_TO_EVALUATE = 3
 
 Parts = npt.NDArray[np.uint8]

@@ -16,7 +16,7 @@ from tfdvbpr.cli import progress
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
-from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth
+from tfdvbpr.data.synthetic.source import read_truth
 from tfdvbpr.errors import OutputExistsError
 from tfdvbpr.files import IfExists, write_text
 from tfdvbpr.models.recommenders import recommender_config
@@ -102,11 +102,12 @@ def _dataset(output: Path, seed: int) -> PreparedDataset:
     def make() -> PreparedDataset:
         shutil.rmtree(output / "garments", ignore_errors=True)
         with progress.counting("Rendering garments") as count:
-            return api.prepare_synthetic(
+            return api.prepare(
+                None,
                 folder,
-                synthetic=SyntheticOptions(seed=seed, image_size=_IMAGE_SIZE),
+                source_format="synthetic",
+                importer_options={"keep_source": output / "garments"},
                 options=PrepareOptions(image_size=(_IMAGE_SIZE, _IMAGE_SIZE), seed=seed),
-                keep_source=output / "garments",
                 progress=count,
             )
 

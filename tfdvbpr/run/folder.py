@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tfdvbpr._version import __version__
 from tfdvbpr.config import Config, GanConfig, RecommenderConfig, dump_yaml, resolve_config
+from tfdvbpr.data import ImageFit
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.decoding import ImageFit
 from tfdvbpr.errors import DatasetError, RunError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdvbpr.data.images.decoding import ImageFit, decode_and_fit, to_float
+from tfdvbpr.data import ImageFit
+from tfdvbpr.data.images.decoding import decode_and_fit, to_float
 from tfdvbpr_export.refusing import provided
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"

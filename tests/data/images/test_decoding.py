@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from tiny_data import encoded, huge_png
 
-from tfdvbpr.data.images.decoding import BrokenImageError, ImageFit, checked_jpeg, decoder, to_float, to_uint8
+from tfdvbpr.data import ImageFit
+from tfdvbpr.data.images.decoding import BrokenImageError, checked_jpeg, decoder, to_float, to_uint8
 
 
 def _pixels(data: bytes, size: tuple[int, int] = (16, 16), fit: ImageFit = "pad") -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_data import BLUE, RED, encoded, noisy_picture
 
-from tfdvbpr.data.importers.amazon_reviews_2023 import read_amazon_reviews_2023
+from tfdvbpr.data.importers.amazon_reviews_2023 import AmazonReviews2023Importer
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
@@ -59,7 +59,7 @@ def test_reviews_and_metadata(tmp_path: Path, packed: bool) -> None:
     folder = write(tmp_path / "fashion", reviews, metas, packed=packed)
     (folder / "images").mkdir()
     (folder / "images" / "B1.png").write_bytes(b"one")
-    source = read_amazon_reviews_2023(folder)
+    source = AmazonReviews2023Importer().read(folder)
     assert len(source.quarantine) == 0
     assert source.interactions.select("user_id", "item_id", "timestamp", ROW).rows() == [
         ("u1", "B1", "1588687728.923", 1),
@@ -94,7 +94,7 @@ def test_reviews_and_metadata(tmp_path: Path, packed: bool) -> None:
     ids=lambda value: value[:40] if isinstance(value, bytes) else "",
 )
 def test_a_bad_line_is_listed_and_the_rest_read(tmp_path: Path, line: bytes, reason: str) -> None:
-    source = read_amazon_reviews_2023(
+    source = AmazonReviews2023Importer().read(
         write(tmp_path / "x", [review("u1", "B1"), b"", line, review("u2", "B1")], [meta("B1")])
     )
     assert source.interactions["user_id"].to_list() == ["u1", "u2"]
@@ -104,7 +104,7 @@ def test_a_bad_line_is_listed_and_the_rest_read(tmp_path: Path, line: bytes, rea
 
 
 def test_numbers_are_ids_too(tmp_path: Path) -> None:
-    source = read_amazon_reviews_2023(
+    source = AmazonReviews2023Importer().read(
         write(tmp_path / "x", [review("u", "B", parent_asin=7, timestamp="2020-01-01")], [meta("B", parent_asin=7)])
     )
     assert source.items["item_id"].to_list() == source.interactions["item_id"].to_list() == ["7"]
@@ -118,7 +118,7 @@ def test_missing_pictures_and_unknown_items_are_quarantined(tmp_path: Path) -> N
     (folder / "images").mkdir()
     (folder / "images" / "B1.jpg").write_bytes(encoded(noisy_picture(RED, (20, 16), 1)))
     (folder / "images" / "other.jpg").write_bytes(encoded(noisy_picture(BLUE, (20, 16), 1)))
-    source = read_amazon_reviews_2023(folder)
+    source = AmazonReviews2023Importer().read(folder)
     dataset = prepare(source, tmp_path / "d", options=PrepareOptions(image_size=(16, 16)), source_format="x")
     assert dataset.items.item_ids == ["B1"]
     assert dataset.manifest.num_interactions == 4
@@ -140,13 +140,13 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path) -> None:
     for data in (whole[: len(whole) // 2], whole[:30] + b"\xff\xff\xff\xff" + whole[34:], whole[:-8] + b"\0" * 8):
         path.write_bytes(data)
         with pytest.raises(SourceError, match=r"Fashion\.jsonl\.gz must be whole. It cannot be read after line \d+"):
-            read_amazon_reviews_2023(folder)
+            AmazonReviews2023Importer().read(folder)
 
 
 def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds: none"):
-        read_amazon_reviews_2023(tmp_path / "none")
+        AmazonReviews2023Importer().read(tmp_path / "none")
     folder = write(tmp_path / "x", [review("u1", "B1")], [meta("B1")])
     (folder / "Books.jsonl.gz").touch()
     with pytest.raises(SourceError, match=r"Books\.jsonl\.gz, Fashion\.jsonl, meta_Fashion\.jsonl"):
-        read_amazon_reviews_2023(folder)
+        AmazonReviews2023Importer().read(folder)

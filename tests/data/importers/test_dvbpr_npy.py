@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from dvbpr_npy_files import NUM_ITEMS, NUM_USERS, entries, jpeg, save
 
-from tfdvbpr.data.importers.dvbpr_npy import read_dvbpr_npy
+from tfdvbpr.data.importers.dvbpr_npy import DvbprNpyImporter
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.data.preparation.source import Source
@@ -40,7 +40,7 @@ def parts(source: Source, name: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("key", [str, str.encode], ids=["str", "bytes"])
 @pytest.mark.parametrize("protocol", ["python2", 2, 3, 4, 5])
 def test_the_authors_layout(tmp_path: Path, protocol: int | str, key: Callable[[str], Any], categories: bool) -> None:
-    source = read_dvbpr_npy(
+    source = DvbprNpyImporter().read(
         save(tmp_path / "AmazonFashion6ImgPartitioned.npy", entries(key, categories=categories), protocol)
     )
     assert len(source.quarantine) == 0
@@ -60,7 +60,7 @@ def test_the_authors_layout(tmp_path: Path, protocol: int | str, key: Callable[[
 def test_a_file_of_python_2(tmp_path: Path) -> None:
     path = tmp_path / "TradesyImgPartitioned.npy"
     path.write_bytes(zlib.decompress(base64.b85decode(PYTHON_2_FILE)))
-    source = read_dvbpr_npy(path)
+    source = DvbprNpyImporter().read(path)
     assert len(source.quarantine) == 0
     assert source.items["category"].to_list() == ["category-0", "category-5", "category-3", "category-1"]
     assert source.image_bytes("2") == b"\xff\xd8\xff\xe0 not really \x00\xff2"
@@ -80,7 +80,7 @@ def test_it_prepares_from_a_folder_with_one_file(tmp_path: Path) -> None:
     save(tmp_path / "set" / "x.npy", entries(str.encode, categories=True), "python2")
     options = PrepareOptions(image_size=(16, 16))
     dataset = prepare(
-        read_dvbpr_npy(tmp_path / "set"), tmp_path / "dataset", options=options, source_format="dvbpr-npy"
+        DvbprNpyImporter().read(tmp_path / "set"), tmp_path / "dataset", options=options, source_format="dvbpr-npy"
     )
     about = dataset.manifest
     assert (about.num_users, about.num_items, about.num_interactions) == (NUM_USERS, NUM_ITEMS, 5 * NUM_USERS)
@@ -95,8 +95,8 @@ def test_lists_and_arrays_in_the_place_of_dicts(tmp_path: Path) -> None:
     items[:] = numbered[3]
     numbered[3] = items
     numbered[0][0] = np.array([0, 1, 2])
-    first = read_dvbpr_npy(save(tmp_path / "dicts.npy", values, 4))
-    second = read_dvbpr_npy(save(tmp_path / "lists.npy", numbered, 4))
+    first = DvbprNpyImporter().read(save(tmp_path / "dicts.npy", values, 4))
+    second = DvbprNpyImporter().read(save(tmp_path / "lists.npy", numbered, 4))
     assert first.items.equals(second.items)
     assert first.interactions.equals(second.interactions)
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     values[3][6]["c"] = np.eye(6)[4:5]
     values[3][3] = "gone"
     del values[3][4]
-    source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
+    source = DvbprNpyImporter().read(save(tmp_path / "x.npy", values, 4))
     assert sorted((where, row, reason) for where, row, _, reason in source.quarantine.entries if row is not None) == [
         ("x.npy: Item", 1, "malformed category: `c` is not one-hot; taken as having no category"),
         ("x.npy: Item", 2, "malformed category: `c` is not one-hot; taken as having no category"),
@@ -162,19 +162,19 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
 def test_files_of_another_kind(tmp_path: Path) -> None:
     np.save(tmp_path / "features.npy", np.zeros((3, 4), np.float32))
     with pytest.raises(SourceError, match=r"must hold a row of pickled objects. Received float32 of shape \(3, 4\)"):
-        read_dvbpr_npy(tmp_path / "features.npy")
+        DvbprNpyImporter().read(tmp_path / "features.npy")
     (tmp_path / "text.npy").write_text("<html>404</html>")
     with pytest.raises(SourceError, match=r"must be a \.npy file"):
-        read_dvbpr_npy(tmp_path / "text.npy")
+        DvbprNpyImporter().read(tmp_path / "text.npy")
     with pytest.raises(SourceError, match=r"holds 2. Give the file itself"):
-        read_dvbpr_npy(tmp_path)
+        DvbprNpyImporter().read(tmp_path)
     with pytest.raises(SourceError, match="is neither"):
-        read_dvbpr_npy(tmp_path / "none.npy")
+        DvbprNpyImporter().read(tmp_path / "none.npy")
     with pytest.raises(SourceError, match="Received 5 entries"):
-        read_dvbpr_npy(save(tmp_path / "five.npy", entries(str, categories=False)[:5], 4))
+        DvbprNpyImporter().read(save(tmp_path / "five.npy", entries(str, categories=False)[:5], 4))
     with pytest.raises(SourceError, match=r"user_train must be a dict or a list\. Received int"):
-        read_dvbpr_npy(save(tmp_path / "other.npy", [1, 2, 3, 4, 5, 6], 4))
+        DvbprNpyImporter().read(save(tmp_path / "other.npy", [1, 2, 3, 4, 5, 6], 4))
     whole = save(tmp_path / "whole.npy", entries(str, categories=True), 2).read_bytes()
     (tmp_path / "half.npy").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SourceError, match="must be whole"):
-        read_dvbpr_npy(tmp_path / "half.npy")
+        DvbprNpyImporter().read(tmp_path / "half.npy")

@@ -13,7 +13,7 @@ import numpy._core.multiarray as multiarray
 import pytest
 from dvbpr_npy_files import NUM_ITEMS, entries, save
 
-from tfdvbpr.data.importers.dvbpr_npy import read_dvbpr_npy
+from tfdvbpr.data.importers.dvbpr_npy import DvbprNpyImporter
 from tfdvbpr.errors import SourceError
 
 
@@ -72,7 +72,7 @@ def test_a_malicious_file_is_refused_by_name(
     values[3][3]["c"] = asks
     path = save(tmp_path / "bad.npy", values, protocol)
     with pytest.raises(SourceError, match=named):
-        read_dvbpr_npy(path)
+        DvbprNpyImporter().read(path)
     assert not (tmp_path / "made").exists()
 
 
@@ -102,7 +102,7 @@ def test_hostile_opcodes(tmp_path: Path, opcodes: bytes, named: str) -> None:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
         file.write(opcodes)
     with pytest.raises(SourceError, match=named):
-        read_dvbpr_npy(path)
+        DvbprNpyImporter().read(path)
 
 
 def test_nested_lists_that_would_fill_the_memory_are_listed(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_nested_lists_that_would_fill_the_memory_are_listed(tmp_path: Path) -> N
     values[0][0] = laughs
     values[0][1] = {"user": laughs}
     values[3][1]["c"] = laughs
-    source = read_dvbpr_npy(save(tmp_path / "x.npy", values, 4))
+    source = DvbprNpyImporter().read(save(tmp_path / "x.npy", values, 4))
     assert source.quarantine.counts == {"malformed row": 3, "malformed category": 1}
 
 
@@ -129,4 +129,4 @@ def test_a_persistent_id_is_refused(tmp_path: Path) -> None:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
         Pickler(file, 2).dump(array)
     with pytest.raises(SourceError, match="may not refer to other storage"):
-        read_dvbpr_npy(tmp_path / "x.npy")
+        DvbprNpyImporter().read(tmp_path / "x.npy")

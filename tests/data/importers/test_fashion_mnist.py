@@ -12,14 +12,15 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from tfdvbpr.api import prepare_fashion_mnist
+from tfdvbpr.api import prepare
+from tfdvbpr.config.loading import resolve_config
 from tfdvbpr.data.importers import fashion_mnist
-from tfdvbpr.data.importers.fashion_mnist import CLASSES, FashionMnistOptions, read_fashion_mnist
+from tfdvbpr.data.importers.fashion_mnist import CLASSES, FashionMnistImporter
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.errors import ConfigError, SourceError
 
 NUM_TRAIN, NUM_TEST = 90, 40
-SMALL = FashionMnistOptions(num_items=1000, num_users=300, actions_per_user=(4, 12))
+SMALL = FashionMnistImporter(num_items=1000, num_users=300, actions_per_user=(4, 12))
 
 
 def photos() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -46,7 +47,7 @@ def write(folder: Path, *, packed: bool = True) -> Path:
 
 @pytest.mark.parametrize("packed", [True, False], ids=["gz", "raw"])
 def test_photos_classes_and_names(tmp_path: Path, packed: bool) -> None:
-    source = read_fashion_mnist(write(tmp_path / "idx", packed=packed), SMALL)
+    source = SMALL.read(write(tmp_path / "idx", packed=packed))
     pixels, _ = photos()
     assert "simulated" in source.name
     assert source.items["item_id"].to_list() == [f"fashion-mnist-{number:05d}" for number in range(130)]
@@ -60,10 +61,10 @@ def test_photos_classes_and_names(tmp_path: Path, packed: bool) -> None:
 
 def test_shoppers_act_by_their_liking_for_classes(tmp_path: Path) -> None:
     folder = write(tmp_path / "idx")
-    source = read_fashion_mnist(folder, SMALL)
+    source = SMALL.read(folder)
     again, other = (
-        read_fashion_mnist(folder, SMALL),
-        read_fashion_mnist(folder, FashionMnistOptions(1000, 300, (4, 12), 1)),
+        SMALL.read(folder),
+        SMALL.model_copy(update={"seed": 1}).read(folder),
     )
     assert source.interactions.equals(again.interactions)
     assert not source.interactions.equals(other.interactions)
@@ -74,7 +75,7 @@ def test_shoppers_act_by_their_liking_for_classes(tmp_path: Path) -> None:
 
     def favourite_share(spread: float) -> float:
         """How much of a shopper's actions her commonest class takes, on average."""
-        drawn = read_fashion_mnist(folder, FashionMnistOptions(1000, 300, (4, 12), 0, spread))
+        drawn = SMALL.model_copy(update={"preference_stddev": spread}).read(folder)
         table = drawn.interactions.join(drawn.items, on="item_id").group_by("user_id", "category").len()
         shares = table.group_by("user_id").agg(pl.col("len").max() / pl.col("len").sum())["len"]
         return float(shares.to_numpy().mean())
@@ -83,10 +84,11 @@ def test_shoppers_act_by_their_liking_for_classes(tmp_path: Path) -> None:
 
 
 def test_a_bounded_number_of_items_prepares(tmp_path: Path) -> None:
-    dataset = prepare_fashion_mnist(
+    dataset = prepare(
+        write(tmp_path / "idx"),
         tmp_path / "dataset",
-        source=write(tmp_path / "idx"),
-        fashion_mnist=FashionMnistOptions(num_items=50, num_users=20),
+        source_format="fashion-mnist",
+        importer_options={"num_items": 50, "num_users": 20},
         options=PrepareOptions(image_size=(28, 28)),
     )
     assert (dataset.manifest.num_items, dataset.manifest.num_users, dataset.manifest.num_quarantined) == (50, 20, 0)
@@ -107,8 +109,8 @@ def test_keras_steps_in_where_debian_has_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "debian")
     monkeypatch.setattr("keras.src.datasets.fashion_mnist.get_file", from_cache)
-    expected = read_fashion_mnist(cache, SMALL)
-    source = read_fashion_mnist(tmp_path / "debian", SMALL)
+    expected = SMALL.read(cache)
+    source = SMALL.read(None)
     assert source.items.equals(expected.items)
     assert source.image_bytes("77") == expected.image_bytes("77")
 
@@ -117,7 +119,7 @@ def test_keras_steps_in_where_debian_has_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("keras.src.datasets.fashion_mnist.get_file", unreachable)
     with pytest.raises(SourceError, match=r"cannot be fetched: no route to host\. Install the package"):
-        read_fashion_mnist(tmp_path / "debian", SMALL)
+        SMALL.read(None)
 
 
 def test_damaged_files(tmp_path: Path) -> None:
@@ -127,26 +129,32 @@ def test_damaged_files(tmp_path: Path) -> None:
     data = gzip.decompress(whole)
     images.write_bytes(whole[:-20])
     with pytest.raises(SourceError, match="must be whole"):
-        read_fashion_mnist(folder, SMALL)
+        SMALL.read(folder)
     for damaged in (data[:-1], data[:3], b"\0" + data, data.replace(b"\0\0\x08\x03", b"\0\0\x08\x01", 1)):
         images.write_bytes(gzip.compress(damaged))
         with pytest.raises(SourceError, match="must be an IDX file of 28x28 bytes an entry"):
-            read_fashion_mnist(folder, SMALL)
+            SMALL.read(folder)
     images.unlink()
     with pytest.raises(SourceError, match=r"has no train-images-idx3-ubyte\[\.gz\]"):
-        read_fashion_mnist(folder, SMALL)
+        SMALL.read(folder)
     write(folder)
     labels = np.full(NUM_TEST, 10, np.uint8)
     data = np.array([0x801, NUM_TEST], ">u4").tobytes() + labels.tobytes()
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(data))
     with pytest.raises(SourceError, match="a label from 0 to 9 for each photo"):
-        read_fashion_mnist(folder, SMALL)
+        SMALL.read(folder)
 
 
 @pytest.mark.parametrize(
-    "values",
-    [{"num_items": 19}, {"num_users": 0}, {"seed": -1}, {"taste_spread": np.nan}, {"actions_per_user": (3, 2)}],
+    ("name", "value"),
+    [
+        ("actions_per_user", (3, 2)),
+        ("actions_per_user", (4, 10_000)),
+        ("num_users", 0),
+        ("seed", -1),
+        ("preference_stddev", np.nan),
+    ],
 )
-def test_options_out_of_range(values: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="must be"):
-        FashionMnistOptions(**values)
+def test_options_out_of_range(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"`{name}` has a wrong value"):
+        resolve_config(FashionMnistImporter, defaults={name: value})

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from tiny_data import BLUE, RED, encoded, noisy_picture
 
-from tfdvbpr.data.importers.hm import read_hm
+from tfdvbpr.data.importers.hm import HmImporter
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
@@ -34,7 +34,7 @@ def write(folder: Path, articles: str = ARTICLES, transactions: str = TRANSACTIO
 
 
 def test_the_competitions_layout(tmp_path: Path) -> None:
-    source = read_hm(write(tmp_path / "hm"))
+    source = HmImporter().read(write(tmp_path / "hm"))
     assert source.items.select("item_id", "category", "image", "detail_desc", ROW).rows() == [
         (
             "0108775015",
@@ -64,7 +64,9 @@ def test_the_competitions_layout(tmp_path: Path) -> None:
 
 def test_zeros_that_were_eaten_come_back(tmp_path: Path) -> None:
     eaten = ARTICLES.replace("\n0108775", "\n108775").replace("\n0200000001", "\nx-1")
-    source = read_hm(write(tmp_path / "hm", eaten, TRANSACTIONS.replace(",0108775044,0.03\n", ",108775044,0.03,1\n")))
+    source = HmImporter().read(
+        write(tmp_path / "hm", eaten, TRANSACTIONS.replace(",0108775044,0.03\n", ",108775044,0.03,1\n"))
+    )
     assert source.items["item_id"].to_list() == ["0108775015", "0108775044", "x-1"]
     assert source.interactions["item_id"].to_list() == ["0108775015", "0200000001", "0108775044", "0108775044"]
 
@@ -79,7 +81,7 @@ def test_parquet_tables_of_numbers(tmp_path: Path) -> None:
     pl.DataFrame({"t_dat": days, "customer_id": ["c"], "article_id": [108775015]}).write_parquet(
         folder / "transactions_train.parquet"
     )
-    source = read_hm(folder)
+    source = HmImporter().read(folder)
     assert source.items.select("item_id", "category").rows() == [("0108775015", "Shoes")]
     assert source.interactions.select("item_id", "timestamp").rows() == [("0108775015", "2018-09-20")]
     assert source.items_name == "articles.parquet"
@@ -93,7 +95,9 @@ def test_it_prepares_with_a_picture_missing(tmp_path: Path) -> None:
     for number in range(5):
         data = encoded(noisy_picture((RED, BLUE)[number % 2], (20, 16), number))
         (folder / "images" / "010" / f"{100000000 + number:010d}.jpg").write_bytes(data)
-    dataset = prepare(read_hm(folder), tmp_path / "d", options=PrepareOptions(image_size=(16, 16)), source_format="hm")
+    dataset = prepare(
+        HmImporter().read(folder), tmp_path / "d", options=PrepareOptions(image_size=(16, 16)), source_format="hm"
+    )
     assert dataset.items.item_ids == [f"{100000000 + number:010d}" for number in range(5)]
     assert dataset.manifest.num_interactions == 25
     assert dataset.manifest.quarantine == {
@@ -105,8 +109,8 @@ def test_it_prepares_with_a_picture_missing(tmp_path: Path) -> None:
 
 def test_other_folders(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"must be a folder with articles\.csv and transactions_train\.csv"):
-        read_hm(tmp_path / "none")
+        HmImporter().read(tmp_path / "none")
     with pytest.raises(SourceError, match=r"must hold articles\.csv or articles\.parquet"):
-        read_hm(tmp_path)
+        HmImporter().read(tmp_path)
     with pytest.raises(SourceError, match="must have the columns customer_id, article_id"):
-        read_hm(write(tmp_path / "hm", transactions="t_dat,customer,article_id\n1,2,3\n"))
+        HmImporter().read(write(tmp_path / "hm", transactions="t_dat,customer,article_id\n1,2,3\n"))

@@ -32,7 +32,7 @@ def actions(num_items: int, *, per_user: int = 10) -> Actions:
 
 def prepared(source: Path, output: Path, **options: object) -> PreparedDataset:
     chosen = {"image_size": (16, 16), **options}
-    return prepare(IMPORTERS["folder"](source), output, options=PrepareOptions(**chosen), source_format="folder")
+    return prepare(IMPORTERS["folder"]().read(source), output, options=PrepareOptions(**chosen), source_format="folder")
 
 
 def quarantine_rows(dataset: PreparedDataset) -> list[dict[str, str]]:

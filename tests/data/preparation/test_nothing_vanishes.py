@@ -59,7 +59,7 @@ def write(path: Path, header: list[bytes], lines: list[bytes]) -> int:
 
 
 def check(source_format: str, folder: Path, *, num_items: int, num_actions: int) -> None:
-    source = IMPORTERS[source_format](folder)
+    source = IMPORTERS[source_format]().read(folder)
     malformed = Counter(where.split(".")[0] for where, *_ in source.quarantine.entries)
     items_name, actions_name = source.items_name.split(".")[0], source.interactions_name.split(".")[0]
     assert source.items.height + malformed[items_name] == num_items

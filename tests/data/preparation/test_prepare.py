@@ -108,7 +108,7 @@ def test_overwrite_replaces_only_when_the_new_one_is_whole(source: Path, tmp_pat
 
     with pytest.raises(KeyboardInterrupt):
         prepare(
-            IMPORTERS["folder"](source),
+            IMPORTERS["folder"]().read(source),
             output,
             options=options,
             source_format="folder",
@@ -117,7 +117,7 @@ def test_overwrite_replaces_only_when_the_new_one_is_whole(source: Path, tmp_pat
         )
     assert (output / "manifest.json").read_bytes() == before
     dataset = prepare(
-        IMPORTERS["folder"](source), output, options=options, source_format="folder", if_exists="overwrite"
+        IMPORTERS["folder"]().read(source), output, options=options, source_format="folder", if_exists="overwrite"
     )
     assert dataset.manifest.image_size == (32, 32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "source"]
@@ -132,7 +132,7 @@ def test_an_interruption_leaves_nothing_behind(source: Path, tmp_path: Path) -> 
 
     with pytest.raises(RuntimeError, match="plug"):
         prepare(
-            IMPORTERS["folder"](source),
+            IMPORTERS["folder"]().read(source),
             tmp_path / "dataset",
             options=PrepareOptions(image_size=(16, 16)),
             source_format="folder",
@@ -195,9 +195,9 @@ def test_nothing_left(source: Path, tmp_path: Path) -> None:
 
 def test_no_source(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="There is no folder"):
-        IMPORTERS["folder"](tmp_path / "nowhere")
+        IMPORTERS["folder"]().read(tmp_path / "nowhere")
     with pytest.raises(SourceError, match=r"items.csv or items.parquet"):
-        IMPORTERS["folder"](tmp_path)
+        IMPORTERS["folder"]().read(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "value"), [("image_size", (15, 64)), ("fit", "stretch"), ("withhold_items", 1.0)])

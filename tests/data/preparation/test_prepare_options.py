@@ -34,7 +34,7 @@ def _source(folder: Path, header: str, rows: Rows, *, pictures: Sequence[bytes] 
 
 def _prepare(source: Path, output: Path, **options: object) -> PreparedDataset:
     chosen = PrepareOptions(**{"image_size": (16, 16), **options})
-    return prepare(IMPORTERS["folder"](source), output, options=chosen, source_format="folder")
+    return prepare(IMPORTERS["folder"]().read(source), output, options=chosen, source_format="folder")
 
 
 def _parts(dataset: PreparedDataset) -> dict[tuple[str, str], str]:

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image, ImageFilter
 from scipy.stats import binomtest
 
+from tfdvbpr import api
+from tfdvbpr.config.loading import resolve_config
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.interactions import Actions, split_actions
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
@@ -25,11 +27,11 @@ from tfdvbpr.data.synthetic.garments import (
     read_colours,
     render_garment,
 )
-from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth, true_scores, write_synthetic
+from tfdvbpr.data.synthetic.source import SyntheticImporter, read_truth, true_scores, write_synthetic
 from tfdvbpr.errors import ConfigError, OutputExistsError, SourceError
 
-DEFAULT = SyntheticOptions(image_size=16)
-SMALL = SyntheticOptions(num_items=80, num_users=30, image_size=24)
+DEFAULT = SyntheticImporter(image_size=16)
+SMALL = SyntheticImporter(num_items=80, num_users=30, image_size=24)
 ALL_CUTS = [(category, cut) for category in CATEGORIES for cut in CUTS[category]]
 
 
@@ -89,9 +91,9 @@ def test_tastes_drive_the_actions_popularity_hardly_and_many_items_are_cold(sour
 
 
 def test_noise_hides_tastes_and_exposure_makes_popularity(tmp_path: Path) -> None:
-    options = SyntheticOptions(num_items=200, num_users=300, image_size=16)
-    write_synthetic(tmp_path / "noisy", replace(options, temperature=40.0, exposure_spread=0.0))
-    write_synthetic(tmp_path / "advertised", replace(options, exposure_spread=2.5))
+    options = SyntheticImporter(num_items=200, num_users=300, image_size=16)
+    write_synthetic(tmp_path / "noisy", options.model_copy(update={"temperature": 40.0, "exposure_stddev": 0.0}))
+    write_synthetic(tmp_path / "advertised", options.model_copy(update={"exposure_stddev": 2.5}))
     noisy, advertised = _figures(tmp_path / "noisy"), _figures(tmp_path / "advertised")
     assert noisy[0] < 0.6
     assert noisy[1] < 0.58
@@ -139,7 +141,7 @@ def test_no_truth(tmp_path: Path) -> None:
 
 def test_the_same_options_give_the_same_bytes(small_source: Path, tmp_path: Path) -> None:
     write_synthetic(tmp_path / "again", SMALL)
-    write_synthetic(tmp_path / "other", replace(SMALL, seed=1))
+    write_synthetic(tmp_path / "other", SMALL.model_copy(update={"seed": 1}))
     names = sorted(path.relative_to(small_source) for path in small_source.rglob("*") if path.is_file())
     assert len(names) == SMALL.num_items + 3
     assert all((small_source / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
@@ -147,9 +149,34 @@ def test_the_same_options_give_the_same_bytes(small_source: Path, tmp_path: Path
     assert same == 0
 
 
+def test_kept_or_not_the_dataset_is_the_same(tmp_path: Path) -> None:
+    """Garments are rendered one by one where no source is kept."""
+    chosen = {"num_items": 40, "num_users": 10}
+    options = PrepareOptions(image_size=(24, 24), seed=3)
+    kept, other = (
+        api.prepare(
+            None,
+            tmp_path / name,
+            source_format="synthetic",
+            importer_options={**chosen, "keep_source": source},
+            options=options,
+        )
+        for name, source in (("kept", tmp_path / "source"), ("other", None))
+    )
+    assert kept.manifest.fingerprint == other.manifest.fingerprint
+    assert (
+        prepare(
+            IMPORTERS["folder"]().read(tmp_path / "source"), tmp_path / "read", options=options, source_format="folder"
+        ).manifest.fingerprint
+        == kept.manifest.fingerprint
+    )
+    with pytest.raises(ConfigError, match="takes no SOURCE"):
+        api.prepare(tmp_path, tmp_path / "out", source_format="synthetic")
+
+
 def test_prepares_without_a_loss_and_in_the_order_of_the_truth(small_source: Path, tmp_path: Path) -> None:
     dataset = prepare(
-        IMPORTERS["folder"](small_source),
+        IMPORTERS["folder"]().read(small_source),
         tmp_path / "dataset",
         options=PrepareOptions(image_size=(24, 24)),
         source_format="synthetic",
@@ -166,20 +193,15 @@ def test_prepares_without_a_loss_and_in_the_order_of_the_truth(small_source: Pat
     assert np.mean([name == truth for name, truth in zip(read, table["colour"], strict=True)]) >= 0.95
 
 
-def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    write_synthetic(tmp_path / "source", SMALL, progress=lambda done, total: told.append((done, total)))
-    assert told == sorted(told)
-    assert len(told) > 1
-    assert told[-1] == (SMALL.num_items, SMALL.num_items)
-
-
-def test_an_interruption_leaves_nothing_and_a_full_folder_is_left_alone(tmp_path: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
+def test_an_interruption_leaves_nothing_and_a_full_folder_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("tfdvbpr.data.synthetic.source.render_garment", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_synthetic(tmp_path / "source", SMALL, progress=interrupt)
+        write_synthetic(tmp_path / "source", SMALL)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(OutputExistsError, match="new or empty folder"):
@@ -199,12 +221,12 @@ def test_an_interruption_leaves_nothing_and_a_full_folder_is_left_alone(tmp_path
         ("actions_per_user", (4, 1500)),
         ("temperature", 0.0),
         ("temperature", float("nan")),
-        ("exposure_spread", -0.1),
+        ("exposure_stddev", -0.1),
     ],
 )
 def test_options_out_of_range(name: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"`{name}` must be"):
-        SyntheticOptions(**{name: value})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"`{name}` has a wrong value"):
+        resolve_config(SyntheticImporter, defaults={name: value})
 
 
 def test_every_cut_looks_different_and_none_is_blank() -> None:

@@ -12,7 +12,7 @@ from judging_truth import known_tastes
 from tfdvbpr.data.dataset import Items, PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
-from tfdvbpr.data.synthetic.source import SyntheticOptions, read_truth, write_synthetic
+from tfdvbpr.data.synthetic.source import SyntheticImporter, read_truth, write_synthetic
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.evaluation.designs.attribute_readers import AttributeReaders
@@ -45,7 +45,7 @@ def test_mcnemar_by_hand() -> None:
 
 
 def test_rendered_garments_are_read(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "source", SyntheticOptions(num_items=240, num_users=4, image_size=32))
+    write_synthetic(tmp_path / "source", SyntheticImporter(num_items=240, num_users=4, image_size=32))
     options = PrepareOptions(image_size=(32, 32))
     dataset = prepare(read_folder(tmp_path / "source"), tmp_path / "data", options=options, source_format="synthetic")
     readers = AttributeReaders.of(dataset, extractor="colour-and-edges")

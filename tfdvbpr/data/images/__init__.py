@@ -1,0 +1,1 @@
+"""Image files and pixels: `decoding` to one size, `storage` in a prepared dataset or a cache, `augmentation`."""

@@ -11,13 +11,13 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-ImageFit = Literal["pad", "crop", "squash"]
-IMAGE_FITS: tuple[ImageFit, ...] = ("pad", "crop", "squash")
+from tfdvbpr.data import ImageFit
+
 MAX_PIXELS = 50_000_000
 _JPEG_QUALITY = 95
 _COMPILING = threading.Lock()

@@ -21,7 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import simplejpeg
 
-from tfdvbpr.data.images.decoding import ImageFit, decode_and_fit
+from tfdvbpr.data import ImageFit
+from tfdvbpr.data.images.decoding import decode_and_fit
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.files import whole_file
 

@@ -1,30 +1,24 @@
-"""One file a source; each turns what it finds into a `Source`."""
+"""Importers, one file a source. IMPORTERS lists them; each class has its own options and returns a `Source`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from tfdvbpr.data.importers.amazon_reviews_2023 import AmazonReviews2023Importer
+from tfdvbpr.data.importers.dvbpr_npy import DvbprNpyImporter
+from tfdvbpr.data.importers.fashion_mnist import FashionMnistImporter
+from tfdvbpr.data.importers.folder import FolderImporter
+from tfdvbpr.data.importers.hm import HmImporter
+from tfdvbpr.data.preparation.source import Importer
+from tfdvbpr.data.synthetic.source import SyntheticImporter
+from tfdvbpr.registry import Registry
 
-from tfdvbpr.data.importers.amazon_reviews_2023 import read_amazon_reviews_2023
-from tfdvbpr.data.importers.dvbpr_npy import read_dvbpr_npy
-from tfdvbpr.data.importers.fashion_mnist import read_fashion_mnist
-from tfdvbpr.data.importers.folder import read_folder
-from tfdvbpr.data.importers.hm import read_hm
-from tfdvbpr.data.preparation.source import Source
-
-IMPORTERS: dict[str, Callable[[Path], Source]] = {
-    "folder": read_folder,
-    "dvbpr-npy": read_dvbpr_npy,
-    "fashion-mnist": read_fashion_mnist,
-    "amazon-reviews-2023": read_amazon_reviews_2023,
-    "hm": read_hm,
-}
-
-__all__ = [
-    "IMPORTERS",
-    "read_amazon_reviews_2023",
-    "read_dvbpr_npy",
-    "read_fashion_mnist",
-    "read_folder",
-    "read_hm",
-]
+IMPORTERS: Registry[type[Importer]] = Registry(
+    "tfdvbpr.importers",
+    {
+        "folder": FolderImporter,
+        "amazon-reviews-2023": AmazonReviews2023Importer,
+        "hm": HmImporter,
+        "dvbpr-npy": DvbprNpyImporter,
+        "fashion-mnist": FashionMnistImporter,
+        "synthetic": SyntheticImporter,
+    },
+)

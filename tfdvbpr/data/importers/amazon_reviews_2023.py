@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Quarantine, Source, pictures_below
+from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source, images_below
 from tfdvbpr.data.preparation.tables import Record, is_text, read_jsonl
 from tfdvbpr.errors import SourceError
 
@@ -22,40 +22,45 @@ _ENDINGS = (".jsonl", ".jsonl.gz")
 _CATEGORY_LEVELS = slice(1, 4)  # the first names the whole store, below the fourth they are too fine to learn
 
 
-def read_amazon_reviews_2023(folder: Path) -> Source:
-    """Reads the files of one category.
+class AmazonReviews2023Importer(Importer):
+    """Reads one category of Amazon Reviews 2023."""
 
-    Args:
-        folder: holds NAME.jsonl or .jsonl.gz (`user_id`, `parent_asin` or `asin`, `timestamp` in milliseconds),
-            meta_NAME.jsonl or .jsonl.gz (`parent_asin`, by choice `title`, `main_category`, `categories`, `store`,
-            `price`, `images`), and images/PARENT_ASIN.jpg, .png or another ending.
+    summary: ClassVar[str] = "NAME.jsonl, meta_NAME.jsonl (both also .gz) and images/PARENT_ASIN.jpg."
 
-    Returns:
-        A source whose items are the metadata's, by `parent_asin`. The category is made of levels 2 to 4 of
-        `categories`, such as "Women > Clothing > Dresses", else it is `main_category`. The actions carry `timestamp`,
-        in seconds.
+    def read(self, source: Path) -> Source:
+        """Reads the files of one category.
 
-    Raises:
-        SourceError: if the folder has not exactly one file of each kind, or a compressed file is damaged.
-    """
-    folder = Path(folder)
-    reviews_path, meta_path = _two_files(folder)
-    quarantine = Quarantine()
-    items = read_jsonl(meta_path, _ITEM_FIELDS, required=("item_id",), quarantine=quarantine)
-    interactions = read_jsonl(reviews_path, _REVIEW_FIELDS, required=("user_id", "item_id"), quarantine=quarantine)
-    items = items.with_columns(
-        pl.coalesce(pl.col("category"), pl.lit(DEFAULT_CATEGORY)).replace("", DEFAULT_CATEGORY).alias("category"),
-        _image_paths(folder, items["item_id"]).alias("image"),
-    )
-    return Source(
-        reviews_path.name.split(".jsonl")[0],
-        items,
-        interactions,
-        pictures_below(folder),
-        quarantine,
-        meta_path.name,
-        reviews_path.name,
-    )
+        Args:
+            source: a folder with NAME.jsonl or .jsonl.gz (`user_id`, `parent_asin` or `asin`, `timestamp` in
+                milliseconds), meta_NAME.jsonl or .jsonl.gz (`parent_asin`, optionally `title`, `main_category`,
+                `categories`, `store`, `price`, `images`), and images/PARENT_ASIN.jpg, .png or another ending.
+
+        Returns:
+            A source whose items are the metadata's, by `parent_asin`. The category is made of levels 2 to 4 of
+            `categories`, such as "Women > Clothing > Dresses", else it is `main_category`. The actions carry
+            `timestamp`, in seconds.
+
+        Raises:
+            SourceError: if the folder has not exactly one file of each kind, or a compressed file is damaged.
+        """
+        folder = Path(source)
+        reviews_path, meta_path = _two_files(folder)
+        quarantine = Quarantine()
+        items = read_jsonl(meta_path, _ITEM_FIELDS, required=("item_id",), quarantine=quarantine)
+        interactions = read_jsonl(reviews_path, _REVIEW_FIELDS, required=("user_id", "item_id"), quarantine=quarantine)
+        items = items.with_columns(
+            pl.coalesce(pl.col("category"), pl.lit(DEFAULT_CATEGORY)).replace("", DEFAULT_CATEGORY).alias("category"),
+            _image_paths(folder, items["item_id"]).alias("image"),
+        )
+        return Source(
+            reviews_path.name.split(".jsonl")[0],
+            items,
+            interactions,
+            images_below(folder),
+            quarantine,
+            meta_path.name,
+            reviews_path.name,
+        )
 
 
 def _two_files(folder: Path) -> tuple[Path, Path]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from reprlib import repr as brief  # a pickle of a few bytes can nest lists that take gigabytes to write out
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Quarantine, Source
+from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 from tfdvbpr.pickles import PickledArray, read_object_array
@@ -24,34 +24,41 @@ _LAYOUT = "[user_train, user_validation, user_test, Item, usernum, itemnum]"
 _PARTS = ("train", "validation", "test")
 
 
-def read_dvbpr_npy(path: Path) -> Source:
-    """Reads one of the authors' files; the pictures stay in memory once, as the JPEG bytes they came in.
+class DvbprNpyImporter(Importer):
+    """Reads a file of the DVBPR paper's authors."""
 
-    The authors' split comes along in the column `split`. Ids are their numbers. In the quarantine a row of an action is
-    its place in its user's list, from 1; a row of an item is its number.
+    summary: ClassVar[str] = "an .npy file of the paper's authors, or a folder with one."
 
-    Args:
-        path: the .npy file, or a folder that holds no other.
+    def read(self, source: Path) -> Source:
+        """Reads one of the authors' files; the JPEG files are kept in memory.
 
-    Raises:
-        SourceError: if there is no such file, it is damaged or of another layout, or its pickle asks for anything but
-            numpy arrays and plain containers.
-    """
-    path = _npy_file(Path(path))
-    entries = read_object_array(path)
-    if len(entries) != 6:
-        raise SourceError(f"{path.name} must hold {_LAYOUT}. Received {len(entries)} entries. Give the authors' file.")
-    quarantine = Quarantine()
-    interactions = _interactions(path.name, entries[:3], entries[4], quarantine)
-    items, pictures = _items(path.name, entries[3], entries[5], quarantine)
+        The authors' split is kept in the column `split`. Ids are their numbers. In the quarantine the row of an action
+        is its position in its user's list, from 1; the row of an item is its number.
 
-    def image_bytes(image: str) -> bytes:
-        picture = pictures.get(image)
-        if not picture:
-            raise OSError("the item has no bytes in `imgs`")
-        return picture
+        Args:
+            source: the .npy file, or a folder that holds no other.
 
-    return Source(path.stem, items, interactions, image_bytes, quarantine, f"{path.name}: Item", path.name)
+        Raises:
+            SourceError: if there is no such file, it is damaged or of another layout, or its pickle needs anything but
+                numpy arrays and plain containers.
+        """
+        path = _npy_file(Path(source))
+        entries = read_object_array(path)
+        if len(entries) != 6:
+            raise SourceError(
+                f"{path.name} must hold {_LAYOUT}. Received {len(entries)} entries. Give the authors' file."
+            )
+        quarantine = Quarantine()
+        interactions = _interactions(path.name, entries[:3], entries[4], quarantine)
+        items, pictures = _items(path.name, entries[3], entries[5], quarantine)
+
+        def image_bytes(image: str) -> bytes:
+            picture = pictures.get(image)
+            if not picture:
+                raise OSError("the item has no bytes in `imgs`")
+            return picture
+
+        return Source(path.stem, items, interactions, image_bytes, quarantine, f"{path.name}: Item", path.name)
 
 
 def _npy_file(path: Path) -> Path:

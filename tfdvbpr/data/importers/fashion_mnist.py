@@ -1,7 +1,7 @@
-"""Fashion-MNIST (Xiao et al. 2017): 70,000 grey 28x28 photos in ten classes, with *simulated* shoppers.
+"""Fashion-MNIST (Xiao et al. 2017): 70,000 grey 28x28 photos in ten classes, with *simulated* users.
 
-The data know no shoppers. Each simulated one has a liking for each of the ten classes and acts on single items by it
-and by chance, so that a recommender can learn a shopper's classes and nothing finer. The source's name says so.
+The data have no users. Each simulated one has a preference for each of the ten classes and acts on single items by it
+and by chance, so that a recommender can learn a user's classes and nothing finer. The source's name says so.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from PIL import Image
+from pydantic import Field, field_validator
 
-from tfdvbpr.data.preparation.source import Quarantine, Source
+from tfdvbpr.data.preparation.source import Importer, Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
-from tfdvbpr.data.synthetic.source import gumbel_top_k, log_uniform_counts
-from tfdvbpr.errors import ConfigError, SourceError
+from tfdvbpr.data.synthetic.source import check_actions_per_user, gumbel_top_k, log_uniform_counts
+from tfdvbpr.errors import SourceError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = (
@@ -42,105 +43,81 @@ _USERS_AT_ONCE = 128
 Pixels = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class FashionMnistOptions:
-    """How many of the photos, and which simulated shoppers.
+class FashionMnistImporter(Importer):
+    """Reads the photos and simulates users."""
 
-    Attributes:
-        num_items: photos, drawn from the 70,000; all where it is larger.
-        num_users: shoppers to simulate.
-        actions_per_user: fewest and most actions of a shopper; few are more common than many (log-uniform).
-        seed: of the photos drawn and of the shoppers.
-        taste_spread: standard deviation of a shopper's liking for a class, in logits; 0 is pure chance.
-    """
+    summary: ClassVar[str] = (
+        "Fashion-MNIST's four IDX files; without SOURCE, Debian's or what Keras downloads. Users are simulated."
+    )
+    needs_source: ClassVar[Literal["yes", "optional", "no"]] = "optional"
 
-    num_items: int = 10_000
-    num_users: int = 5000
-    actions_per_user: tuple[int, int] = (4, 19)
-    seed: int = 0
-    taste_spread: float = 2.0
-
-    def __post_init__(self) -> None:
-        fewest, most = self.actions_per_user
-        if not 1 <= fewest <= most < self.num_items:
-            raise ConfigError(
-                f"`actions_per_user` must be (fewest, most) with 1 <= fewest <= most < num_items={self.num_items}. "
-                f"Received {self.actions_per_user}."
-            )
-        for name, smallest in (("num_users", 1), ("seed", 0), ("taste_spread", 0.0)):
-            if not smallest <= getattr(self, name) < np.inf:
-                raise ConfigError(f"`{name}` must be at least {smallest}. Received {getattr(self, name)}.")
-
-
-def read_fashion_mnist(
-    folder: Path = DEBIAN_FOLDER,
-    options: FashionMnistOptions = FashionMnistOptions(),
-) -> Source:
-    """Reads the photos and simulates shoppers.
-
-    Args:
-        folder: holds the four IDX files, gzipped or not, such as train-images-idx3-ubyte.gz. Where Debian's package
-            dataset-fashion-mnist is not installed, its folder stands for `keras.datasets`, which may download.
-        options: how many photos and shoppers.
-
-    Raises:
-        SourceError: if a file is missing or damaged, or Keras cannot download.
-    """
-    folder = Path(folder)
-    if folder == DEBIAN_FOLDER and not folder.is_dir():
-        pixels, labels = _from_keras()
-    else:
-        pixels, labels = _from_idx(folder)
-    pixel_rng, taste_rng, action_rng = (np.random.default_rng([options.seed, part]) for part in range(3))
-    chosen = np.sort(pixel_rng.permutation(len(pixels))[: options.num_items])
-    if len(chosen) <= options.actions_per_user[1]:
-        raise SourceError(f"{folder} must hold more photos than a shopper acts on. Received {len(chosen)}.")
-    ids = pl.Series([f"fashion-mnist-{number:05d}" for number in chosen])
-    items = pl.DataFrame(
-        {
-            "item_id": ids,
-            "category": pl.Series([CLASSES[label] for label in labels[chosen]], dtype=pl.String),
-            "image": pl.Series(chosen).cast(pl.String),
-            ROW: pl.Series(chosen + 1, dtype=pl.Int64),
-        }
+    num_items: int = Field(10_000, ge=2, description="Photos, sampled from the 70,000; all where it is larger.")
+    num_users: int = Field(5000, ge=1, description="Users to simulate.")
+    actions_per_user: tuple[int, int] = Field((4, 19), description="Fewest and most actions of a user, log-uniform.")
+    seed: int = Field(0, ge=0, description="Of the photos and of the users.")
+    preference_stddev: float = Field(
+        2.0, ge=0, allow_inf_nan=False, description="Of a user's preference for a class, in logits; 0 is pure chance."
     )
 
-    def image_bytes(image: str) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(pixels[int(image)]).convert("RGB").save(buffer, "PNG")
-        return buffer.getvalue()
+    _check_actions = field_validator("actions_per_user")(check_actions_per_user)
 
-    return Source(
-        "Fashion-MNIST with simulated shoppers",
-        items,
-        _simulated(ids, labels[chosen], options, taste_rng, action_rng),
-        image_bytes,
-        Quarantine(),
-        "images-idx3-ubyte",
-        "simulated shoppers",
-    )
+    def read(self, source: Path | None) -> Source:
+        """Reads the photos and simulates users.
 
+        Args:
+            source: a folder with the four IDX files, gzipped or not, such as train-images-idx3-ubyte.gz; None for
+                Debian's package dataset-fashion-mnist, or else what `keras.datasets` downloads.
 
-def _simulated(
-    ids: pl.Series,
-    labels: Pixels,
-    options: FashionMnistOptions,
-    taste_rng: np.random.Generator,
-    action_rng: np.random.Generator,
-) -> pl.DataFrame:
-    tastes = taste_rng.normal(0, options.taste_spread, (options.num_users, len(CLASSES)))
-    counts = log_uniform_counts(action_rng, options.num_users, *options.actions_per_user)
-    users, items = [], []
-    for start in range(0, options.num_users, _USERS_AT_ONCE):
-        some = slice(start, start + _USERS_AT_ONCE)
-        drawn_users, drawn_items = gumbel_top_k(action_rng, tastes[some][:, labels], counts[some])
-        users.append(drawn_users + start)
-        items.append(drawn_items)
-    user_ids = pl.Series([f"simulated-{number:05d}" for number in range(options.num_users)])
-    table = pl.DataFrame(
-        {"user_id": user_ids.gather(np.concatenate(users)), "item_id": ids.gather(np.concatenate(items))}
-    )
-    return table.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW))
+        Raises:
+            SourceError: if a file is missing or damaged, or Keras cannot download.
+        """
+        folder = DEBIAN_FOLDER if source is None else source
+        pixels, labels = _from_keras() if source is None and not folder.is_dir() else _from_idx(folder)
+        pixel_rng, preference_rng, action_rng = (np.random.default_rng([self.seed, part]) for part in range(3))
+        chosen = np.sort(pixel_rng.permutation(len(pixels))[: self.num_items])
+        if len(chosen) <= self.actions_per_user[1]:
+            raise SourceError(f"{folder} must hold more photos than a user acts on. Received {len(chosen)}.")
+        ids = pl.Series([f"fashion-mnist-{number:05d}" for number in chosen])
+        items = pl.DataFrame(
+            {
+                "item_id": ids,
+                "category": pl.Series([CLASSES[label] for label in labels[chosen]], dtype=pl.String),
+                "image": pl.Series(chosen).cast(pl.String),
+                ROW: pl.Series(chosen + 1, dtype=pl.Int64),
+            }
+        )
+
+        def image_bytes(image: str) -> bytes:
+            buffer = io.BytesIO()
+            Image.fromarray(pixels[int(image)]).convert("RGB").save(buffer, "PNG")
+            return buffer.getvalue()
+
+        return Source(
+            "Fashion-MNIST with simulated users",
+            items,
+            self._simulated(ids, labels[chosen], preference_rng, action_rng),
+            image_bytes,
+            Quarantine(),
+            "images-idx3-ubyte",
+            "simulated users",
+        )
+
+    def _simulated(
+        self, ids: pl.Series, labels: Pixels, preference_rng: np.random.Generator, action_rng: np.random.Generator
+    ) -> pl.DataFrame:
+        preferences = preference_rng.normal(0, self.preference_stddev, (self.num_users, len(CLASSES)))
+        counts = log_uniform_counts(action_rng, self.num_users, *self.actions_per_user)
+        users, items = [], []
+        for start in range(0, self.num_users, _USERS_AT_ONCE):
+            rows = slice(start, start + _USERS_AT_ONCE)
+            sampled_users, sampled_items = gumbel_top_k(action_rng, preferences[rows][:, labels], counts[rows])
+            users.append(sampled_users + start)
+            items.append(sampled_items)
+        user_ids = pl.Series([f"simulated-{number:05d}" for number in range(self.num_users)])
+        table = pl.DataFrame(
+            {"user_id": user_ids.gather(np.concatenate(users)), "item_id": ids.gather(np.concatenate(items))}
+        )
+        return table.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW))
 
 
 def _from_idx(folder: Path) -> tuple[Pixels, Pixels]:
@@ -174,12 +151,12 @@ def _idx(path: Path, magic: int, sides: tuple[int, ...]) -> Pixels:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SourceError(f"{path.name} must be whole. It cannot be read: {error}. Fetch it again.") from None
     header = 4 * (2 + len(sides))
-    told = tuple(np.frombuffer(data[:header], ">u4").tolist()) if len(data) >= header else ()
-    count = told[1] if len(told) > 1 else 0
-    if told != (magic, count, *sides) or len(data) != header + count * int(np.prod(sides, dtype=np.int64)):
+    header_numbers = tuple(np.frombuffer(data[:header], ">u4").tolist()) if len(data) >= header else ()
+    count = header_numbers[1] if len(header_numbers) > 1 else 0
+    if header_numbers != (magic, count, *sides) or len(data) != header + count * int(np.prod(sides, dtype=np.int64)):
         raise SourceError(
             f"{path.name} must be an IDX file of {'x'.join(map(str, sides)) or 'one'} bytes an entry. "
-            f"Received {len(data)} bytes with the header {told}. Fetch it again."
+            f"Received {len(data)} bytes with the header {header_numbers}. Fetch it again."
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(count, *sides)
 

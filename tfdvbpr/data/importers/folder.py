@@ -1,23 +1,37 @@
-"""A folder of one's own: items.csv|parquet, interactions.csv|parquet and images/."""
+"""A folder of your own: items.csv|parquet, interactions.csv|parquet and images."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Quarantine, Source, pictures_below
+from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source, images_below
 from tfdvbpr.data.preparation.tables import ROW, read_table
 from tfdvbpr.errors import SourceError
 
 
+class FolderImporter(Importer):
+    """Reads a folder of two tables and images; see `read_folder`."""
+
+    summary: ClassVar[str] = (
+        "a folder with items.csv or .parquet (item_id, image, optionally category and more), interactions.csv or "
+        ".parquet (user_id, item_id, optionally timestamp and split), and the images."
+    )
+
+    def read(self, source: Path) -> Source:
+        """Reads the tables of a source folder."""
+        return read_folder(source)
+
+
 def read_folder(folder: Path, *, with_interactions: bool = True) -> Source:
-    """Reads the tables of a source folder; pictures are read when they are asked for.
+    """Reads the tables of a source folder.
 
     Args:
-        folder: holds items.csv or .parquet (`item_id`, `image` as a path inside the folder, and by choice `category`
-            and any other columns), interactions.csv or .parquet (`user_id`, `item_id`, and by choice `timestamp` and
-            `split`, see `Source`), and the pictures.
+        folder: holds items.csv or .parquet (`item_id`, `image` as a path inside the folder, and optionally `category`
+            and any other columns), interactions.csv or .parquet (`user_id`, `item_id`, and optionally `timestamp` and
+            `split`, see `Source`), and the images.
         with_interactions: false for items alone, as new items are.
 
     Raises:
@@ -34,13 +48,6 @@ def read_folder(folder: Path, *, with_interactions: bool = True) -> Source:
     else:
         interactions = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String, ROW: pl.Int64})
     if "category" not in items.columns:
-        items = items.with_columns(pl.lit(DEFAULT_CATEGORY).alias("category"))
-    items = items.with_columns(
-        pl.when(pl.col("category").is_null() | (pl.col("category") == ""))
-        .then(pl.lit(DEFAULT_CATEGORY))
-        .otherwise(pl.col("category"))
-        .alias("category")
-    )
-    return Source(
-        folder.resolve().name, items, interactions, pictures_below(folder), quarantine, "items", "interactions"
-    )
+        items = items.with_columns(pl.lit(None, pl.String).alias("category"))
+    items = items.with_columns(pl.col("category").replace("", None).fill_null(DEFAULT_CATEGORY))
+    return Source(folder.resolve().name, items, interactions, images_below(folder), quarantine)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Quarantine, Source, pictures_below
+from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source, images_below
 from tfdvbpr.data.preparation.tables import read_table
 from tfdvbpr.errors import SourceError
 
@@ -15,45 +16,55 @@ _ID_DIGITS = 10
 _CATEGORIES = ("product_group_name", "product_type_name")
 
 
-def read_hm(folder: Path) -> Source:
-    """Reads articles, transactions and pictures in the competition's layout.
+class HmImporter(Importer):
+    """Reads the files of the H&M competition."""
 
-    The category is `product_group_name`, of which there are 19; `product_type_name` (131) stays a column, and steps in
-    where the group is missing. Article ids have ten digits: zeros that a spreadsheet or pandas has eaten are put back.
-    Dates come along as `timestamp`.
+    summary: ClassVar[str] = "articles.csv, transactions_train.csv and images/ of the H&M competition."
 
-    Args:
-        folder: holds articles.csv or .parquet (`article_id` and more), transactions_train.csv or .parquet (`t_dat`,
-            `customer_id`, `article_id`), and images/0NN/0NNNNNNNNN.jpg, where 0NN are the id's first three digits.
+    def read(self, source: Path) -> Source:
+        """Reads articles, transactions and images in the competition's layout.
 
-    Raises:
-        SourceError: if the folder, a table or a required column is missing.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise SourceError(f"SOURCE must be a folder with {ITEMS}.csv and {ACTIONS}.csv. There is no folder {folder}.")
-    quarantine = Quarantine()
-    items = read_table(folder, ITEMS, required=("article_id",), quarantine=quarantine)
-    columns = ("t_dat", "customer_id", "article_id")
-    actions = read_table(folder, ACTIONS, required=columns[1:], quarantine=quarantine, only=columns)
-    category = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in _CATEGORIES if name in items.columns]
-    items = items.drop("item_id", "category", "image", strict=False)
-    items = items.with_columns(
-        _whole_id().alias("item_id"), pl.coalesce(*category, pl.lit(DEFAULT_CATEGORY)).alias("category")
-    )
-    items = items.with_columns(pl.format("images/{}/{}.jpg", pl.col("item_id").str.head(3), "item_id").alias("image"))
-    actions = actions.with_columns(_whole_id().alias("article_id"))
-    names = {"customer_id": "user_id", "article_id": "item_id", "t_dat": "timestamp"}
-    actions = actions.rename(names, strict=False)
-    return Source(
-        folder.resolve().name,
-        items.drop("article_id"),
-        actions,
-        pictures_below(folder),
-        quarantine,
-        _name(folder, ITEMS),
-        _name(folder, ACTIONS),
-    )
+        The category is `product_group_name`, of which there are 19, or `product_type_name` (131) where the group is
+        missing. Article ids have ten digits: zeros that a spreadsheet or pandas has removed are put back. Dates are
+        kept as `timestamp`.
+
+        Args:
+            source: a folder with articles.csv or .parquet (`article_id` and more), transactions_train.csv or .parquet
+                (`t_dat`, `customer_id`, `article_id`), and images/0NN/0NNNNNNNNN.jpg, where 0NN are the id's first
+                three digits.
+
+        Raises:
+            SourceError: if the folder, a table or a required column is missing.
+        """
+        folder = Path(source)
+        if not folder.is_dir():
+            raise SourceError(
+                f"SOURCE must be a folder with {ITEMS}.csv and {ACTIONS}.csv. There is no folder {folder}."
+            )
+        quarantine = Quarantine()
+        items = read_table(folder, ITEMS, required=("article_id",), quarantine=quarantine)
+        columns = ("t_dat", "customer_id", "article_id")
+        actions = read_table(folder, ACTIONS, required=columns[1:], quarantine=quarantine, only=columns)
+        category = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in _CATEGORIES if name in items.columns]
+        items = items.drop("item_id", "category", "image", strict=False)
+        items = items.with_columns(
+            _whole_id().alias("item_id"), pl.coalesce(*category, pl.lit(DEFAULT_CATEGORY)).alias("category")
+        )
+        items = items.with_columns(
+            pl.format("images/{}/{}.jpg", pl.col("item_id").str.head(3), "item_id").alias("image")
+        )
+        actions = actions.with_columns(_whole_id().alias("article_id"))
+        names = {"customer_id": "user_id", "article_id": "item_id", "t_dat": "timestamp"}
+        actions = actions.rename(names, strict=False)
+        return Source(
+            folder.resolve().name,
+            items.drop("article_id"),
+            actions,
+            images_below(folder),
+            quarantine,
+            _name(folder, ITEMS),
+            _name(folder, ACTIONS),
+        )
 
 
 def _whole_id() -> pl.Expr:

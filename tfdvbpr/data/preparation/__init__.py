@@ -1,0 +1,1 @@
+"""From a `Source` to a prepared dataset (`prepare`), more items for one (`extend`), what it holds (`description`)."""

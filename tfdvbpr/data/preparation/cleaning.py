@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from tfdvbpr.data.interactions import SPLITS, Split, SplitKind
+from tfdvbpr.data import SplitKind
+from tfdvbpr.data.interactions import SPLITS, Split
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from tfdvbpr.data import SplitKind
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split, SplitKind
+from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
 from tfdvbpr.files import whole_file
 
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from tfdvbpr.data.images.decoding import IMAGE_FITS, MAX_PIXELS, BrokenImageError, ImageFit, checked_jpeg, decoder
+from tfdvbpr.data import ImageFit
+from tfdvbpr.data.images.decoding import MAX_PIXELS, BrokenImageError, checked_jpeg, decoder
 from tfdvbpr.data.images.storage import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
@@ -48,7 +49,7 @@ class PictureOptions:
     def __post_init__(self) -> None:
         if min(self.image_size) < _MIN_IMAGE_SIDE:
             raise ConfigError(f"`image_size` must be at least 16x16 pixels. Received {self.image_size}.")
-        check_choice("fit", self.fit, IMAGE_FITS)
+        check_choice("fit", self.fit, get_args(ImageFit))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
+from tfdvbpr.data import DuplicateHandling, SplitKind
 from tfdvbpr.data.dataset import (
     DUPLICATES_NAME,
     FORMAT_VERSION,
@@ -20,12 +21,11 @@ from tfdvbpr.data.dataset import (
     MANIFEST_NAME,
     QUARANTINE_NAME,
     USERS_NAME,
-    DuplicateHandling,
     FileRecord,
     Manifest,
     PreparedDataset,
 )
-from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, SplitKind, split_actions
+from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, split_actions
 from tfdvbpr.data.preparation.cleaning import chosen_split, k_core, usable_actions
 from tfdvbpr.data.preparation.packing import (
     PictureOptions,

@@ -1,18 +1,23 @@
-"""What every importer hands to preparation, and where bad rows and broken images are listed."""
+"""What an importer is and returns: a `Source` of two tables and images, and the list of what is left out of it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+DEFAULT_CATEGORY = "all"
 
 
 @dataclass
 class Quarantine:
-    """A growing list of what was left out and why.
+    """A growing list of what was left out and why: bad rows and broken images, counted and never fatal.
 
     Attributes:
         entries: (where, row, value, reason): a file's name, its line number or None for a whole file, what stood there,
@@ -50,23 +55,20 @@ class Quarantine:
         return ", ".join(f"{count} {kind}" for kind, count in self.counts.most_common())
 
 
-DEFAULT_CATEGORY = "all"
-
-
 @dataclass(frozen=True)
 class Source:
     """Raw material of a prepared dataset.
 
     Attributes:
-        name: for people, and for the manifest.
+        name: for the manifest and for messages.
         items: string columns item_id, category, image and any others (kept as metadata), and `tables.ROW`.
-        interactions: string columns user_id, item_id, and `tables.ROW`; by choice `timestamp` (what
-            `timestamps.seconds` reads) and `split` ("train", "validation" or "test": the source's own split). In these
-            two, null and "" mean unknown.
-        image_bytes: a picture file's bytes, by its value in the column `image`; raises OSError.
+        interactions: string columns user_id, item_id, and `tables.ROW`; optionally `timestamp` (what `cleaning.seconds`
+            reads) and `split` ("train", "validation" or "test": the source's own split). In these two, null and ""
+            mean unknown.
+        image_bytes: an image file's bytes, by its value in the column `image`; raises OSError.
         quarantine: what the importer already left out.
-        items_name: the file the items stand in, for the quarantine.
-        interactions_name: the file the interactions stand in, for the quarantine.
+        items_name: the file of the items, for the quarantine.
+        interactions_name: the file of the interactions, for the quarantine.
     """
 
     name: str
@@ -78,8 +80,35 @@ class Source:
     interactions_name: str = "interactions"
 
 
-def pictures_below(folder: Path) -> Callable[[str], bytes]:
-    """Reads a picture's bytes by its path inside `folder`; raises OSError for what is missing or lies outside."""
+class Importer(BaseModel, ABC):
+    """Base of the importers; a subclass's fields are its options, and `read` makes a `Source`.
+
+    Options called `seed` and `image_size` default to those of the preparation.
+
+    Attributes:
+        summary: what SOURCE holds, in a sentence, for the help.
+        needs_source: whether a SOURCE must be given, may be, or must not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    summary: ClassVar[str]
+    needs_source: ClassVar[Literal["yes", "optional", "no"]] = "yes"
+
+    @abstractmethod
+    def read(self, source: Any) -> Source:
+        """Reads the tables; images are read later, one by one.
+
+        Args:
+            source: the Path of a file or folder, or None where `needs_source` allows it.
+
+        Raises:
+            SourceError: if the source cannot be imported at all.
+        """
+
+
+def images_below(folder: Path) -> Callable[[str], bytes]:
+    """Reads an image's bytes by its path inside `folder`; raises OSError for what is missing or lies outside."""
     root = folder.resolve()
 
     def image_bytes(image: str) -> bytes:

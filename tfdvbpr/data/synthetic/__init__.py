@@ -1,0 +1,1 @@
+"""A synthetic source: rendered garments, and simulated users whose preferences are known."""

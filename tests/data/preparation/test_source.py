@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tfdvbpr.data.preparation.source import pictures_below
+from tfdvbpr.data.preparation.source import images_below
 
 
 @pytest.mark.parametrize("image", ["a\0b", "loop/x", "../outside", "/etc/hostname", "link", "", "none", "x" * 5000])
@@ -15,7 +15,7 @@ def test_whatever_a_table_says_an_unreadable_picture_is_an_os_error(tmp_path: Pa
     (root / "link").symlink_to(tmp_path / "outside")
     (root / "loop").symlink_to(root / "loop")
     (root / "a.jpg").write_bytes(b"picture")
-    read = pictures_below(root)
+    read = images_below(root)
     assert read("a.jpg") == b"picture"
     with pytest.raises(OSError, match=r".+"):
         read(image)
