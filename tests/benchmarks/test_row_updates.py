@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.models.recommenders.bpr_mf import BPRMF
-from tfdvbpr.training.optimizers.row_adam import RowAdam
+from tfdvbpr.training.optimizers.adam import RowAdam
 
 COMMAND = "python -m pytest tests/benchmarks/test_row_updates.py -s"
 DIM, BATCH, STEPS = 100, 4096, 20
@@ -26,7 +26,7 @@ def _step_seconds(num_users: int, *, by_rows: bool) -> float:
     @tf.function(input_signature=[tf.TensorSpec([BATCH], tf.int32)], autograph=False)
     def step(rows: tf.Tensor) -> tf.Tensor:
         if by_rows:
-            optimizer.make_up(table, rows)
+            optimizer.catch_up(table, rows)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(model.embed_users(rows) - 1.0))
         gradient = tape.gradient(loss, table.value)

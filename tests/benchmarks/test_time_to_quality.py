@@ -19,8 +19,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.evaluation.ranking.evaluate import validation_figures
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
-from tfdvbpr.training.engine.loop import distributed_step
-from tfdvbpr.training.engine.prefetch import prefetched
+from tfdvbpr.training.engine.loop import distributed_step, prefetched
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 COMMAND = "TFDVBPR_POSTERS=posters.dataset python -m pytest tests/benchmarks/test_time_to_quality.py -s"

@@ -12,7 +12,7 @@ from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.training.gan.checks import gan_notes
 from tfdvbpr.training.gan.step import GanTrainer
-from tfdvbpr.training.optimizers.averaging import AveragingAdam
+from tfdvbpr.training.optimizers.schedules import AveragingAdam
 
 RATE, BETA_1, BETA_2, EPSILON = 1e-4, 0.5, 0.99, 1e-8
 

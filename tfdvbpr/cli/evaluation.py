@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from tfdvbpr.cli.options import IfExistsOption, Strategy, StrategyOption, out, s
 if TYPE_CHECKING:
     from tfdvbpr.evaluation.ranking.comparison import Comparison
 
+_log = logging.getLogger(__name__)
 app = typer.Typer()
 
 
@@ -154,9 +156,9 @@ def experiment(
     from tfdvbpr.evaluation.ranking.plan import read_plan
 
     read_plan(file)  # a wrong file is told before TensorFlow is loaded
-    with progress.training("Experiment") as (observe, told):
+    with progress.training("Experiment") as callbacks:
         found = api.experiment(
-            file, output, dataset=dataset, observer=observe, strategy=strategy_of(strategy), told=told
+            file, output, dataset=dataset, callbacks=callbacks, strategy=strategy_of(strategy), told=_log.info
         )
     _print_comparison(found.comparison)
     out.print(f"Report: {output / 'report.md'}", highlight=False, soft_wrap=True)

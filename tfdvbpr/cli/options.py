@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -33,11 +33,14 @@ IfExistsOption = Annotated[
         "--if-exists", help="What to do where the output folder holds something: end with an error, or replace it."
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Forget an interrupted training of the same output.")]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", help="Refuse to begin anew; an interrupted training is taken up with or without it."),
+TrainingIfExistsOption = Annotated[
+    Literal["error", "overwrite", "restart", "resume"],
+    typer.Option(
+        "--if-exists",
+        help="What to do where the output is a run, or its training was interrupted. error: refuse a run, continue an "
+        "interrupted training. overwrite: replace a run, continue an interrupted training. restart: forget an "
+        "interrupted training. resume: refuse to begin a new training.",
+    ),
 ]
 TensorBoardOption = Annotated[
     Path | None,

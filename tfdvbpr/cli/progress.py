@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,11 +20,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
+if TYPE_CHECKING:
+    import keras
+
 console = Console(stderr=True)
 
 _log = logging.getLogger(__name__)
 # Without a terminal there is no bar: a line is logged at this interval.
 _LINE_SECONDS = 30.0
+_BAR_SECONDS = 0.5
 _PACKAGES = ("tfdvbpr", "tfdvbpr_export")
 
 
@@ -103,11 +107,10 @@ def status(description: str) -> Iterator[None]:
 
 
 @contextmanager
-def training(description: str) -> Iterator[tuple[Callable[[Any], None], Callable[[str], None]]]:
-    """A bar over training steps with losses, images/s and the time left.
+def training(description: str) -> Iterator[list[keras.callbacks.Callback]]:
+    """A bar over training steps with losses, images/s and the time left; yields the callbacks that move it."""
+    import keras
 
-    Yields an observer for the loop and a function that logs a line.
-    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -116,13 +119,20 @@ def training(description: str) -> Iterator[tuple[Callable[[Any], None], Callable
         TimeRemainingColumn(),
     )
     with _bar(description, *columns) as update:
+        shown = 0.0
 
-        def observe(report: Any) -> None:
-            losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-            speed = f"{report.images_per_second:.0f} images/s, input wait {report.input_wait:.0%}"
-            update(report.step, report.num_steps, f"epoch {report.epoch + 1} {losses} {speed}")
+        def show(number: int, logs: Mapping[str, float]) -> None:
+            nonlocal shown
+            if time.monotonic() - shown < _BAR_SECONDS:
+                return
+            shown, progress = time.monotonic(), callback.params["progress"]
+            losses = " ".join(f"{name} {value:.4f}" for name, value in progress.losses().items())
+            speed = f"{progress.images_per_second:.0f} images/s, input wait {progress.input_wait:.0%}"
+            figures = f"epoch {progress.epoch + 1} {losses} {speed}"
+            update(progress.total_steps, progress.epochs * progress.steps_per_epoch, figures)
 
-        yield observe, lambda line: _log.info("%s", line)
+        callback = keras.callbacks.LambdaCallback(on_train_batch_end=show)
+        yield [callback]
 
 
 def figure(value: float | None) -> str:
@@ -199,12 +209,12 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Ta
 
 
 def profile_table(profile: Any) -> Table:
-    """Where the time of a training step goes.
+    """The time of each part of a training step.
 
     Args:
-        profile: a `training.profile.StepProfile`.
+        profile: a `training.engine.tensorboard.StepProfile`.
     """
     table = plain_table(("one step", "ms", "of the step"), profile.rows())
-    table.title = f"{profile.pictures:,} pictures a step"
-    table.caption = "Input is drawn beside the step and costs time only where it takes longer than the step."
+    table.title = f"{profile.images:,} images a step"
+    table.caption = "Input is prepared beside the step and costs time only where it takes longer than the step."
     return table

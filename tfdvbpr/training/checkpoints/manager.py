@@ -1,120 +1,113 @@
-"""The training state of one output folder, so that a crash costs seconds: `.{name}.training` beside the run to be.
+"""The training folder of an output, `.{name}.training` beside the run to be, and the checkpoints in it.
 
-The folder holds what is being trained (`training.json`), the newest checkpoints, the best weights so far and the log.
-The chief alone writes and reads it; the other workers are told what it read.
+The folder holds what is trained (`training.json`), the newest checkpoints, the best weights so far and the log. The
+chief alone writes and reads it, and broadcasts what it read.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Literal
 
 from tfdvbpr.config import TrainingConfig
 from tfdvbpr.errors import RunError
-from tfdvbpr.files import check_output, sha256, write_text
+from tfdvbpr.files import IfExists, check_output, sha256, write_text
 from tfdvbpr.run import MANIFEST_NAME
 from tfdvbpr.training.checkpoints.file import (
-    Arrays,
+    BEST,
+    STEP,
     DamagedCheckpointError,
     Saved,
+    assign,
     parse,
     read_bytes,
     saved_files,
     step_of,
+    values,
     write_saved,
 )
-from tfdvbpr.training.checkpoints.state import assign, values
-from tfdvbpr.training.engine.loop import Batches, Moment, Position
+from tfdvbpr.training.checkpoints.signals import Interrupted, Interrupts
+from tfdvbpr.training.distributed.strategy import broadcast_bytes, broadcast_number, is_multi_worker
+from tfdvbpr.training.engine.callbacks import TrainingCallback
+from tfdvbpr.training.engine.loop import TrainingProgress
 
-STEP, BEST = "step", "best"
+TrainingIfExists = Literal["error", "overwrite", "restart", "resume"]
+
 _IDENTITY = "training.json"
 _LOCK = "lock"
+_KEPT = 2
 
-
-class Keeper(Protocol):
-    """Something beside the weights that goes on where a checkpoint left it: plain values, as JSON has them.
-
-    Names of checkpoint files that it needs stand under "files".
-    """
-
-    def state(self) -> dict[str, Any]:
-        """What is to be kept."""
-        ...
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Takes up what was kept."""
-        ...
+_log = logging.getLogger(__name__)
 
 
 class TrainingFolder:
-    """The folder that an output's training state lies in; one process at a time has it.
+    """The folder of an output's training state; one process at a time has it.
 
     Args:
-        output: the run folder that is being made.
-        config: must be the interrupted training's, to take it up, but for its `RUN_FIELDS`.
+        output: the run folder to make.
+        config: an interrupted training is continued only with the same, but for its `RUN_FIELDS`.
         fingerprint: the dataset's; likewise.
-        overwrite: whether a run may be replaced.
-        restart: forget an interrupted training.
-        resume: refuse to begin a new one.
+        if_exists: what to do where `output` is a run, or an interrupted training of it is there. "error" refuses a run
+            and continues an interrupted training. "overwrite" replaces a run and continues an interrupted training.
+            "restart" forgets an interrupted training and begins anew. "resume" refuses to begin a new training.
 
     Attributes:
         path: the folder.
-        finished: the run is whole already: nothing was left to do but to clear the folder away.
+        finished: whether the run is complete: a former process ended before it had removed the folder.
+        if_exists: whether the run may replace what is at `output`.
 
     Raises:
         OutputExistsError: if `output` holds something else.
-        RunError: if another training was interrupted at this output and `restart` is false, another process trains
-            there, or there is nothing to resume.
+        RunError: if another training was interrupted at this output, another process trains there, or there is nothing
+            to resume.
     """
 
     def __init__(
-        self,
-        output: Path,
-        config: TrainingConfig,
-        fingerprint: str,
-        *,
-        overwrite: bool = False,
-        restart: bool = False,
-        resume: bool = False,
+        self, output: Path, config: TrainingConfig, fingerprint: str, *, if_exists: TrainingIfExists = "error"
     ) -> None:
         self._output = output
         self.path = output.parent / f".{output.name}.training"
+        self.if_exists: IfExists = "overwrite" if if_exists == "overwrite" else "error"
         self._lock: IO[str] | None = None
         about = config.model_dump(mode="json", exclude=set(type(config).RUN_FIELDS))
         identity = json.dumps({"config": about, "dataset": fingerprint}, sort_keys=True)
         try:
-            self.finished = self._open(identity, overwrite=overwrite, restart=restart, resume=resume)
+            self.finished = self._open(identity, if_exists)
         except BaseException:
             self.release()
             raise
 
-    def _open(self, identity: str, *, overwrite: bool, restart: bool, resume: bool) -> bool:
+    def _open(self, identity: str, if_exists: TrainingIfExists) -> bool:
         marker = self.path / _IDENTITY
-        there = marker.is_file()
-        if there:
+        interrupted = marker.is_file()
+        if interrupted:
             self._take()
-        if there and restart:
+            if if_exists in ("restart", "resume"):  # a training that began above a run was to replace it
+                self.if_exists = "overwrite"
+        if interrupted and if_exists == "restart":
             self._empty()
-            there = False
-        kept = json.loads(marker.read_text(encoding="utf-8")) if there else {"before": self._manifest()}
-        if there and kept["identity"] == identity and self._manifest() not in (None, kept["before"]):
+            interrupted = False
+        kept = json.loads(marker.read_text(encoding="utf-8")) if interrupted else {"before": self._manifest()}
+        if interrupted and kept["identity"] == identity and self._manifest() not in (None, kept["before"]):
             self.remove()
             return True
-        check_output(self._output, if_exists="overwrite" if overwrite else "error")
-        if there and kept["identity"] != identity:
+        check_output(self._output, if_exists=self.if_exists)
+        if interrupted and kept["identity"] != identity:
             raise RunError(
                 f"Another training was interrupted at {self._output} (other configuration or dataset). "
-                "Repeat that one to finish it, or pass --restart to forget it."
+                "Repeat that one to finish it, or pass --if-exists restart to forget it."
             )
-        if resume and not there:
+        if if_exists == "resume" and not interrupted:
             raise RunError(
-                f"--resume needs an interrupted training at {self._output}. There is none. Leave it out to begin."
+                f"--if-exists resume needs an interrupted training at {self._output}. There is none. "
+                "Leave it out to begin one."
             )
         self._take()
         self._clear_scratch(r"[a-z0-9_]{8}")
@@ -122,7 +115,7 @@ class TrainingFolder:
         return False
 
     def _manifest(self) -> str | None:
-        """The checksum of what the output says of itself, to tell a new run from the one that was there before."""
+        """The checksum of the output's manifest, which differs between the run before and a new one."""
         path = self._output / MANIFEST_NAME
         return sha256(path) if path.is_file() else None
 
@@ -138,7 +131,7 @@ class TrainingFolder:
             raise RunError(
                 f"One process may train at {self._output} at a time. Another one does. Wait for it, or end it."
             ) from None
-        except OSError:  # a disk without locks: nobody is kept out
+        except OSError:  # a disk without locks
             pass
 
     def _empty(self) -> None:
@@ -149,7 +142,7 @@ class TrainingFolder:
                 path.unlink()
 
     def _clear_scratch(self, pattern: str) -> None:
-        """What a process that was killed while it wrote has left."""
+        """Removes what a process left that was killed while it wrote."""
         for path in self.path.glob(".*"):
             path.unlink()
         for path in self._output.parent.iterdir():
@@ -157,121 +150,129 @@ class TrainingFolder:
                 shutil.rmtree(path, ignore_errors=True)
 
     def release(self) -> None:
-        """Lets another process have it."""
+        """Lets another process have the folder."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def remove(self) -> None:
-        """Deletes it, once the run folder is whole, and with it a run that one replaced."""
+        """Deletes the folder, once the run is complete, and with it a run that was replaced."""
         self._clear_scratch(r"(old-)?[a-z0-9_]{8}")
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
 
-class Checkpoints:
-    """Writes checkpoints into a training folder and takes the newest whole one up.
+class Checkpoints(TrainingCallback):
+    """Writes checkpoints, continues from the newest whole one, and ends training after a signal.
+
+    It must be the last of the callbacks, so that a checkpoint holds what the others did.
 
     Args:
         folder: where; None on a worker that is not the chief.
-        config: when they are written, and how many are kept.
-        share: has the chief make bytes that every worker then gets.
-        told: takes lines for people.
+        config: when they are written.
+        strategy: a tf.distribute strategy.
+        interrupts: the signals of this process.
     """
 
-    def __init__(
-        self,
-        folder: Path | None,
-        config: TrainingConfig,
-        *,
-        share: Callable[[Callable[[], bytes]], bytes] = lambda make: make(),
-        told: Callable[[str], None] = lambda line: None,
-    ) -> None:
-        self._folder = folder
-        self._config = config
-        self._share = share
-        self._told = told
-        self._began = self._written = time.perf_counter()
-        self.seconds_before = 0.0
+    def __init__(self, folder: Path | None, config: TrainingConfig, strategy: Any, interrupts: Interrupts) -> None:
+        super().__init__()
+        self._folder, self._config, self._strategy, self._interrupts = folder, config, strategy, interrupts
+        self._written = time.perf_counter()
         self._variables: dict[str, Any] = {}
-        self._batches: Batches | None = None
-        self._keepers: Mapping[str, Keeper] = {}
+        self._callbacks: Sequence[TrainingCallback] = ()
 
-    def restore(self, variables: dict[str, Any], batches: Batches, keepers: Mapping[str, Keeper]) -> Position:
-        """Puts the newest whole checkpoint's values in place, if there is one; from now on these are what is written.
+    def restore(
+        self, variables: dict[str, Any], progress: TrainingProgress, callbacks: Sequence[TrainingCallback]
+    ) -> None:
+        """Restores the newest whole checkpoint, if there is one, and makes these the state that is written.
 
         Args:
-            variables: see `state.variables`.
-            batches: whose `state` is kept, where it has one.
-            keepers: by name.
-
-        Returns:
-            Where training goes on.
+            variables: see `checkpoints.file.variables`.
+            progress: where training stands; the state of its batches is kept too, where they have one.
+            callbacks: no two of one class.
         """
-        self._variables, self._batches, self._keepers = variables, batches, keepers
-        data = self._share(self._newest)
+        self._variables, self._callbacks = variables, callbacks
+        data = broadcast_bytes(self._strategy, self._newest)
         if not data:
-            return Position()
+            return
         saved = parse(data)
         assign(variables, saved.arrays)
-        for name, keeper in keepers.items():
-            keeper.load_state(saved.about["keepers"][name])
-        if hasattr(batches, "load_state"):
-            batches.load_state(_under("batches", saved.arrays))
-        self.seconds_before = float(saved.about["seconds"])
-        return Position(**saved.about["position"])
+        for callback in callbacks:
+            callback.load_state(saved.about["callbacks"][type(callback).__name__])
+        if hasattr(progress.batches, "load_state"):
+            names = (name for name in saved.arrays if name.startswith("batches/"))
+            progress.batches.load_state({name[len("batches/") :]: saved.arrays[name] for name in names})
+        progress.load_state(saved.about["progress"])
+        within = f", step {progress.step} of {progress.steps_per_epoch}" if progress.step else ""
+        _log.info("Continuing an interrupted training after epoch %d of %d%s.", progress.epoch, progress.epochs, within)
 
     def _newest(self) -> bytes:
-        """The bytes of the newest checkpoint that is whole, with all that it needs; none, where there is none."""
+        """The bytes of the newest checkpoint that is whole, with the files it needs; none, where there is none."""
         assert self._folder is not None
         for path in saved_files(self._folder, STEP):
             try:
                 data = read_bytes(path)
-                keepers = parse(data).about["keepers"].values()
-                for name in (name for keeper in keepers for name in keeper.get("files", ())):
+                states = parse(data).about["callbacks"].values()
+                for name in (name for state in states for name in state.get("files", ())):
                     read_bytes(self._folder / name)
             except DamagedCheckpointError as error:
-                self._told(f"Warning: the checkpoint after step {step_of(path)} is damaged and skipped: {error}.")
+                _log.warning("The checkpoint after step %d is damaged and skipped: %s.", step_of(path), error)
             else:
                 return data
         return b""
 
-    def watch(self, moment: Moment) -> None:
-        """Called by the loop after each step: writes a checkpoint when one is due."""
-        if self._folder is not None and self._due(moment):
-            self.write(moment)
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Writes a checkpoint if one is due; after a signal, writes one and ends training."""
+        # An epoch's last step waits for the callbacks at the epoch's end.
+        if self._due_by_time() or (self._due_by_steps() and self.progress.step < self.progress.steps_per_epoch):
+            self.write()
+        self._stop_after_signal()
 
-    def _due(self, moment: Moment) -> bool:
-        config = self._config
-        if 0 < config.checkpoint_seconds <= time.perf_counter() - self._written:
-            return True
-        if moment.between and config.checkpoint_epochs and (moment.epoch + 1) % config.checkpoint_epochs == 0:
-            return True
-        # An epoch's last step waits for the epoch's actions.
-        at_step = config.checkpoint_steps and moment.total_steps % config.checkpoint_steps == 0
-        return bool(at_step) and moment.at_end == moment.between
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """The same, once the other callbacks have decided whether training stops; the chief's decision counts."""
+        stop = bool(broadcast_number(self._strategy, int(self.model.stop_training)))
+        self.model.stop_training = stop
+        if self._due_by_time() or self._due_by_steps():
+            self.write()
+        if not stop and epoch + 1 < self.progress.epochs:
+            self._stop_after_signal()
 
-    def write(self, moment: Moment) -> None:
+    def _due_by_time(self) -> bool:
+        return 0 < self._config.checkpoint_seconds <= time.perf_counter() - self._written
+
+    def _due_by_steps(self) -> bool:
+        return self._config.checkpoint_steps > 0 and self.progress.total_steps % self._config.checkpoint_steps == 0
+
+    def _stop_after_signal(self) -> None:
+        several = is_multi_worker(self._strategy)
+        if not (self.progress.interrupted if several else self._interrupts.requested()):
+            return
+        self.write()
+        raise Interrupted(
+            self._interrupts.received or 15,
+            f"training was stopped after step {self.progress.total_steps}, {self.last()}. "
+            "The same command continues it.",
+        )
+
+    def write(self) -> None:
         """Writes a checkpoint now, and deletes the oldest."""
         if self._folder is None:
             return
-        position = moment.position()
-        arrays = values(self._variables)
-        if position.step and self._batches is not None and hasattr(self._batches, "state"):
-            arrays |= {f"batches/{name}": array for name, array in self._batches.state().items()}
-        about = {
-            "position": {**vars(position)},
-            "seconds": self.seconds(),
-            "keepers": {name: keeper.state() for name, keeper in self._keepers.items()},
-        }
-        path = write_saved(self._folder, STEP, moment.total_steps, Saved(arrays, about))
+        progress = self.progress
+        arrays, about = values(self._variables), progress.state(stop=bool(self.model.stop_training))
+        if about["step"] and hasattr(progress.batches, "state"):
+            arrays |= {f"batches/{name}": array for name, array in progress.batches.state().items()}
+        states = {type(callback).__name__: callback.state() for callback in self._callbacks}
+        saved = Saved(arrays, {"progress": about, "callbacks": states})
+        path = write_saved(self._folder, STEP, progress.total_steps, saved)
         self._written = time.perf_counter()
         self._thin(path)
 
     def _thin(self, written: Path) -> None:
+        """Deletes checkpoints but the newest, and best weights that none of them needs."""
         assert self._folder is not None
         older = [path for path in saved_files(self._folder, STEP) if step_of(path) < step_of(written)]
-        kept = [written, *older[: self._config.keep_checkpoints - 1]]
+        kept = [written, *older[: _KEPT - 1]]
         for path in saved_files(self._folder, STEP):
             if path not in kept:
                 path.unlink()
@@ -283,16 +284,8 @@ class Checkpoints:
                 path.unlink()
 
     def last(self) -> str:
-        """Which checkpoint there is to go on from, for people."""
+        """Says which checkpoint there is to continue from."""
         if self._folder is None:
             return "the chief has the checkpoint"
         found = saved_files(self._folder, STEP)
-        return f"the checkpoint after step {step_of(found[0])} is whole" if found else "there is no checkpoint yet"
-
-    def seconds(self) -> float:
-        """Seconds of training, with those before an interruption."""
-        return self.seconds_before + time.perf_counter() - self._began
-
-
-def _under(name: str, arrays: Arrays) -> dict[str, Any]:
-    return {each[len(name) + 1 :]: array for each, array in arrays.items() if each.startswith(f"{name}/")}
+        return f"the last good checkpoint is step {step_of(found[0])}" if found else "there is no checkpoint yet"

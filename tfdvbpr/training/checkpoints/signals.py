@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the step under way is finished, a checkpoint written, and the process ends with 130 or 143."""
+"""SIGINT and SIGTERM: training finishes its step, writes a checkpoint, and the process exits with 130 or 143."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(SystemExit):
-    """Training was asked to stop and has; its code is the shell's, 128 + the signal's number.
+    """Training stopped after a signal; the exit code is the shell's, 128 + the signal's number.
 
-    No `Exception`, so that nothing that handles errors takes it for one.
+    It is no `Exception`, so that code that handles errors does not catch it.
 
     Attributes:
-        message: a line for people, with what to do to go on.
+        message: one line, with what to do to continue.
     """
 
     def __init__(self, number: int, message: str) -> None:
@@ -28,9 +28,9 @@ class Interrupted(SystemExit):
 
 
 class Interrupts:
-    """Takes the first signal down instead of ending the process; a second one ends it at once.
+    """Notes the first signal instead of ending the process; a second one ends it at once.
 
-    Python calls handlers on the main thread alone: elsewhere nothing is installed, and signals do what they did.
+    Python calls handlers on the main thread alone: on another thread nothing is installed.
 
     Attributes:
         received: the signal's number, None before it.
@@ -43,26 +43,26 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                # What a shell has put in the background, or nohup has, is not to hear of Ctrl-C.
+                # A process in a shell's background or under nohup ignores Ctrl-C, and goes on doing so.
                 if signal.getsignal(number) != signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._take)
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._put_back()
+        self._restore()
 
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether a signal came."""
         return self.received is not None
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        self._put_back()
+        self._restore()
 
-    def _put_back(self) -> None:
+    def _restore(self) -> None:
         while self._before:
             number, before = self._before.popitem()
-            # None stands for a handler that was not Python's.
+            # None is a handler that was not installed by Python.
             signal.signal(number, signal.SIG_DFL if before is None else before)

@@ -17,13 +17,13 @@ from tfdvbpr.training.checkpoints.signals import Interrupted, Interrupts
 
 COMMANDS = ("train", "train-gan")
 
-# A worker whose neighbour is gone may hang in a sum over both, where no signal reaches Python.
+# Without the other workers, one may hang in an all-reduce, where no signal reaches Python.
 _GRACE_SECONDS = 10.0
-# One that is asked to stop writes a checkpoint first.
+# After a signal a worker writes a checkpoint first.
 _CHECKPOINT_SECONDS = 120.0
 _POLL_SECONDS = 0.1
-# What the user has to mend is not mended by starting again.
-_MENDABLE = 2
+# The exit code of an error that the user can correct, and that starting again does not.
+_USER_ERROR = 2
 
 Emit = Callable[[str], None]
 
@@ -31,9 +31,8 @@ Emit = Callable[[str], None]
 def launch(command: Sequence[str], *, workers: int, restarts: int = 0, emit: Emit = print) -> None:
     """Runs `tfdvbpr COMMAND` in several processes that train together, and waits for them.
 
-    Each gets a TF_CONFIG with free ports of this machine, and its share of the GPUs where CUDA_VISIBLE_DEVICES names
-    several. If one fails, the others are ended. A signal is handed on, and waited for until they have written their
-    checkpoint.
+    Each gets a TF_CONFIG with free ports of this machine, and its part of the GPUs where CUDA_VISIBLE_DEVICES names
+    several. If one fails, the others are ended. A signal is passed on to them, and they write a checkpoint.
 
     Args:
         command: `train` or `train-gan` with its arguments.
@@ -56,11 +55,11 @@ def launch(command: Sequence[str], *, workers: int, restarts: int = 0, emit: Emi
             failure = _Attempt(command, workers, emit).run(interrupts)
             if failure is None:
                 return
-            code, told = failure
-            if code == _MENDABLE or attempt == restarts:
-                again = "" if code == _MENDABLE else " The same command goes on from the last checkpoint."
-                raise LostWorkerError(f"Every worker must end well. {told} The others were ended too.{again}")
-            emit(f"[launch] {told} All start again from the last checkpoint ({attempt + 1} of {restarts} restarts).")
+            code, reason = failure
+            if code == _USER_ERROR or attempt == restarts:
+                again = "" if code == _USER_ERROR else " The same command continues from the last checkpoint."
+                raise LostWorkerError(f"Every worker must end well. {reason} The others were ended too.{again}")
+            emit(f"[launch] {reason} All start again from the last checkpoint ({attempt + 1} of {restarts} restarts).")
 
 
 class _Attempt:
@@ -92,19 +91,19 @@ class _Attempt:
             self._emit(f"[worker {number}] {line.rstrip()}")
 
     def run(self, interrupts: Interrupts) -> tuple[int, str] | None:
-        """Waits for the end; the exit code and a sentence on the worker that failed, None where all ended well."""
+        """Waits for the end; the exit code and a sentence about the worker that failed, None if none did."""
         try:
             while True:
                 codes = [process.poll() for process in self._processes]
                 if interrupts.received is not None:
                     self._end(interrupts.received, _CHECKPOINT_SECONDS)
-                    raise Interrupted(interrupts.received, "the workers were stopped; the same command goes on.")
+                    raise Interrupted(interrupts.received, "the workers were stopped; the same command continues.")
                 failed = [number for number, code in enumerate(codes) if code]
                 if failed:
-                    # One that was killed is the cause; one with an error may have only missed it.
+                    # One that was killed is the cause; one with an error may only have lost its connection.
                     first = min(failed, key=lambda number: codes[number] or 0)
                     self._end(signal.SIGTERM, _GRACE_SECONDS)
-                    return codes[first] or 0, _fate(first, codes[first] or 0)
+                    return codes[first] or 0, _end_of(first, codes[first] or 0)
                 if all(code == 0 for code in codes):
                     return None
                 time.sleep(_POLL_SECONDS)
@@ -116,7 +115,7 @@ class _Attempt:
                     process.stdout.close()
 
     def _end(self, number: int, grace: float) -> None:
-        """Sends a signal to those that are left, and kills what is left of them after `grace` seconds."""
+        """Sends a signal to the running processes, and kills those that still run after `grace` seconds."""
         left = [process for process in self._processes if process.poll() is None]
         for process in left:
             process.send_signal(number)
@@ -129,7 +128,7 @@ class _Attempt:
                 process.wait()
 
 
-def _fate(number: int, code: int) -> str:
+def _end_of(number: int, code: int) -> str:
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return f"Worker {number} {how}."
 
@@ -140,7 +139,7 @@ def _environment(addresses: Sequence[str], number: int) -> dict[str, str]:
 
 
 def _gpus(environment: Mapping[str, str], workers: int, number: int) -> dict[str, str]:
-    """This worker's share of the GPUs that are named, the same number for each."""
+    """This worker's part of the GPUs that are named, the same number for each."""
     gpus = [gpu for gpu in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu.strip()]
     each = len(gpus) // workers
     return {"CUDA_VISIBLE_DEVICES": ",".join(gpus[number * each : (number + 1) * each])} if each else {}

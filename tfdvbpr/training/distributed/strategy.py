@@ -16,7 +16,7 @@ from tfdvbpr import errors
 from tfdvbpr.errors import ConfigError, TfdvbprError, check_choice
 
 STRATEGIES = ("auto", "one-device", "mirrored", "multi-worker")
-_SPREAD_WORDS = 1 << 21  # 16 MiB a message
+_MESSAGE_WORDS = 1 << 21  # 16 MiB a message
 
 
 def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -> Any:
@@ -83,23 +83,28 @@ def local_replicas(strategy: Any) -> list[int]:
     return sorted(found) or [0]
 
 
-def over_workers(strategy: Any, number: int) -> list[int]:
-    """The numbers that the workers bring, the chief's first, one a replica; waits until each has brought its own."""
+def _gather(strategy: Any, number: int) -> list[int]:
+    """The number of each worker, once a replica, the chief's first; waits until every worker has called it."""
     if not is_multi_worker(strategy):
         return [number]
 
-    def brought(context: Any) -> Any:
+    def own_place(context: Any) -> Any:
         own = np.zeros(strategy.num_replicas_in_sync, np.int64)
         own[context.replica_id_in_sync_group] = number
         return tf.constant(own)
 
-    # A sum of vectors with one place each: `gather` would trace a function anew at each call.
-    values = strategy.experimental_distribute_values_from_function(brought)
+    # A sum of vectors with one entry each: `gather` would trace a function anew at each call.
+    values = strategy.experimental_distribute_values_from_function(own_place)
     return [int(each) for each in np.asarray(strategy.reduce("SUM", values, axis=None))]
 
 
-def from_chief(strategy: Any, make: Callable[[], bytes]) -> bytes:
-    """What `make` returns on the chief, on every worker; it is called there alone.
+def broadcast_number(strategy: Any, number: int) -> int:
+    """The chief's number, on every worker; waits until every worker has called it."""
+    return _gather(strategy, number)[0]
+
+
+def broadcast_bytes(strategy: Any, make: Callable[[], bytes]) -> bytes:
+    """What `make` returns on the chief, on every worker; it is called on the chief alone.
 
     Raises:
         TfdvbprError: that `make` raised, on every worker.
@@ -112,27 +117,27 @@ def from_chief(strategy: Any, make: Callable[[], bytes]) -> bytes:
             data = make()
         except TfdvbprError as raised:
             error = f"{type(raised).__name__} {raised}"
-    told = _spread(strategy, error.encode())
-    if told:
-        kind, _, message = told.decode().partition(" ")
+    received = _broadcast(strategy, error.encode())
+    if received:
+        kind, _, message = received.decode().partition(" ")
         raise getattr(errors, kind, TfdvbprError)(message)
-    return _spread(strategy, data)
+    return _broadcast(strategy, data)
 
 
-def _spread(strategy: Any, data: bytes) -> bytes:
-    """The chief's bytes, on every worker: whole numbers, to which the others add zeros."""
-    size = over_workers(strategy, len(data))[0]
+def _broadcast(strategy: Any, data: bytes) -> bytes:
+    """The chief's bytes, on every worker: an all-reduce of whole numbers, to which the others add zeros."""
+    size = broadcast_number(strategy, len(data))
     words = np.zeros(-(-size // 8), np.int64)
     if is_chief(strategy):
         words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
     parts = []
-    for start in range(0, len(words), _SPREAD_WORDS):
-        block, nothing = words[start : start + _SPREAD_WORDS], np.zeros_like(words[start : start + _SPREAD_WORDS])
+    for start in range(0, len(words), _MESSAGE_WORDS):
+        block, zeros = words[start : start + _MESSAGE_WORDS], np.zeros_like(words[start : start + _MESSAGE_WORDS])
 
-        def brought(context: Any, block: Any = block, nothing: Any = nothing) -> Any:
-            return tf.constant(block if context.replica_id_in_sync_group == 0 else nothing)
+        def of_replica(context: Any, block: Any = block, zeros: Any = zeros) -> Any:
+            return tf.constant(block if context.replica_id_in_sync_group == 0 else zeros)
 
-        values = strategy.experimental_distribute_values_from_function(brought)
+        values = strategy.experimental_distribute_values_from_function(of_replica)
         parts.append(np.asarray(strategy.reduce("SUM", values, axis=None)))
     return np.concatenate(parts).tobytes()[:size] if parts else b""
 
@@ -142,11 +147,11 @@ def write_once(strategy: Any, output: Path, write: Callable[[], None]) -> None:
 
     Args:
         strategy: the workers'.
-        output: what `write` makes.
-        write: makes it; called at most once on each worker.
+        output: the folder that `write` makes.
+        write: called at most once on each worker.
     """
     if is_chief(strategy):
         write()
-    over_workers(strategy, 0)
+    broadcast_number(strategy, 0)
     if not output.is_dir():
         write()

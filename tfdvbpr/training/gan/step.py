@@ -24,7 +24,7 @@ from tfdvbpr.run.gan_run import GanFacts, gan_shape
 from tfdvbpr.training.gan.batches import PictureBatches
 from tfdvbpr.training.gan.reconstruction import Reconstruction, distances, fresh, toward
 from tfdvbpr.training.gan.variety import COLOURS, SHAPE, Variety
-from tfdvbpr.training.optimizers.averaging import AveragingAdam
+from tfdvbpr.training.optimizers.schedules import AveragingAdam
 
 # However small the catalogue: with a momentum of 0.9 these leave less than a hundredth of the statistics they find.
 _SETTLING_STEPS = 48
@@ -101,6 +101,11 @@ class GanTrainer:
             use_ema=average > 0,
             ema_momentum=average or None,
         )
+
+    @property
+    def model(self) -> keras.Model:
+        """The generator, which callbacks get as their model."""
+        return self.generator
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint has to hold; a frozen trunk has its weights from elsewhere."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import whole_directory
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, new_manifest, write_run_header
 from tfdvbpr.run.gan_run import SAMPLES_FOLDER
+from tfdvbpr.training.checkpoints.manager import TrainingIfExists
 from tfdvbpr.training.distributed.strategy import make_strategy
-from tfdvbpr.training.engine.actions import History
-from tfdvbpr.training.engine.loop import Around, Observer
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.gan.checks import check_gan, gan_notes
-from tfdvbpr.training.gan.sheets import DrawSheet, sample_sheets
+from tfdvbpr.training.gan.sheets import DrawSheet, SampleGrids
 from tfdvbpr.training.gan.step import GanTrainer
+
+_log = logging.getLogger(__name__)
 
 
 def train_gan(
@@ -25,14 +29,10 @@ def train_gan(
     config: GanConfig,
     output: Path,
     *,
-    observer: Observer | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: Any = None,
-    overwrite: bool = False,
-    restart: bool = False,
-    resume: bool = False,
+    if_exists: TrainingIfExists = "error",
     tensorboard: Path | None = None,
-    around: Around | None = None,
-    told: Callable[[str], None] = lambda line: None,
     draw_sheet: DrawSheet | None = None,
 ) -> GanRun:
     """Trains a conditional GAN and writes its run folder; an interrupted training is taken up again.
@@ -41,14 +41,10 @@ def train_gan(
         dataset: what to train on.
         config: sizes, hyper-parameters, seed.
         output: the run folder to make; it appears whole or not at all.
-        observer: told how training stands about twice a second.
+        callbacks: see `run_epochs`.
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
-        overwrite: replace a run that is already there.
-        restart: forget an interrupted training of the same output.
-        resume: refuse to begin where no training was interrupted.
+        if_exists: see `TrainingFolder`.
         tensorboard: a folder for TensorBoard: scalars, and a grid of samples every `sample_every` epochs.
-        around: see `run_epochs`.
-        told: takes lines for people.
         draw_sheet: makes a picture of rows of pictures and their titles; every `sample_every` epochs one of the same
             latents goes into the run's folder `samples`. Left out, none do.
 
@@ -61,36 +57,26 @@ def train_gan(
     check_gan(config)
     strategy = strategy or make_strategy()
     session = Session(
-        output,
-        config,
-        dataset.manifest.fingerprint,
-        strategy,
-        overwrite=overwrite,
-        restart=restart,
-        resume=resume,
-        tensorboard=tensorboard,
-        told=told,
+        output, config, dataset.manifest.fingerprint, strategy, if_exists=if_exists, tensorboard=tensorboard
     )
     if session.finished:
         return GanRun.open(output)
     with session:
         trainer = GanTrainer(dataset, config, strategy)
         for line in gan_notes(config, dataset, trainer.batches.categories):
-            told(line)
-        history = History()
-        sheets = sample_sheets(trainer, config, session.folder, draw_sheet, session.tensorboard)
-        keepers = {"history": history}
-        session.train(trainer, history, keepers, history, then=[sheets], observer=observer, around=around)
+            _log.info(line)
+        grids = SampleGrids(trainer, config, session.folder, draw_sheet, session.tensorboard)
+        session.train(trainer, [grids], callbacks)
         facts = trainer.finish()
 
         def write(seconds: float) -> None:
-            with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
+            with whole_directory(output, if_exists=session.if_exists) as folder:
                 trainer.generator.save_weights(folder / GENERATOR_NAME)
                 trainer.discriminator.save_weights(folder / DISCRIMINATOR_NAME)
                 facts.write(folder)
                 session.copy_into(folder, SAMPLES_FOLDER)
                 manifest = new_manifest(dataset, kind="gan", model="conditional-gan", training_seconds=seconds)
-                write_run_header(folder, manifest, config, history.table())
+                write_run_header(folder, manifest, config, session.history())
 
         session.write_run(write)
     return GanRun.open(output)

@@ -21,10 +21,8 @@ from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.engine.loop import Batches
-from tfdvbpr.training.optimizers.fused_adam import FusedAdam
-from tfdvbpr.training.optimizers.row_adam import RowAdam
-from tfdvbpr.training.optimizers.schedules import averages_in_place, clip_gradients, make_adam
-from tfdvbpr.training.optimizers.updates import Optimizers
+from tfdvbpr.training.optimizers.adam import FusedAdam, Optimizers, RowAdam
+from tfdvbpr.training.optimizers.schedules import averages_in_place, make_adam
 from tfdvbpr.training.recommender.batches import ProfileBatches, make_batches
 from tfdvbpr.training.recommender.objective import RankingObjective, network_input
 from tfdvbpr.training.recommender.precision import check_precision, computing_in, loss_scaled
@@ -122,7 +120,7 @@ class RecommenderTrainer:
     def averaged(self) -> AbstractContextManager[None]:
         """Puts the weights' moving averages, where `average_decay` asks for them, in the weights' place for a while."""
         optimizers = self.optimizers
-        optimizers.make_up_all(self._strategy, self.model)
+        optimizers.catch_up_all(self._strategy, self.model)
         return averages_in_place(
             [
                 (getattr(optimizers.network, "inner_optimizer", optimizers.network), self._network_variables),
@@ -146,12 +144,9 @@ class RecommenderTrainer:
         Returns:
             This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
         """
-        self.optimizers.make_up_rows(self.model, batch)
+        self.optimizers.catch_up(self.model, batch)
         network, tables = self._network_variables, self.model.tables
         shares, gradients = self.gradients(batch, network + tables)
-        if self.config.clip_norm:
-            scale = self.optimizers.loss_scale
-            gradients = clip_gradients(gradients, self.config.clip_norm * (1.0 if scale is None else scale))
         self.optimizers.apply(gradients, network, tables)
         return shares
 
@@ -186,7 +181,7 @@ class RecommenderTrainer:
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
-        self.optimizers.make_up_all(self._strategy, self.model)
+        self.optimizers.catch_up_all(self._strategy, self.model)
         return self.model.compute_factors(self.dataset.interactions, self._embed_catalogue)
 
     def _embed_catalogue(self) -> npt.NDArray[np.float32]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+import polars as pl
+
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.files import check_output, whole_directory
+from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features.catalogue import catalogue_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
@@ -20,19 +24,16 @@ from tfdvbpr.run import (
     write_recommender_tables,
     write_run_header,
 )
-from tfdvbpr.training.checkpoints.state import variables
+from tfdvbpr.training.checkpoints.manager import TrainingIfExists
 from tfdvbpr.training.distributed.strategy import make_strategy
-from tfdvbpr.training.engine.actions import History, KeepBest
-from tfdvbpr.training.engine.loop import Around, Observer, StepReport
-from tfdvbpr.training.engine.profile import FOLDER as PROFILE
-from tfdvbpr.training.engine.profile import StepProfile, profile_steps
+from tfdvbpr.training.engine.callbacks import BestWeights, Validate
 from tfdvbpr.training.engine.session import Session
-from tfdvbpr.training.engine.tensorboard import write_projector
+from tfdvbpr.training.engine.tensorboard import PROFILE_FOLDER, StepProfile, profile_steps, write_projector
 from tfdvbpr.training.recommender.checks import check_names, notes
 from tfdvbpr.training.recommender.precision import settled_precision
 from tfdvbpr.training.recommender.step import RecommenderTrainer
 
-Validate = Callable[[Factors], Mapping[str, float]]
+_log = logging.getLogger(__name__)
 
 
 def train_recommender(
@@ -41,15 +42,11 @@ def train_recommender(
     output: Path,
     *,
     validate: Validate | None = None,
-    observer: Observer | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: Any = None,
-    overwrite: bool = False,
-    restart: bool = False,
-    resume: bool = False,
+    if_exists: TrainingIfExists = "error",
     tensorboard: Path | None = None,
-    around: Around | None = None,
-    profiled: Callable[[StepProfile], None] | None = None,
-    told: Callable[[str], None] = lambda line: None,
+    profile: Callable[[StepProfile], None] | None = None,
 ) -> Run:
     """Trains, keeps the weights that did best on validation, and writes a run folder.
 
@@ -60,18 +57,14 @@ def train_recommender(
         dataset: what to train on.
         config: model, hyper-parameters, seed.
         output: the run folder to make; it appears whole or not at all.
-        validate: figures of a set of factors, among them "auc"; called every `config.evaluate_every` epochs. Left out,
-            the last weights are kept.
-        observer: told how training stands about twice a second.
+        validate: metrics of factors, among them "auc"; called every `config.evaluate_every` epochs. Left out, the last
+            weights are kept.
+        callbacks: see `run_epochs`; their logs also hold the validation metrics, as `validation_auc` and so on.
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
-        overwrite: replace a run that is already there.
-        restart: forget an interrupted training of the same output.
-        resume: refuse to begin where no training was interrupted.
-        tensorboard: a folder for TensorBoard: scalars, and the items' embeddings with their pictures.
-        around: see `run_epochs`.
-        profiled: before training, takes where the time of a step goes; the run folder then holds a profile for
+        if_exists: see `TrainingFolder`.
+        tensorboard: a folder for TensorBoard: scalars, and the items' embeddings with their images.
+        profile: takes the time of each part of a step, before training; the run folder then holds a profile for
             TensorBoard.
-        told: takes lines for people.
 
     Raises:
         ConfigError: if a name in the configuration is unknown.
@@ -83,18 +76,10 @@ def train_recommender(
     """
     check_names(config)
     if not RECOMMENDERS[config.model].has_weights:
-        return _train_closed_form(dataset, config, output, overwrite=overwrite, told=told)
+        return _train_closed_form(dataset, config, output, if_exists=if_exists)
     strategy = strategy or make_strategy()
     session = Session(
-        output,
-        config,
-        dataset.manifest.fingerprint,
-        strategy,
-        overwrite=overwrite,
-        restart=restart,
-        resume=resume,
-        tensorboard=tensorboard,
-        told=told,
+        output, config, dataset.manifest.fingerprint, strategy, if_exists=if_exists, tensorboard=tensorboard
     )
     if session.finished:
         return Run.open(output)
@@ -104,35 +89,25 @@ def train_recommender(
             dataset.manifest.image_size,
             session.folder,
             num_replicas=strategy.num_replicas_in_sync,
-            share=session.share,
-            told=told,
+            share=session.broadcast,
+            told=_log.info,
         )
         for line in notes(config, dataset):
-            told(line)
-        trainer = RecommenderTrainer(dataset, config, strategy, told=told)
+            _log.info(line)
+        trainer = RecommenderTrainer(dataset, config, strategy, told=_log.info)
         if trainer.model.frozen_network is not None:
-            told(f"{config.backbone} is frozen: each picture goes through it once, neither flipped nor shifted.")
-        if profiled is not None:
-            profiled(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE))
-        keep_best = KeepBest(
-            variables({"model": trainer.model}),
-            trainer.factors,
-            validate,
-            config,
-            session.folder,
-            averaged=trainer.averaged,
-            agreed=session.agreed,
-            share=session.share,
-            told=told,
-        )
-        session.train(trainer, keep_best, {"best": keep_best}, keep_best.history, observer=observer, around=around)
-        factors = keep_best.best_factors()
+            _log.info("%s is frozen: each image is encoded once, without flips and shifts.", config.backbone)
+        if profile is not None:
+            profile(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE_FOLDER))
+        best = BestWeights(trainer, validate, config, session.folder, strategy)
+        session.train(trainer, [best], callbacks)
+        factors = best.restore_best()
 
         def write(seconds: float) -> None:
-            with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
+            with whole_directory(output, if_exists=session.if_exists) as folder:
                 trainer.model.save_weights(folder / WEIGHTS_NAME)
-                session.copy_into(folder, PROFILE)
-                _write(folder, dataset, config, factors, keep_best.history, seconds)
+                session.copy_into(folder, PROFILE_FOLDER)
+                _write(folder, dataset, config, factors, session.history(), seconds)
 
         session.write_run(write)
         if session.tensorboard is not None:
@@ -141,16 +116,18 @@ def train_recommender(
 
 
 def _train_closed_form(
-    dataset: PreparedDataset, config: RecommenderConfig, output: Path, *, overwrite: bool, told: Callable[[str], None]
+    dataset: PreparedDataset, config: RecommenderConfig, output: Path, *, if_exists: TrainingIfExists
 ) -> Run:
-    check_output(output, if_exists="overwrite" if overwrite else "error")
+    """Trains without steps, so that there is never an interrupted training."""
+    replaces: IfExists = "overwrite" if if_exists == "overwrite" else "error"
+    check_output(output, if_exists=replaces)
     began = time.perf_counter()
-    with whole_directory(output, if_exists="overwrite" if overwrite else "error") as folder:
+    with whole_directory(output, if_exists=replaces) as folder:
         kind, features = RECOMMENDERS[config.model], None
         if kind.uses_features:
             features = catalogue_features(dataset, config.features)
         factors = kind.closed_form(dataset.interactions, features)
-        _write(folder, dataset, config, factors, History(), time.perf_counter() - began)
+        _write(folder, dataset, config, factors, pl.DataFrame({"epoch": []}), time.perf_counter() - began)
     return Run.open(output)
 
 
@@ -165,12 +142,12 @@ def _write(
     dataset: PreparedDataset,
     config: RecommenderConfig,
     factors: Factors,
-    history: History,
+    history: pl.DataFrame,
     seconds: float,
 ) -> None:
     manifest = new_manifest(dataset, kind="recommender", model=config.model, training_seconds=seconds)
-    write_run_header(folder, manifest, config, history.table())
+    write_run_header(folder, manifest, config, history)
     write_recommender_tables(folder, dataset, factors)
 
 
-__all__ = ["RecommenderTrainer", "StepReport", "train_recommender"]
+__all__ = ["RecommenderTrainer", "train_recommender"]

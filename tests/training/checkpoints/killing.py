@@ -41,7 +41,7 @@ class Trainings:
 
     def __init__(self, dataset: Path) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-        paths = os.pathsep.join([str(HERE.parent), *(path for path in sys.path if path)])
+        paths = os.pathsep.join([str(HERE.parents[1]), *(path for path in sys.path if path)])
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "killed_script.py"), str(dataset)],
             env={**environment, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},

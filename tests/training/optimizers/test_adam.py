@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
-from tfdvbpr.training.optimizers.row_adam import RowAdam
+from tfdvbpr.training.optimizers.adam import FusedAdam, RowAdam
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 ROWS, DIM, STEPS = 30, 3, 120
@@ -18,14 +18,14 @@ def _variable(initial: np.ndarray) -> keras.Variable:
     return keras.Variable(initial)
 
 
-def _drawn(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _sampled(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Few rows a step, some twice, some never; gradients of very different sizes."""
     rows = generator.integers(0, ROWS - 2, 4).astype(np.int32)
     return rows, (generator.standard_normal((4, DIM)) * 10.0 ** generator.integers(-3, 1, (4, 1))).astype(np.float32)
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_it_moves_rows_as_adam_does(flat: bool) -> None:
+def test_row_adam_moves_rows_as_adam_does(flat: bool) -> None:
     generator = np.random.default_rng(0)
     initial = generator.standard_normal((ROWS,) if flat else (ROWS, DIM)).astype(np.float32)
     dense_table, table = _variable(initial), _variable(initial)
@@ -35,7 +35,7 @@ def test_it_moves_rows_as_adam_does(flat: bool) -> None:
 
     @tf.function(reduce_retracing=True)
     def step(rows: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        rowwise.make_up(table, rows)
+        rowwise.catch_up(table, rows)
         read = tf.gather(table.value, rows), tf.gather(dense_table.value, rows)
         gradient = tf.IndexedSlices(values, rows, tf.constant(initial.shape))
         rowwise.apply([gradient], [table])
@@ -43,31 +43,31 @@ def test_it_moves_rows_as_adam_does(flat: bool) -> None:
         return read
 
     for _ in range(STEPS):
-        rows, values = _drawn(generator)
+        rows, values = _sampled(generator)
         got, expected = step(tf.constant(rows), tf.constant(values[:, 0] if flat else values))
         np.testing.assert_allclose(got, expected, atol=3e-4)
     moved = np.abs(dense_table.numpy() - initial)
     assert moved.max() > 0.1
     assert not moved[ROWS - 2 :].any()
-    rowwise.make_up_all(tf.distribute.get_strategy(), table)
+    rowwise.catch_up_all(tf.distribute.get_strategy(), table)
     np.testing.assert_allclose(table.numpy(), dense_table.numpy(), atol=3e-4)
     for got, expected in zip(rowwise.variables[2:4], dense.variables[2:4], strict=True):
         np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=2e-3, atol=1e-7)
 
 
-def test_a_row_that_is_not_drawn_is_not_touched() -> None:
+def test_a_row_that_is_not_sampled_is_not_touched() -> None:
     table = _variable(np.ones((ROWS, DIM), np.float32))
     optimizer = RowAdam(0.1)
     optimizer.build([table])
     for rows in ([3, 3, 7], [7]):
         optimizer.apply([tf.IndexedSlices(tf.ones((len(rows), DIM)), tf.constant(rows))], [table])
-    brought_to = optimizer.variables[-1].numpy()
-    assert np.flatnonzero(brought_to).tolist() == [3, 7]
-    assert brought_to[[3, 7]].tolist() == [1.0, 2.0]
+    up_to_date = optimizer.variables[-1].numpy()
+    assert np.flatnonzero(up_to_date).tolist() == [3, 7]
+    assert up_to_date[[3, 7]].tolist() == [1.0, 2.0]
     assert np.flatnonzero((table.numpy() != 1).any(axis=1)).tolist() == [3, 7]
 
 
-def test_what_it_refuses() -> None:
+def test_row_adam_refuses() -> None:
     with pytest.raises(ValueError, match="below the root"):
         RowAdam(0.1, beta_1=0.999, beta_2=0.99)
     with pytest.raises(ValueError, match="without `amsgrad`"):
@@ -92,3 +92,29 @@ def test_no_step_passes_over_a_whole_table(checkerboard_dataset: PreparedDataset
         for output in operation.outputs:
             if operation.type != "Const" and output.shape.rank is not None:
                 assert tuple(output.shape) not in tables, operation
+
+
+def test_fused_adam_is_keras_adam() -> None:
+    generator = np.random.default_rng(0)
+    initial = generator.standard_normal((7, 5)).astype(np.float32)
+    ours, theirs = keras.Variable(initial), keras.Variable(initial)
+    fused, plain = FusedAdam(0.01, epsilon=1e-6), keras.optimizers.Adam(0.01, epsilon=1e-6)
+    fused.build([ours])
+    plain.build([theirs])
+
+    @tf.function
+    def step(gradient: tf.Tensor) -> None:
+        fused.apply([gradient], [ours])
+        plain.apply([gradient], [theirs])
+
+    for _ in range(50):
+        step(tf.constant(generator.standard_normal((7, 5)), tf.float32))
+    assert np.abs(ours.numpy() - initial).max() > 0.05
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
+    for got, expected in zip(fused.variables, plain.variables, strict=True):
+        np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=1e-4, atol=1e-7)
+
+
+def test_fused_adam_refuses_amsgrad() -> None:
+    with pytest.raises(ValueError, match="no kernel"):
+        FusedAdam(0.1, amsgrad=True)

@@ -24,7 +24,7 @@ WAYS = ["dvbpr,shared-item", "dvbpr,triplet", "bpr-mf,triplet", "gan,convolution
 
 
 def _start(script: str, *arguments: Path, **environment: str) -> subprocess.Popen[str]:
-    paths = os.pathsep.join([str(HERE.parent), *(path for path in sys.path if path)])
+    paths = os.pathsep.join([str(HERE.parents[1]), *(path for path in sys.path if path)])
     inherited = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
     return subprocess.Popen(
         [sys.executable, str(HERE / script), *map(str, arguments)],

@@ -23,7 +23,7 @@ STEPS = 80
 
 def train(dataset: PreparedDataset, model: str, output: Path) -> None:
     """Two steps an epoch, a checkpoint after each, dropout, averages and a look at validation now and then."""
-    run: dict[str, Any] = {"checkpoint_steps": 1, "checkpoint_seconds": 0.0, "log_steps": 1, "global_batch_size": 8}
+    run: dict[str, Any] = {"checkpoint_steps": 1, "checkpoint_seconds": 0.0, "global_batch_size": 8}
     if model == "gan":
         gan = GanConfig(epochs=STEPS // 2, latent_dim=4, base_channels=4, discriminator_channels=4, **run)
         train_gan(dataset, gan, output)

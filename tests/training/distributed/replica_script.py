@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,7 +24,7 @@ from tfdvbpr.config import GanConfig  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
 from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.distributed.strategy import make_strategy  # noqa: E402
-from tfdvbpr.training.engine.loop import distributed_step, run_epochs  # noqa: E402
+from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
 from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402
 from tfdvbpr.training.recommender.train import RecommenderTrainer  # noqa: E402
 
@@ -45,13 +46,9 @@ def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: 
     strategy = make_strategy(strategy_name)
     trainer = RecommenderTrainer(dataset, config, strategy)
     losses: list[list[float]] = []
-
-    def keep(report: Any) -> bool:
-        losses.append(list(report.losses.values()))
-        return False
-
-    step = distributed_step(strategy, trainer.replica_step)
-    run_epochs(step, trainer.batches, epochs=config.epochs, actions=[keep])
+    progress = TrainingProgress(trainer.batches, epochs=config.epochs)
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append([*progress.losses().values()]))
+    run_epochs(distributed_step(strategy, trainer.replica_step), progress, callbacks=[keep])
     slots = [*trainer.optimizers.network.variables, *trainer.optimizers.tables.variables]
     yield from told(strategy, losses, trainer.model.variables, slots)
 

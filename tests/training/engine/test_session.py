@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from training_callbacks import PulledPlugError, pull_the_plug_before
 
 from tfdvbpr.config import GanConfig, RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
@@ -19,17 +19,11 @@ from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.recommender.train import train_recommender
 
 
-class PulledPlugError(Exception):
-    pass
-
-
-def _pull_the_plug_before(step: int) -> Callable[[int], AbstractContextManager[object]]:
-    def around(number: int) -> AbstractContextManager[object]:
-        if number >= step:
-            raise PulledPlugError
-        return nullcontext()
-
-    return around
+@pytest.fixture(scope="module", autouse=True)
+def _a_row_a_step() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfdvbpr.training.engine.callbacks.LOG_STEPS", 1)
+        yield
 
 
 def _config(**values: Any) -> RecommenderConfig:
@@ -41,7 +35,6 @@ def _config(**values: Any) -> RecommenderConfig:
         "dropout": 0.3,
         "evaluate_every": 1,
         "checkpoint_steps": 1,
-        "log_steps": 1,
         **values,
     }
     return recommender_config("dvbpr", **chosen)
@@ -82,40 +75,37 @@ def whole(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPa
     return _train(checkerboard_dataset, _config(), tmp_path_factory.mktemp("whole") / "run")
 
 
-def _interrupt_twice(dataset: PreparedDataset, config: RecommenderConfig, output: Path) -> list[str]:
-    """Within an epoch each time; what was told."""
-    lines: list[str] = []
-    for plug in (3, 5):
+def _interrupt_twice(dataset: PreparedDataset, config: RecommenderConfig, output: Path) -> None:
+    """Within an epoch each time."""
+    for step in (3, 5):
         with pytest.raises(PulledPlugError):
-            _train(dataset, config, output, around=_pull_the_plug_before(plug), told=lines.append)
-    return lines
+            _train(dataset, config, output, callbacks=[pull_the_plug_before(step)])
+
+
+def _continued(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if "Continuing" in message]
 
 
 def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
-    whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path
+    whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Dropout, tastes of the epoch's start, means of losses, the best so far and the log go on."""
+    """Dropout, user profiles of the epoch's start, means of losses, the best so far and the log go on."""
+    caplog.set_level("INFO", "tfdvbpr")
     assert _log(whole)[-1]["step"] == 6
     output = tmp_path / "run"
-    lines = _interrupt_twice(checkerboard_dataset, _config(), output)
+    _interrupt_twice(checkerboard_dataset, _config(), output)
     assert not output.exists()
-    resumed = _train(checkerboard_dataset, _config(), output, resume=True, told=lines.append)
-    assert [line for line in lines if "Taking up" in line] == [
-        "Taking up an interrupted training after epoch 1 of 3, step 1 of 2.",
-        "Taking up an interrupted training after epoch 2 of 3, step 1 of 2.",
+    resumed = _train(checkerboard_dataset, _config(), output, if_exists="resume")
+    assert _continued(caplog) == [
+        "Continuing an interrupted training after epoch 1 of 3, step 1 of 2.",
+        "Continuing an interrupted training after epoch 2 of 3, step 1 of 2.",
     ]
     _assert_same(resumed, whole)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_averages_and_tables_go_on_bit_for_bit(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    values = {
-        "batching": "triplet",
-        "user_embeddings": "free",
-        "global_batch_size": 24,
-        "average_decay": 0.9,
-        "clip_norm": 0.1,
-    }
+    values = {"batching": "triplet", "user_embeddings": "free", "global_batch_size": 24, "average_decay": 0.9}
     config = _config(**values)
     _interrupt_twice(checkerboard_dataset, config, tmp_path / "run")
     resumed = _train(checkerboard_dataset, config, tmp_path / "run")
@@ -123,42 +113,45 @@ def test_averages_and_tables_go_on_bit_for_bit(checkerboard_dataset: PreparedDat
 
 
 def test_patience_counts_over_an_interruption(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    """Nothing is learnt: the first look stays the best, and training ends two looks later."""
+    """Nothing is learned: the first validation stays the best, and training ends two validations later."""
     config = _config(patience=2, learning_rate=1e-9, user_learning_rate=1e-9, epochs=9)
     whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     assert len(_history(whole)) == 1 + 3
     output = tmp_path / "interrupted"
     with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(5))
+        _train(checkerboard_dataset, config, output, callbacks=[pull_the_plug_before(5)])
     _assert_same(_train(checkerboard_dataset, config, output), whole)
 
 
 def test_steps_after_the_last_checkpoint_are_not_counted_twice(
     whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
-    config = _config(checkpoint_steps=0, checkpoint_epochs=1)
+    config = _config(checkpoint_steps=2)
     output = tmp_path / "interrupted"
     with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(3))
+        _train(checkerboard_dataset, config, output, callbacks=[pull_the_plug_before(3)])
     # How often checkpoints are written may change: the weights do not depend on it.
-    other = _config(checkpoint_steps=0, checkpoint_seconds=0.0, keep_checkpoints=7)
+    other = _config(checkpoint_steps=0, checkpoint_seconds=0.0)
     _assert_same(_train(checkerboard_dataset, other, output), whole)
 
 
-def test_a_damaged_checkpoint_is_skipped(whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_skipped(
+    whole: Any, checkerboard_dataset: PreparedDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     config = _config()
     output = tmp_path / "run"
     with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, config, output, around=_pull_the_plug_before(5))
+        _train(checkerboard_dataset, config, output, callbacks=[pull_the_plug_before(5)])
     older, newest = sorted((tmp_path / ".run.training").glob("step-*"))
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
     (tmp_path / ".run.training" / ".step-1.npz").write_bytes(data[:100])
-    lines: list[str] = []
-    _assert_same(_train(checkerboard_dataset, config, output, told=lines.append), whole)
-    assert lines[0].startswith(f"Warning: the checkpoint after step 5 is damaged and skipped: {newest.name} does not")
-    assert lines[1] == "Taking up an interrupted training after epoch 2 of 3."
+    caplog.set_level("INFO", "tfdvbpr")
+    _assert_same(_train(checkerboard_dataset, config, output), whole)
+    lines = caplog.messages
+    assert lines[0].startswith(f"The checkpoint after step 5 is damaged and skipped: {newest.name} does not")
+    assert lines[1] == "Continuing an interrupted training after epoch 2 of 3."
     assert "-0000000004-" in older.name
 
 
@@ -171,7 +164,7 @@ def test_a_run_that_was_whole_before_the_crash_is_taken_as_it_is(
         patched.setattr(TrainingFolder, "remove", TrainingFolder.release)
         run = _train(checkerboard_dataset, _config(epochs=1), output)
     assert (tmp_path / ".run.training").is_dir()
-    again = _train(checkerboard_dataset, _config(epochs=1), output, around=_pull_the_plug_before(0))
+    again = _train(checkerboard_dataset, _config(epochs=1), output, callbacks=[pull_the_plug_before(0)])
     assert again.manifest == run.manifest
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     with pytest.raises(OutputExistsError):
@@ -179,23 +172,40 @@ def test_a_run_that_was_whole_before_the_crash_is_taken_as_it_is(
 
 
 def test_another_configuration_is_refused_and_restart_forgets(
-    checkerboard_dataset: PreparedDataset, tmp_path: Path
+    checkerboard_dataset: PreparedDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     output = tmp_path / "run"
-    with pytest.raises(RunError, match="--resume needs an interrupted training"):
-        _train(checkerboard_dataset, _config(), output, resume=True)
+    with pytest.raises(RunError, match="resume needs an interrupted training"):
+        _train(checkerboard_dataset, _config(), output, if_exists="resume")
     with pytest.raises(PulledPlugError):
-        _train(checkerboard_dataset, _config(), output, around=_pull_the_plug_before(2))
+        _train(checkerboard_dataset, _config(), output, callbacks=[pull_the_plug_before(2)])
     other = _config(seed=7, epochs=2)
-    with pytest.raises(RunError, match="--restart"):
+    with pytest.raises(RunError, match="--if-exists restart"):
         _train(checkerboard_dataset, other, output)
-    lines: list[str] = []
-    run = _train(checkerboard_dataset, other, output, restart=True, told=lines.append)
-    assert not any("Taking up" in line for line in lines)
+    caplog.set_level("INFO", "tfdvbpr")
+    run = _train(checkerboard_dataset, other, output, if_exists="restart")
+    assert not _continued(caplog)
     assert [row[0] for row in _history(run)] == ["epoch", "0.0", "1.0"]
     with pytest.raises(OutputExistsError):
-        _train(checkerboard_dataset, other, output)
+        _train(checkerboard_dataset, other, output, if_exists="restart")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_training_that_is_to_replace_a_run_may_be_restarted(tmp_path: Path) -> None:
+    """Restart and resume do not replace a run by themselves, but go on with a training that began with overwrite."""
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "manifest.json").write_text("{}")
+    for if_exists in ("error", "restart", "resume"):
+        with pytest.raises(OutputExistsError):
+            TrainingFolder(output, _config(), "fingerprint", if_exists=if_exists)
+    TrainingFolder(output, _config(), "fingerprint", if_exists="overwrite").release()
+    for if_exists, config in (("overwrite", _config()), ("resume", _config()), ("restart", _config(seed=1))):
+        folder = TrainingFolder(output, config, "fingerprint", if_exists=if_exists)
+        assert folder.if_exists == "overwrite"
+        folder.release()
+    with pytest.raises(OutputExistsError):
+        TrainingFolder(output, _config(), "fingerprint")
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -220,7 +230,7 @@ def test_an_interrupted_gan_ends_like_an_uninterrupted_one(
     )
     whole = train_gan(checkerboard_dataset, config, tmp_path / "whole")
     with pytest.raises(PulledPlugError):
-        train_gan(checkerboard_dataset, config, tmp_path / "run", around=_pull_the_plug_before(3))
+        train_gan(checkerboard_dataset, config, tmp_path / "run", callbacks=[pull_the_plug_before(3)])
     resumed = train_gan(checkerboard_dataset, config, tmp_path / "run")
     for network in ("generator", "discriminator"):
         pairs = zip(getattr(resumed, network).get_weights(), getattr(whole, network).get_weights(), strict=True)
