@@ -75,7 +75,7 @@ class TrainingProgress:
         self.epoch = self.step = 0
         self.epoch_ended = self.ended = self.interrupted = False
         self._began = time.perf_counter() if began is None else began
-        self._epoch_began = self._settled_at = self._began
+        self._epoch_began = self._read_at = self._began
         self._seconds_before = self._waited = 0.0
         self._first_step = 0
         self._sums: dict[str, float] = {}
@@ -124,8 +124,8 @@ class TrainingProgress:
         self._waited += waited
         while len(self._flags) > (0 if self.step >= self.steps_per_epoch else _LAG):
             self.interrupted = float(self._flags.popleft()) > 0 or self.interrupted
-        if not self._sums or time.perf_counter() - self._settled_at > _LOGS_SECONDS:
-            self.settle()
+        if not self._sums or time.perf_counter() - self._read_at > _LOGS_SECONDS:
+            self.read_losses()
 
     def end_epoch(self, *, stop: bool = False) -> None:
         """Goes to the next epoch, or ends training after the last one or if `stop` is true."""
@@ -133,7 +133,7 @@ class TrainingProgress:
         self.epoch, self.step, self.epoch_ended = self.epoch + 1, 0, False
         self._sums = {}
 
-    def settle(self) -> None:
+    def read_losses(self) -> None:
         """Waits for the steps so far and reads their losses.
 
         Raises:
@@ -151,14 +151,14 @@ class TrainingProgress:
                     )
                 self._sums[name] = self._sums.get(name, 0.0) + loss
         self._pending.clear()
-        self._settled_at = time.perf_counter()
+        self._read_at = time.perf_counter()
 
     def last_losses(self) -> dict[str, float]:
         """The losses of the last step; waits for it."""
         return {name: float(value) for name, value in self._last.items()}
 
     def losses(self) -> dict[str, float]:
-        """The mean of each loss over the steps of the epoch that were read, see `settle`."""
+        """The mean of each loss over the steps of the epoch that were read, see `read_losses`."""
         steps = self.step - len(self._pending)
         return {name: value / steps for name, value in self._sums.items()}
 
@@ -175,7 +175,7 @@ class TrainingProgress:
         if self.epoch_ended:
             ended = stop or self.epoch + 1 >= self.epochs
             return {"epoch": self.epoch + 1, "step": 0, "sums": {}, "ended": ended, "seconds": self.seconds}
-        self.settle()
+        self.read_losses()
         return {
             "epoch": self.epoch,
             "step": self.step,
@@ -272,7 +272,7 @@ def run_epochs(
             progress.add(step(parts), parts, waited=waited)
             listeners.on_train_batch_end(number, progress.logs())
             began_waiting = time.perf_counter()
-        progress.settle()
+        progress.read_losses()
         progress.epoch_ended = True
         logs = progress.logs()
         listeners.on_epoch_end(progress.epoch, logs)
