@@ -6,7 +6,7 @@ DEMO ?= demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench docs lock clean
+.PHONY: help install demo test bench docs proto lock clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -32,6 +32,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+proto:  ## Generate serving's protobuf code anew, for protobuf >= 6.31
+	$(PYTHON) -m venv build/protoc
+	build/protoc/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==1.75.1
+	build/protoc/bin/python -m grpc_tools.protoc --proto_path=serving --python_out=serving --pyi_out=serving serving/tfdvbpr_serving/protocol/*.proto
 
 lock:  ## Resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.10 --extra dev --extra docs --extra pretrained --extra scann --no-header --output-file requirements.lock

@@ -1,7 +1,8 @@
 """A client and a local server for the exported models.
 
-`Client` and `AsyncClient` load no TensorFlow; each is imported when it is first asked for. The local server is
-`tfdvbpr_serving.server.server.LocalServer`, and does.
+client/: `Client`, `AsyncClient`; protocol/: TensorFlow Serving's messages; server/: the local server; models/: loaded
+versions; config.py: options and configuration files; deployment/: examples for TensorFlow Serving; errors.py.
+`Client`, `AsyncClient`, `Tls` and `ServingError` load no TensorFlow; `server.server.LocalServer` does.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfdvbpr_serving.client.async_client import AsyncClient
-    from tfdvbpr_serving.client.blocking import Client
     from tfdvbpr_serving.client.channels import Tls
+    from tfdvbpr_serving.client.client import AsyncClient, Client
     from tfdvbpr_serving.errors import ServingError
 
-_HOMES = {
-    "AsyncClient": "client.async_client",
-    "Client": "client.blocking",
+_MODULES = {
+    "AsyncClient": "client.client",
+    "Client": "client.client",
     "ServingError": "errors",
     "Tls": "client.channels",
 }
@@ -26,6 +26,6 @@ __all__ = ["AsyncClient", "Client", "ServingError", "Tls"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

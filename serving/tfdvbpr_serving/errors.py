@@ -1,4 +1,4 @@
-"""What a caller of the served models can meet, one class a cure."""
+"""Errors of the client and the local server: one class for each thing to do about it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import grpc
 
 
 class ServingError(RuntimeError):
-    """The base of everything the client and the local server raise on their own."""
+    """Base of the errors that the client and the local server raise."""
 
 
 class ServerUnavailableError(ServingError):
-    """Nobody answers at the target, or the server turns requests away: try again later."""
+    """No server responds at the target, or it refuses connections: try again later."""
 
 
 class ServerBusyError(ServerUnavailableError):
-    """The server's queue is full. Not sent again by itself: that would make it fuller."""
+    """The server's queue is full. The client does not retry by itself, which would fill the queue further."""
 
 
 class DeadlineError(ServingError):
-    """The server did not answer in time."""
+    """The server did not respond before the deadline."""
 
 
 class InvalidRequestError(ServingError):
-    """The server read the request and refused it; sending it again will not help."""
+    """The server rejected the request; sending it again will not help."""
 
 
 class ModelNotFoundError(ServingError):
@@ -33,15 +33,15 @@ class ModelNotFoundError(ServingError):
 
 
 class MessageTooLargeError(ServingError):
-    """A request or an answer is above a message limit, or the server is out of memory."""
+    """A request or a response is above a message limit, or the server is out of memory."""
 
 
 class ServerFailedError(ServingError):
-    """The server broke while answering; its own log says why."""
+    """The server failed while it computed the response; its log says why."""
 
 
 class IncompatibleModelError(ServingError):
-    """The served model answers otherwise than this client's signature tables say."""
+    """The served model's response differs from this client's signature tables."""
 
 
 class ModelLoadError(ServingError):
@@ -49,11 +49,11 @@ class ModelLoadError(ServingError):
 
 
 class ServerStartError(ServingError):
-    """The local server cannot listen where it was told to."""
+    """The local server cannot listen at its address."""
 
 
 class UnknownIdError(ServingError):
-    """Ids that the served model has never seen.
+    """Ids that the served model does not know.
 
     Attributes:
         user_ids: the unknown users, each once, in the order of the request.
@@ -88,7 +88,7 @@ def _listed(kind: str, ids: Sequence[str], *, shown: int = 10) -> str:
 
 @dataclass(frozen=True)
 class CallSite:
-    """What was asked of whom, for the sentence of an error."""
+    """The server, model and request of a call, for error messages."""
 
     target: str
     model: str
@@ -97,45 +97,45 @@ class CallSite:
 
 
 def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: CallSite) -> ServingError:
-    """The error of this tree for a failed call, with what came and what to do.
+    """The error for a failed call, with what was received and what to do.
 
     Args:
-        code: the status the call ended with; None where gRPC gives none.
-        details: the server's or gRPC's own words.
-        call: what was asked.
+        code: the status of the call; None if gRPC gives none.
+        details: the message of the server or of gRPC.
+        call: the call that failed.
     """
-    said = (details or "no details given").strip().rstrip(".")
-    asked = f"{call.request} of {call.model!r} at {call.target}"
+    received = (details or "no details").strip().rstrip(".")
+    request = f"{call.request} of {call.model!r} at {call.target}"
     if code == grpc.StatusCode.UNAVAILABLE:
         return ServerUnavailableError(
-            f"The server must answer {asked}. Received: {said}. "
+            f"A server must respond to {request}. Received: {received}. "
             "Start it, or check host, port and credentials; if its queue is full, try again."
         )
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError(
-            f"{asked} must be answered within {call.timeout_seconds:g} s. It was not. "
+            f"The server must respond to {request} within {call.timeout_seconds:g} s. It did not. "
             "Give a longer timeout, fewer rows a request, or the server more processors."
         )
     if code == grpc.StatusCode.NOT_FOUND:
         return ModelNotFoundError(
-            f"The server must serve what is asked: {asked}. Received: {said}. "
+            f"The server must serve the model of {request}. Received: {received}. "
             "Compare the client's model name and version with the server's models."
         )
-    if code == grpc.StatusCode.FAILED_PRECONDITION and "signature" in said.lower():
+    if code == grpc.StatusCode.FAILED_PRECONDITION and "signature" in received.lower():
         return ModelNotFoundError(
-            f"The model must have the signature asked for: {asked}. Received: {said}. "
+            f"The model must have the signature of {request}. Received: {received}. "
             "Export it again with tfdvbpr-export."
         )
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE):
-        return InvalidRequestError(f"The server refused {asked}: {said}. Correct the request.")
-    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and ("full" in said or "Concurrent RPC limit" in said):
+        return InvalidRequestError(f"The server rejected {request}: {received}. Correct the request.")
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and ("full" in received or "Concurrent RPC limit" in received):
         return ServerBusyError(
-            f"The server must have room for {asked}. Received: {said}. Send fewer at once, or later."
+            f"The server must have room for {request}. Received: {received}. Send fewer at once, or later."
         )
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return MessageTooLargeError(
-            f"{asked} must fit the message limits and the server's memory. Received: {said}. "
+            f"{request} must fit the message limits and the server's memory. Received: {received}. "
             "Send fewer rows a request, or raise max_message_bytes."
         )
     name = code.name if code else "no status"
-    return ServerFailedError(f"The server failed on {asked}: {name}: {said}. See the server's log.")
+    return ServerFailedError(f"The server failed on {request}: {name}: {received}. See the server's log.")

@@ -11,14 +11,14 @@ import grpc
 import numpy as np
 from serving_requests import request_of
 
-from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol import messages
 
 
 async def run(target: str, signature: str, concurrency: int, seconds: float) -> dict[str, float]:
     requests = [request_of(signature, number) for number in range(512)]
     latencies: list[float] = []
     async with grpc.aio.insecure_channel(target) as channel:
-        call = channel.unary_unary(wire.PREDICT)
+        call = channel.unary_unary(messages.PREDICT)
         for request in requests[:100]:
             await call(request, timeout=30)
         end = time.perf_counter() + seconds

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.messages import predict_request
 
 USERS, ITEMS = 10_000, 50_000
@@ -24,5 +24,5 @@ def inputs_of(signature: str, number: int) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def request_of(signature: str, number: int) -> bytes:
-    spec = wire.model_spec("recommender", signature=signature)
+    spec = messages.model_spec("recommender", signature=signature)
     return bytes(predict_request(spec, inputs_of(signature, number)).SerializeToString())

@@ -16,8 +16,8 @@ from tiny_data import checkerboard
 
 from tfdvbpr import api
 from tfdvbpr.models.recommenders import recommender_config
-from tfdvbpr_serving.client.blocking import Client
-from tfdvbpr_serving.models.folders import version_folders
+from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.config import version_folders
 from tfdvbpr_serving.server.server import LocalServer
 
 KILLS = 20

@@ -23,7 +23,7 @@ from tiny_data import checkerboard
 
 from tfdvbpr import api
 from tfdvbpr.models.recommenders import recommender_config
-from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.server.server import LocalServer
 
 NUM_ITEMS, NUM_USERS, DIM, K, BATCH = 1_000_000, 1_000, 64, 100, 64

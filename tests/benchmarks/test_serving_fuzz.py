@@ -1,4 +1,4 @@
-"""10,000 hostile requests from four threads: each gets a right status and a sentence, and memory stays flat."""
+"""10,000 hostile requests from four threads: each gets the right status and a sentence, and memory stays flat."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import psutil
 from serving_bench import served
 
 from tfdvbpr_serving.client.channels import MAX_MESSAGE_BYTES
-from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol import messages
 
 REQUESTS, THREADS, ROUNDS = 10_000, 4, 5
 
 
 def test_ten_thousand_hostile_requests(tmp_path: Path) -> None:
-    from hostile_requests import Code, complaint, good_request, hostile
+    from hostile_requests import Code, good_request, hostile, problem_of
     from serving_toy_models import save_designer, save_recommender
 
     save_recommender(tmp_path / "recommender" / "1")
@@ -27,11 +27,11 @@ def test_ten_thousand_hostile_requests(tmp_path: Path) -> None:
     target = os.environ.get("TFDVBPR_SERVING_TARGET")
     assert target is None, "This benchmark measures the memory of a server of its own."
     kinds: Counter[str] = Counter()
-    complaints: list[str] = []
+    problems: list[str] = []
     rss: list[float] = []
     with served(str(tmp_path / "recommender"), str(tmp_path / "designer")) as server:
         channel = grpc.insecure_channel(server.target, options=[("grpc.max_send_message_length", MAX_MESSAGE_BYTES)])
-        predict = channel.unary_unary(wire.PREDICT)
+        predict = channel.unary_unary(messages.PREDICT)
 
         def send(seed: int) -> None:
             rng = np.random.default_rng(seed)
@@ -43,9 +43,9 @@ def test_ten_thousand_hostile_requests(tmp_path: Path) -> None:
                     predict(one.request, timeout=60)
                 except grpc.RpcError as error:
                     code, details = error.code(), error.details()
-                found = complaint(one, code, details)
+                found = problem_of(one, code, details)
                 if found:
-                    complaints.append(found)
+                    problems.append(found)
 
         for turn in range(ROUNDS):
             with ThreadPoolExecutor(THREADS) as pool:
@@ -57,5 +57,5 @@ def test_ten_thousand_hostile_requests(tmp_path: Path) -> None:
         channel.close()
     print(f"{sum(kinds.values())} requests of {len(kinds)} kinds: {dict(kinds.most_common())}")
     print("RSS in MiB after each fifth:", [round(value) for value in rss])
-    assert complaints == []
+    assert problems == []
     assert rss[-1] < rss[0] * 1.10

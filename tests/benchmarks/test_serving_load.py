@@ -19,10 +19,10 @@ OVERHEAD_MS = 1.5
 BATCHING = Path(__file__).parents[2] / "serving" / "tfdvbpr_serving" / "deployment" / "batching.config"
 SECONDS, TURNS = 3, 3  # in the process and through the server by turns, of which the median counts
 SIGNATURES = ("recommend", "score")
-SETTINGS: dict[str, list[str]] = {
-    "batching": [],
-    "no batching": ["--no-batching"],
-    "batching.config's timeout": ["--batching-config", str(BATCHING)],
+SETTINGS = {  # text of a batching.config
+    "batching": "",
+    "no batching": "max_batch_size { value: 1 }",
+    "batching.config's timeout": BATCHING.read_text(),
 }
 
 
@@ -59,7 +59,8 @@ def cpu_seconds(pid: int) -> float:
 def test_latency_throughput_and_overhead(folder: Path, name: str) -> None:
     """The overhead counts for one request at a time; the others are to be read."""
     overheads = []
-    with served(str(folder), *SETTINGS[name]) as server:
+    (folder.parent / "batching.config").write_text(SETTINGS[name])
+    with served(str(folder), "--batching-config", str(folder.parent / "batching.config")) as server:
         for signature in SIGNATURES:
             turns = [(in_process(folder, signature), _served(server, signature, 1)) for _ in range(TURNS)]
             alone, one = (

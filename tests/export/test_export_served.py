@@ -22,7 +22,7 @@ from tfdvbpr.designing.designer import Designer
 from tfdvbpr.run import Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.saving import EXTRA, WARMUP_NAME
-from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import InvalidRequestError, UnknownIdError
 from tfdvbpr_serving.server.server import LocalServer
 

@@ -15,7 +15,7 @@ from tfdvbpr.errors import ConfigError, OutputExistsError
 from tfdvbpr.run import Run
 from tfdvbpr_export import export_recommender, saving
 from tfdvbpr_export.versions import remove_old_versions, version_folder, whole_version
-from tfdvbpr_serving.models.folders import version_folders
+from tfdvbpr_serving.config import version_folders
 
 
 def test_versions_count_up(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from serving_toy_models import save_designer, save_recommender
 from shared_folders import own_copy
 
-from tfdvbpr_serving.client.blocking import Client
-from tfdvbpr_serving.models.versions import ModelSource, VersionPolicy
+from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.config import ModelSource, VersionPolicy
 from tfdvbpr_serving.server.server import LocalServer
 
 TARGET_VARIABLE = "TFDVBPR_SERVING_TARGET"

@@ -1,4 +1,4 @@
-"""Requests that no server should trip over, and the statuses that answer them correctly."""
+"""Invalid and extreme requests, and the statuses that are right for them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import grpc
 import numpy as np
-from picture_files import gif, jpeg, png, png_that_claims
+from image_files import gif, jpeg, png, png_with_size
 from PIL import Image
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving.protocol import wire
+from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.messages import predict_request
 
 Code = grpc.StatusCode
@@ -42,7 +42,7 @@ class Hostile:
 
 
 def good_request(rng: Generator, signature: str, *, rows: int | None = None) -> Request:
-    """One that every server of the models answers, with users and items that may be unknown."""
+    """A valid request of any server of the models, with users and items that may be unknown."""
     count = int(rng.integers(1, 4)) if rows is None else rows
     inputs = {}
     for name, tensor in SIGNATURES[signature].inputs.items():
@@ -57,7 +57,7 @@ def good_request(rng: Generator, signature: str, *, rows: int | None = None) -> 
         else:
             values = [f"u{rng.integers(6)}" for _ in range(count)]
         inputs[name] = np.array(values, dtype=object if tensor.dtype == "string" else tensor.dtype)
-    spec = wire.model_spec(SIGNATURES[signature].model, signature=signature)
+    spec = messages.model_spec(SIGNATURES[signature].model, signature=signature)
     return Request.FromString(predict_request(spec, inputs).SerializeToString())
 
 
@@ -163,7 +163,7 @@ def no_model(rng: Generator, request: Request) -> None:
     request.ClearField("model_spec")
 
 
-def strange_ids(rng: Generator, request: Request) -> None:
+def random_ids(rng: Generator, request: Request) -> None:
     name = next(n for n in sorted(request.inputs) if request.inputs[n].dtype == 7 and n != "image_bytes")
     for position in range(len(request.inputs[name].string_val)):
         request.inputs[name].string_val[position] = rng.bytes(int(rng.integers(0, 200)))
@@ -194,7 +194,7 @@ def large_jpeg(rng: Generator) -> bytes:
     return buffer.getvalue()
 
 
-def broken_picture(rng: Generator, request: Request) -> None:
+def broken_image(rng: Generator, request: Request) -> None:
     files = [
         large_jpeg(rng)[: int(rng.integers(1, 300))],
         b"\xff\xd8" + rng.bytes(200),
@@ -208,8 +208,8 @@ def broken_picture(rng: Generator, request: Request) -> None:
     request.inputs["image_bytes"].string_val[0] = files[int(rng.integers(len(files)))]
 
 
-def flipped_picture(rng: Generator, request: Request) -> None:
-    """May still be a picture of some kind."""
+def flipped_image(rng: Generator, request: Request) -> None:
+    """May still be an image of some kind."""
     file = bytearray([large_jpeg(rng), png(), gif()][int(rng.integers(3))])
     for position in rng.integers(2, len(file), int(rng.integers(1, 20))):
         file[position] = int(rng.integers(256))
@@ -217,7 +217,7 @@ def flipped_picture(rng: Generator, request: Request) -> None:
 
 
 def image_bomb(rng: Generator, request: Request) -> None:
-    request.inputs["image_bytes"].string_val[0] = png_that_claims(int(rng.integers(30_000, 2**31)), 40_000)
+    request.inputs["image_bytes"].string_val[0] = png_with_size(int(rng.integers(30_000, 2**31)), 40_000)
 
 
 def huge_string(rng: Generator, request: Request) -> None:
@@ -225,43 +225,43 @@ def huge_string(rng: Generator, request: Request) -> None:
     request.inputs[name].string_val[0] = bytes(HUGE)
 
 
-REFUSED = frozenset({Code.INVALID_ARGUMENT})
+REJECTED = frozenset({Code.INVALID_ARGUMENT})
 EITHER = frozenset({Code.OK, Code.INVALID_ARGUMENT})
 Change = Callable[[Generator, Request], None]
 
 # What is done to a good request, the input it needs, what may come back, and how often among a hundred.
 KINDS: dict[str, tuple[Change, str | None, frozenset[Code], float]] = {
-    "wrong dtype": (wrong_dtype, None, REFUSED, 7),
-    "wrong rank": (wrong_rank, None, REFUSED, 6),
-    "scalar": (scalar, None, REFUSED, 3),
-    "endless shape": (endless_shape, None, REFUSED, 4),
-    "negative size": (negative_size, None, REFUSED, 3),
-    "no shape": (no_shape, None, REFUSED, 3),
-    "missing input": (missing_input, None, REFUSED, 5),
-    "wrong name": (wrong_name, None, REFUSED, 5),
-    "broken content": (broken_content, None, REFUSED, 4),
-    "too many values": (too_many_values, None, REFUSED, 4),
-    "empty batch": (empty_batch, None, REFUSED, 4),
-    "unequal rows": (unequal_rows, "categories", REFUSED, 4),
-    "bad filter": (bad_filter, None, REFUSED, 3),
+    "wrong dtype": (wrong_dtype, None, REJECTED, 7),
+    "wrong rank": (wrong_rank, None, REJECTED, 6),
+    "scalar": (scalar, None, REJECTED, 3),
+    "endless shape": (endless_shape, None, REJECTED, 4),
+    "negative size": (negative_size, None, REJECTED, 3),
+    "no shape": (no_shape, None, REJECTED, 3),
+    "missing input": (missing_input, None, REJECTED, 5),
+    "wrong name": (wrong_name, None, REJECTED, 5),
+    "broken content": (broken_content, None, REJECTED, 4),
+    "too many values": (too_many_values, None, REJECTED, 4),
+    "empty batch": (empty_batch, None, REJECTED, 4),
+    "unequal rows": (unequal_rows, "categories", REJECTED, 4),
+    "bad filter": (bad_filter, None, REJECTED, 3),
     "unknown model": (unknown_model, None, frozenset({Code.NOT_FOUND}), 4),
     "unknown version": (unknown_version, None, frozenset({Code.NOT_FOUND}), 4),
-    "unknown label": (unknown_label, None, REFUSED, 3),
+    "unknown label": (unknown_label, None, REJECTED, 3),
     "unknown signature": (unknown_signature, None, frozenset({Code.FAILED_PRECONDITION}), 4),
-    "no model": (no_model, None, REFUSED, 2),
-    "strange ids": (strange_ids, "categories", frozenset({Code.OK}), 4),
+    "no model": (no_model, None, REJECTED, 2),
+    "random ids": (random_ids, "categories", frozenset({Code.OK}), 4),
     "huge k": (huge_k, "k", EITHER, 4),
-    "negative k": (negative_k, "k", REFUSED, 4),
+    "negative k": (negative_k, "k", REJECTED, 4),
     "not finite": (not_finite, "realism_weights", EITHER, 4),
-    "broken picture": (broken_picture, "image_bytes", REFUSED, 5),
-    "flipped picture": (flipped_picture, "image_bytes", EITHER, 4),
-    "image bomb": (image_bomb, "image_bytes", REFUSED, 4),
+    "broken image": (broken_image, "image_bytes", REJECTED, 5),
+    "flipped image": (flipped_image, "image_bytes", EITHER, 4),
+    "image bomb": (image_bomb, "image_bytes", REJECTED, 4),
     "64 MB string": (huge_string, None, frozenset({Code.RESOURCE_EXHAUSTED}), 0.5),
 }
 
 
 def hostile(rng: Generator, kind: str | None = None) -> Hostile:
-    """A request of a kind, drawn by weight where none is named."""
+    """A request of a kind, sampled by weight if none is named."""
     if kind is None:
         weights = np.array([weight for *_, weight in KINDS.values()])
         kind = list(KINDS)[int(rng.choice(len(KINDS), p=weights / weights.sum()))]
@@ -271,8 +271,8 @@ def hostile(rng: Generator, kind: str | None = None) -> Hostile:
     return Hostile(kind, request.SerializeToString(), statuses)
 
 
-def complaint(one: Hostile, code: Code, details: str | None) -> str | None:
-    """What is wrong with an answer; None where nothing is."""
+def problem_of(one: Hostile, code: Code, details: str | None) -> str | None:
+    """What is wrong with a response; None if nothing is."""
     if code not in one.statuses:
         return f"{one.kind}: {code.name} in place of {sorted(s.name for s in one.statuses)}: {details}"
     if code == Code.OK:

@@ -14,7 +14,7 @@ import pytest
 from serving_toy_models import save_designer
 
 from tfdvbpr_serving.cli import main
-from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import InvalidRequestError
 from tfdvbpr_serving.server.server import LocalServer
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving.client.blocking import Client
+from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import InvalidRequestError, ModelNotFoundError, UnknownIdError
 
 STRANGER = "no-such-id-\u2603"

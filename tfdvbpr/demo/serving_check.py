@@ -68,7 +68,7 @@ def served(folders: Sequence[Path]) -> Iterator[Any]:
     Raises:
         RunError: if the server does not come up.
     """
-    from tfdvbpr_serving.client.blocking import Client
+    from tfdvbpr_serving.client import Client
     from tfdvbpr_serving.errors import ServingError
 
     with socket.socket() as probe:

@@ -1,5 +1,9 @@
-"""The thin client: blocking and asyncio, typed answers, no TensorFlow in the process."""
+"""The client of the served models, without TensorFlow.
 
-from tfdvbpr_serving.client.blocking import Client
+client.py: `Client`, `AsyncClient`; methods.py: their methods, written once; arguments.py: checks of arguments;
+responses.py: what they return; channels.py: TLS, retries, compression.
+"""
 
-__all__ = ["Client"]
+from tfdvbpr_serving.client.client import AsyncClient, Client
+
+__all__ = ["AsyncClient", "Client"]

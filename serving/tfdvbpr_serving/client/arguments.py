@@ -1,4 +1,4 @@
-"""Checks of what a caller gives the client, before anything is sent."""
+"""Checks of the client's arguments, before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-Strings = npt.NDArray[np.object_]
+Image = bytes | str | os.PathLike[str]
+Rows = Sequence[Sequence[str]]
 
 
 def id_list(name: str, ids: Sequence[str]) -> tuple[str, ...]:
@@ -22,9 +23,7 @@ def id_list(name: str, ids: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(f"`{name}` must be a list of ids. Received the one string {ids!r}. Write [{ids!r}].")
     found = tuple(ids)
     if not found:
-        raise ValueError(
-            f"`{name}` must hold at least one id. Received none. Skip the call when there is nothing to ask."
-        )
+        raise ValueError(f"`{name}` must hold at least one id. Received none. Skip the call.")
     for position, value in enumerate(found):
         if not isinstance(value, str) or not value:
             raise ValueError(
@@ -33,55 +32,37 @@ def id_list(name: str, ids: Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def item_rows(item_ids: Sequence[str] | Sequence[Sequence[str]], *, num_users: int) -> tuple[tuple[str, ...], ...]:
-    """One row of items a user: a flat list of ids is repeated for every user.
-
-    Raises:
-        ValueError: if there are no items, or as many rows as users are not given.
-    """
-    if not isinstance(item_ids, (str, bytes)) and len(item_ids) and not isinstance(item_ids[0], (str, bytes)):
-        rows = tuple(id_list(f"item_ids[{row}]", ids) for row, ids in enumerate(item_ids))
-        if len(rows) != num_users:
-            raise ValueError(
-                f"`item_ids` must have a row for each of the {num_users} users. Received {len(rows)} rows. "
-                "Give one list a user, or one flat list for all."
-            )
-        return rows
-    return (id_list("item_ids", item_ids),) * num_users  # type: ignore[arg-type]
-
-
-def person_rows(
-    name: str, rows: Sequence[Sequence[str]], *, num_rows: int | None = None
+def id_rows(
+    name: str, rows: Sequence[Sequence[str]], *, num_rows: int | None = None, may_be_empty: bool = False
 ) -> tuple[tuple[str, ...], ...]:
-    """One list of ids a person; a list may be empty if the number of rows is known otherwise.
+    """One list of ids a row.
 
     Raises:
-        ValueError: if it is a flat list of ids, there are no rows, or not as many as there are to be.
+        ValueError: if it is a flat list of ids, there are no rows or not `num_rows`, or a row is empty and may not be.
     """
     if isinstance(rows, (str, bytes)) or any(isinstance(row, (str, bytes)) for row in rows):
-        raise ValueError(f"`{name}` must be a list of ids for each person. Received a flat one. Write [[...]].")
+        raise ValueError(f"`{name}` must be a list of lists of ids. Received a flat one. Write [[...]].")
     found = tuple(
-        id_list(f"{name}[{position}]", row) if len(row) or num_rows is None else () for position, row in enumerate(rows)
+        () if may_be_empty and not len(row) else id_list(f"{name}[{position}]", row)
+        for position, row in enumerate(rows)
     )
     if not found or (num_rows is not None and len(found) != num_rows):
-        wanted = "at least one row" if num_rows is None else f"a row for each of {num_rows}"
-        raise ValueError(f"`{name}` must have {wanted}. Received {len(found)}. Give one list of ids a person.")
+        wanted = "at least one row" if num_rows is None else f"a row for each of the {num_rows}"
+        raise ValueError(f"`{name}` must have {wanted}. Received {len(found)}. Give one list of ids a row.")
     return found
 
 
-def excluded_rows(
-    name: str, ids: Sequence[str] | Sequence[Sequence[str]] | None, *, num_rows: int
-) -> tuple[tuple[str, ...], ...] | None:
-    """One row of ids to leave out: a flat list is repeated for every row; None where there are none at all.
+def shared_or_own_rows(
+    name: str, ids: Sequence[str] | Sequence[Sequence[str]], *, num_rows: int, may_be_empty: bool = False
+) -> tuple[tuple[str, ...], ...]:
+    """One list of ids a row: a flat list is repeated for every row.
 
     Raises:
-        ValueError: if a list of lists has another length than there are rows.
+        ValueError: as `id_list` and `id_rows`.
     """
-    if ids is None or len(ids) == 0:
-        return None
-    if not isinstance(ids, (str, bytes)) and not isinstance(ids[0], (str, bytes)):
-        return person_rows(name, ids, num_rows=num_rows)
-    return (id_list(name, ids),) * num_rows  # type: ignore[arg-type]
+    if isinstance(ids, (str, bytes)) or not len(ids) or isinstance(ids[0], (str, bytes)):
+        return (id_list(name, ids),) * num_rows  # type: ignore[arg-type]
+    return id_rows(name, ids, num_rows=num_rows, may_be_empty=may_be_empty)
 
 
 def whole_numbers(name: str, values: int | Sequence[int], *, num_rows: int, least: int) -> npt.NDArray[np.int32]:
@@ -118,14 +99,12 @@ def weight_rows(name: str, values: float | Sequence[float], *, num_rows: int) ->
     return found
 
 
-def padded(rows: Sequence[Sequence[str]]) -> tuple[Strings, npt.NDArray[np.bool_]]:
-    """Rows of ids as one [B, N] array, "" past a shorter row's end, and a bool [B, N]: True for a real id."""
+def padded(rows: Sequence[Sequence[str]]) -> npt.NDArray[np.object_]:
+    """Rows of ids as one [B, N] array, "" past a shorter row's end."""
     array = np.full((len(rows), max(1, *map(len, rows))), "", dtype=object)
-    mask = np.zeros(array.shape, dtype=np.bool_)
     for row, ids in enumerate(rows):
         array[row, : len(ids)] = ids
-        mask[row, : len(ids)] = True
-    return array, mask
+    return array
 
 
 def per_row(name: str, values: str | Sequence[str], *, num_rows: int) -> tuple[str, ...]:
@@ -157,12 +136,12 @@ def seed_rows(seeds: int | Sequence[int], *, num_rows: int) -> npt.NDArray[np.in
         )
     limits = np.iinfo(np.int64)
     if any(not isinstance(s, (int, np.integer)) or not limits.min <= s <= limits.max for s in found):
-        raise ValueError(f"`seeds` must be whole numbers of 64 bits. Received {found}. Draw them below 2**63.")
+        raise ValueError(f"`seeds` must be whole numbers of 64 bits. Received {found}. Give seeds below 2**63.")
     return np.array(found, dtype=np.int64)
 
 
-def image_files(images: Sequence[bytes | str | os.PathLike[str]]) -> list[bytes]:
-    """The bytes of each picture file, read from disk where a path is given.
+def image_files(images: Sequence[Image]) -> list[bytes]:
+    """The bytes of each image file, read from disk if a path is given.
 
     Raises:
         ValueError: if there is none, one is empty, or one is neither bytes nor a path.
@@ -172,13 +151,11 @@ def image_files(images: Sequence[bytes | str | os.PathLike[str]]) -> list[bytes]
         raise ValueError("`images` must be a list of files. Received one. Write [image].")
     found = [_image_file(image, position) for position, image in enumerate(images)]
     if not found:
-        raise ValueError(
-            "`images` must hold at least one file. Received none. Skip the call when there is nothing to ask."
-        )
+        raise ValueError("`images` must hold at least one file. Received none. Skip the call.")
     return found
 
 
-def _image_file(image: bytes | str | os.PathLike[str], position: int) -> bytes:
+def _image_file(image: Image, position: int) -> bytes:
     if isinstance(image, (str, os.PathLike)):
         image = Path(image).read_bytes()
     if not isinstance(image, bytes):

@@ -1,36 +1,42 @@
-"""How a client reaches its server: security, retries, compression, message sizes."""
+"""Channels to a server: TLS, retries, compression, message sizes; a blocking transport and one for asyncio."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 
+from tfdvbpr_serving.protocol.messages import METHODS
+
+Compression = Literal["gzip", "deflate"]
+
 MAX_MESSAGE_BYTES = 2**31 - 1
-COMPRESSIONS = {
+COMPRESSIONS: dict[str | None, grpc.Compression] = {
     None: grpc.Compression.NoCompression,
     "gzip": grpc.Compression.Gzip,
     "deflate": grpc.Compression.Deflate,
 }
 
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-_MOST_ATTEMPTS = 5  # gRPC itself makes no more
+_MAX_ATTEMPTS = 5  # gRPC allows no more
 
 
 @dataclass(frozen=True)
 class Tls:
-    """An encrypted connection. Each of the three is PEM text: a path, or the bytes themselves.
+    """An encrypted connection. Each certificate and key is PEM text: a path, or the bytes themselves.
 
     Attributes:
-        root_certificates: of who signs the server; None for those this machine trusts.
-        client_key: the client's own private key, if the server wants to know who calls (mTLS).
-        client_certificates: the client's chain that goes with the key.
-        server_name: the name the certificate is for, where it is not the target's host.
+        root_certificates: of the authority that signed the server's certificate; None for the system's.
+        client_key: the client's private key, if the server authenticates its clients (mTLS).
+        client_certificates: the client's certificate chain.
+        server_name: the name in the server's certificate, if it is not the target's host.
 
     Raises:
         ValueError: if only one of key and chain is given.
@@ -47,7 +53,7 @@ class Tls:
             raise ValueError("`client_key` and `client_certificates` must be given together. Received one of them.")
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """What gRPC takes."""
+        """The gRPC channel credentials."""
         return grpc.ssl_channel_credentials(
             _pem(self.root_certificates), _pem(self.client_key), _pem(self.client_certificates)
         )
@@ -55,17 +61,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class ChannelSettings:
-    """The channel of a client.
-
-    Attributes:
-        target: "host:port".
-        timeout_seconds: for calls that give none of their own.
-        max_message_bytes: the largest request or answer; the protocol itself ends at 2 GiB.
-        max_retries: how often a call is sent again, with growing waits and within its time, when nobody answers
-            (UNAVAILABLE). Nothing else is ever sent again.
-        compression: None, "gzip" or "deflate", for what is sent.
-        tls: None for plain text.
-        options: further gRPC channel options, which win over ours.
+    """The channel of a client. The attributes are the arguments of `Client`.
 
     Raises:
         ValueError: if one is out of range.
@@ -75,7 +71,7 @@ class ChannelSettings:
     timeout_seconds: float
     max_message_bytes: int
     max_retries: int
-    compression: str | None
+    compression: Compression | None
     tls: Tls | None
     options: Sequence[tuple[str, Any]]
 
@@ -84,20 +80,20 @@ class ChannelSettings:
             raise ValueError('`target` must be "host:port". Received "". Name the server, e.g. "localhost:8500".')
         if self.timeout_seconds <= 0:
             raise ValueError(f"`timeout_seconds` must be > 0. Received {self.timeout_seconds}. Give seconds to wait.")
-        if not 0 <= self.max_retries < _MOST_ATTEMPTS:
+        if not 0 <= self.max_retries < _MAX_ATTEMPTS:
             raise ValueError(
-                f"`max_retries` must be 0 to {_MOST_ATTEMPTS - 1}. Received {self.max_retries}. gRPC makes no more."
+                f"`max_retries` must be 0 to {_MAX_ATTEMPTS - 1}. Received {self.max_retries}. gRPC allows no more."
             )
         if self.compression not in COMPRESSIONS:
             raise ValueError(f'`compression` must be None, "gzip" or "deflate". Received {self.compression!r}.')
 
     @property
     def grpc_compression(self) -> grpc.Compression:
-        """What gRPC takes."""
+        """The gRPC compression."""
         return COMPRESSIONS[self.compression]
 
     def arguments(self) -> list[tuple[str, Any]]:
-        """What gRPC takes as channel options."""
+        """The gRPC channel options."""
         merged: dict[str, Any] = {
             "grpc.max_send_message_length": self.max_message_bytes,
             "grpc.max_receive_message_length": self.max_message_bytes,
@@ -108,7 +104,7 @@ class ChannelSettings:
         }
         if self.max_retries:
             merged["grpc.service_config"] = _service_config(self.max_retries)
-            merged["grpc.per_rpc_retry_buffer_size"] = min(self.max_message_bytes, 64 * 2**20)  # pictures are large
+            merged["grpc.per_rpc_retry_buffer_size"] = min(self.max_message_bytes, 64 * 2**20)  # images are large
         if self.target.startswith(_LOCAL_HOSTS):
             merged["grpc.enable_http_proxy"] = 0
         if self.tls is not None and self.tls.server_name is not None:
@@ -117,16 +113,61 @@ class ChannelSettings:
 
 
 def open_channel(settings: ChannelSettings, api: Any) -> Any:
-    """A channel that connects when it is first used.
-
-    Args:
-        settings: where to, and how.
-        api: `grpc`, or `grpc.aio` for asyncio.
-    """
+    """A channel of `grpc` or `grpc.aio` that connects when it is first used."""
     arguments = {"options": settings.arguments(), "compression": settings.grpc_compression}
     if settings.tls is None:
         return api.insecure_channel(settings.target, **arguments)
     return api.secure_channel(settings.target, settings.tls.credentials(), **arguments)
+
+
+class BlockingTransport:
+    """Sends requests from threads. Its coroutines never wait for an event loop."""
+
+    def __init__(self, settings: ChannelSettings) -> None:
+        self._channel = open_channel(settings, grpc)
+        self._methods = _bound_methods(self._channel)
+
+    async def send(self, path: str, request: Any, *, timeout_seconds: float) -> Any:
+        """The response to a request."""
+        return self._methods[path](request, timeout=timeout_seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)
+
+    async def close(self) -> None:
+        """Closes the channel and cancels its calls."""
+        self._channel.close()
+
+
+class AsyncioTransport:
+    """The same on an event loop. Cancelling a task cancels its call on the server."""
+
+    def __init__(self, settings: ChannelSettings) -> None:
+        self._channel = open_channel(settings, grpc.aio)
+        self._methods = _bound_methods(self._channel)
+
+    async def send(self, path: str, request: Any, *, timeout_seconds: float) -> Any:
+        """The response to a request."""
+        return await self._methods[path](request, timeout=timeout_seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        """Closes the channel and cancels its calls."""
+        await self._channel.close()
+
+
+def _bound_methods(channel: Any) -> dict[str, Any]:
+    """The protocol's methods by path, blocking or for asyncio as the channel is."""
+    return {
+        path: channel.unary_unary(
+            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        )
+        for path, (request, response) in METHODS.items()
+    }
 
 
 def _service_config(max_retries: int) -> str:

@@ -1,4 +1,4 @@
-"""SavedModels in numbered version folders, loaded, warmed and held on to while requests run. Imports TensorFlow."""
+"""One version of a model: loads a SavedModel, runs its warm-up requests, counts its users. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import prediction_log_pb2
 
 from tfdvbpr.signatures import DESIGNER_MODEL_NAME, SIGNATURES
-from tfdvbpr_serving.client.calls import Call
+from tfdvbpr_serving.config import BatchingOptions, ServerLimits
 from tfdvbpr_serving.errors import ModelLoadError
+from tfdvbpr_serving.protocol.messages import Arrays
+from tfdvbpr_serving.protocol.tensorflow_pb2 import SignatureDef
+from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import PredictionLog
 from tfdvbpr_serving.server.batching import Batcher
-from tfdvbpr_serving.server.batching_options import BatchingOptions
-from tfdvbpr_serving.server.limits import ServerLimits
-from tfdvbpr_serving.server.refusals import RequestError
-from tfdvbpr_serving.server.runners import Arrays, SignatureRunner
+from tfdvbpr_serving.server.requests import RequestContext, RequestError
+from tfdvbpr_serving.server.runners import SignatureRunner
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 DEFAULT_SIGNATURE = "serving_default"
 
-# An input whose largest value sets the width of the answer: requests of different widths are not joined, so that a
-# batched answer is the unbatched one and not a wider one.
+# An input whose largest value sets the width of the outputs: requests of different widths are not joined, so that a
+# batched response has the same width as an unbatched one.
 _WIDTH_INPUT = "k"
 
 _log = logging.getLogger(__name__)
@@ -36,12 +35,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """How loaded models answer.
+    """Options of loaded models.
 
     Attributes:
-        batching: None answers every request alone.
-        limits: what is taken in at most.
-        observe_batch: told model, signature, rows and seconds waited of each batch.
+        batching: None runs every request alone.
+        limits: of requests.
+        observe_batch: called with model, signature, rows and seconds waited of each batch.
     """
 
     batching: BatchingOptions | None
@@ -50,7 +49,7 @@ class ServingOptions:
 
 
 class LoadedModel:
-    """One version of a model, ready to answer; dropped when it is retired and its last request has ended.
+    """One loaded version of a model; dropped when it is retired and its last request has ended.
 
     Attributes:
         name: as requests name it.
@@ -60,13 +59,19 @@ class LoadedModel:
     """
 
     def __init__(
-        self, name: str, version: int, path: Path, signature_defs: Mapping[str, Any], *, options: ServingOptions
+        self,
+        name: str,
+        version: int,
+        path: Path,
+        signature_defs: Mapping[str, SignatureDef],
+        *,
+        options: ServingOptions,
     ) -> None:
         self.name = name
         self.version = version
         self.path = path
         self.signature_defs = signature_defs
-        self._saved_model = tf.saved_model.load(str(path))  # its signatures hold on to it only weakly
+        self._saved_model = tf.saved_model.load(str(path))  # its signatures have only weak references to it
         self._runners = {
             signature: SignatureRunner(
                 signature, definition, self._saved_model.signatures[signature], limits=options.limits
@@ -96,13 +101,13 @@ class LoadedModel:
         )
 
     def _is_designer(self, signature: str) -> bool:
-        """A design takes seconds: joined ones would wait for each other. Its default signature is a design as well."""
+        """Designs take seconds, so they are not joined. The default signature of a designer is a design as well."""
         others = self.signature_defs if signature == DEFAULT_SIGNATURE else [signature]
         return any(name in SIGNATURES and SIGNATURES[name].model == DESIGNER_MODEL_NAME for name in others)
 
     @property
     def waiting(self) -> Mapping[str, int]:
-        """How much waits, by signature."""
+        """Rows (designs: requests) in the queue, by signature."""
         return {name: batcher.waiting for name, batcher in self._batchers.items()}
 
     def runner(self, signature: str) -> SignatureRunner:
@@ -118,7 +123,7 @@ class LoadedModel:
             raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, message)
         return runner
 
-    def answer(self, runner: SignatureRunner, arrays: Arrays, call: Call) -> Arrays:
+    def predict(self, runner: SignatureRunner, arrays: Arrays, context: RequestContext) -> Arrays:
         """The outputs by name, computed alone or in a batch.
 
         Raises:
@@ -133,10 +138,10 @@ class LoadedModel:
         width = arrays.get(_WIDTH_INPUT)
         if width is not None and width.dtype.kind == "i":
             kind.append(int(width.max()))
-        return self._batchers[runner.name].answer(arrays, rows=rows, kind=tuple(kind), call=call)
+        return self._batchers[runner.name].predict(arrays, rows=rows, kind=tuple(kind), context=context)
 
     def acquire(self) -> bool:
-        """Holds on to the model for a request; False if it has been retired."""
+        """Keeps the model loaded for a request; False if it has been retired."""
         with self._lock:
             if self._on_idle is not None:
                 return False
@@ -144,7 +149,7 @@ class LoadedModel:
             return True
 
     def release(self) -> None:
-        """Ends what `acquire` began."""
+        """Ends a request's use of the model."""
         with self._lock:
             self._users -= 1
             idle = self._on_idle if self._users == 0 else None
@@ -152,7 +157,7 @@ class LoadedModel:
             idle()
 
     def retire(self, on_idle: Callable[[], None]) -> None:
-        """Takes no more requests; calls back when the last one has ended, at once if there is none."""
+        """Accepts no more requests; calls back when the last one has ended, at once if there is none."""
         with self._lock:
             self._on_idle = on_idle
             idle = self._users == 0
@@ -161,7 +166,7 @@ class LoadedModel:
 
 
 def load_model(name: str, version: int, path: Path, *, options: ServingOptions) -> LoadedModel:
-    """Loads a version folder and answers its recorded warm-up requests, so that the first caller does not wait.
+    """Loads a version folder and runs its recorded warm-up requests, so that the first request is fast.
 
     Raises:
         ModelLoadError: if TensorFlow cannot load it, it has no signatures or a warm-up request fails.
@@ -186,10 +191,11 @@ def _register_scann_ops() -> None:
         importlib.import_module("scann.scann_ops.py.scann_ops")
 
 
-def _signature_defs(path: Path) -> dict[str, Any]:
+def _signature_defs(path: Path) -> dict[str, SignatureDef]:
     saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     graph = next((g for g in saved.meta_graphs if "serve" in g.meta_info_def.tags), saved.meta_graphs[0])
-    return {name: graph.signature_def[name] for name in sorted(graph.signature_def) if not name.startswith("__")}
+    definitions = {name: graph.signature_def[name] for name in sorted(graph.signature_def) if not name.startswith("__")}
+    return {name: SignatureDef.FromString(one.SerializeToString()) for name, one in definitions.items()}
 
 
 def _warm_up(model: LoadedModel) -> None:
@@ -199,14 +205,14 @@ def _warm_up(model: LoadedModel) -> None:
     count = 0
     try:
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-            log = prediction_log_pb2.PredictionLog.FromString(record)
+            log = PredictionLog.FromString(record)
             if log.WhichOneof("log_type") != "predict_log":
-                raise ModelLoadError(f"{file} must hold predict logs. Received a {log.WhichOneof('log_type')}.")
+                raise ModelLoadError(f"{file} must hold predict logs. Number {count + 1} is of another kind.")
             request = log.predict_log.request
             runner = model.runner(request.model_spec.signature_name or DEFAULT_SIGNATURE)
             runner.wanted_outputs(list(request.output_filter))
-            model.answer(runner, runner.read(request.inputs), Call())
+            model.predict(runner, runner.read(request.inputs), RequestContext())
             count += 1
     except (RequestError, tf.errors.OpError, ValueError) as error:
         raise ModelLoadError(f"Every warm-up request in {file} must succeed. Number {count + 1}: {error}") from error
-    _log.info("%s version %d: %d warm-up requests answered", model.name, model.version, count)
+    _log.info("%s version %d: %d warm-up requests run", model.name, model.version, count)

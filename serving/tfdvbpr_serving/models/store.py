@@ -1,4 +1,4 @@
-"""Which versions of which models there are on disk, which of them are loaded, and which answers a request."""
+"""Versions of models: those on disk, those that are loaded, and the one that serves a request."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 
 import grpc
 
+from tfdvbpr_serving.config import ModelSource, check_base_path, version_folders
 from tfdvbpr_serving.errors import ModelLoadError
-from tfdvbpr_serving.models.folders import check_base_path, version_folders
 from tfdvbpr_serving.models.loading import LoadedModel
-from tfdvbpr_serving.models.versions import ModelSource
-from tfdvbpr_serving.server.refusals import RequestError, invalid, not_found
+from tfdvbpr_serving.server.requests import RequestError, invalid_argument, not_found
 
 Load = Callable[[str, int, Path], LoadedModel]
 
@@ -22,25 +21,25 @@ _log = logging.getLogger(__name__)
 
 
 class _Served:
-    """A model and its versions. `loaded` is replaced and never changed, so that requests read it without a lock."""
+    """A model and its versions. `loaded` is replaced and never modified, so that requests read it without a lock."""
 
     def __init__(self, source: ModelSource) -> None:
         self.source = source
         self.loaded: Mapping[int, LoadedModel] = {}
-        self.states: dict[int, tuple[str, str]] = {}  # of every version that was ever seen: state and error
-        self.failed: dict[int, int] = {}  # when the saved_model.pb was written that could not be loaded, by version
+        self.states: dict[int, tuple[str, str]] = {}  # state and error of every version, also of former ones
+        self.failed: dict[int, int] = {}  # write times of saved_model.pb files that failed to load, by version
 
     @property
     def newest(self) -> LoadedModel | None:
-        """What answers a request that names no version."""
+        """The version for a request that names none."""
         loaded = self.loaded
         return loaded[max(loaded)] if loaded else None
 
 
 class ModelStore:
-    """The models of a server, in the versions their policies ask for.
+    """The models of a server, in the versions of their policies.
 
-    Safe to use from many threads. A version takes over only when it is loaded and warm, and the one before it is
+    Safe to use from many threads. A version is served only when it is loaded and warm, and the version before it is
     dropped only when its last request has ended.
 
     Args:
@@ -53,8 +52,8 @@ class ModelStore:
 
     def __init__(self, sources: Iterable[ModelSource], *, load: Load) -> None:
         self._load = load
-        self._changing = threading.Lock()  # held while looking for versions and loading them
-        self._dropped = False  # since the last look for garbage
+        self._changing = threading.Lock()  # held while versions are listed and loaded
+        self._dropped = False  # since the last garbage collection
         self._served = {source.name: _Served(source) for source in sources}
         if not self._served:
             raise ModelLoadError("There must be a model to serve. Received none. Name at least one model folder.")
@@ -62,7 +61,7 @@ class ModelStore:
             check_base_path(served.source.name, served.source.base_path)
 
     def load_all(self) -> None:
-        """Loads every version that is asked for and not loaded yet.
+        """Loads every wanted version that is not loaded yet.
 
         Raises:
             ModelLoadError: if one cannot be loaded, or a label names a version that is not.
@@ -75,11 +74,11 @@ class ModelStore:
                 _check_labels(served.source, served.loaded)
 
     def poll(self) -> None:
-        """Takes up new versions; one that cannot be loaded is logged once, and the versions before it stay."""
+        """Loads new versions; one that cannot be loaded is logged once, and the versions before it stay."""
         with self._changing:
             if self._dropped:
                 self._dropped = False
-                gc.collect()  # a SavedModel in Python is full of cycles; here, it holds up no request for long
+                gc.collect()  # a SavedModel in Python is full of cycles; here it delays no request for long
             for served in self._served.values():
                 self._refresh(served)
 
@@ -115,21 +114,16 @@ class ModelStore:
         _check_labels(source, served.loaded)
         return served
 
-    @property
-    def ready(self) -> bool:
-        """Whether every model has a version that answers."""
-        return all(served.loaded for served in self._served.values())
-
     def models(self) -> list[LoadedModel]:
         """Every loaded version."""
         return [model for served in self._served.values() for model in served.loaded.values()]
 
     def newest(self) -> list[LoadedModel]:
-        """What is served where a request names no version."""
+        """The served versions for requests that name none."""
         return [served.newest for served in self._served.values() if served.newest is not None]
 
     def acquire(self, name: str, *, version: int | None = None, label: str | None = None) -> LoadedModel:
-        """The model that answers a request; `release` it afterwards.
+        """The version for a request; `release` it afterwards.
 
         Raises:
             RequestError: NOT_FOUND, if there is no such model or version; INVALID_ARGUMENT, for an unknown label.
@@ -142,14 +136,16 @@ class ModelStore:
             model = self._chosen(served, version, label)
             if model.acquire():
                 return model
-            # It was retired between the look-up and here, so the table has another one by now.
+            # It was retired since the look-up, so the table has another one now.
 
     def _chosen(self, served: _Served, version: int | None, label: str | None) -> LoadedModel:
         name, loaded = served.source.name, served.loaded
         if label is not None:
             if label not in served.source.labels:
                 known = ", ".join(served.source.labels) or "none"
-                raise invalid(f"Unrecognized servable version label: {label}. The labels of {name!r}: {known}.")
+                raise invalid_argument(
+                    f"Unrecognized servable version label: {label}. The labels of {name!r}: {known}."
+                )
             version = served.source.labels[label]
         model = served.newest if version is None else loaded.get(version)
         if model is None:
@@ -177,7 +173,7 @@ class ModelStore:
         return {version: states[version]}
 
     def _refresh(self, served: _Served) -> ModelLoadError | None:
-        """Loads what is wanted and new, then retires what is not wanted; the first error, if any."""
+        """Loads new wanted versions, then retires unwanted ones; the first error, if any."""
         folders = version_folders(served.source.base_path)
         wanted = served.source.policy.wanted(folders)
         first_error: ModelLoadError | None = None
@@ -186,7 +182,7 @@ class ModelStore:
                 error = self._load_version(served, version, folders[version])
                 first_error = first_error or error
         loaded = [version for version in wanted if version in served.loaded]
-        # Nothing to take over: the folder may be gone for a moment, or the new version is broken.
+        # Without a loaded wanted version the old ones stay: the folder may be missing for a moment.
         for version in [v for v in served.loaded if v not in wanted] if loaded else []:
             model = served.loaded[version]
             served.loaded = {v: m for v, m in served.loaded.items() if v != version}
@@ -204,7 +200,7 @@ class ModelStore:
         except ModelLoadError as error:
             served.failed[version] = written
             served.states[version] = ("END", str(error))
-            _log.error("%s: version %d stays out: %s", name, version, error)
+            _log.error("%s: version %d cannot be loaded: %s", name, version, error)
             return error
         served.loaded = {**served.loaded, version: model}
         served.states[version] = ("AVAILABLE", "")
@@ -214,12 +210,12 @@ class ModelStore:
     def _retire(self, served: _Served, model: LoadedModel) -> None:
         served.states[model.version] = ("UNLOADING", "")
 
-        def gone() -> None:
+        def unloaded() -> None:
             served.states[model.version] = ("END", "")
-            _log.info("%s: version %d has been dropped", model.name, model.version)
+            _log.info("%s: version %d is unloaded", model.name, model.version)
             self._dropped = True
 
-        model.retire(gone)
+        model.retire(unloaded)
 
 
 def _check_labels(source: ModelSource, loaded: Mapping[int, LoadedModel]) -> None:

@@ -1,103 +1,212 @@
-"""Requests built and answers read: what the blocking and the asyncio connection have in common."""
+"""Messages of TensorFlow Serving's protocol: paths of its methods, requests, and arrays to `TensorProto` and back.
+
+The messages themselves are in tensorflow_pb2.py and tensorflow_serving_pb2.py. Needs no TensorFlow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import grpc
+import numpy as np
 import numpy.typing as npt
+from google.protobuf import message_factory
 
-from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_serving.client.answers import Arrays
-from tfdvbpr_serving.client.results import ModelMetadata, ModelVersion, ServedSignature, ServedTensor
-from tfdvbpr_serving.errors import CallSite, IncompatibleModelError, ServingError, error_from_grpc
-from tfdvbpr_serving.protocol import wire
-from tfdvbpr_serving.protocol.tensors import array_from_tensor, dtype_name, tensor_from_array
+from tfdvbpr_serving.protocol import tensorflow_serving_pb2
+from tfdvbpr_serving.protocol.tensorflow_pb2 import DataType, TensorProto
+from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import ModelSpec, PredictRequest
 
-_SAME_RELEASE = "Export the model with the same release as this client."
+OUR_PACKAGE = "tfdvbpr."  # stands before the protocol's own names in the .proto files
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+RELOAD_CONFIG = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
+
+SERVICE_NAMES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+
+# Classes of request and response by path.
+METHODS: dict[str, tuple[Any, Any]] = {
+    f"/{service.full_name.removeprefix(OUR_PACKAGE)}/{method.name}": (
+        message_factory.GetMessageClass(method.input_type),
+        message_factory.GetMessageClass(method.output_type),
+    )
+    for service in tensorflow_serving_pb2.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+
+Arrays = dict[str, npt.NDArray[Any]]
+Shape = tuple[int | None, ...]
+
+# The protocol's dtype, the NumPy type (little-endian, as servers write), and the field that may hold the values.
+_NUMERIC: tuple[tuple[int, str, str], ...] = (
+    (DataType.DT_FLOAT, "<f4", "float_val"),
+    (DataType.DT_DOUBLE, "<f8", "double_val"),
+    (DataType.DT_INT32, "<i4", "int_val"),
+    (DataType.DT_UINT8, "|u1", "int_val"),
+    (DataType.DT_INT16, "<i2", "int_val"),
+    (DataType.DT_INT8, "|i1", "int_val"),
+    (DataType.DT_INT64, "<i8", "int64_val"),
+    (DataType.DT_BOOL, "|b1", "bool_val"),
+    (DataType.DT_UINT16, "<u2", "int_val"),
+    (DataType.DT_HALF, "<f2", "half_val"),
+    (DataType.DT_UINT32, "<u4", "uint32_val"),
+    (DataType.DT_UINT64, "<u8", "uint64_val"),
+)
+_NUMPY_TYPES = {number: np.dtype(name) for number, name, _ in _NUMERIC}
+_VALUE_FIELDS = {number: field for number, _, field in _NUMERIC}
+_NUMBERS: dict[np.dtype[Any], Any] = {dtype: number for number, dtype in _NUMPY_TYPES.items()}
 
 
-def predict_request(spec: Any, inputs: Mapping[str, npt.NDArray[Any]]) -> Any:
-    """A `PredictRequest` of a `ModelSpec` and arrays."""
-    request = wire.PredictRequest(model_spec=spec)
-    for name, array in inputs.items():
-        request.inputs[name].CopyFrom(tensor_from_array(array))
-    return request
+def numpy_dtype(number: int) -> np.dtype[Any] | None:
+    """The NumPy type of a protocol dtype, object for strings; None if NumPy has no such type."""
+    return np.dtype(object) if number == DataType.DT_STRING else _NUMPY_TYPES.get(number)
 
 
-def read_outputs(response: Any, spec: Any, *, num_rows: int, target: str) -> Arrays:
-    """The arrays of a `PredictResponse`, checked against `tfdvbpr.signatures`.
+def dtype_name(number: int) -> str:
+    """The NumPy-style name of a protocol dtype, as in `tfdvbpr.signatures`; "dtype 14" if NumPy has no such type."""
+    if number == DataType.DT_STRING:
+        return "string"
+    return _NUMPY_TYPES[number].name if number in _NUMPY_TYPES else f"dtype {number}"
+
+
+def tensor_from_array(array: npt.NDArray[Any]) -> Any:
+    """A `TensorProto` with the array's values.
+
+    Args:
+        array: any shape; numbers, bool, str (sent as UTF-8), bytes, or objects that are str or bytes.
 
     Raises:
-        IncompatibleModelError: if the answer is not what the signature says.
+        ValueError: if the protocol has no such dtype.
     """
-    try:
-        outputs = {name: array_from_tensor(tensor) for name, tensor in response.outputs.items()}
-    except ValueError as error:
-        raise IncompatibleModelError(f"Unreadable answer of {spec.name!r} at {target}: {error}") from error
-    for name, description in SIGNATURES[spec.signature_name].outputs.items():
-        where = f"Output {name!r} of {spec.signature_name} of {spec.name!r} at {target}"
-        if name not in outputs:
-            raise IncompatibleModelError(f"{where} must be in the answer. Received {sorted(outputs)}. {_SAME_RELEASE}")
-        array = outputs[name]
-        dtype = "string" if array.dtype == object else array.dtype.name
-        if dtype != description.dtype or array.ndim != len(description.shape) or len(array) != num_rows:
-            raise IncompatibleModelError(
-                f"{where} must be {description.dtype} {description.shape} with {num_rows} rows. "
-                f"Received {dtype} {array.shape}. {_SAME_RELEASE}"
-            )
-    return outputs
+    tensor = TensorProto()
+    _set_shape(tensor, array.shape)
+    if array.dtype.kind in "OSU":
+        tensor.dtype = DataType.DT_STRING
+        tensor.string_val.extend(_as_bytes(value) for value in array.ravel().tolist())
+        return tensor
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in _NUMBERS:
+        raise ValueError(
+            f"An array must be of numbers, bool or strings. Received dtype {array.dtype}. Convert it first."
+        )
+    tensor.dtype = _NUMBERS[dtype]
+    tensor.tensor_content = array.astype(dtype).tobytes()
+    return tensor
 
 
-def status_request(spec: Any) -> Any:
-    """A `GetModelStatusRequest`."""
-    return wire.GetModelStatusRequest(model_spec=spec)
+def write_tensor(tensor: Any, array: npt.NDArray[Any]) -> None:
+    """Fills an empty `TensorProto` value by value, as TensorFlow Serving responds.
+
+    Args:
+        tensor: filled in place.
+        array: any shape; numbers, bool, or objects that are bytes.
+    """
+    _set_shape(tensor, array.shape)
+    if array.dtype == object:
+        tensor.dtype = DataType.DT_STRING
+        tensor.string_val.extend(array.ravel().tolist())
+        return
+    number = _NUMBERS[array.dtype]
+    tensor.dtype = number
+    values = array.view(np.uint16) if array.dtype == np.float16 else array
+    getattr(tensor, _VALUE_FIELDS[number]).extend(values.ravel().tolist())
 
 
-def read_status(response: Any) -> tuple[ModelVersion, ...]:
-    """The versions of a `GetModelStatusResponse`, newest first."""
-    versions = (
-        ModelVersion(int(v.version), wire.MODEL_STATES.get(v.state, "UNKNOWN"), str(v.status.error_message))
-        for v in response.model_version_status
-    )
-    return tuple(sorted(versions, key=lambda v: v.version, reverse=True))
+def _set_shape(tensor: Any, shape: tuple[int, ...]) -> None:
+    tensor.tensor_shape.SetInParent()
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
 
 
-def metadata_request(spec: Any) -> Any:
-    """A `GetModelMetadataRequest` for the signatures."""
-    return wire.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+def _as_bytes(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    raise ValueError(f"A string array must hold str or bytes. Received {type(value).__name__}. Convert it first.")
 
 
-def read_metadata(response: Any) -> ModelMetadata:
-    """The version and signatures of a `GetModelMetadataResponse`."""
-    signature_map = wire.SignatureDefMap.FromString(response.metadata["signature_def"].value)
-    signatures = {
-        name: ServedSignature(_served_tensors(signature.inputs), _served_tensors(signature.outputs))
-        for name, signature in sorted(signature_map.signature_def.items())
-        if not name.startswith("__")  # the SavedModel's own, not for calling
-    }
-    return ModelMetadata(response.model_spec.name, int(response.model_spec.version.value), signatures)
+def array_from_tensor(tensor: Any, *, max_bytes: int | None = None) -> npt.NDArray[Any]:
+    """The values of a `TensorProto`: strings as an object array of bytes.
+
+    The values may be packed (`tensor_content`) or listed (`float_val`, ...). A list that is too short is filled up with
+    its last value, and an empty list with zeros, as the protocol says.
+
+    Args:
+        tensor: a `TensorProto`, ours or TensorFlow's.
+        max_bytes: the most memory the array may take (8 bytes a string, beside its characters); None for no limit.
+
+    Raises:
+        ValueError: if NumPy has no such dtype, the values do not fit the shape or the array would be too large.
+    """
+    shape = tuple(int(dim.size) for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise ValueError(f"A tensor must come with its whole shape. Received {shape}. Send every size.")
+    count = math.prod(shape)
+    itemsize = _NUMPY_TYPES[tensor.dtype].itemsize if tensor.dtype in _NUMPY_TYPES else 8
+    if max_bytes is not None and count * itemsize > max_bytes:
+        raise ValueError(f"A tensor must take at most {max_bytes} bytes. Received the shape {shape}.")
+    if tensor.dtype == DataType.DT_STRING:
+        strings = np.empty(count, dtype=object)
+        strings[:] = _filled_up(list(tensor.string_val), count, b"")
+        return strings.reshape(shape)
+    if tensor.dtype not in _NUMPY_TYPES:
+        raise ValueError(f"A tensor must be of numbers, bool or strings. Received protocol dtype {tensor.dtype}.")
+    dtype = _NUMPY_TYPES[tensor.dtype]
+    if tensor.tensor_content:
+        return _from_content(tensor.tensor_content, dtype, shape)
+    values = _filled_up(list(getattr(tensor, _VALUE_FIELDS[tensor.dtype])), count, 0)
+    if dtype == np.float16:  # listed as their 16 bits
+        return np.array(values, dtype="<u2").view(dtype).reshape(shape)
+    return np.array(values, dtype=dtype).reshape(shape)
 
 
-def failed_call(error: grpc.RpcError, request: Any, *, what: str, target: str, timeout_seconds: float) -> ServingError:
-    """The error of this library for a call that gRPC says has failed."""
-    call = CallSite(target, request.model_spec.name, what, timeout_seconds)
-    return error_from_grpc(error.code(), error.details(), call=call)
+def _from_content(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    expected = math.prod(shape) * dtype.itemsize
+    if len(content) != expected:
+        raise ValueError(f"`tensor_content` must hold {expected} bytes for {dtype} {shape}. Received {len(content)}.")
+    return np.frombuffer(content, dtype=dtype).reshape(shape).copy()
 
 
-def closed(target: str, error: Exception) -> ServingError:
-    """The error for a channel that its owner has closed."""
-    return ServingError(f"The client must be open to call {target}. Received: {error}. Make a new one.")
+def _filled_up(values: list[Any], count: int, zero: object) -> list[Any]:
+    if len(values) > count:
+        raise ValueError(f"A tensor must hold at most {count} values for its shape. Received {len(values)}.")
+    return values + [values[-1] if values else zero] * (count - len(values))
 
 
-def _served_tensors(infos: Mapping[str, Any]) -> dict[str, ServedTensor]:
-    return {
-        name: ServedTensor(dtype_name(info.dtype), _shape(info.tensor_shape)) for name, info in sorted(infos.items())
-    }
-
-
-def _shape(shape: Any) -> tuple[int | None, ...] | None:
+def shape_of(shape: Any) -> Shape | None:
+    """The sizes of a `TensorShapeProto`, None where one is free; None for the whole shape if the rank is unknown."""
     if shape.unknown_rank:
         return None
     return tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim)
+
+
+def string_array(values: Iterable[str] | Iterable[bytes]) -> npt.NDArray[np.object_]:
+    """An object array [B]. NumPy's own fixed-width strings would cut trailing zero bytes off image files."""
+    listed: list[Any] = list(values)
+    array = np.empty(len(listed), dtype=object)
+    array[:] = listed
+    return array
+
+
+def model_spec(
+    name: str, *, version: int | None = None, version_label: str | None = None, signature: str = ""
+) -> ModelSpec:
+    """A `ModelSpec`. Without version or label the server takes the newest version."""
+    spec = ModelSpec(name=name, signature_name=signature)
+    if version is not None:
+        spec.version.value = version
+        spec.version.SetInParent()
+    elif version_label is not None:
+        spec.version_label = version_label
+    return spec
+
+
+def predict_request(spec: ModelSpec, inputs: Mapping[str, npt.NDArray[Any]]) -> PredictRequest:
+    """A `PredictRequest` of a `ModelSpec` and arrays."""
+    request = PredictRequest(model_spec=spec)
+    for name, array in inputs.items():
+        request.inputs[name].CopyFrom(tensor_from_array(array))
+    return request

@@ -1,0 +1,5 @@
+"""The local server, with TensorFlow.
+
+server.py: `LocalServer` and its gRPC services; rest.py, rest_json.py: REST; predictor.py: predictions and metrics for
+both protocols; batching.py: joined requests; runners.py: one signature; requests.py: deadlines and statuses.
+"""

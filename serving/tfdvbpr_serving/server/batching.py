@@ -1,8 +1,8 @@
-"""Requests that wait at the same time are answered as one batch; nobody else's thread is needed for that.
+"""Joins requests that wait at the same time into one batch, without threads of its own.
 
-The thread of a request that finds room runs TensorFlow itself. While it does, others wait; when it has done, the one
-that has waited longest takes over, with everyone of the same kind who waits. So a lone request changes threads nowhere
-and waits for nobody, and under load the batches grow by themselves.
+The thread of a request that finds room runs TensorFlow itself, while other requests wait. When it ends, the request
+that has waited longest runs next, joined with all waiting requests of the same kind. So a single request stays in its
+thread and waits for no other, and under load the batches grow.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
-from tfdvbpr_serving.client.calls import Call
-from tfdvbpr_serving.server.batching_options import BatchingOptions
-from tfdvbpr_serving.server.refusals import RequestError, given_up, invalid, late
-from tfdvbpr_serving.server.runners import Arrays, Cancellation
+from tfdvbpr_serving.config import BatchingOptions
+from tfdvbpr_serving.protocol.messages import Arrays
+from tfdvbpr_serving.server.requests import RequestContext, RequestError, deadline_exceeded, invalid_argument
+from tfdvbpr_serving.server.runners import Cancellation
 
 Run = Callable[[Arrays, Cancellation], Arrays]
 Observe = Callable[[int, float], None]
@@ -27,12 +27,12 @@ Observe = Callable[[int, float], None]
 
 @dataclass(eq=False)
 class _Job:
-    """One request in here; the thread that brought it waits on `wake` unless it leads a batch."""
+    """One request; its thread waits on `wake` unless it leads a batch."""
 
     arrays: Arrays
     rows: int
     kind: Hashable
-    call: Call
+    context: RequestContext
     since: float
     wake: threading.Event | None = None
     leads: bool = False
@@ -44,9 +44,9 @@ class _Job:
         return self.outputs is not None or self.error is not None
 
     def sleep(self) -> None:
-        """Before its thread waits: what wakes it, also when the caller goes away."""
+        """Before its thread waits: sets the event that wakes it, also if the client cancels."""
         self.wake = threading.Event()
-        self.call.watch(self.wake.set)
+        self.context.on_cancel(self.wake.set)
 
 
 @dataclass(eq=False)
@@ -57,14 +57,14 @@ class _Batch:
 
 
 class Batcher:
-    """Answers requests of one signature, joined where they may be.
+    """Runs requests of one signature, joined into batches where possible.
 
     Args:
         run: the outputs of the signature; called from several threads.
         options: sizes and waiting times.
-        joins: False answers each request alone, as for designs.
+        joins: False runs each request alone, as for designs.
         max_waiting: rows that may wait; requests, where they are not joined.
-        observe: told the rows of each batch and the seconds its oldest request has waited.
+        observe: called with the rows of each batch and the waiting seconds of its first request.
     """
 
     def __init__(self, run: Run, *, options: BatchingOptions, joins: bool, max_waiting: int, observe: Observe) -> None:
@@ -79,32 +79,32 @@ class Batcher:
         self._running = 0
         self._queue: deque[_Job] = deque()
         self._waiting = 0  # rows in the queue
-        self._open: dict[Hashable, _Batch] = {}  # batches whose leader waits for company
+        self._open: dict[Hashable, _Batch] = {}  # batches whose leader waits for others
 
-    def answer(self, arrays: Arrays, *, rows: int, kind: Hashable, call: Call) -> Arrays:
+    def predict(self, arrays: Arrays, *, rows: int, kind: Hashable, context: RequestContext) -> Arrays:
         """The outputs for one request.
 
         Args:
             arrays: by name; all with the same leading dimension if requests are joined.
             rows: that dimension.
             kind: requests of different kinds are never joined: their other dimensions differ.
-            call: when its deadline passes or its caller goes away, it is not run, or stopped if it runs alone.
+            context: after its deadline or cancellation it is not run, or is cancelled if it runs alone.
 
         Raises:
-            RequestError: RESOURCE_EXHAUSTED if too many wait, DEADLINE_EXCEEDED, CANCELLED, or what the model says.
+            RequestError: RESOURCE_EXHAUSTED if too many wait, DEADLINE_EXCEEDED, CANCELLED, or the model's error.
         """
         if self._joins and rows > self._max_rows:
-            raise invalid(
+            raise invalid_argument(
                 f"A request must have at most {self._max_rows} rows, the server's max_batch_size. Received {rows}. "
                 "Split it."
             )
-        job = _Job(arrays, rows if self._joins else 1, kind, call, time.monotonic())
+        job = _Job(arrays, rows if self._joins else 1, kind, context, time.monotonic())
         if self._enter(job) or self._wait(job):
             self._lead(job)
         if job.error is not None:
             raise job.error
         if job.outputs is None:
-            raise RuntimeError("A batch must answer each of its requests. It left one out.")
+            raise RuntimeError("A batch must run each of its requests. It left one out.")
         return job.outputs
 
     @property
@@ -113,7 +113,7 @@ class Batcher:
         return self._waiting
 
     def _enter(self, job: _Job) -> bool:
-        """True if the request's own thread is to run it now; else it is in a batch or in the queue."""
+        """True if the request's own thread must run it now; otherwise it is in a batch or in the queue."""
         with self._lock:
             batch = self._open.get(job.kind)
             if batch is not None and batch.rows + job.rows <= self._max_rows:
@@ -137,31 +137,31 @@ class Batcher:
             return False
 
     def _wait(self, job: _Job) -> bool:
-        """Waits until it is answered (False) or has to lead the next batch (True), and no longer than it is wanted."""
+        """Waits until it is done or no longer active (False), or has to lead the next batch (True)."""
         wake = job.wake
         if wake is None:
             raise RuntimeError("A waiting request must have an event. It has none.")
         while True:
-            wake.wait(job.call.seconds_left())
+            wake.wait(job.context.seconds_left())
             with self._lock:
                 if job.done or job.leads:
                     break
-                if not job.call.wanted:
+                if not job.context.active:
                     if job in self._queue:
                         self._queue.remove(job)
                         self._waiting -= job.rows
-                    job.error = given_up() if job.call.abandoned else late()
+                    job.error = job.context.error()
                     break
                 wake.clear()
-        job.call.watch(None)
+        job.context.on_cancel(None)
         return job.leads and not job.done
 
     def _lead(self, job: _Job) -> None:
-        """Runs a batch that begins with this request, then hands the place on."""
+        """Runs a batch that begins with this request, then promotes the next one."""
         try:
             batch = self._gather(job)
             self._observe(sum(one.rows for one in batch), time.monotonic() - job.since)
-            self._answer_all(batch)
+            self._run_all(batch)
         finally:
             with self._lock:
                 if self._queue:
@@ -204,35 +204,35 @@ class Batcher:
                 left.append(job)
         self._queue = left
 
-    def _answer_all(self, jobs: list[_Job]) -> None:
-        wanted = []
+    def _run_all(self, jobs: list[_Job]) -> None:
+        active = []
         for job in jobs:
-            if job.done:  # its own thread gave up on it
+            if job.done:  # its own thread has ended it
                 continue
-            if job.call.wanted:
-                wanted.append(job)
+            if job.context.active:
+                active.append(job)
             else:
-                _finish(job, error=given_up() if job.call.abandoned else late())
-        if len(wanted) > 1 and self._answer_together(wanted):
+                _finish(job, error=job.context.error())
+        if len(active) > 1 and self._run_together(active):
             return
-        for job in wanted:
-            self._answer_alone(job)
+        for job in active:
+            self._run_alone(job)
 
-    def _answer_alone(self, job: _Job) -> None:
+    def _run_alone(self, job: _Job) -> None:
         cancellation = Cancellation()
-        job.call.watch(_both(cancellation.stop, job.wake))
+        job.context.on_cancel(_both(cancellation.cancel, job.wake))
         try:
             _finish(job, outputs=self._run(job.arrays, cancellation))
         except RequestError as error:
-            timed_out = error.code == grpc.StatusCode.CANCELLED and job.call.expired
-            _finish(job, error=late() if timed_out else error)
+            timed_out = error.code == grpc.StatusCode.CANCELLED and job.context.expired
+            _finish(job, error=deadline_exceeded() if timed_out else error)
         except Exception as error:
             _finish(job, error=error)
         finally:
-            job.call.watch(None)
+            job.context.on_cancel(None)
 
-    def _answer_together(self, jobs: list[_Job]) -> bool:
-        """False if they have to be run one by one: one bad picture must not spoil its neighbours' answers."""
+    def _run_together(self, jobs: list[_Job]) -> bool:
+        """False if they must run one by one: an invalid image must fail its own request only."""
         total = sum(job.rows for job in jobs)
         try:
             arrays = {name: np.concatenate([job.arrays[name] for job in jobs]) for name in jobs[0].arrays}
@@ -254,12 +254,12 @@ def _finish(job: _Job, *, outputs: Arrays | None = None, error: Exception | None
         job.wake.set()
 
 
-def _both(stop: Callable[[], None], wake: threading.Event | None) -> Callable[[], None]:
+def _both(cancel: Callable[[], None], wake: threading.Event | None) -> Callable[[], None]:
     if wake is None:
-        return stop
+        return cancel
 
-    def stop_and_wake() -> None:
-        stop()
+    def cancel_and_wake() -> None:
+        cancel()
         wake.set()
 
-    return stop_and_wake
+    return cancel_and_wake

@@ -1,44 +1,42 @@
-"""A prediction request from its model's name to its outputs, whichever protocol it came by."""
+"""Predictions, metadata and status for gRPC and REST, and the Prometheus metrics that count them."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import grpc
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-from tfdvbpr_serving.client.calls import Call
 from tfdvbpr_serving.models.loading import DEFAULT_SIGNATURE
 from tfdvbpr_serving.models.store import ModelStore
-from tfdvbpr_serving.server.metrics import ServerMetrics
-from tfdvbpr_serving.server.refusals import RequestError
-from tfdvbpr_serving.server.runners import Arrays, SignatureRunner
+from tfdvbpr_serving.protocol.messages import Arrays
+from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import (
+    GetModelMetadataResponse,
+    GetModelStatusResponse,
+    ModelVersionStatus,
+    SignatureDefMap,
+)
+from tfdvbpr_serving.server.requests import ModelChoice, RequestContext, RequestError
+from tfdvbpr_serving.server.runners import SignatureRunner
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SIGNATURE_MAP_TYPE = "type.googleapis.com/tensorflow.serving.SignatureDefMap"  # the protocol's own name
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ModelChoice:
-    """The model a request names.
-
-    Attributes:
-        name: of the model.
-        version: None for the newest.
-        label: of a version, instead of its number.
-        signature: "" for serving_default.
-    """
-
-    name: str
-    version: int | None = None
-    label: str | None = None
-    signature: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The outputs, and who gave them."""
+class Prediction:
+    """The outputs of a request, and the version that computed them."""
 
     model: str
     version: int
@@ -47,7 +45,7 @@ class Answer:
 
 
 class Predictor:
-    """Answers requests from the models of a store, and counts them.
+    """Computes responses with the models of a store, and counts them.
 
     Args:
         store: the models.
@@ -64,20 +62,20 @@ class Predictor:
         read: Callable[[SignatureRunner], Arrays],
         *,
         output_filter: list[str],
-        call: Call,
+        context: RequestContext,
         protocol: str,
-    ) -> Answer:
-        """The answer to one request.
+    ) -> Prediction:
+        """The response to one request.
 
         Args:
-            choice: who is to answer.
-            read: the inputs, checked by the signature it is given.
+            choice: the model.
+            read: reads the inputs and checks them against a signature.
             output_filter: outputs to return; empty for all.
-            call: until when the answer is wanted.
+            context: the request's deadline.
             protocol: "grpc" or "rest", for the metrics.
 
         Raises:
-            RequestError: with the gRPC status TensorFlow Serving would give; whatever is unforeseen becomes INTERNAL.
+            RequestError: with the gRPC status TensorFlow Serving would give; INTERNAL for an unforeseen error.
         """
         start = time.perf_counter()
         labels, status = ("", ""), grpc.StatusCode.OK
@@ -85,13 +83,13 @@ class Predictor:
             model = self._store.acquire(choice.name, version=choice.version, label=choice.label)
             try:
                 runner = model.runner(choice.signature or DEFAULT_SIGNATURE)
-                labels = (model.name, runner.name)  # only names that exist: a metric for each invention would never end
+                labels = (model.name, runner.name)  # existing names only, so that requests cannot create metrics
                 wanted = runner.wanted_outputs(output_filter)
-                outputs = model.answer(runner, read(runner), call)
+                outputs = model.predict(runner, read(runner), context)
             finally:
                 model.release()
             chosen = outputs if len(wanted) == len(outputs) else {name: outputs[name] for name in wanted}
-            return Answer(model.name, model.version, runner.name, chosen)
+            return Prediction(model.name, model.version, runner.name, chosen)
         except RequestError as error:
             status = error.code
             raise
@@ -101,3 +99,103 @@ class Predictor:
             raise RequestError(status, f"{type(error).__name__}: {error}. See the server's log.") from error
         finally:
             self._metrics.request(*labels, status.name, protocol, time.perf_counter() - start)
+
+    def metadata(self, choice: ModelChoice) -> tuple[GetModelMetadataResponse, SignatureDefMap]:
+        """The response, and the signatures that it packs."""
+        model = self._store.acquire(choice.name, version=choice.version, label=choice.label)
+        try:
+            signatures = SignatureDefMap()
+            for name, definition in model.signature_defs.items():
+                signatures.signature_def[name].CopyFrom(definition)
+        finally:
+            model.release()
+        response = GetModelMetadataResponse()
+        response.model_spec.name, response.model_spec.version.value = model.name, model.version
+        packed = response.metadata["signature_def"]
+        packed.type_url, packed.value = _SIGNATURE_MAP_TYPE, signatures.SerializeToString()
+        return response, signatures
+
+    def status(self, choice: ModelChoice) -> GetModelStatusResponse:
+        """The versions of a model, or one of them, and their states."""
+        response = GetModelStatusResponse()
+        states = self._store.states(choice.name, version=choice.version, label=choice.label)
+        for version, (state, error) in states.items():
+            status = response.model_version_status.add(version=version, state=ModelVersionStatus.State.Value(state))
+            status.status.SetInParent()
+            if error:
+                status.status.error_code = grpc.StatusCode.UNKNOWN.value[0]
+                status.status.error_message = error
+        return response
+
+
+class ServerMetrics:
+    """Prometheus counters of one server, in a registry of its own.
+
+    Names begin with `tfdvbpr_serving_`; times are seconds. Labels take only names of models and signatures that exist.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        names = ("model", "signature", "status", "protocol")
+        self._requests = Counter("tfdvbpr_serving_requests", "Requests by gRPC status.", names, registry=self.registry)
+        self._seconds = Histogram(
+            "tfdvbpr_serving_request_seconds",
+            "From the request read to the response computed, waiting included.",
+            ("model", "signature"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._batch_rows = Histogram(
+            "tfdvbpr_serving_batch_rows", "Rows computed together.", names[:2], buckets=_ROWS, registry=self.registry
+        )
+        self._waited = Histogram(
+            "tfdvbpr_serving_queue_seconds",
+            "Waiting time of the first request of a batch.",
+            names[:2],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        # Finding a metric by its labels costs more than counting.
+        self._counter = lru_cache(maxsize=None)(self._requests.labels)
+        self._timer = lru_cache(maxsize=None)(self._seconds.labels)
+        self._sizes = lru_cache(maxsize=None)(self._batch_rows.labels)
+        self._waits = lru_cache(maxsize=None)(self._waited.labels)
+
+    def request(self, model: str, signature: str, status: str, protocol: str, seconds: float) -> None:
+        """Counts a request that has ended."""
+        self._counter(model, signature, status, protocol).inc()
+        self._timer(model, signature).observe(seconds)
+
+    def batch(self, model: str, signature: str, rows: int, waited_seconds: float) -> None:
+        """Counts a batch that is about to be computed."""
+        self._sizes(model, signature).observe(rows)
+        self._waits(model, signature).observe(waited_seconds)
+
+    def watch(self, store: ModelStore) -> None:
+        """Adds gauges of loaded versions and queues, read with each page."""
+        self.registry.register(_State(store))
+
+    def page(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _State(Collector):
+    def __init__(self, store: ModelStore) -> None:
+        self._store = store
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        loaded = GaugeMetricFamily(
+            "tfdvbpr_serving_loaded_version", "1 for each served version.", labels=["model", "version"]
+        )
+        waiting = GaugeMetricFamily(
+            "tfdvbpr_serving_waiting",
+            "Rows (designs: requests) in the queue.",
+            labels=["model", "version", "signature"],
+        )
+        for model in self._store.models():
+            loaded.add_metric([model.name, str(model.version)], 1)
+            for signature, count in model.waiting.items():
+                waiting.add_metric([model.name, str(model.version), signature], count)
+        return [loaded, waiting]

@@ -1,9 +1,8 @@
-"""TensorFlow Serving's REST interface as an ASGI application, and the thread it runs in."""
+"""TensorFlow Serving's REST interface: an ASGI application, and the thread that runs it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import socket
 import threading
@@ -18,19 +17,14 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from tensorflow_serving.apis import get_model_metadata_pb2
 
-from tfdvbpr_serving.client.calls import Call
+from tfdvbpr_serving.config import ServerLimits
 from tfdvbpr_serving.errors import ServerStartError
-from tfdvbpr_serving.models.store import ModelStore
-from tfdvbpr_serving.server.grpc_services import metadata_of, status_of
-from tfdvbpr_serving.server.limits import ServerLimits
-from tfdvbpr_serving.server.metrics import METRICS_PATH, ServerMetrics
-from tfdvbpr_serving.server.predictor import ModelChoice, Predictor
-from tfdvbpr_serving.server.refusals import RequestError, invalid, not_found
-from tfdvbpr_serving.server.rest_json import answer_body, dumped, parsed_body, read_inputs
+from tfdvbpr_serving.server.predictor import METRICS_PATH, Predictor, ServerMetrics
+from tfdvbpr_serving.server.requests import ModelChoice, RequestContext, RequestError, invalid_argument, not_found
+from tfdvbpr_serving.server.rest_json import dumped, parsed_body, read_inputs, response_body
 
-# TensorFlow Serving's table, but for a full queue: it says UNAVAILABLE there, and so 503.
+# TensorFlow Serving's table, except for a full queue, which is UNAVAILABLE there, and so 503.
 HTTP_STATUS = {
     grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -47,45 +41,39 @@ HTTP_STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: 501,
 }
 
-_WHO = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-_PREDICT = re.compile(_WHO + r":(predict|classify|regress)", re.IGNORECASE)
-_LOOK_UP = re.compile(_WHO + r"(/metadata)?", re.IGNORECASE)
-
-_log = logging.getLogger(__name__)
+_MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+_PREDICT = re.compile(_MODEL + r":(predict|classify|regress)", re.IGNORECASE)
+_LOOK_UP = re.compile(_MODEL + r"(/metadata)?", re.IGNORECASE)
 
 
 class RestApi:
     """The ASGI application.
 
     Args:
-        store: for status and metadata.
-        predictor: for predictions.
-        metrics: to be shown.
-        limits: of bodies, time and requests at once.
+        predictor: for predictions, status and metadata.
+        metrics: served at METRICS_PATH.
+        limits: of bodies, time and concurrent requests.
     """
 
-    def __init__(
-        self, store: ModelStore, predictor: Predictor, metrics: ServerMetrics, *, limits: ServerLimits
-    ) -> None:
-        self._store = store
+    def __init__(self, predictor: Predictor, metrics: ServerMetrics, *, limits: ServerLimits) -> None:
         self._predictor = predictor
         self._metrics = metrics
         self._limits = limits
-        # Base64 is a third longer than what it stands for.
+        # Base64 is a third longer than the bytes it encodes.
         self._max_body_bytes = limits.max_message_bytes * 4 // 3 + 4096
-        self._under_way = 0
+        self._num_active = 0
         self._pool = ThreadPoolExecutor(limits.max_concurrent_requests, thread_name_prefix="tfdvbpr-rest")
         self.app = Starlette(
             routes=[
-                Route(METRICS_PATH, self._show_metrics, methods=["GET"]),
-                Route("/{path:path}", self._anything, methods=["GET", "POST"]),
+                Route(METRICS_PATH, self._metrics_page, methods=["GET"]),
+                Route("/{path:path}", self._respond, methods=["GET", "POST"]),
             ]
         )
 
-    async def _show_metrics(self, request: Request) -> Response:
+    async def _metrics_page(self, request: Request) -> Response:
         return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
 
-    async def _anything(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         try:
             path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
             if request.method == "POST" and (found := _PREDICT.fullmatch(path)):
@@ -97,44 +85,41 @@ class RestApi:
             if request.method == "GET" and (found := _LOOK_UP.fullmatch(path)):
                 return self._look_up(_choice(*found.groups()[:3]), metadata=bool(found.group(4)))
             raise not_found(
-                f"There must be something at {request.method} {path[:200]}. There is not. "
+                f"{request.method} {path[:200]} must be a path of the REST interface. It is not. "
                 "Try /v1/models/NAME, /v1/models/NAME/metadata or POST /v1/models/NAME:predict."
             )
         except RequestError as error:
-            return _refusal(error)
+            return _error_response(error)
         except ClientDisconnect:
             return Response(status_code=HTTP_STATUS[grpc.StatusCode.CANCELLED])
 
     def _look_up(self, choice: ModelChoice, *, metadata: bool) -> Response:
         if not metadata:
-            status = status_of(self._store, choice)
-            return _json(_dict(status))
-        found = metadata_of(self._store, choice)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        found.metadata["signature_def"].Unpack(signatures)
-        return _json({"model_spec": _dict(found.model_spec), "metadata": {"signature_def": _dict(signatures)}})
+            return _json(_dict(self._predictor.status(choice)))
+        response, signatures = self._predictor.metadata(choice)
+        return _json({"model_spec": _dict(response.model_spec), "metadata": {"signature_def": _dict(signatures)}})
 
     async def _predict(self, request: Request, choice: ModelChoice) -> Response:
-        if self._under_way >= self._limits.max_concurrent_requests:
+        if self._num_active >= self._limits.max_concurrent_requests:
             raise RequestError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "The server must have room for the request. It is full. Try later."
             )
-        self._under_way += 1
+        self._num_active += 1
         try:
             body = await self._body(request)
-            call = Call(self._limits.rest_timeout_seconds)
-            work = asyncio.get_running_loop().run_in_executor(self._pool, self._answer, choice, body, call)
-            gone = asyncio.ensure_future(_disconnected(request))
-            either: set[asyncio.Future[Any]] = {work, gone}
+            context = RequestContext(self._limits.rest_timeout_seconds)
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._response_to, choice, body, context)
+            disconnected = asyncio.ensure_future(_disconnected(request))
+            either: set[asyncio.Future[Any]] = {work, disconnected}
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
-                    call.abandon()
+                    context.cancel()
                 return Response(await work, media_type="application/json")
             finally:
-                gone.cancel()
+                disconnected.cancel()
         finally:
-            self._under_way -= 1
+            self._num_active -= 1
 
     async def _body(self, request: Request) -> bytes:
         parts, size = [], 0
@@ -145,16 +130,16 @@ class RestApi:
             parts.append(part)
         return b"".join(parts)
 
-    def _answer(self, choice: ModelChoice, body: bytes, call: Call) -> bytes:
-        found = parsed_body(body)
-        answer = self._predictor.predict(
-            ModelChoice(choice.name, choice.version, choice.label, found.get("signature_name", "")),
-            lambda runner: read_inputs(found, runner),
+    def _response_to(self, choice: ModelChoice, body: bytes, context: RequestContext) -> bytes:
+        request = parsed_body(body)
+        prediction = self._predictor.predict(
+            ModelChoice(choice.name, choice.version, choice.label, request.get("signature_name", "")),
+            lambda runner: read_inputs(request, runner),
             output_filter=[],
-            call=call,
+            context=context,
             protocol="rest",
         )
-        return dumped(answer_body(answer.outputs, by_row="instances" in found))
+        return dumped(response_body(prediction.outputs, by_row="instances" in request))
 
     def close(self) -> None:
         """Ends the threads."""
@@ -199,11 +184,11 @@ class RestThread:
         self._server.run(sockets=[self._socket])
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Starts to serve."""
         self._thread.start()
 
     def stop(self, *, grace_seconds: float) -> None:
-        """Takes no more connections, gives requests under way some time, and ends. Safe to call twice."""
+        """Accepts no more connections, lets requests in progress end, and stops. Safe to call twice."""
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
         self._server.should_exit = True
         if self._thread.is_alive():
@@ -221,7 +206,7 @@ class _TooLargeError(RequestError):
 
 def _choice(name: str, version: str | None, label: str | None) -> ModelChoice:
     if version is not None and len(version) > 18:
-        raise invalid(f"A version must be a number of 64 bits. Received {version[:30]}...")
+        raise invalid_argument(f"A version must be a number of 64 bits. Received {version[:30]}...")
     return ModelChoice(
         unquote(name), None if version is None else int(version), None if label is None else unquote(label)
     )
@@ -237,7 +222,7 @@ def _json(body: Any) -> Response:
     return Response(dumped(body), media_type="application/json")
 
 
-def _refusal(error: RequestError) -> Response:
+def _error_response(error: RequestError) -> Response:
     status = 413 if isinstance(error, _TooLargeError) else HTTP_STATUS.get(error.code, 500)
     headers = {"Retry-After": "1"} if status == 503 else None
     return Response(dumped({"error": error.message}), status, headers, media_type="application/json")

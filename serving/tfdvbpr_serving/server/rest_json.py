@@ -11,33 +11,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr_serving.protocol.tensors import dtype_name
-from tfdvbpr_serving.server.refusals import invalid
-from tfdvbpr_serving.server.runners import Arrays, ServedTensorSpec, SignatureRunner
+from tfdvbpr_serving.protocol.messages import Arrays, dtype_name
+from tfdvbpr_serving.server.requests import invalid_argument
+from tfdvbpr_serving.server.runners import ServedTensorSpec, SignatureRunner
 
 _BINARY_SUFFIX = "_bytes"  # outputs of that name are base64, by TensorFlow Serving's rule
-_MOST_DIMENSIONS = 8
+_MAX_DIMENSIONS = 8
 
 
 def parsed_body(body: bytes) -> dict[str, Any]:
     """The JSON object of a request.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, if it is none, or nested beyond all reason.
+        RequestError: INVALID_ARGUMENT, if it is none, or nested too deeply.
     """
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise invalid(f"The body must be JSON. Received: {error}.") from error
+        raise invalid_argument(f"The body must be JSON. Received: {error}.") from error
     if not isinstance(found, dict):
-        raise invalid(f"The body must be a JSON object. Received {type(found).__name__}.")
+        raise invalid_argument(f"The body must be a JSON object. Received {type(found).__name__}.")
     if ("instances" in found) == ("inputs" in found):
-        raise invalid(
+        raise invalid_argument(
             'The body must have either "instances" (a list of rows) or "inputs" (by name). Received '
             + ("both." if "inputs" in found else "neither.")
         )
     if not isinstance(found.get("signature_name", ""), str):
-        raise invalid('`signature_name` must be a string. Leave it out for "serving_default".')
+        raise invalid_argument('`signature_name` must be a string. Leave it out for "serving_default".')
     return found
 
 
@@ -45,7 +45,7 @@ def read_inputs(body: Mapping[str, Any], runner: SignatureRunner) -> Arrays:
     """The inputs of a request, checked against the signature.
 
     Raises:
-        RequestError: INVALID_ARGUMENT, for whatever does not fit.
+        RequestError: INVALID_ARGUMENT, if they do not match.
     """
     columns = _columns_of_rows(body["instances"], runner) if "instances" in body else _columns(body["inputs"], runner)
     runner.check_names(columns)
@@ -56,20 +56,24 @@ def _columns(inputs: Any, runner: SignatureRunner) -> dict[str, Any]:
     if isinstance(inputs, dict) and not _is_binary(inputs):
         return inputs
     if len(runner.inputs) != 1:
-        raise invalid(f'"inputs" must be an object with {", ".join(runner.inputs)}. Received one value.')
+        raise invalid_argument(f'"inputs" must be an object with {", ".join(runner.inputs)}. Received one value.')
     return {next(iter(runner.inputs)): inputs}
 
 
 def _columns_of_rows(instances: Any, runner: SignatureRunner) -> dict[str, Any]:
     if not isinstance(instances, list) or not instances:
-        raise invalid('"instances" must be a list of at least one row. Received none.')
+        raise invalid_argument('"instances" must be a list of at least one row. Received none.')
     if len(runner.inputs) == 1 and not all(isinstance(row, dict) and not _is_binary(row) for row in instances):
         return {next(iter(runner.inputs)): instances}
     for position, row in enumerate(instances):
         if not isinstance(row, dict):
-            raise invalid(f"Row {position} must be an object with {', '.join(runner.inputs)}. Received a bare value.")
+            raise invalid_argument(
+                f"Row {position} must be an object with {', '.join(runner.inputs)}. Received a bare value."
+            )
         if row.keys() != instances[0].keys():
-            raise invalid(f"Row {position} must name the same inputs as row 0. Received {', '.join(row) or 'none'}.")
+            raise invalid_argument(
+                f"Row {position} must name the same inputs as row 0. Received {', '.join(row) or 'none'}."
+            )
     return {name: [row[name] for row in instances] for name in instances[0]}
 
 
@@ -79,7 +83,9 @@ def _is_binary(value: Any) -> bool:
 
 def _array(name: str, value: Any, spec: ServedTensorSpec) -> npt.NDArray[Any]:
     if spec.dtype is None:
-        raise invalid(f"Input {name!r} is of {dtype_name(spec.number)}, which JSON does not carry here. Use gRPC.")
+        raise invalid_argument(
+            f"Input {name!r} is of {dtype_name(spec.number)}, which JSON does not carry here. Use gRPC."
+        )
     shape = _shape(value)
     flat: list[Any] = []
     _flatten(name, value, shape, flat)
@@ -87,7 +93,9 @@ def _array(name: str, value: Any, spec: ServedTensorSpec) -> npt.NDArray[Any]:
     try:
         array[:] = [_scalar(name, one, spec.dtype) for one in flat]
     except OverflowError as error:
-        raise invalid(f"Input {name!r} must hold {spec.dtype.name} values. Received one out of range.") from error
+        raise invalid_argument(
+            f"Input {name!r} must hold {spec.dtype.name} values. Received one out of range."
+        ) from error
     return array.reshape(shape)
 
 
@@ -97,8 +105,8 @@ def _shape(value: Any) -> tuple[int, ...]:
     while isinstance(value, list):
         shape.append(len(value))
         value = value[0] if value else None
-        if len(shape) > _MOST_DIMENSIONS:
-            raise invalid(f"A tensor must have at most {_MOST_DIMENSIONS} dimensions. Received more.")
+        if len(shape) > _MAX_DIMENSIONS:
+            raise invalid_argument(f"A tensor must have at most {_MAX_DIMENSIONS} dimensions. Received more.")
     return tuple(shape)
 
 
@@ -107,7 +115,7 @@ def _flatten(name: str, value: Any, shape: tuple[int, ...], flat: list[Any]) -> 
         flat.append(value)
         return
     if not isinstance(value, list) or len(value) != shape[0]:
-        raise invalid(f"Input {name!r} must have lists of equal lengths. Received ragged ones. Fill them up.")
+        raise invalid_argument(f"Input {name!r} must have lists of equal lengths. Received ragged ones. Fill them up.")
     for one in value:
         _flatten(name, one, shape[1:], flat)
 
@@ -128,24 +136,24 @@ def _scalar(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
             raise OverflowError
         return value
     wanted = 'strings or {"b64": "..."}' if dtype.kind == "O" else f"{dtype.name} values"
-    raise invalid(f"Input {name!r} must hold {wanted}. Received {json.dumps(value)[:80]}.")
+    raise invalid_argument(f"Input {name!r} must hold {wanted}. Received {json.dumps(value)[:80]}.")
 
 
 def _decoded(name: str, text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
-        raise invalid(f'Input {name!r} must have valid base64 in "b64". Received: {error}.') from error
+        raise invalid_argument(f'Input {name!r} must have valid base64 in "b64". Received: {error}.') from error
 
 
-def answer_body(outputs: Arrays, *, by_row: bool) -> dict[str, Any]:
-    """The JSON object of an answer.
+def response_body(outputs: Arrays, *, by_row: bool) -> dict[str, Any]:
+    """The JSON object of a response.
 
     Args:
         outputs: by name.
         by_row: True for "predictions", False for "outputs".
     """
-    lists = {name: _listed(name, array) for name, array in outputs.items()}
+    lists = {name: _nested_lists(name, array) for name, array in outputs.items()}
     if len(lists) == 1:
         return {"predictions" if by_row else "outputs": next(iter(lists.values()))}
     if not by_row:
@@ -154,11 +162,11 @@ def answer_body(outputs: Arrays, *, by_row: bool) -> dict[str, Any]:
 
 
 def dumped(body: Mapping[str, Any]) -> bytes:
-    """JSON text. Numbers that are not finite are written as NaN and Infinity, which TensorFlow Serving does too."""
+    """JSON text. Numbers that are not finite are written as NaN and Infinity, as in TensorFlow Serving."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _listed(name: str, array: npt.NDArray[Any]) -> Any:
+def _nested_lists(name: str, array: npt.NDArray[Any]) -> Any:
     if array.dtype != object:
         return array.tolist()
     texts = np.empty(array.size, dtype=object)

@@ -1,12 +1,14 @@
-"""One signature of a loaded SavedModel: its inputs checked, its function called with little overhead, and stopped.
+"""One signature of a loaded SavedModel: checks its inputs, calls its function with little overhead, cancels the call.
 
 Imports TensorFlow, and two of its internal modules: the public call of a signature spends three times as long in Python
 as the call underneath it, and its way to cancel a call (`CancellationManagerContext`) is one global for all threads.
-tests/serving/test_runners.py holds both against the public call.
+tests/serving/server/test_runners.py compares both with the public call.
 """
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,27 +19,33 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
+from PIL import Image
+from tensorflow.core.framework import tensor_pb2
 from tensorflow.python.eager import cancellation, context, execute
 
-from tfdvbpr_serving.pictures import claimed_pixels
-from tfdvbpr_serving.protocol.tensors import array_from_tensor, numpy_dtype
-from tfdvbpr_serving.server.limits import ServerLimits
-from tfdvbpr_serving.server.refusals import STATUS_BY_NUMBER, RequestError, given_up, invalid, readable_message
+from tfdvbpr_serving.config import ServerLimits
+from tfdvbpr_serving.protocol.messages import Arrays, Shape, array_from_tensor, numpy_dtype, shape_of
+from tfdvbpr_serving.protocol.tensorflow_pb2 import DataType, SignatureDef, TensorInfo, TensorProto
+from tfdvbpr_serving.server.requests import (
+    STATUS_BY_NUMBER,
+    RequestError,
+    cancelled,
+    invalid_argument,
+    readable_message,
+)
 
-Arrays = dict[str, npt.NDArray[Any]]
-Shape = tuple[int | None, ...]
-
-_SHORTEST_PICTURE = 10  # shorter strings, ids for the most part, are no pictures
+_IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # those that TensorFlow decodes
+_FIRST_BYTES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
+_IMAGE_INPUT_SUFFIX = "_bytes"  # by `tfdvbpr.signatures`
 
 
 @dataclass(frozen=True)
 class ServedTensorSpec:
-    """What a signature says of one input or output.
+    """Dtype and shape of one input or output of a signature.
 
     Attributes:
         number: the protocol's dtype.
-        shape: None where the rank is free; a size is None where the request decides.
+        shape: None if the rank is free; a size is None if the request decides.
     """
 
     number: int
@@ -45,7 +53,7 @@ class ServedTensorSpec:
 
     @cached_property
     def dtype(self) -> np.dtype[Any] | None:
-        """The NumPy type, object for strings; None for dtypes that NumPy has not."""
+        """The NumPy type, object for strings; None if NumPy has no such type."""
         return numpy_dtype(self.number)
 
     @property
@@ -54,7 +62,7 @@ class ServedTensorSpec:
         return self.shape is not None and len(self.shape) > 0 and self.shape[0] is None
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of this shape may be given."""
+        """Whether an array of this shape is valid."""
         if self.shape is None:
             return True
         return len(shape) == len(self.shape) and all(
@@ -63,14 +71,14 @@ class ServedTensorSpec:
 
 
 class Cancellation:
-    """Stops a call of TensorFlow that is under way, from any thread: its loops end before their next step."""
+    """Cancels a call of TensorFlow in progress, from any thread: its loops end before their next step."""
 
     __slots__ = ("manager",)
 
     def __init__(self) -> None:
         self.manager = cancellation.CancellationManager()
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         """Ends the call with CANCELLED. Safe to call twice, and after the call has ended."""
         self.manager.start_cancel()
 
@@ -80,17 +88,17 @@ class SignatureRunner:
 
     Args:
         name: of the signature.
-        definition: its `SignatureDef`.
+        definition: as saved.
         function: what `tf.saved_model.load(...).signatures` has under that name.
-        limits: of messages and pictures.
+        limits: of messages and images.
 
     Attributes:
-        inputs: what it takes, by name.
-        outputs: what it gives, by name.
+        inputs: by name.
+        outputs: by name.
         batchable: whether requests may be joined along the first dimension.
     """
 
-    def __init__(self, name: str, definition: Any, function: Any, *, limits: ServerLimits) -> None:
+    def __init__(self, name: str, definition: SignatureDef, function: Any, *, limits: ServerLimits) -> None:
         self.name = name
         self.inputs = {alias: _spec(info) for alias, info in sorted(definition.inputs.items())}
         self.outputs = {alias: _spec(info) for alias, info in sorted(definition.outputs.items())}
@@ -108,7 +116,7 @@ class SignatureRunner:
         self._context.ensure_initialized()
         self._attributes = tuple(chain(*self._context.function_call_options.as_attrs().items()))
 
-    def read(self, tensors: Mapping[str, Any]) -> Arrays:
+    def read(self, tensors: Mapping[str, TensorProto]) -> Arrays:
         """The inputs of a request, checked, as arrays by name.
 
         Args:
@@ -121,17 +129,17 @@ class SignatureRunner:
         return self.checked({name: self._array(name, tensors[name]) for name in self.inputs})
 
     def check_names(self, given: Mapping[str, Any]) -> None:
-        """Refuses inputs too many or too few, in TensorFlow Serving's words."""
+        """Raises INVALID_ARGUMENT for missing or extra inputs, with TensorFlow Serving's message."""
         if given.keys() == self.inputs.keys():
             return
         extra, missing = sorted(set(given) - set(self.inputs)), sorted(set(self.inputs) - set(given))
-        raise invalid(
+        raise invalid_argument(
             f"input size does not match signature. Sent extra: {{{','.join(extra)}}}. "
             f"Missing but required: {{{','.join(missing)}}}."
         )
 
     def checked(self, arrays: Arrays) -> Arrays:
-        """The arrays themselves, if their shapes, rows and pictures may be given.
+        """The arrays themselves, if their shapes, rows and images are valid.
 
         Raises:
             RequestError: INVALID_ARGUMENT.
@@ -140,19 +148,21 @@ class SignatureRunner:
         for name, spec in self.inputs.items():
             array = arrays[name]
             if not spec.fits(array.shape):
-                raise invalid(
+                raise invalid_argument(
                     f"Input {name!r} must have shape {tf.TensorShape(spec.shape)}. "
                     f"Received {tf.TensorShape(array.shape)}."
                 )
             if spec.batched:
                 rows.add(array.shape[0])
             if array.dtype == object:
-                self._check_pictures(name, array)
+                self._check_images(name, array)
         if len(rows) > 1:
             counts = {name: len(arrays[name]) for name, spec in self.inputs.items() if spec.batched}
-            raise invalid(f"Inputs must have the same number of rows. Received {counts}.")
+            raise invalid_argument(f"Inputs must have the same number of rows. Received {counts}.")
         if 0 in rows:
-            raise invalid(f"Inputs of {self.name!r} must have at least one row. Received none. Send no empty batch.")
+            raise invalid_argument(
+                f"Inputs of {self.name!r} must have at least one row. Received none. Send no empty batch."
+            )
         return arrays
 
     def run(self, arrays: Arrays, *, cancellation: Cancellation) -> Arrays:
@@ -160,10 +170,10 @@ class SignatureRunner:
 
         Args:
             arrays: as `read` or `checked` gave them.
-            cancellation: stops the call when told to.
+            cancellation: cancels the call.
 
         Raises:
-            RequestError: with TensorFlow's own status and the readable part of its message.
+            RequestError: with TensorFlow's status and the readable part of its message.
         """
         tensors = [tf.constant(arrays[name], dtype=spec.number) for name, spec in self.inputs.items()]
         try:
@@ -177,7 +187,7 @@ class SignatureRunner:
             )
             return {alias: outputs[index].numpy() for alias, index in self._output_order}
         except tf.errors.CancelledError as error:
-            raise given_up() from error
+            raise cancelled() from error
         except tf.errors.OpError as error:
             code = STATUS_BY_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL)
             raise RequestError(code, readable_message(error.message)) from error
@@ -191,50 +201,65 @@ class SignatureRunner:
         for alias in output_filter:
             if alias not in self.outputs:
                 known = ",".join(self.outputs)
-                raise invalid(
+                raise invalid_argument(
                     f"output tensor alias not found in signature: {alias} "
                     f"Outputs expected to be in the set {{{known}}}."
                 )
         if len(set(output_filter)) != len(output_filter):
-            raise invalid(f"duplicate output tensor alias in output_filter: {', '.join(output_filter)}.")
+            raise invalid_argument(f"duplicate output tensor alias in output_filter: {', '.join(output_filter)}.")
         return output_filter or list(self.outputs)
 
-    def _array(self, name: str, tensor: Any) -> npt.NDArray[Any]:
+    def _array(self, name: str, tensor: TensorProto) -> npt.NDArray[Any]:
         spec = self.inputs[name]
         if tensor.dtype != spec.number:
-            raise invalid(f"Input {name!r} must be {_dtype(spec.number)}. Received {_dtype(tensor.dtype)}.")
+            raise invalid_argument(f"Input {name!r} must be {_dtype(spec.number)}. Received {_dtype(tensor.dtype)}.")
         try:
             if spec.dtype is None:
-                return np.asarray(tf.make_ndarray(tensor))
+                return np.asarray(tf.make_ndarray(tensor_pb2.TensorProto.FromString(tensor.SerializeToString())))
             return array_from_tensor(tensor, max_bytes=self._limits.max_message_bytes)
         except (ValueError, TypeError, OverflowError) as error:
-            raise invalid(f"Input {name!r} must be readable: {error}") from error
+            raise invalid_argument(f"Input {name!r} must be readable: {error}") from error
 
-    def _check_pictures(self, name: str, array: npt.NDArray[Any]) -> None:
-        total = 0
+    def _check_images(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Limits the memory that a decoder would need: a few kilobytes of PNG may declare billions of pixels."""
+        total = 0.0
         for value in array.ravel().tolist():
-            if len(value) < _SHORTEST_PICTURE:
+            if not value.startswith(_FIRST_BYTES):
                 continue
-            pixels = claimed_pixels(value) or 0
-            total += pixels
-            if pixels > self._limits.max_image_pixels:
-                raise invalid(
-                    f"A picture in {name!r} must have at most {self._limits.max_image_pixels} pixels. "
-                    f"Received one of {pixels} by its header. Scale it down."
+            pixels = declared_pixels(value)
+            if pixels is None and name.endswith(_IMAGE_INPUT_SUFFIX):
+                raise invalid_argument(f"{name!r} must hold whole image files. Received one with a broken header.")
+            total += pixels or 0.0
+            if (pixels or 0.0) > self._limits.max_image_pixels:
+                raise invalid_argument(
+                    f"An image in {name!r} must have at most {self._limits.max_image_pixels} pixels. "
+                    f"Received one of {pixels or 0:.0f} by its header. Scale it down."
                 )
         if total > self._limits.max_request_pixels:
-            raise invalid(
-                f"The pictures in {name!r} must have at most {self._limits.max_request_pixels} pixels together. "
-                f"Received {total}. Send fewer in a request."
+            raise invalid_argument(
+                f"The images in {name!r} must have at most {self._limits.max_request_pixels} pixels together. "
+                f"Received {total:.0f}. Send fewer in a request."
             )
 
 
-def _spec(info: Any) -> ServedTensorSpec:
-    shape = info.tensor_shape
-    if shape.unknown_rank:
-        return ServedTensorSpec(info.dtype, None)
-    return ServedTensorSpec(info.dtype, tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim))
+def declared_pixels(file: bytes) -> float | None:
+    """Width × height by the header of an image file, nothing decoded.
+
+    Returns:
+        inf for more pixels than Pillow opens; None if Pillow cannot read the header.
+    """
+    try:
+        with Image.open(io.BytesIO(file), formats=_IMAGE_FORMATS) as image:
+            return image.width * image.height
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return math.inf
+    except Exception:  # Pillow raises almost anything for a broken header
+        return None
+
+
+def _spec(info: TensorInfo) -> ServedTensorSpec:
+    return ServedTensorSpec(info.dtype, shape_of(info.tensor_shape))
 
 
 def _dtype(number: int) -> str:
-    return types_pb2.DataType.Name(number) if number in types_pb2.DataType.values() else f"dtype {number}"
+    return DataType.Name(number) if number in DataType.values() else f"dtype {number}"

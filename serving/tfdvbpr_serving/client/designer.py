@@ -1,0 +1,173 @@
+"""The methods of both clients that call the designer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tfdvbpr_serving.client.arguments import (
+    Image,
+    Rows,
+    id_list,
+    id_rows,
+    image_files,
+    padded,
+    per_row,
+    seed_rows,
+    weight_rows,
+    whole_numbers,
+)
+from tfdvbpr_serving.client.base import ClientBase, method
+from tfdvbpr_serving.client.responses import (
+    Design,
+    GeneratedImage,
+    TailoredImage,
+)
+from tfdvbpr_serving.protocol.messages import string_array
+
+Weights = float | Sequence[float] | None
+
+
+class DesignerMethods(ClientBase):
+    """`design`, `tailor` and `generate`; see `Client`."""
+
+    @method
+    async def design(
+        self,
+        user_ids: Sequence[str] | None,
+        category: str | Sequence[str],
+        *,
+        liked_items: Rows | None = None,
+        num_designs: int | None = None,
+        num_steps: int | None = None,
+        seeds: int | Sequence[int] = 0,
+        realism_weight: Weights = None,
+        allow_unknown: bool = False,
+    ) -> tuple[Design, ...]:
+        """New images of a category that fit each user. Takes seconds a row.
+
+        Args:
+            user_ids: one a row; None for new users, given by the liked items alone.
+            category: one name for all rows, or one a row.
+            liked_items: one list of item ids a user, for a user profile from items.
+            num_designs: images a row; None for all of the model's starts.
+            num_steps: gradient steps, cut at the model's limit; None for the model's default.
+            seeds: one a row; a single number counts up from itself, row by row.
+            realism_weight: η, 0 or more; None for the model's.
+            allow_unknown: True designs with the mean user embedding for unknown users, and returns no image for an
+                unknown category.
+        """
+        users, liked = _users_or_liked(user_ids, liked_items)
+        count = len(users or liked or ())
+        categories = per_row("category", category, num_rows=count)
+        seed_array = seed_rows(seeds, num_rows=count)
+        rows = await self._predict(
+            "design",
+            count,
+            num_designs=_numbers("num_designs", num_designs, num_rows=count),
+            user_ids=None if users is None else string_array(users),
+            liked_item_ids=None if liked is None else padded(liked),
+            categories=string_array(categories),
+            num_steps=_numbers("num_steps", num_steps, num_rows=count),
+            seeds=seed_array,
+            realism_weights=_weights("realism_weight", realism_weight, num_rows=count),
+        )
+        if not allow_unknown:
+            self._check_known("design", rows, user_ids=users or (), id_rows=liked or (), categories=categories)
+        return tuple(map(Design.from_row, users or [""] * count, categories, seed_array.tolist(), rows))
+
+    @method
+    async def tailor(
+        self,
+        images: Sequence[Image],
+        category: str | Sequence[str],
+        *,
+        user_ids: Sequence[str] | None = None,
+        liked_items: Rows | None = None,
+        strength: Weights = None,
+        num_steps: int | None = None,
+        seeds: int | Sequence[int] = 0,
+        realism_weight: Weights = None,
+        allow_unknown: bool = False,
+    ) -> tuple[TailoredImage, ...]:
+        """Images changed to fit a user better, starting from their reconstructions. Takes seconds a row.
+
+        Args:
+            images: one a row.
+            category: one name for all rows, or one a row.
+            user_ids: one a row; None for new users, given by the liked items alone.
+            liked_items: one list of item ids a user.
+            strength: weight of the preference against similarity to the image, 0 or more; None for the model's.
+            num_steps: gradient steps; None for the model's default.
+            seeds: one a row; a single number counts up from itself.
+            realism_weight: η, 0 or more; None for the model's.
+            allow_unknown: as in `design`.
+        """
+        files = image_files(images)
+        count = len(files)
+        users, liked = _users_or_liked(user_ids, liked_items, num_rows=count)
+        categories = per_row("category", category, num_rows=count)
+        seed_array = seed_rows(seeds, num_rows=count)
+        rows = await self._predict(
+            "tailor",
+            count,
+            image_bytes=string_array(files),
+            user_ids=None if users is None else string_array(users),
+            liked_item_ids=None if liked is None else padded(liked),
+            categories=string_array(categories),
+            strengths=_weights("strength", strength, num_rows=count),
+            num_steps=_numbers("num_steps", num_steps, num_rows=count),
+            seeds=seed_array,
+            realism_weights=_weights("realism_weight", realism_weight, num_rows=count),
+        )
+        if not allow_unknown:
+            self._check_known("tailor", rows, user_ids=users or (), id_rows=liked or (), categories=categories)
+        return tuple(map(TailoredImage.from_row, users or [""] * count, categories, seed_array.tolist(), rows))
+
+    @method
+    async def generate(
+        self, category: str | Sequence[str], *, seeds: int | Sequence[int] = 0, allow_unknown: bool = False
+    ) -> tuple[GeneratedImage, ...]:
+        """Random images of a category.
+
+        Args:
+            category: one name for all seeds, or one a row.
+            seeds: one a row; a single number counts up from itself, row by row.
+            allow_unknown: True returns no image for unknown categories.
+        """
+        if isinstance(category, str):
+            categories = per_row("category", category, num_rows=int(np.size(seeds)))
+        else:
+            categories = id_list("category", category)
+        count = len(categories)
+        seed_array = seed_rows(seeds, num_rows=count)
+        rows = await self._predict("generate", count, categories=string_array(categories), seeds=seed_array)
+        if not allow_unknown:
+            self._check_known("generate", rows, categories=categories)
+        return tuple(map(GeneratedImage.from_row, categories, seed_array.tolist(), rows))
+
+
+def _numbers(name: str, value: int | None, *, num_rows: int) -> npt.NDArray[Any] | None:
+    return None if value is None else whole_numbers(name, value, num_rows=num_rows, least=1)
+
+
+def _weights(name: str, values: Weights, *, num_rows: int) -> npt.NDArray[Any] | None:
+    return None if values is None else weight_rows(name, values, num_rows=num_rows)
+
+
+def _users_or_liked(
+    user_ids: Sequence[str] | None, liked_items: Rows | None, *, num_rows: int | None = None
+) -> tuple[tuple[str, ...] | None, tuple[tuple[str, ...], ...] | None]:
+    """Users and liked items, one a row; one of them may be None."""
+    if user_ids is None and liked_items is None:
+        raise ValueError("There must be `user_ids` or `liked_items`. Received neither. Give one of them.")
+    users = None if user_ids is None else id_list("user_ids", user_ids)
+    if users is not None:
+        users = per_row("user_ids", users, num_rows=num_rows or len(users))
+        num_rows = len(users)
+    if liked_items is None:
+        return users, None
+    return users, id_rows("liked_items", liked_items, num_rows=num_rows, may_be_empty=num_rows is not None)
