@@ -25,7 +25,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert "'all'" in lines[0]
     assert len(re.findall(r"item-\d+", lines[1])) == 5
-    assert lines[2].startswith("(1, 16, 64, 64, 3)")
+    assert lines[2].startswith("(1, 8, 64, 64, 3)")
 
 
 def test_every_file_the_readme_names_is_there() -> None:

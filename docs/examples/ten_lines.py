@@ -10,5 +10,5 @@ print(tfdvbpr.evaluate(run)["auc"])
 user = run.user_ids[0]
 print([item.item_id for item in run.recommend(user, k=5)])
 gan = tfdvbpr.train_gan(dataset, f"{folder}/gan", config=tfdvbpr.GanConfig(epochs=2, base_channels=8))
-designs = tfdvbpr.make_designs(run, gan, [user], ["dress"], seeds=[1])
+designs = tfdvbpr.design(run, gan, f"{folder}/designs", user_ids=[user], category="dress", seed=1)
 print(designs.images.shape, designs.preferences)

@@ -141,7 +141,7 @@ def designer(
     The gradient loop runs inside the model. Whom for, category, number, steps, seed and η come with each request.
     """
     with Console(stderr=True).status("Loading TensorFlow, tracing and saving the designer"):
-        from tfdvbpr.designing.optimize.maximize import DesignOptions
+        from tfdvbpr.designing.options import DesignOptions
         from tfdvbpr_export.designer.heads import export_designer
 
         options = DesignOptions(

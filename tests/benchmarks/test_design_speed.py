@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.designing.optimize.maximize import maximize
+from tfdvbpr.designing.optimize.gradient_ascent import maximize
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.losses.adversarial import LSGAN
@@ -67,7 +67,7 @@ def _bare(objective: DesignObjective) -> Callable[[int], float]:
 
 def _design(objective: DesignObjective, num_users: int, num_starts: int) -> Callable[[int], float]:
     """Rows a second, per step, of a whole call: starts, ascent, history, choice and pictures."""
-    options = DesignOptions(num_starts=num_starts, num_steps=STEPS, num_designs=min(8, num_starts), chunk_rows=CHUNK)
+    options = DesignOptions(num_starts=num_starts, num_steps=STEPS)
     users = tf.constant(np.random.default_rng(1).normal(size=(num_users, EMBEDDING_DIM)), tf.float32)
     category_ids, seeds = tf.zeros([num_users], tf.int32), tf.range(num_users, dtype=tf.int64)
 
@@ -81,7 +81,9 @@ def _design(objective: DesignObjective, num_users: int, num_starts: int) -> Call
             options=options,
             latent_dim=LATENT_DIM,
             num_steps=steps,
+            num_designs=min(8, num_starts),
             details=True,
+            chunk_rows=CHUNK,
         )
 
     def measure(steps: int) -> float:

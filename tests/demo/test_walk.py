@@ -15,8 +15,8 @@ from tfdvbpr.demo.gallery import draw_gallery
 from tfdvbpr.demo.serving_check import ServingCheck
 from tfdvbpr.demo.taste_check import TasteCheck
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.optimize.maximize import DesignOptions
-from tfdvbpr.designing.sample import write_sample_sheet
+from tfdvbpr.designing.options import DesignOptions
+from tfdvbpr.designing.sample import write_sample_grid
 from tfdvbpr.errors import OutputExistsError, RunError
 from tfdvbpr.run import GanRun, Run
 
@@ -32,7 +32,7 @@ def test_the_report_carries_everything(
     gallery = draw_gallery(designer, checkerboard_dataset, tmp_path / "designs", num_users=2, seed=0)
     assert gallery.sheet.is_file()
     assert len({user.category for user in gallery.users}) == len(gallery.users) >= 1
-    write_sample_sheet(tiny_gan_run)
+    write_sample_grid(tiny_gan_run)
     page = report.render(
         dataset=checkerboard_dataset,
         figures=[api.evaluate(tiny_run)],

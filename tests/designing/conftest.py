@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.optimize.maximize import DesignOptions
+from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.run import GanRun, Run
 
 OPTIONS = DesignOptions(num_starts=3, num_steps=6, learning_rate=0.1)

@@ -14,7 +14,7 @@ from export_helpers import Exported, loaded
 from tiny_data import RED, encoded, noisy_picture, write_source
 
 import tfdvbpr
-from tfdvbpr.designing.optimize.maximize import DesignOptions
+from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import TfdvbprError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr_export import RecommenderOptions, cli, export_recommender

@@ -4,7 +4,7 @@ Each function is the command of the same name without the command line. One modu
 """
 
 from tfdvbpr.api.data import describe, prepare
-from tfdvbpr.api.designing import generate, interpolate, make_designs, tailor
+from tfdvbpr.api.designing import design, generate, interpolate, tailor
 from tfdvbpr.api.evaluation import compare, evaluate, experiment
 from tfdvbpr.api.exporting import export_designer, export_recommender
 from tfdvbpr.api.judging import attributes_in_designs, evaluate_designs, evaluate_gan
@@ -15,6 +15,7 @@ __all__ = [
     "attributes_in_designs",
     "compare",
     "describe",
+    "design",
     "evaluate",
     "evaluate_designs",
     "evaluate_gan",
@@ -24,7 +25,6 @@ __all__ = [
     "export_recommender",
     "generate",
     "interpolate",
-    "make_designs",
     "prepare",
     "tailor",
     "train",

@@ -101,8 +101,8 @@ def train_gan(
     Takes and raises what `train` does; the callbacks' model is the generator. `config` left out is the preset
     `default`, see `gan_config`. It also raises ConfigError if that preset's pretrained network is not installed.
     """
-    from tfdvbpr.designing.output.grid import picture_grid
-    from tfdvbpr.designing.sample import write_sample_sheet
+    from tfdvbpr.data.images.grids import image_grid
+    from tfdvbpr.designing.sample import write_sample_grid
     from tfdvbpr.training.gan.train import train_gan as train_gan_run
 
     run = train_gan_run(
@@ -113,7 +113,7 @@ def train_gan(
         strategy=strategy,
         if_exists=if_exists,
         tensorboard=None if tensorboard is None else Path(tensorboard),
-        draw_sheet=lambda rows, titles: picture_grid(rows, row_titles=titles, cell_height=64),
+        draw_sheet=lambda rows, titles: image_grid(rows, row_titles=titles, cell_height=64),
     )
-    write_sample_sheet(run)
+    write_sample_grid(run)
     return run

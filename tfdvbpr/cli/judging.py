@@ -80,10 +80,6 @@ def evaluate_designs(
     users: Annotated[int, typer.Option(help="Users, drawn at random.", min=2)] = 500,
     categories: Annotated[int, typer.Option(help="Requests a user, in her most bought categories.", min=1)] = 2,
     realism_weights: Annotated[str, typer.Option(help="Values of η, with commas.")] = "0,0.5,1,2",
-    smoothing: Annotated[
-        str, typer.Option(help="Also with augment, blur or augment-and-blur, with commas; none for without.")
-    ] = "augment-and-blur",
-    smoothed_weight: Annotated[float | None, typer.Option(help="η with smoothing; the middle one of the grid.")] = None,
     starts: Annotated[int, typer.Option(help="Random latents an ascent begins from.", min=1)] = 8,
     steps: StepsOption = 40,
     learning_rate: RateOption = 0.05,
@@ -129,8 +125,6 @@ def evaluate_designs(
         num_users=users,
         categories_per_user=categories,
         realism_weights=weights,
-        smoothings=() if smoothing == "none" else tuple(name.strip() for name in smoothing.split(",")),
-        smoothed_weight=smoothed_weight,
         design=DesignOptions(
             num_starts=starts, num_steps=steps, learning_rate=learning_rate, initial_stddev=initial_stddev
         ),

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.data.interactions import Split
+from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.output.folder import write_designs
-from tfdvbpr.designing.output.grid import picture_grid
-from tfdvbpr.designing.sample import random_pictures
+from tfdvbpr.designing.folders import write_designs
+from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.files import whole_file
 
 SHEET_NAME = "designs.png"
@@ -76,7 +77,7 @@ def draw_gallery(designer: Designer, dataset: PreparedDataset, output: Path, *, 
     titles = ["liked", *[""] * _COLUMNS, "recommended", *[""] * _COLUMNS, "designed"]
     sheet = output / SHEET_NAME
     with whole_file(sheet) as scratch:
-        picture_grid(rows, column_titles=titles, row_titles=[user.category for user in users], cell_height=64).save(
+        image_grid(rows, column_titles=titles, row_titles=[user.category for user in users], cell_height=64).save(
             scratch
         )
     return Gallery(users, sheet)
@@ -103,16 +104,11 @@ def _show(
     user_id = run.user_ids[user]
     liked = run.seen_items(user, Split.TRAIN)[:_COLUMNS]
     best = [row.item_id for row in run.recommend(user_id, k=_COLUMNS)]
+    audience = Audience.user(user_id)
     designs = write_designs(
-        designer,
-        output / user_id,
-        user_id=user_id,
-        category=category,
-        dataset=dataset,
-        seed=seed,
-        if_exists="overwrite",
+        designer, output / user_id, audience, category=category, dataset=dataset, seed=seed, if_exists="overwrite"
     )
-    random = random_pictures(
+    random = sample_images(
         designer.gan_run, [category] * _COLUMNS, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + _COLUMNS)
     )
     return ShownUser(

@@ -9,8 +9,8 @@ import polars as pl
 
 from tfdvbpr.data.synthetic.garments import read_colours
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.optimize.maximize import DesignOptions
-from tfdvbpr.designing.sample import random_pictures
+from tfdvbpr.designing.options import DesignOptions
+from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.evaluation.ranking.significance import mcnemar_p
 from tfdvbpr.run import GanRun, Run
 
@@ -66,7 +66,7 @@ def check_tastes(run: Run, gan_run: GanRun, truth: pl.DataFrame, *, num_users: i
     favourites = [known["favourite_colours"][int(row)].to_list() for row in rows]
     categories = [str(name) for name in generator.choice(gan_run.manifest.categories, len(users))]
     best, gains = _best_designs(designer, users, categories, seed=seed)
-    plain = random_pictures(gan_run, categories, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + len(users)))
+    plain = sample_images(gan_run, categories, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + len(users)))
     designed = _shows(best, favourites)
     random = _shows(plain, favourites)
     return compare(designed, random, mean_gain=float(gains.mean()))

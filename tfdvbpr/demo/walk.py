@@ -150,7 +150,7 @@ def _report(
     from tfdvbpr.demo import report, serving_check, taste_check
     from tfdvbpr.demo.gallery import draw_gallery
     from tfdvbpr.designing.designer import Designer
-    from tfdvbpr.designing.optimize.maximize import DesignOptions
+    from tfdvbpr.designing.options import DesignOptions
 
     run = runs["dvbpr"]
     designer = Designer(run, gan, options=DesignOptions())

@@ -1,4 +1,4 @@
-"""Whose taste a design is for: one person's, a group's, or somebody's who is known by what she liked."""
+"""Audiences of a design: one user, a group of users, or a new user known by liked items."""
 
 from __future__ import annotations
 
@@ -16,71 +16,64 @@ from tfdvbpr.run import Run
 Floats = npt.NDArray[np.float32]
 
 
-class Tastes(NamedTuple):
-    """Tastes of requests, each of one person or of several, as tensors.
+class AudienceEmbeddings(NamedTuple):
+    """User embeddings of requests, each of one member or of several, as tensors.
 
-    A member's preference is θᵀΦ + offset. A request's is (1 - t) · the weighted mean over its members + t · the least
-    of them.
+    A member's preference is θᵀΦ + offset; a request's is the mean over its members.
 
     Attributes:
         embeddings: float32 [B, M, D], θ of each member; or [1, M, D], the same for every row.
         offsets: float32 [B, M].
-        weights: float32 [B, M], of the mean, 1 a row; 0 is no member.
-        least_misery: float32 [], t in [0, 1].
     """
 
     embeddings: Any
     offsets: Any
-    weights: Any
-    least_misery: Any
 
     @classmethod
-    def of(cls, embeddings: Any) -> Tastes:
-        """One person a request: float32 [B, D]."""
-        rows = tf.convert_to_tensor(embeddings, tf.float32)[:, None]
-        ones = tf.ones_like(rows[:, :, 0])
-        return cls(rows, tf.zeros_like(ones), ones, tf.zeros([]))
+    def of_users(cls, user_embeddings: Any, offsets: Any = None) -> AudienceEmbeddings:
+        """One user per request: float32 [B, D], and offsets float32 [B], 0 if left out."""
+        rows = tf.convert_to_tensor(user_embeddings, tf.float32)[:, None]
+        if offsets is None:
+            return cls(rows, tf.zeros_like(rows[:, :, 0]))
+        return cls(rows, tf.convert_to_tensor(offsets, tf.float32)[:, None])
 
-    def rows(self, requests: Any) -> Tastes:
-        """The tastes of the given requests, int32 [R]; where there is one taste for all, it stays one."""
+    def gather(self, requests: Any) -> AudienceEmbeddings:
+        """The rows of the given requests, int32 [R]; a single row that serves all requests stays one."""
         if self.embeddings.shape[0] == 1:
             return self
-        embeddings, offsets, weights = (tf.gather(part, requests) for part in self[:3])
-        return Tastes(embeddings, offsets, weights, self.least_misery)
+        return AudienceEmbeddings(*(tf.gather(part, requests) for part in self))
 
-    def members(self, embeddings: Any) -> Any:
-        """float32 [R, M]: every member's preference for pictures of the given Φ, float32 [R, D]."""
-        return tf.matmul(self.embeddings, embeddings[:, :, None])[:, :, 0] + self.offsets
+    def member_preferences(self, item_embeddings: Any) -> Any:
+        """float32 [R, M]: each member's preference for items of the given Φ, float32 [R, D]."""
+        return tf.matmul(self.embeddings, item_embeddings[:, :, None])[:, :, 0] + self.offsets
 
-    def together(self, members: Any) -> Any:
-        """float32 [R]: a request's preference from its members', float32 [R, M]."""
-        mean = tf.reduce_sum(members * self.weights, axis=1)
-        least = tf.reduce_min(tf.where(self.weights > 0.0, members, members.dtype.max), axis=1)
-        return mean + self.least_misery * (least - mean)
+    def preferences(self, item_embeddings: Any) -> Any:
+        """float32 [R]: each request's preference, the mean over its members."""
+        return tf.reduce_mean(self.member_preferences(item_embeddings), axis=1)
 
 
 @dataclass(frozen=True)
 class Audience:
     """Whom to design for. Made by `user`, `group` or `liked`.
 
+    A group's members count alike: each member's preference is in standard deviations over the real items of the
+    category, and the group's is their mean.
+
     Attributes:
         user_ids: one user, or the members of a group.
-        item_ids: instead of users, what somebody new liked.
-        least_misery: of a group: 0 pleases it on average, 1 its least pleased member, in between both.
-        standardise: of a group: count every member's preference in standard deviations over the real items of the
-            category, so that no strong taste drowns the others.
+        item_ids: instead of users, the items that a new user liked.
+
+    Example:
+        >>> Audience.group(["u1", "u2", "u1"]).user_ids
+        ('u1', 'u2')
     """
 
     user_ids: tuple[str, ...] = ()
     item_ids: tuple[str, ...] = ()
-    least_misery: float = 0.0
-    standardise: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.user_ids) == bool(self.item_ids):
-            raise ConfigError("A design is either for users or for liked items. Give one of the two.")
-        if not 0.0 <= self.least_misery <= 1.0:
-            raise ConfigError(f"`least_misery` must lie in [0, 1]. Received {self.least_misery}.")
+            raise ConfigError("A design is for users (--user) or for liked items (--liked). Give one of the two.")
 
     @classmethod
     def user(cls, user_id: str) -> Audience:
@@ -88,102 +81,95 @@ class Audience:
         return cls(user_ids=(user_id,))
 
     @classmethod
-    def group(cls, user_ids: Sequence[str], *, least_misery: float = 0.0, standardise: bool = True) -> Audience:
+    def group(cls, user_ids: Sequence[str]) -> Audience:
         """Several users at once, such as a segment; a user named twice counts once."""
-        return cls(tuple(dict.fromkeys(user_ids)), least_misery=least_misery, standardise=standardise)
+        return cls(user_ids=tuple(dict.fromkeys(user_ids)))
 
     @classmethod
     def liked(cls, item_ids: Sequence[str]) -> Audience:
-        """Somebody new, from the items she liked."""
+        """A new user, from liked items."""
         return cls(item_ids=tuple(item_ids))
 
     @property
     def name(self) -> str:
-        """For people."""
+        """A title for output."""
         if self.item_ids:
-            return "somebody new"
+            return "a new user"
         return self.user_ids[0] if len(self.user_ids) == 1 else f"{len(self.user_ids)} users"
 
-    def embeddings(self, run: Run) -> Floats:
+    def user_embeddings(self, run: Run) -> Floats:
         """float32 [M, D]: θ of each member under a run.
 
         Raises:
             UnknownIdError: if the run does not know a user or an item.
             RunError: if the run does not learn from pixels.
         """
-        check_designs(run)
+        check_learns_from_pixels(run)
         if self.item_ids:
             return run.fold_in([self.item_ids])[:, : run.config.embedding_dim]
         return run.tastes[run.user_indices(self.user_ids)]
 
-    def tastes(self, run: Run, category: str) -> Tastes:
-        """The audience's taste under a run, one request, for designs of a category.
+    def embeddings(self, run: Run, category: str) -> AudienceEmbeddings:
+        """The audience under a run, as one request for designs of a category.
 
         Raises:
-            UnknownIdError: if the run does not know a user, an item or, of a group, the category.
+            UnknownIdError: if the run does not know a user or an item.
             RunError: if the run does not learn from pixels.
         """
-        embeddings = self.embeddings(run)
-        offsets = np.zeros(len(embeddings), np.float32)
-        if self.standardise:
-            embeddings, offsets = standardised(embeddings, run, category)
-        weights = np.full(len(embeddings), 1.0 / len(embeddings), np.float32)
-        first, second, third = (tf.constant(part[None], tf.float32) for part in (embeddings, offsets, weights))
-        return Tastes(first, second, third, tf.constant(self.least_misery, tf.float32))
+        users = self.user_embeddings(run)
+        offsets = np.zeros(len(users), np.float32)
+        if len(users) > 1:
+            users, offsets = standardize(users, run, category)
+        return AudienceEmbeddings(tf.constant(users[None], tf.float32), tf.constant(offsets[None], tf.float32))
 
 
-def standardised(embeddings: Floats, run: Run, category: str) -> tuple[Floats, Floats]:
-    """θ and offsets with which preferences over the real items of a category have mean 0 and deviation 1.
+def standardize(user_embeddings: Floats, run: Run, category: str) -> tuple[Floats, Floats]:
+    """θ and offsets with which preferences over the real items of a category have mean 0 and standard deviation 1.
 
     Args:
-        embeddings: float32 [M, D].
-        run: whose catalogue is looked at; all of it where the category is not in it.
+        user_embeddings: float32 [M, D].
+        run: whose catalogue is used; all of it where it has fewer than two items of the category.
         category: of the items.
 
     Returns:
         float32 [M, D] and [M].
     """
-    looks = run.looks
+    item_embeddings = run.looks
     if category in run.items.categories:
         of_category = run.items.category_ids == run.items.category_id(category)
-        looks = looks[of_category] if of_category.sum() > 1 else looks
-    scores = looks @ embeddings.T  # [items, M]
+        item_embeddings = item_embeddings[of_category] if of_category.sum() > 1 else item_embeddings
+    scores = item_embeddings @ user_embeddings.T  # [items, M]
     scale = 1.0 / np.maximum(scores.std(axis=0), 1e-6)
-    return embeddings * scale[:, None], -scores.mean(axis=0) * scale
+    return user_embeddings * scale[:, None], -scores.mean(axis=0) * scale
 
 
-def standardised_tastes(run: Run, audiences: Sequence[Audience], categories: Sequence[str]) -> tuple[Floats, Floats]:
+def standardized_users(run: Run, audiences: Sequence[Audience], categories: Sequence[str]) -> tuple[Floats, Floats]:
     """θ and offsets, one a row, with preferences in standard deviations over the real items of the row's category.
 
     Args:
         run: the recommender.
-        audiences: one person each.
+        audiences: one user each.
         categories: one a row.
 
     Returns:
-        float32 [N, D] and [N].
+        float32 [N, D] and [N], for `AudienceEmbeddings.of_users`.
 
     Raises:
         ConfigError: if an audience is a group.
         UnknownIdError: if the run does not know a user or an item.
     """
     if any(len(audience.user_ids) > 1 for audience in audiences):
-        raise ConfigError("An item is tailored to one person. Received a group. Tailor it for each member.")
-    plain = np.concatenate([audience.embeddings(run) for audience in audiences])
+        raise ConfigError("An item is tailored to one user. Received a group. Tailor it for each member.")
+    plain = np.concatenate([audience.user_embeddings(run) for audience in audiences])
     embeddings, offsets = np.empty_like(plain), np.empty(len(plain), np.float32)
     for category in dict.fromkeys(categories):
         rows = np.array([one == category for one in categories])
-        embeddings[rows], offsets[rows] = standardised(plain[rows], run, category)
+        embeddings[rows], offsets[rows] = standardize(plain[rows], run, category)
     return embeddings, offsets
 
 
-def offset_tastes(embeddings: Floats, offsets: Floats) -> Tastes:
-    """One person a row, with an offset: float32 [B, D] and [B]."""
-    return Tastes.of(embeddings)._replace(offsets=tf.constant(offsets[:, None], tf.float32))
-
-
-def check_designs(run: Run) -> None:
-    """Refuses a run that does not look at pixels.
+def check_learns_from_pixels(run: Run) -> None:
+    """Refuses a run whose item embeddings are not computed from pixels by a trained network.
 
     Raises:
         RunError: naming its model.

@@ -1,9 +1,9 @@
-"""Designing for people, from two runs."""
+"""Designing new products for users, from a recommender run and a GAN run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,16 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_uint8
-from tfdvbpr.designing.audience import Audience, Tastes, check_designs
-from tfdvbpr.designing.optimize.maximize import frame_steps, initial_latents, maximize
+from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, check_learns_from_pixels
+from tfdvbpr.designing.optimize.gradient_ascent import frame_steps, initial_latents, maximize
 from tfdvbpr.designing.optimize.objective import DesignObjective
-from tfdvbpr.designing.options import DesignOptions, LatentKind, check_count, check_num_designs, check_weight
+from tfdvbpr.designing.options import DesignOptions, check_count, check_num_designs, check_weight
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.run import GanRun, Run
 
-# Starts a call of the graph: a bound on what a call holds besides its chunk, and often enough to tell how far it is.
-_ROWS_A_CALL = 1024
+# Starts per call of the graph: bounds what a call holds besides its chunk, and reports progress often enough.
+_ROWS_PER_CALL = 1024
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -34,7 +34,7 @@ class Designs:
         images: uint8 [B, M, H, W, 3], RGB.
         preferences: float32 [B, M], θᵀΦ of each, unitless.
         realism_logits: float32 [B, M], D̂ of each; 1 is what D calls real.
-        initial_preferences: float32 [B, M], θᵀΦ where the ascent began.
+        initial_preferences: float32 [B, M], θᵀΦ at the ascent's start.
         initial_realism_logits: float32 [B, M], D̂ there.
         objectives: float32 [B, M], what was maximised.
         latents: float32 [B, M, L], z, as the generator takes it.
@@ -60,7 +60,7 @@ class Designs:
 
 
 class Designer:
-    """A recommender run and a GAN run, put together for design.
+    """Designs by preference maximisation (Kang et al. 2017): gradient ascent on a GAN's latents.
 
     Args:
         run: a DVBPR run.
@@ -68,32 +68,29 @@ class Designer:
         options: starts, steps, step size, η.
 
     Raises:
-        RunError: if the run is not DVBPR, which alone looks at pixels.
+        RunError: if the recommender does not learn from pixels.
     """
 
     def __init__(self, run: Run, gan_run: GanRun, *, options: DesignOptions | None = None) -> None:
-        check_designs(run)
+        check_learns_from_pixels(run)
         self.run = run
         self.gan_run = gan_run
         self.options = options or DesignOptions()
-        trained: Any = getattr(gan_run.config, "latents", "gaussian")
-        self.options = replace(self.options, latents=latent_kind(self.options.latents, trained))
         self.objective = DesignObjective(
             run.recommender,
             gan_run.generator,
             gan_run.discriminator,
             adversarial=OBJECTIVES[gan_run.config.objective],
-            logit_scale=getattr(gan_run, "logit_scale", None),
-            bounded=self.options.latents == "bounded" and trained == "gaussian",
+            logit_scale=gan_run.logit_scale,
         )
         self._maximize = tf.function(self._traced_maximize, reduce_retracing=True, autograph=False)
 
     def _traced_maximize(
-        self, tastes: Any, categories: Any, seeds: Any, steps: Any, eta: Any, number: Any, frames: Any
+        self, users: Any, categories: Any, seeds: Any, steps: Any, eta: Any, number: Any, frames: Any
     ) -> dict[str, Any]:
         return maximize(
             self.objective,
-            tastes,
+            users,
             categories,
             seeds,
             options=self.options,
@@ -106,43 +103,42 @@ class Designer:
         )
 
     def design(
-        self, user_ids: Sequence[str], categories: Sequence[str], *, seeds: Sequence[int], **asked: Any
+        self, user_ids: Sequence[str], categories: Sequence[str], *, seeds: Sequence[int], **settings: Any
     ) -> Designs:
-        """New pictures for users, one request a row.
+        """Designs for users, one request a row.
 
         Args:
             user_ids: as in the interactions.
-            categories: one a user.
-            seeds: one a user; the same seed gives the same designs.
-            **asked: as of `design_for_tastes`.
+            categories: one per user.
+            seeds: one per user; the same seed gives the same designs.
+            **settings: as of `design_for_embeddings`.
 
         Raises:
             UnknownIdError: if a run does not know a user or a category.
-            ConfigError: as of `design_for_tastes`.
+            ConfigError: as of `design_for_embeddings`.
         """
-        return self.design_for_tastes(
-            self.run.tastes[self.run.user_indices(user_ids)], categories, seeds=seeds, **asked
-        )
+        users = self.run.tastes[self.run.user_indices(user_ids)]
+        return self.design_for_embeddings(users, categories, seeds=seeds, **settings)
 
-    def design_for(self, audience: Audience, category: str, *, seed: int = 0, **asked: Any) -> Designs:
-        """New pictures for a user, a group, or somebody new: one request.
+    def design_for(self, audience: Audience, category: str, *, seed: int = 0, **settings: Any) -> Designs:
+        """Designs for a user, a group, or a new user: one request.
 
         Args:
-            audience: whom for.
-            category: what.
+            audience: whom to design for.
+            category: of the GAN.
             seed: of the starts.
-            **asked: as of `design_for_tastes`.
+            **settings: as of `design_for_embeddings`.
 
         Raises:
             UnknownIdError: if a run does not know a user, an item or the category.
-            ConfigError: as of `design_for_tastes`.
+            ConfigError: as of `design_for_embeddings`.
         """
         self.gan_run.category_id(category)
-        return self.design_for_tastes(audience.tastes(self.run, category), [category], seeds=[seed], **asked)
+        return self.design_for_embeddings(audience.embeddings(self.run, category), [category], seeds=[seed], **settings)
 
-    def design_for_tastes(
+    def design_for_embeddings(
         self,
-        tastes: Any,
+        users: Any,
         categories: Sequence[str],
         *,
         seeds: Sequence[int],
@@ -153,18 +149,18 @@ class Designer:
         num_designs: int | None = None,
         progress: Progress | None = None,
     ) -> Designs:
-        """New pictures for tastes.
+        """Designs for user embeddings.
 
         Args:
-            tastes: float32 [B, D], a θ a request, or a `Tastes` of B requests.
-            categories: one a request.
-            seeds: one a request.
-            num_frames: pictures of the way from start to end to keep.
+            users: float32 [B, D], a θ per request, or `AudienceEmbeddings` of B requests.
+            categories: one per request.
+            seeds: one per request.
+            num_frames: images to keep from start to end.
             snapshot_steps: instead, the steps after which to keep them.
-            num_steps: in the place of the options'.
-            realism_weight: η, in the place of the options'.
-            num_designs: designs a request, in the place of the options'.
-            progress: told of (requests done, in all).
+            num_steps: overrides the options'.
+            realism_weight: η, overrides the options'.
+            num_designs: designs per request, at most the starts; left out, one per start.
+            progress: called with (requests done, in all).
 
         Raises:
             UnknownIdError: if the GAN does not know a category.
@@ -173,28 +169,29 @@ class Designer:
         options = self.options
         steps = options.num_steps if num_steps is None else num_steps
         eta = options.realism_weight if realism_weight is None else realism_weight
-        number = num_designs or options.num_designs or options.num_starts
+        number = options.num_starts if num_designs is None else num_designs
         check_count("num_steps", steps)
         check_weight("realism_weight", eta)
-        check_num_designs(number if num_designs is None else num_designs, options.num_starts)
+        check_num_designs(number, options.num_starts)
         at = frame_steps(steps, num_frames) if snapshot_steps is None else list(snapshot_steps)
         if any(not 0 <= step <= steps for step in at):
             raise ConfigError(f"`snapshot_steps` must lie in [0, num_steps={steps}]. Received {at}.")
-        tastes = tastes if isinstance(tastes, Tastes) else Tastes.of(_finite(tastes, self.run))
-        count = int(tastes.embeddings.shape[0])
+        if not isinstance(users, AudienceEmbeddings):
+            users = AudienceEmbeddings.of_users(_checked(users, self.run.config.embedding_dim))
+        count = int(users.embeddings.shape[0])
         if not count == len(categories) == len(seeds) > 0:
             raise ConfigError(
-                "There must be at least one request, and `tastes`, `categories` and `seeds` must be of one length. "
+                "There must be at least one request, and `users`, `categories` and `seeds` must be of one length. "
                 f"Received {count}, {len(categories)} and {len(seeds)}."
             )
         category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
         rest = (tf.constant(steps), tf.constant(eta, tf.float32), tf.constant(number), tf.constant(at) if at else None)
-        size = max(1, _ROWS_A_CALL // options.num_starts)
+        size = max(1, _ROWS_PER_CALL // options.num_starts)
         parts = []
         for start in range(0, count, size):
             rows = slice(start, start + size)
             answer = self._maximize(
-                Tastes(tastes.embeddings[rows], tastes.offsets[rows], tastes.weights[rows], tastes.least_misery),
+                AudienceEmbeddings(users.embeddings[rows], users.offsets[rows]),
                 tf.constant(category_ids[rows]),
                 tf.constant(list(seeds[rows]), tf.int64),
                 *rest,
@@ -205,24 +202,13 @@ class Designer:
         return _joined(parts, at)
 
     def generate(self, categories: Sequence[str], *, seeds: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Random pictures of the generator, z ~ N(0, I): uint8 [B, H, W, 3]."""
+        """Random images of the generator, z ~ N(0, I): uint8 [B, H, W, 3]."""
         category_ids = tf.constant([self.gan_run.category_id(category) for category in categories], tf.int32)
         images, _ = random_images(
             self.objective, category_ids, tf.constant(list(seeds), tf.int64), latent_dim=self.gan_run.config.latent_dim
         )
-        pictures: npt.NDArray[np.uint8] = images.numpy()
-        return pictures
-
-
-def latent_kind(asked: LatentKind, trained: Any) -> LatentKind:
-    """What latents a design has, of a generator trained with a kind of them.
-
-    Raises:
-        ConfigError: if Gaussian ones are asked of a generator that bounds them itself.
-    """
-    if asked == "gaussian" and trained == "bounded":
-        raise ConfigError("`latents` must be auto or bounded: the generator takes tanh of them. Received 'gaussian'.")
-    return "bounded" if "bounded" in (asked, trained) else "gaussian"
+        found: npt.NDArray[np.uint8] = images.numpy()
+        return found
 
 
 def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, latent_dim: int) -> tuple[Any, Any]:
@@ -242,12 +228,11 @@ def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, 
     return to_uint8(images), objective.realism_logits(images, category_ids)
 
 
-def _finite(embeddings: Any, run: Run) -> Floats:
-    values = np.asarray(embeddings, np.float32)
-    dim = run.config.embedding_dim
-    if values.ndim != 2 or values.shape[1] != dim or not np.isfinite(values).all():
+def _checked(user_embeddings: Any, embedding_dim: int) -> Floats:
+    values = np.asarray(user_embeddings, np.float32)
+    if values.ndim != 2 or values.shape[1] != embedding_dim or not np.isfinite(values).all():
         raise ConfigError(
-            f"`tastes` must be finite, of shape [requests, {dim}]. Received shape {list(values.shape)}"
+            f"`users` must be finite, of shape [requests, {embedding_dim}]. Received shape {list(values.shape)}"
             f"{'' if np.isfinite(values).all() else ' with NaN or infinity'}."
         )
     return values

@@ -1,12 +1,10 @@
-"""Ways between two designs: of two people, or of one."""
+"""Interpolation between two designs of a category."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,23 +13,21 @@ import tensorflow as tf
 from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.optimize.scoring import score_pictures
-from tfdvbpr.designing.options import LatentKind
-from tfdvbpr.designing.output.folder import DESIGNS_NAME, LATENTS_NAME
+from tfdvbpr.designing.folders import DESIGNS_NAME, LATENTS_NAME
+from tfdvbpr.designing.optimize.objective import score_images
 from tfdvbpr.errors import ConfigError
 
 _PARALLEL = 1e-4
-_ALMOST_ONE = 1.0 - 1e-6
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class End:
-    """One end of a way: a design and whom it was made for.
+class WrittenDesign:
+    """A design of a folder made by `tfdvbpr design`: an end of an interpolation.
 
     Attributes:
-        audience: whose preference is told along the way.
+        audience: whom it was designed for.
         category: of the design.
         latents: float32 [L], as the generator takes it.
     """
@@ -40,16 +36,50 @@ class End:
     category: str
     latents: Floats
 
+    @classmethod
+    def read(cls, name: str, designer: Designer) -> WrittenDesign:
+        """Reads a design.
+
+        Args:
+            name: "FOLDER:NUMBER"; numbers start at 1.
+            designer: the runs it was made with.
+
+        Raises:
+            ConfigError: if the folder is not one of designs, has no such design, or was made with another GAN.
+        """
+        place, _, number = name.rpartition(":")
+        if not place or not number.isdigit():
+            raise ConfigError(f"A design must be named as FOLDER:NUMBER, such as designs/u17:1. Received {name!r}.")
+        folder = Path(place)
+        try:
+            about = json.loads((folder / DESIGNS_NAME).read_text(encoding="utf-8"))
+            latents = np.load(folder / LATENTS_NAME, allow_pickle=False)
+            audience = Audience(**{key: tuple(ids) for key, ids in about["audience"].items()})
+            category, created = about["category"], about["gan_created"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise ConfigError(
+                f"A design must be named as FOLDER:NUMBER of a folder made by this version's `tfdvbpr design`. "
+                f"{folder} is not one. Design again."
+            ) from None
+        if not 1 <= int(number) <= len(latents):
+            raise ConfigError(f"{folder} holds the designs 1 to {len(latents)}. Received {number}.")
+        if created != designer.gan_run.manifest.created:
+            raise ConfigError(
+                f"{folder} must have been made with the GAN of --gan, of {designer.gan_run.manifest.created}. It was "
+                f"made with that of {created}. Design again."
+            )
+        return cls(audience, category, latents[int(number) - 1])
+
 
 @dataclass(frozen=True)
-class Way:
-    """Pictures from one design to another.
+class Interpolation:
+    """Images from one design to another.
 
     Attributes:
         images: uint8 [F, H, W, 3].
         latents: float32 [F, L].
-        first_preferences: float32 [F], of whom the first design was made for.
-        last_preferences: float32 [F], of whom the last was.
+        first_preferences: float32 [F], of the first design's audience.
+        last_preferences: float32 [F], of the last design's audience.
         realism_logits: float32 [F], D̂.
     """
 
@@ -60,28 +90,25 @@ class Way:
     realism_logits: Floats
 
 
-def between(first: Floats, last: Floats, num_frames: int, *, latents: LatentKind, tanh_inside: bool = False) -> Floats:
-    """Latents from one to another, both included: along the sphere for Gaussian ones, straight for bounded ones.
+def slerp(first: Floats, last: Floats, num_frames: int) -> Floats:
+    """Spherical linear interpolation of latents, both ends included (Shoemake 1985).
 
-    Gaussian latents lie near a sphere, whose inside the generator has hardly seen; the direction is turned evenly
-    (Shoemake 1985) and the length changes linearly.
+    Gaussian latents lie near a sphere, and the generator was hardly trained inside it; the direction turns evenly and
+    the length changes linearly. Parallel latents are interpolated linearly.
 
     Args:
         first: float32 [L].
         last: float32 [L].
         num_frames: F ≥ 2.
-        latents: "gaussian" or "bounded".
-        tanh_inside: whether the generator bounds what it takes by tanh; then the line is straight behind it.
 
     Returns:
         float32 [F, L].
+
+    Example:
+        >>> slerp(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 3)[1].round(4).tolist()
+        [0.7071, 0.7071]
     """
     part = np.linspace(0.0, 1.0, num_frames)[:, None]
-    if latents == "bounded":
-        if not tanh_inside:
-            return ((1 - part) * first + part * last).astype(np.float32)
-        line = (1 - part) * np.tanh(first.astype(np.float64)) + part * np.tanh(last.astype(np.float64))
-        return np.arctanh(np.clip(line, -_ALMOST_ONE, _ALMOST_ONE)).astype(np.float32)
     lengths = float(np.linalg.norm(first)), float(np.linalg.norm(last))
     one, other = first / max(lengths[0], 1e-12), last / max(lengths[1], 1e-12)
     angle = float(np.arccos(np.clip(one @ other, -1.0, 1.0)))
@@ -91,76 +118,37 @@ def between(first: Floats, last: Floats, num_frames: int, *, latents: LatentKind
     return (turned * ((1 - part) * lengths[0] + part * lengths[1])).astype(np.float32)
 
 
-def designed_end(designer: Designer, audience: Audience, category: str, *, seed: int) -> End:
-    """The best design for somebody."""
-    designs = designer.design_for(audience, category, seed=seed, num_designs=1)
-    return End(audience, category, designs.latents[0, 0])
-
-
-def written_end(folder: Path, number: int, designer: Designer) -> End:
-    """A design of a folder made by `tfdvbpr design`.
-
-    Args:
-        folder: with designs.json and latents.npy.
-        number: of the design, from 1.
-        designer: the runs it was made with.
-
-    Raises:
-        ConfigError: if the folder is none, has no such design, or was made with another GAN.
-    """
-    try:
-        told = json.loads((folder / DESIGNS_NAME).read_text(encoding="utf-8"))
-        latents = np.load(folder / LATENTS_NAME, allow_pickle=False)
-    except (OSError, ValueError):
-        raise ConfigError(f"A design must be named as FOLDER:NUMBER of `tfdvbpr design`. {folder} is none.") from None
-    if not 1 <= number <= len(latents):
-        raise ConfigError(f"{folder} holds the designs 1 to {len(latents)}. Received {number}.")
-    created = designer.gan_run.manifest.created
-    if told.get("gan_created") != created:
-        raise ConfigError(
-            f"{folder} must have been made with the GAN of --gan, of {created}. It was made with that of "
-            f"{told.get('gan_created')}. Design again."
-        )
-    whom = told.get("audience") or {"user_ids": [told["user_id"]]}
-    lists: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in whom.items()}
-    return End(Audience(**lists), told["category"], latents[number - 1])
-
-
-def interpolate(designer: Designer, first: End, last: End, *, num_frames: int = 9) -> Way:
-    """Pictures from one design to another.
+def interpolate(designer: Designer, first: WrittenDesign, last: WrittenDesign, *, num_frames: int = 9) -> Interpolation:
+    """Images from one design to another, along the sphere of latents.
 
     Args:
         designer: the two runs.
-        first: where the way begins.
+        first: where the interpolation starts.
         last: where it ends.
-        num_frames: pictures, at least 2.
+        num_frames: images, at least 2.
 
     Raises:
-        ConfigError: if the designs are of two categories, between which the generator knows no way, or there are fewer
-            than 2 pictures.
+        ConfigError: if the designs are of two categories, between which the generator cannot interpolate, or there are
+            fewer than 2 images.
         UnknownIdError: if a run does not know a user, an item or the category.
     """
     check_frames(num_frames)
     if first.category != last.category:
         raise ConfigError(f"Both designs must be of one category. Received {first.category!r} and {last.category!r}.")
-    objective, kind = designer.objective, designer.options.latents
-    latents = between(
-        first.latents, last.latents, num_frames, latents=kind, tanh_inside=kind == "bounded" and not objective.bounded
-    )
+    latents = slerp(first.latents, last.latents, num_frames)
     category_ids = tf.fill([num_frames], designer.gan_run.category_id(first.category))
-    images = objective.images(tf.constant(latents), category_ids)
-    pictures = to_uint8(images).numpy()
-    return Way(
-        pictures,
-        latents,
-        _preferences(designer, first, pictures),
-        _preferences(designer, last, pictures),
-        objective.realism_logits(images, category_ids).numpy(),
+    images = designer.objective.images(tf.constant(latents), category_ids)
+    images_uint8 = to_uint8(images).numpy()
+    first_preferences, last_preferences = (
+        score_images(designer.run, images_uint8, end.audience.embeddings(designer.run, end.category))
+        for end in (first, last)
     )
+    logits = designer.objective.realism_logits(images, category_ids).numpy()
+    return Interpolation(images_uint8, latents, first_preferences, last_preferences, logits)
 
 
 def check_frames(num_frames: int) -> None:
-    """Refuses a way without both ends.
+    """Refuses fewer images than the two ends.
 
     Raises:
         ConfigError: naming the number.
@@ -169,47 +157,37 @@ def check_frames(num_frames: int) -> None:
         raise ConfigError(f"`num_frames` must be at least 2, the two ends. Received {num_frames}.")
 
 
-def _preferences(designer: Designer, end: End, pictures: npt.NDArray[np.uint8]) -> Floats:
-    tastes: Any = end.audience.tastes(designer.run, end.category)
-    return score_pictures(designer.run, pictures, tastes)
-
-
-def write_way(way: Way, output: Path, first: End, last: End, *, names: Sequence[str]) -> None:
-    """Writes a way into a folder that is being made: `path.png`, `path.gif`, the pictures, and `interpolation.json`.
+def write_interpolation(
+    found: Interpolation, output: Path, first: WrittenDesign, last: WrittenDesign, *, names: tuple[str, str]
+) -> None:
+    """Writes `interpolation.png`, `.gif` and `.json`, `latents.npy` and each image into a folder that is being made.
 
     Args:
-        way: to write.
+        found: what to write.
         output: the folder.
-        first: its beginning.
-        last: its end.
-        names: of the two ends, for people.
+        first: where it starts.
+        last: where it ends.
+        names: of the two ends, for the title.
     """
     from PIL import Image
 
-    from tfdvbpr.designing.output.animations import write_animation
-    from tfdvbpr.designing.output.grid import picture_grid
+    from tfdvbpr.data.images.grids import image_grid, write_animation
 
-    captions = [
-        f"{one:+.2f} / {other:+.2f}" for one, other in zip(way.first_preferences, way.last_preferences, strict=True)
-    ]
-    title = f"{first.category}: from the design of {names[0]} to that of {names[1]}; preference of the one / the other"
-    picture_grid([list(way.images)], title=title, captions=[captions]).save(output / "path.png")
-    write_animation(output / "path.gif", way.images[:, None], captions=captions, cell_height=192)
-    for number, image in enumerate(way.images):
-        Image.fromarray(image).save(output / f"frame_{number + 1:02d}.png")
-    np.save(output / LATENTS_NAME, way.latents)
-    told = {
-        "category": first.category,
-        "first": names[0],
-        "last": names[1],
-        "frames": [
-            {
-                "file": f"frame_{number + 1:02d}.png",
-                "first_preference": round(float(way.first_preferences[number]), 6),
-                "last_preference": round(float(way.last_preferences[number]), 6),
-                "realism": round(float(way.realism_logits[number]), 6),
-            }
-            for number in range(len(way.images))
-        ],
-    }
-    (output / "interpolation.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    pairs = zip(found.first_preferences, found.last_preferences, strict=True)
+    captions = [f"{one:+.2f} / {other:+.2f}" for one, other in pairs]
+    title = f"{first.category}: from {names[0]} to {names[1]}; preference of the first / the last audience"
+    image_grid([list(found.images)], title=title, captions=[captions]).save(output / "interpolation.png")
+    write_animation(output / "interpolation.gif", found.images[:, None], captions=captions, cell_height=192)
+    np.save(output / LATENTS_NAME, found.latents)
+    frames = []
+    for number, image in enumerate(found.images):
+        file = f"frame_{number + 1:02d}.png"
+        Image.fromarray(image).save(output / file)
+        figures = {
+            "first_preference": found.first_preferences[number],
+            "last_preference": found.last_preferences[number],
+            "realism": found.realism_logits[number],
+        }
+        frames.append({"file": file, **{name: round(float(value), 6) for name, value in figures.items()}})
+    about = {"category": first.category, "first": names[0], "last": names[1], "frames": frames}
+    (output / "interpolation.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Tailoring existing items to people: what would have to change for them to like it more."""
+"""Tailoring existing items to users: what would have to change for a user to prefer them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,19 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_float, to_uint8
-from tfdvbpr.designing.audience import Audience, Tastes, offset_tastes, standardised_tastes
-from tfdvbpr.designing.designer import Designer, latent_kind
+from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardized_users
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, frame_steps
 from tfdvbpr.designing.optimize.inversion import invert, tailor
-from tfdvbpr.designing.optimize.maximize import frame_steps
-from tfdvbpr.designing.optimize.perceptual_features import BACKBONE, Perception
-from tfdvbpr.designing.optimize.scoring import score_pictures
+from tfdvbpr.designing.optimize.objective import score_images
+from tfdvbpr.designing.optimize.perceptual_features import PerceptualFeatures
 from tfdvbpr.designing.options import TailorOptions, check_weight
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.backbones import FEATURE_NETWORKS
 
 STRENGTHS = (0.5, 1.0, 2.0)
 _SSIM_WINDOW = 7
 
-Pictures = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
@@ -37,15 +36,15 @@ class Tailored:
     Attributes:
         strengths: of the columns.
         originals: uint8 [N, H, W, 3].
-        reconstructions: uint8 [N, H, W, 3], what the generator makes of them: where the ascent begins.
+        reconstructions: uint8 [N, H, W, 3], generated from the inverted latents, at the ascent's start.
         images: uint8 [N, K, H, W, 3].
-        original_preferences: float32 [N], of the real pictures.
+        original_preferences: float32 [N], of the originals.
         initial_preferences: float32 [N], of the reconstructions.
         preferences: float32 [N, K].
         initial_realism_logits: float32 [N], D̂ of the reconstructions.
         realism_logits: float32 [N, K], D̂.
-        distances: float32 [N, K], from the reconstruction; 1 is as far as a random picture of the category.
-        losses: float32 [N], how unlike the reconstruction is to the original, in the same unit.
+        distances: float32 [N, K], from the reconstruction; 1 is as far as a random image of the category.
+        losses: float32 [N], from the original to the reconstruction, in the same unit.
         ssim: float32 [N], structural similarity of reconstruction and original, Wang et al. 2004; 1 is the same.
         latents: float32 [N, K, L].
         frames: uint8 [F, N, K, H, W, 3], from the reconstruction to the end.
@@ -54,9 +53,9 @@ class Tailored:
     """
 
     strengths: tuple[float, ...]
-    originals: Pictures
-    reconstructions: Pictures
-    images: Pictures
+    originals: Images
+    reconstructions: Images
+    images: Images
     original_preferences: Floats
     initial_preferences: Floats
     preferences: Floats
@@ -66,102 +65,69 @@ class Tailored:
     losses: Floats
     ssim: Floats
     latents: Floats
-    frames: Pictures
+    frames: Images
     history: Floats
     frame_steps: list[int]
 
 
 class Tailor:
-    """Finds latents of items and moves them toward people.
+    """Finds latents of items by GAN inversion and moves them toward users' preferences.
+
+    Distances are those of the feature maps of the recommender's own backbone.
 
     Args:
         designer: the two runs.
         options: of inversion and ascent.
-        perception: "backbone", the recommender's own network; or a trunk with ImageNet weights, such as
-            "efficientnet_lite0".
-
-    Raises:
-        ConfigError: if there is no such perception or its weights cannot be had.
     """
 
-    def __init__(self, designer: Designer, *, options: TailorOptions | None = None, perception: str = BACKBONE) -> None:
-        check_perception(perception)
-        options = options or TailorOptions()
-        self.options = replace(options, latents=latent_kind(options.latents, designer.options.latents))
+    def __init__(self, designer: Designer, *, options: TailorOptions | None = None) -> None:
+        self.options = options or TailorOptions()
         self.run, self.gan_run = designer.run, designer.gan_run
         self.objective = designer.objective
         self.image_size = self.gan_run.manifest.image_size
-        self.perception = Perception.of(perception, backbone=self.run.recommender.backbone, image_size=self.image_size)
+        self.features = PerceptualFeatures.of_backbone(self.run.recommender.backbone)
         self._invert = tf.function(self._traced_invert, reduce_retracing=True, autograph=False)
         self._tailor = tf.function(self._traced_tailor, reduce_retracing=True, autograph=False)
 
     def _traced_invert(self, images: Any, categories: Any, seeds: Any) -> dict[str, Any]:
         dim = self.gan_run.config.latent_dim
         return invert(
-            self.objective, self.perception, to_float(images), categories, seeds, options=self.options, latent_dim=dim
+            self.objective, self.features, to_float(images), categories, seeds, options=self.options, latent_dim=dim
         )
 
     def _traced_tailor(
-        self, free: Any, typical: Any, tastes: Tastes, categories: Any, strengths: Any, frames: Any
+        self, latents: Any, typical: Any, users: AudienceEmbeddings, categories: Any, strengths: Any, frames: Any
     ) -> dict[str, Any]:
-        rows = (free, typical, tastes, categories, strengths)
-        return tailor(self.objective, self.perception, *rows, options=self.options, snapshot_steps=frames)
+        rows = (latents, typical, users, categories, strengths)
+        return tailor(self.objective, self.features, *rows, options=self.options, snapshot_steps=frames)
 
     def tailor(
         self,
-        user_ids: Sequence[str],
+        audiences: Sequence[Audience | str],
         categories: Sequence[str],
-        images_uint8: Pictures,
+        images_uint8: Images,
         *,
         seeds: Sequence[int] | None = None,
         strengths: Sequence[float] = STRENGTHS,
         num_frames: int = 5,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Tailored:
-        """Each picture tailored to the user of its row; see `tailor_for`.
-
-        Raises:
-            UnknownIdError: if a run does not know a user or a category.
-        """
-        self.run.user_indices(user_ids)
-        audiences = [Audience.user(user_id) for user_id in user_ids]
-        return self.tailor_for(
-            audiences,
-            categories,
-            images_uint8,
-            seeds=seeds,
-            strengths=strengths,
-            num_frames=num_frames,
-            progress=progress,
-        )
-
-    def tailor_for(
-        self,
-        audiences: Sequence[Audience],
-        categories: Sequence[str],
-        images_uint8: Pictures,
-        *,
-        seeds: Sequence[int] | None = None,
-        strengths: Sequence[float] = STRENGTHS,
-        num_frames: int = 5,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Tailored:
-        """Each picture tailored to one person.
+        """Each image tailored to the user of its row.
 
         Args:
-            audiences: one a picture; a user or somebody new, no group.
-            categories: one a picture.
+            audiences: one per image: a user id, or an `Audience` of one user or a new user.
+            categories: one per image.
             images_uint8: uint8 [N, H, W, 3], of the generator's size.
-            seeds: one a picture, of the latents that are looked at first; 0, 1, ... when left out.
-            strengths: each gives a picture an item; 0 leaves it alone.
-            num_frames: pictures of the way, at least 2.
-            progress: told of (items done, in all).
+            seeds: one per image, of the random candidates; 0, 1, ... when left out.
+            strengths: each gives an image per item; 0 leaves it alone.
+            num_frames: images to keep from start to end, at least 2.
+            progress: called with (items done, in all).
 
         Raises:
             UnknownIdError: if a run does not know a user, an item or a category.
-            ConfigError: if a picture is of another shape, a strength is no number ≥ 0, or the lists differ in length.
+            ConfigError: if an image is of another shape, a strength is not a number ≥ 0, or the lists differ in length.
         """
-        check_pictures(images_uint8, self.image_size)
+        check_images(images_uint8, self.image_size)
         check_strengths(strengths)
         count = len(images_uint8)
         seeds = range(count) if seeds is None else seeds
@@ -170,10 +136,11 @@ class Tailor:
                 "`audiences`, `categories`, `images` and `seeds` must be of one length above 0. "
                 f"Received {len(audiences)}, {len(categories)}, {count} and {len(seeds)}."
             )
+        users = [Audience.user(each) if isinstance(each, str) else each for each in audiences]
         category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
-        embeddings, offsets = standardised_tastes(self.run, audiences, categories)
+        embeddings, offsets = standardized_users(self.run, users, categories)
         at = frame_steps(self.options.num_steps, num_frames)
-        size = max(1, self.options.chunk_rows // max(self.options.num_starts, len(strengths)))
+        size = max(1, CHUNK_ROWS // max(self.options.num_starts, len(strengths)))
         parts = []
         for start in range(0, count, size):
             rows = slice(start, start + size)
@@ -183,11 +150,10 @@ class Tailor:
         whole = {
             name: np.concatenate([part[name] for part in parts], axis=1 if name == "frames" else 0) for name in parts[0]
         }
-        original = score_pictures(self.run, images_uint8, offset_tastes(embeddings, offsets))
         return Tailored(
             strengths=tuple(strengths),
             originals=images_uint8,
-            original_preferences=original,
+            original_preferences=score_images(self.run, images_uint8, AudienceEmbeddings.of_users(embeddings, offsets)),
             frame_steps=at,
             ssim=structural_similarity(images_uint8, whole["reconstructions"]),
             **whole,
@@ -195,7 +161,7 @@ class Tailor:
 
     def _block(
         self,
-        images: Pictures,
+        images: Images,
         category_ids: npt.NDArray[np.int32],
         seeds: npt.NDArray[np.int64],
         embeddings: Floats,
@@ -210,9 +176,9 @@ class Tailor:
             return tf.repeat(values, columns, axis=0)
 
         moved = self._tailor(
-            repeated(found["free"]),
+            repeated(found["latents"]),
             repeated(found["typical"]),
-            offset_tastes(np.repeat(embeddings, columns, 0), np.repeat(offsets, columns)),
+            AudienceEmbeddings.of_users(np.repeat(embeddings, columns, 0), np.repeat(offsets, columns)),
             repeated(category_ids),
             tf.constant(np.tile(np.array(strengths, np.float32), count)),
             tf.constant(at),
@@ -233,14 +199,14 @@ class Tailor:
         }
 
 
-def structural_similarity(first: Pictures, second: Pictures) -> Floats:
-    """float32 [N]: SSIM (Wang et al. 2004), a 7×7 Gaussian window of σ 1.5, on pictures uint8 [N, H, W, 3]."""
+def structural_similarity(first: Images, second: Images) -> Floats:
+    """float32 [N]: SSIM (Wang et al. 2004), a 7×7 Gaussian window of σ 1.5, of images uint8 [N, H, W, 3]."""
     found: Floats = tf.image.ssim(tf.constant(first), tf.constant(second), 255, filter_size=_SSIM_WINDOW).numpy()
     return found
 
 
-def check_pictures(images_uint8: Any, image_size: tuple[int, int]) -> None:
-    """Refuses pictures that are not of the generator's shape.
+def check_images(images_uint8: Any, image_size: tuple[int, int]) -> None:
+    """Refuses images that are not of the generator's shape.
 
     Raises:
         ConfigError: naming both shapes.
@@ -249,26 +215,13 @@ def check_pictures(images_uint8: Any, image_size: tuple[int, int]) -> None:
     shape = getattr(images_uint8, "shape", None)
     if getattr(images_uint8, "dtype", None) != np.uint8 or shape is None or tuple(shape[1:]) != (height, width, 3):
         raise ConfigError(
-            f"`images` must be uint8 [N, {height}, {width}, 3], RGB, as the generator draws them. Received "
+            f"`images` must be uint8 [N, {height}, {width}, 3], RGB, as the generator makes them. Received "
             f"{getattr(images_uint8, 'dtype', type(images_uint8).__name__)} {list(shape or [])}. Resize them first."
         )
 
 
-def check_perception(name: str) -> None:
-    """Refuses a perception that there is not.
-
-    Raises:
-        ConfigError: naming those that there are.
-    """
-    if name != BACKBONE and name not in FEATURE_NETWORKS:
-        raise ConfigError(
-            "`perception` must be backbone, efficientnet_lite0 or a model of keras.applications such as MobileNetV2. "
-            f"Received {name!r}."
-        )
-
-
 def check_strengths(strengths: Sequence[float]) -> None:
-    """Refuses none, NaN, infinity and what is below 0.
+    """Refuses an empty list, NaN, infinity and negative numbers.
 
     Raises:
         ConfigError: naming the strength.

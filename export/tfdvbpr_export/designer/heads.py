@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.designing.designer import Designer, random_images
-from tfdvbpr.designing.optimize.maximize import maximize
+from tfdvbpr.designing.optimize.gradient_ascent import maximize
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import DesignOptions, TailorOptions
 from tfdvbpr.designing.tailor import Tailor
@@ -148,7 +148,7 @@ class ServedDesigner(tf.Module):
 
     @property
     def _most_designs(self) -> int:
-        return self._options.num_designs or self._options.num_starts
+        return self._options.num_starts
 
     def _drawn(
         self, tastes: Any, category_ids: Any, categories: Any, seeds: Any, steps: Any, weights: Any, number: Any

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_uint8
-from tfdvbpr.designing.audience import Tastes
+from tfdvbpr.designing.audience import AudienceEmbeddings
 from tfdvbpr.designing.optimize.inversion import invert, tailor
 from tfdvbpr.designing.tailor import Tailor
 from tfdvbpr.run import Run
@@ -40,12 +40,12 @@ class Standards(tf.Module):
         self.means = tf.Variable(np.stack(means), dtype=tf.float32, trainable=False, name="category_means")
         self.spreads = tf.Variable(np.stack(spreads), dtype=tf.float32, trainable=False, name="category_spreads")
 
-    def __call__(self, tastes: Any, category_ids: Any) -> Tastes:
+    def __call__(self, tastes: Any, category_ids: Any) -> AudienceEmbeddings:
         """Tastes of rows, float32 [B, D], for designs of categories, int32 [B]."""
         variances = tf.einsum("bd,bde,be->b", tastes, tf.gather(self.spreads, category_ids), tastes)
         scales = 1.0 / tf.maximum(tf.sqrt(tf.maximum(variances, 0.0)), _LEAST_SPREAD)
         means = tf.reduce_sum(tastes * tf.gather(self.means, category_ids), axis=1)
-        return Tastes.of(tastes * scales[:, None])._replace(offsets=(-means * scales)[:, None])
+        return AudienceEmbeddings.of_users(tastes * scales[:, None], -means * scales)
 
 
 class ServedTailor(tf.Module):
@@ -58,7 +58,7 @@ class ServedTailor(tf.Module):
     def __init__(self, studio: Tailor) -> None:
         super().__init__()
         self.standards = Standards(studio.run, list(studio.gan_run.manifest.categories))
-        self.perception_weights = studio.perception.weights
+        self.perception_weights = studio.features.weights
         # Behind a function, so that saving does not look into it.
         self._studio: Callable[[], Tailor] = lambda: studio
 
@@ -83,7 +83,7 @@ class ServedTailor(tf.Module):
         studio = self._studio()
         found = invert(
             studio.objective,
-            studio.perception,
+            studio.features,
             images,
             category_ids,
             seeds,
@@ -92,8 +92,8 @@ class ServedTailor(tf.Module):
         )
         moved = tailor(
             studio.objective,
-            studio.perception,
-            found["free"],
+            studio.features,
+            found["latents"],
             found["typical"],
             self.standards(tastes, category_ids),
             category_ids,

@@ -17,7 +17,7 @@ from tiny_data import Command
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.designing.optimize.scoring import embed_pictures
+from tfdvbpr.designing.optimize.objective import embed_images
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
 from tfdvbpr.evaluation.designs.baselines import RANDOM_G, RANDOM_REAL, RETRIEVED, design_arms, design_label
@@ -32,7 +32,6 @@ NAME = "colour-and-edges"  # the descriptor that needs no weights
 OPTIONS = DesignJudgingOptions(
     num_users=6,
     realism_weights=(0.0, 50.0),
-    smoothings=("blur",),
     least_items=4,
     design=DesignOptions(num_starts=2, num_steps=4, learning_rate=0.2),
     extractor=NAME,
@@ -64,7 +63,7 @@ def judged(
 
 
 def test_the_rows_of_the_table(judged: Any) -> None:
-    labels = ["designs η=0", "designs η=50", "designs η=50, blur"]
+    labels = ["designs η=0", "designs η=50"]
     assert list(judged[0].rows) == [RANDOM_REAL, RANDOM_G, "best of 2 random G", RETRIEVED, *labels]
     assert len(judged[0].requests) == 12
     assert all(arm.images.shape == (12, 32, 32, 3) for arm in judged[0].arms.values())
@@ -76,7 +75,7 @@ def test_figures_are_those_of_the_pictures(
     """Computed here anew from the pictures."""
     judgement, _ = judged
     requests, arm, row = judgement.requests, judgement.arms[RANDOM_G], judgement.rows[RANDOM_G]
-    worth = (embed_pictures(tiny_run, arm.images) * tiny_run.tastes[requests.users]).sum(axis=1)
+    worth = (embed_images(tiny_run, arm.images) * tiny_run.tastes[requests.users]).sum(axis=1)
     assert row["preference"] == pytest.approx(worth.mean(), abs=1e-5)
     standardised = []
     for user, name, value in zip(requests.users, requests.categories, worth, strict=True):
@@ -129,7 +128,6 @@ def test_the_folder(judged: Any) -> None:
     assert pl.read_csv(output / "tests.csv").height == 18
     text = (output / "designs.md").read_text(encoding="utf-8")
     assert "12 requests of 6 users" in text
-    assert "| designs η=50, blur | " in text
     with Image.open(output / "designs.png") as sheet:
         assert sheet.width > 7 * 128
 
@@ -143,7 +141,6 @@ def test_the_folder(judged: Any) -> None:
         ("--initial-stddev", 0, "initial_stddev"),
         ("--realism-weights", "0,nan", "realism_weights"),
         ("--realism-weights", "much", "--realism-weights"),
-        ("--smoothing", "fog", "smoothings"),
         ("--truth", "no source", "truth.parquet"),
     ],
 )
@@ -173,8 +170,6 @@ def test_an_interrupted_table_is_taken_up(judged: Any, tiny_run: Run, tiny_gan_r
     asked: dict[str, Any] = {
         "options": OPTIONS.design,
         "realism_weights": (0.0,),
-        "smoothings": (),
-        "smoothed_weight": 0.0,
         "seed": 0,
         "keep": tmp_path,
     }
@@ -197,8 +192,6 @@ def test_a_table_is_kept_block_by_block(
     asked: dict[str, Any] = {
         "options": OPTIONS.design,
         "realism_weights": (50.0,),
-        "smoothings": (),
-        "smoothed_weight": 0.0,
         "seed": 0,
     }
 
@@ -240,13 +233,10 @@ def test_what_is_refused(tiny_run: Run, tiny_gan_run: GanRun, second: Run) -> No
     other = Run(second.path, second.manifest.model_copy(update={"dataset_fingerprint": "x"}))
     with pytest.raises(RunError, match=r"second_run` must be of the dataset"):
         check_second(tiny_run, other)
-    with pytest.raises(ConfigError, match="`smoothings` must be of augment"):
-        DesignJudgingOptions(smoothings=("none",))
     with pytest.raises(ConfigError, match="must be a finite number"):
         DesignJudgingOptions(realism_weights=(float("nan"),))
     with pytest.raises(ConfigError, match="`num_users` must be at least 2"):
         DesignJudgingOptions(num_users=1)
-    assert DesignJudgingOptions(realism_weights=(0.0, 2.0, 1.0)).eta_smoothed == 1.0
     assert design_label(0.5) == "designs η=0.5"
     with pytest.raises(DatasetError, match="must be a synthetic one"):
         api.attributes_in_designs(tiny_run, tiny_gan_run, _truth_folder(tiny_run), dataset=tiny_gan_run.open_dataset())

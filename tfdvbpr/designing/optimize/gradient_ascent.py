@@ -1,4 +1,7 @@
-"""Adam on rows of latents, in graph ops, and rows in chunks of bounded memory."""
+"""Gradient ascent on the generator's latents toward preference (Kang et al. 2017), from several starts per request.
+
+Pure functions of tensors: the same ones run in-process and in the exported model.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,20 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdvbpr.data.images.decoding import to_uint8
+from tfdvbpr.designing.audience import AudienceEmbeddings
+from tfdvbpr.designing.optimize.objective import DesignObjective, as_audience
+from tfdvbpr.designing.optimize.selection import colour_features, select_diverse
+from tfdvbpr.designing.options import DesignOptions
+
+CHUNK_ROWS = 64  # the most rows that are ascended together: bounds the memory, whatever is requested
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
+_DIVERSITY = 0.5
 
 Values = Callable[[Any, Any], tuple[Any, tuple[Any, ...]]]
 
 
-def climb(
+def adam_ascent(
     values: Values,
     first: Any,
     *,
@@ -21,16 +32,16 @@ def climb(
     num_figures: int,
     keep_path: bool,
 ) -> tuple[Any, Any, Any]:
-    """Adam (Kingma & Ba 2015) uphill from fresh state, every row by itself.
+    """Maximises a function of each row by Adam (Kingma & Ba 2015) from fresh state; rows are independent.
 
     Args:
-        values: of the rows, float32 [R, L], and the step, int32 []; what is maximised, float32 [R], and as many
-            further float32 [R] as `num_figures` says.
+        values: from the rows, float32 [R, L], and the step, int32 [], to the objective, float32 [R], and
+            `num_figures` further float32 [R].
         first: float32 [R, L].
-        num_steps: int32 [], or [R], each row's own; who has made hers stands still.
+        num_steps: int32 [], or [R], each row's own; finished rows are frozen.
         learning_rate: a number, or a function of the step, int32 [].
         num_figures: see `values`.
-        keep_path: whether the rows are kept step by step.
+        keep_path: whether the rows are kept after each step.
 
     Returns:
         The last rows, float32 [R, L]; the figures before each step, float32 [T, num_figures, R]; and the path,
@@ -42,7 +53,7 @@ def climb(
     def step(number: Any, rows: Any, mean: Any, square: Any, figures: Any, path: Any) -> tuple[Any, ...]:
         with tf.GradientTape() as tape:
             tape.watch(rows)
-            worth, told = values(rows, number)
+            worth, row_figures = values(rows, number)
         gradient = tape.gradient(worth, rows)
         mean = _BETA_1 * mean + (1.0 - _BETA_1) * gradient
         square = _BETA_2 * square + (1.0 - _BETA_2) * tf.square(gradient)
@@ -52,7 +63,7 @@ def climb(
         moved = rows + rate * mean / (1.0 - tf.pow(_BETA_1, count)) / corrected
         rows = moved if own_steps.shape.rank == 0 else tf.where((number < own_steps)[:, None], moved, rows)
         path = path.write(number + 1, rows) if keep_path else path
-        return number + 1, rows, mean, square, figures.write(number, tf.stack(told)), path
+        return number + 1, rows, mean, square, figures.write(number, tf.stack(row_figures)), path
 
     path = tf.TensorArray(tf.float32, size=num_steps + 1 if keep_path else 0, element_shape=first.shape)
     path = path.write(0, first) if keep_path else path
@@ -63,7 +74,7 @@ def climb(
 
 
 def in_chunks(function: Callable[[Any], Any], num_rows: Any, *, chunk_rows: int, signature: Any) -> Any:
-    """A function of rows, called chunk by chunk, one after the other, and its answers joined.
+    """Maps a function of row numbers chunk by chunk, one after the other, inside the graph, and joins the results.
 
     Chunks are of one size, at most `chunk_rows` and as equal as can be; the last may end with copies of its last row,
     which are cut off again.
@@ -72,7 +83,7 @@ def in_chunks(function: Callable[[Any], Any], num_rows: Any, *, chunk_rows: int,
         function: of int32 [C], the numbers of rows, to a structure of tensors [C, ...].
         num_rows: int32 [], R, above 0.
         chunk_rows: the most rows at once.
-        signature: the structure of `tf.TensorSpec` of one chunk's answer.
+        signature: the structure of `tf.TensorSpec` of one chunk's result.
 
     Returns:
         The structure with tensors [R, ...].
@@ -81,9 +92,203 @@ def in_chunks(function: Callable[[Any], Any], num_rows: Any, *, chunk_rows: int,
     chunks = (num_rows + chunk_rows - 1) // chunk_rows
     size = (num_rows + chunks - 1) // chunks
     rows = tf.minimum(tf.reshape(tf.range(chunks * size), [chunks, size]), num_rows - 1)
-    answers = tf.map_fn(function, rows, fn_output_signature=signature, parallel_iterations=1)
+    parts = tf.map_fn(function, rows, fn_output_signature=signature, parallel_iterations=1)
 
-    def joined(parts: Any) -> Any:
-        return tf.reshape(parts, tf.concat([[-1], tf.shape(parts)[2:]], axis=0))[:num_rows]
+    def joined(part: Any) -> Any:
+        return tf.reshape(part, tf.concat([[-1], tf.shape(part)[2:]], axis=0))[:num_rows]
 
-    return tf.nest.map_structure(joined, answers)
+    return tf.nest.map_structure(joined, parts)
+
+
+def initial_latents(seeds: Any, *, num_rows: Any, latent_dim: int, stddev: float) -> Any:
+    """z₀ ~ N(0, σ²) from each seed alone, so that a request's result does not depend on its neighbours in a batch.
+
+    Args:
+        seeds: int64 [B].
+        num_rows: latents per seed, S; an int or int32 [].
+        latent_dim: L.
+        stddev: σ.
+
+    Returns:
+        float32 [B, S, L].
+    """
+    static = num_rows if isinstance(num_rows, int) else None
+    return tf.map_fn(
+        lambda seed: stddev * tf.random.stateless_normal([num_rows, latent_dim], tf.stack([seed, 0])),
+        seeds,
+        fn_output_signature=tf.TensorSpec([static, latent_dim], tf.float32),
+    )
+
+
+def frame_steps(num_steps: int, num_frames: int) -> list[int]:
+    """The steps after which frames are taken: evenly from 0 to the last; a single one after the last."""
+    return [num_steps - round(num_steps * back / max(num_frames - 1, 1)) for back in reversed(range(num_frames))]
+
+
+def maximize(
+    objective: DesignObjective,
+    users: Any,
+    category_ids: Any,
+    seeds: Any,
+    *,
+    options: DesignOptions,
+    latent_dim: int,
+    num_steps: Any = None,
+    realism_weight: Any = None,
+    num_designs: Any = None,
+    snapshot_steps: Any = None,
+    details: bool = False,
+    chunk_rows: int = CHUNK_ROWS,
+) -> dict[str, Any]:
+    """Designs for requests: many starts each, ascended in chunks, of which good and different ones are kept.
+
+    Preference maximisation of Kang et al. 2017, with Adam, several starts and diverse selection. Rows are independent
+    of each other, and each request's starts come from its own seed.
+
+    Args:
+        objective: G, D, Φ and the realism penalty.
+        users: of B requests: float32 [B, D], one user each, or `AudienceEmbeddings`.
+        category_ids: int32 [B].
+        seeds: int64 [B].
+        options: starts, and what is not given here.
+        latent_dim: L.
+        num_steps: int32 [], or [B], each request's own; left out, the options'. T is the largest.
+        realism_weight: η, float32 [], or [B]; left out, the options'.
+        num_designs: M ≤ S, int32 [], or [B], M being the largest; left out, all S starts.
+        snapshot_steps: int32 [F], in [0, T]: after which steps images are taken.
+        details: whether latents, objectives and the history are returned too.
+        chunk_rows: the most starts that are ascended together.
+
+    Returns:
+        `images` uint8 [B, M, H, W, 3] by falling objective; `preferences`, `realism_logits` and `initial_preferences`
+        float32 [B, M] in the same order. With `snapshot_steps`, `frames` uint8 [F, B, M, H, W, 3]. With `details`,
+        `latents` float32 [B, M, L], `objectives`, `initial_realism_logits` float32 [B, M], `starts` int32 [B, M],
+        `history_preferences`, `history_realism_logits`, `history_objectives` float32 [B, M, T + 1], and with
+        `snapshot_steps` too `frame_latents` float32 [F, B, M, L].
+    """
+    users, starts = as_audience(users), options.num_starts
+    steps = tf.convert_to_tensor(options.num_steps if num_steps is None else num_steps, tf.int32)
+    eta = tf.convert_to_tensor(options.realism_weight if realism_weight is None else realism_weight, tf.float32)
+    first = initial_latents(seeds, num_rows=starts, latent_dim=latent_dim, stddev=options.initial_stddev)
+    first = tf.reshape(first, [-1, latent_dim])  # [B·S, L]
+
+    def ascended(rows: Any) -> dict[str, Any]:
+        requests = rows // starts
+        return _ascend(
+            objective,
+            tf.gather(first, rows),
+            users.gather(requests),
+            tf.gather(category_ids, requests),
+            num_steps=_per_row(steps, requests),
+            realism_weight=_per_row(eta, requests),
+            learning_rate=options.learning_rate,
+            snapshot_steps=snapshot_steps,
+        )
+
+    signature = {
+        "latents": tf.TensorSpec([None, latent_dim], tf.float32),
+        "images": tf.TensorSpec([None, *objective.generator.output_shape[1:]], tf.uint8),
+        "features": tf.TensorSpec([None, None], tf.float32),
+        "history": tf.TensorSpec([None, 3, None], tf.float32),
+    }
+    if snapshot_steps is not None:
+        signature["frame_latents"] = tf.TensorSpec([None, None, latent_dim], tf.float32)
+    flat = in_chunks(ascended, tf.shape(first)[0], chunk_rows=chunk_rows, signature=signature)
+    found = {name: _per_request(values, starts) for name, values in flat.items()}
+    kept = starts if num_designs is None else num_designs
+    order = select_diverse(found["history"][:, :, 2, -1], found.pop("features"), kept, diversity=_DIVERSITY)
+    best = {name: tf.gather(values, order, batch_dims=1) for name, values in found.items()}
+    return _answer(objective, best, order, category_ids, chunk_rows=chunk_rows, details=details)
+
+
+def _ascend(
+    objective: DesignObjective,
+    latents: Any,
+    users: AudienceEmbeddings,
+    category_ids: Any,
+    *,
+    num_steps: Any,
+    realism_weight: Any,
+    learning_rate: float,
+    snapshot_steps: Any,
+) -> dict[str, Any]:
+    """Ascends preference − η · penalty from rows of latents, float32 [C, L]; batch norm is in inference mode."""
+
+    def figures(images: Any) -> tuple[Any, ...]:
+        logits = objective.realism_logits(images, category_ids)
+        preferences = objective.preferences(images, users)
+        return preferences, logits, objective.values(preferences, logits, realism_weight)
+
+    def values(rows: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
+        row_figures = figures(objective.images(rows, category_ids))
+        return row_figures[-1], row_figures
+
+    last, history, path = adam_ascent(
+        values,
+        latents,
+        num_steps=num_steps,
+        learning_rate=learning_rate,
+        num_figures=3,
+        keep_path=snapshot_steps is not None,
+    )
+    images = objective.images(last, category_ids)
+    history = tf.concat([history, tf.stack(figures(images))[None]], axis=0)  # [T + 1, 3, C]
+    answer = {
+        "latents": last,
+        "images": to_uint8(images),
+        "features": colour_features(images),
+        "history": tf.transpose(history, [2, 1, 0]),
+    }
+    if snapshot_steps is not None:
+        answer["frame_latents"] = tf.transpose(tf.gather(path, snapshot_steps), [1, 0, 2])  # [C, F, L]
+    return answer
+
+
+def _answer(
+    objective: DesignObjective, best: dict[str, Any], order: Any, category_ids: Any, *, chunk_rows: int, details: bool
+) -> dict[str, Any]:
+    history = best["history"]
+    answer = {
+        "images": best["images"],
+        "preferences": history[:, :, 0, -1],
+        "realism_logits": history[:, :, 1, -1],
+        "initial_preferences": history[:, :, 0, 0],
+    }
+    latents = best.get("frame_latents")  # [B, M, F, L]
+    if latents is not None:
+        shape = tf.shape(latents)
+        rows = tf.reshape(latents, [-1, latents.shape[-1]])
+        row_categories = tf.repeat(category_ids, shape[1] * shape[2])
+        frames = in_chunks(
+            lambda some: to_uint8(objective.images(tf.gather(rows, some), tf.gather(row_categories, some))),
+            tf.shape(rows)[0],
+            chunk_rows=chunk_rows,
+            signature=tf.TensorSpec([None, *objective.generator.output_shape[1:]], tf.uint8),
+        )
+        frames = tf.reshape(frames, tf.concat([shape[:3], tf.shape(frames)[1:]], axis=0))
+        answer["frames"] = tf.transpose(frames, [2, 0, 1, 3, 4, 5])
+    if not details:
+        return answer
+    if latents is not None:
+        answer["frame_latents"] = tf.transpose(latents, [2, 0, 1, 3])
+    return {
+        **answer,
+        "latents": best["latents"],
+        "objectives": history[:, :, 2, -1],
+        "initial_realism_logits": history[:, :, 1, 0],
+        "starts": order,
+        "history_preferences": history[:, :, 0],
+        "history_realism_logits": history[:, :, 1],
+        "history_objectives": history[:, :, 2],
+    }
+
+
+def _per_row(values: Any, requests: Any) -> Any:
+    """A scalar as it is; of one value per request, the rows' own."""
+    return values if values.shape.rank == 0 else tf.gather(values, requests)
+
+
+def _per_request(flat: Any, starts: int) -> Any:
+    """[B·S, ...] to [B, S, ...]."""
+    rows = tf.reshape(flat, tf.concat([[-1, starts], tf.shape(flat)[1:]], axis=0))
+    return tf.ensure_shape(rows, [None, starts, *flat.shape[1:]])

@@ -1,4 +1,4 @@
-"""An existing item back to its latent, and from there toward a taste without ceasing to be that item.
+"""GAN inversion: latents of an existing item, and gradient ascent from there toward a preference, near the item.
 
 Pure functions of tensors: the same ones run in-process and in the exported model.
 """
@@ -6,124 +6,102 @@ Pure functions of tensors: the same ones run in-process and in the exported mode
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_uint8
-from tfdvbpr.designing.audience import Tastes
-from tfdvbpr.designing.optimize.gradient_ascent import climb, in_chunks
-from tfdvbpr.designing.optimize.maximize import initial_latents
-from tfdvbpr.designing.optimize.objective import DesignObjective, norm_priors
-from tfdvbpr.designing.optimize.perceptual_features import Perception, distances, pixel_distances
-from tfdvbpr.designing.optimize.smoothing import smoothed
-from tfdvbpr.designing.options import SMOOTHINGS, TailorOptions
+from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, adam_ascent, in_chunks, initial_latents
+from tfdvbpr.designing.optimize.objective import DesignObjective, as_audience
+from tfdvbpr.designing.optimize.perceptual_features import PerceptualFeatures
+from tfdvbpr.designing.options import TailorOptions
 
-_LAST_RATE = 0.1
-
-
-def unlikeness(perception: Perception, images: Any, *, pixel_weight: float) -> Callable[[Any], Any]:
-    """A function of pictures: how unlike they are to `images`, row by row; float32 [R] ≥ 0.
-
-    Args:
-        perception: whose maps are compared.
-        images: float32 [R, H, W, 3] in [-1, 1].
-        pixel_weight: of the mean squared difference of pixels beside the maps'.
-    """
-    maps = perception(images)
-
-    def of(others: Any) -> Any:
-        return distances(maps, perception(others)) + pixel_weight * pixel_distances(images, others)
-
-    return of
+_INVERT_RATE, _LAST_RATE = 0.1, 0.1  # Adam's step size, and the part of it that a cosine leaves at the end
+_LATENT_WEIGHT = 0.01  # of ½‖z‖²/L while an item's latents are sought
+_TAILOR_RATE = 0.05
+_DISTANCE_WEIGHT = 4.0
 
 
 def invert(
     objective: DesignObjective,
-    perception: Perception,
+    features: PerceptualFeatures,
     images: Any,
     category_ids: Any,
     seeds: Any,
     *,
     options: TailorOptions,
     latent_dim: int,
-    num_steps: Any = None,
 ) -> dict[str, Any]:
-    """The latents whose pictures look most like the given ones.
+    """The latents whose generated images are nearest to the given ones.
 
-    Random latents are looked at first; Adam then descends, with a step that falls along a cosine, from the nearest few
-    of each picture, and the best end is kept.
+    Optimisation-based inversion (Zhu et al. 2016): among random latents the nearest few of each image are chosen; from
+    them Adam descends the perceptual distance, with a step size that falls along a cosine, and the best end is kept.
 
     Args:
         objective: holds G.
-        perception: what likeness is measured by.
+        features: of the perceptual distance.
         images: float32 [N, H, W, 3] in [-1, 1], of G's size.
         category_ids: int32 [N].
         seeds: int64 [N], of the candidates.
-        options: candidates, starts, steps, weights.
+        options: candidates, starts, steps.
         latent_dim: L.
-        num_steps: int32 []; left out, the options'.
 
     Returns:
-        `free` float32 [N, L], what the ascent moves; `latents` float32 [N, L], z; `images` float32 [N, H, W, 3];
-        `losses` float32 [N], how unlike they are to the given ones; and `typical` float32 [N], how unlike random
-        pictures of the category are on average.
+        `latents` float32 [N, L]; `images` float32 [N, H, W, 3]; `losses` float32 [N], the distances to the given
+        images; and `typical` float32 [N], the mean distance of random images of the category.
     """
-    options_steps = options.invert_steps if num_steps is None else num_steps
-    steps = tf.convert_to_tensor(options_steps, tf.int32)
-    candidates, starts = options.num_candidates, options.num_starts
-    drawn = initial_latents(seeds, num_rows=candidates, latent_dim=latent_dim, stddev=1.0)
-    flat = tf.reshape(drawn, [-1, latent_dim])
+    steps, candidates, starts = options.invert_steps, options.num_candidates, options.num_starts
+    sampled = initial_latents(seeds, num_rows=candidates, latent_dim=latent_dim, stddev=1.0)
+    flat = tf.reshape(sampled, [-1, latent_dim])
 
-    def compared(rows: Any) -> Any:
+    def candidate_distances(rows: Any) -> Any:
         items = rows // candidates
-        fake = objective.images(objective.latents(tf.gather(flat, rows)), tf.gather(category_ids, items))
-        return unlikeness(perception, tf.gather(images, items), pixel_weight=options.pixel_weight)(fake)
+        fake = objective.images(tf.gather(flat, rows), tf.gather(category_ids, items))
+        return features.distance_to(tf.gather(images, items))(fake)
 
-    losses = _chunked(compared, flat, options, tf.TensorSpec([None], tf.float32))
-    losses = tf.reshape(losses, [-1, candidates])
-    nearest = tf.math.top_k(-losses, starts).indices
-    first = tf.reshape(tf.gather(drawn, nearest, batch_dims=1), [-1, latent_dim])  # [N·starts, L]
+    distances = _chunked(candidate_distances, flat, tf.TensorSpec([None], tf.float32))
+    distances = tf.reshape(distances, [-1, candidates])
+    nearest = tf.math.top_k(-distances, starts).indices
+    first = tf.reshape(tf.gather(sampled, nearest, batch_dims=1), [-1, latent_dim])  # [N·starts, L]
 
     def rate(step: Any) -> Any:
         part = tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
-        fall = _LAST_RATE + (1.0 - _LAST_RATE) * 0.5 * (1.0 + tf.cos(math.pi * part))
-        return options.invert_learning_rate * fall
+        return _INVERT_RATE * (_LAST_RATE + (1.0 - _LAST_RATE) * 0.5 * (1.0 + tf.cos(math.pi * part)))
 
     def descended(rows: Any) -> dict[str, Any]:
         items = rows // starts
         categories = tf.gather(category_ids, items)
-        unlike = unlikeness(perception, tf.gather(images, items), pixel_weight=options.pixel_weight)
+        distance = features.distance_to(tf.gather(images, items))
 
-        def values(free: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
-            loss = unlike(objective.images(objective.latents(free), categories))
-            return -loss - options.latent_weight * norm_priors(free), (loss,)
+        def values(latents: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
+            loss = distance(objective.images(latents, categories))
+            norms = 0.5 * tf.reduce_mean(tf.square(latents), axis=1)
+            return -loss - _LATENT_WEIGHT * norms, (loss,)
 
-        begun = tf.gather(first, rows)
-        free, _, _ = climb(values, begun, num_steps=steps, learning_rate=rate, num_figures=1, keep_path=False)
-        return {"free": free, "losses": unlike(objective.images(objective.latents(free), categories))}
+        last, _, _ = adam_ascent(
+            values, tf.gather(first, rows), num_steps=steps, learning_rate=rate, num_figures=1, keep_path=False
+        )
+        return {"latents": last, "losses": distance(objective.images(last, categories))}
 
-    signature = {"free": tf.TensorSpec([None, latent_dim], tf.float32), "losses": tf.TensorSpec([None], tf.float32)}
-    ends = _chunked(descended, first, options, signature)
-    end_losses = tf.reshape(ends["losses"], [-1, starts])
-    best = tf.argmin(end_losses, axis=1, output_type=tf.int32)
-    free = tf.gather(tf.reshape(ends["free"], [-1, starts, latent_dim]), best, batch_dims=1)
+    signature = {"latents": tf.TensorSpec([None, latent_dim], tf.float32), "losses": tf.TensorSpec([None], tf.float32)}
+    ends = _chunked(descended, first, signature)
+    losses = tf.reshape(ends["losses"], [-1, starts])
+    best = tf.argmin(losses, axis=1, output_type=tf.int32)
+    latents = tf.gather(tf.reshape(ends["latents"], [-1, starts, latent_dim]), best, batch_dims=1)
     return {
-        "free": free,
-        "latents": objective.latents(free),
-        "images": objective.images(objective.latents(free), category_ids),
-        "losses": tf.reduce_min(end_losses, axis=1),
-        "typical": tf.reduce_mean(losses, axis=1),
+        "latents": latents,
+        "images": objective.images(latents, category_ids),
+        "losses": tf.reduce_min(losses, axis=1),
+        "typical": tf.reduce_mean(distances, axis=1),
     }
 
 
 def tailor(
     objective: DesignObjective,
-    perception: Perception,
-    free: Any,
+    features: PerceptualFeatures,
+    latents: Any,
     typical: Any,
-    tastes: Any,
+    users: Any,
     category_ids: Any,
     strengths: Any,
     *,
@@ -132,89 +110,78 @@ def tailor(
     realism_weight: Any = None,
     snapshot_steps: Any = None,
 ) -> dict[str, Any]:
-    """Moves inverted items toward tastes: ascends strength · preference − η · penalty − weight · distance.
+    """Moves inverted items toward preferences: ascends strength · preference − η · penalty − weight · distance.
 
-    The distance is how unlike the picture is to the item's reconstruction, over how unlike random pictures of the
-    category are to the item: at 1 it is another item.
+    The distance is the perceptual one from the image to the item's reconstruction, over that of random images of the
+    category to the item: at 1 it is another item.
 
     Args:
         objective: G, D, Φ and the realism penalty.
-        perception: what the distance is measured by.
-        free: float32 [R, L], from `invert`.
+        features: of the perceptual distance.
+        latents: float32 [R, L], from `invert`.
         typical: float32 [R], from `invert`.
-        tastes: float32 [R, D] or a `Tastes`; with preferences in standard deviations over the category's real items a
-            strength means the same for everybody.
+        users: float32 [R, D] or `AudienceEmbeddings`; with preferences in standard deviations over the category's real
+            items a strength means the same for every user.
         category_ids: int32 [R].
         strengths: float32 [R] ≥ 0.
-        options: steps, weights.
+        options: steps, η.
         num_steps: int32 [], or [R]; left out, the options'.
         realism_weight: η, float32 [], or [R]; left out, the options'.
-        snapshot_steps: int32 [F]: after which steps pictures are taken.
+        snapshot_steps: int32 [F]: after which steps images are taken.
 
     Returns:
         `images` uint8 [R, H, W, 3]; `latents` float32 [R, L]; `preferences`, `realism_logits`, `distances`,
         `initial_preferences` and `initial_realism_logits` float32 [R]; `history_preferences` and `history_distances`
         float32 [R, T + 1]; and with `snapshot_steps`, `frames` uint8 [F, R, H, W, 3].
     """
-    tastes = tastes if isinstance(tastes, Tastes) else Tastes.of(tastes)
+    users = as_audience(users)
     steps = tf.convert_to_tensor(options.num_steps if num_steps is None else num_steps, tf.int32)
     eta = tf.convert_to_tensor(options.realism_weight if realism_weight is None else realism_weight, tf.float32)
-    smoothing = SMOOTHINGS[options.smoothing]
+    image_shape = objective.generator.output_shape[1:]
 
     def moved(rows: Any) -> dict[str, Any]:
-        begun, categories, strength = (tf.gather(values, rows) for values in (free, category_ids, strengths))
+        first, categories, strength = (tf.gather(values, rows) for values in (latents, category_ids, strengths))
         own_eta, own_steps = (value if value.shape.rank == 0 else tf.gather(value, rows) for value in (eta, steps))
-        own_tastes, usual = tastes.rows(rows), tf.gather(typical, rows)
-        item = objective.images(objective.latents(begun), categories)
-        unlike = unlikeness(perception, item, pixel_weight=options.pixel_weight)
+        own_users, own_typical = users.gather(rows), tf.gather(typical, rows)
+        distance = features.distance_to(objective.images(first, categories))
 
         def figures(images: Any) -> tuple[Any, Any, Any]:
             logits = objective.realism_logits(images, categories)
-            return objective.preferences(images, own_tastes), logits, unlike(images) / usual
+            return objective.preferences(images, own_users), logits, distance(images) / own_typical
 
-        def values(rows_free: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
-            images = objective.images(objective.latents(rows_free), categories)
-            told = figures(images)
-            liked = told[0]
-            if options.smoothing != "none":
-                liked = objective.preferences(smoothed(images, step, smoothing), own_tastes)
-            worth = objective.values(strength * liked, told[1], own_eta) - options.distance_weight * told[2]
-            return worth, told
+        def values(some: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
+            preferences, logits, distances = figures(objective.images(some, categories))
+            worth = objective.values(strength * preferences, logits, own_eta) - _DISTANCE_WEIGHT * distances
+            return worth, (preferences, logits, distances)
 
-        last, told, path = climb(
+        last, history, path = adam_ascent(
             values,
-            begun,
+            first,
             num_steps=own_steps,
-            learning_rate=options.learning_rate,
+            learning_rate=_TAILOR_RATE,
             num_figures=3,
             keep_path=snapshot_steps is not None,
         )
-        images = objective.images(objective.latents(last), categories)
-        told = tf.concat([told, tf.stack(figures(images))[None]], axis=0)
-        answer = {
-            "images": to_uint8(images),
-            "latents": objective.latents(last),
-            "history": tf.transpose(told, [2, 1, 0]),
-        }
+        images = objective.images(last, categories)
+        history = tf.concat([history, tf.stack(figures(images))[None]], axis=0)
+        answer = {"images": to_uint8(images), "latents": last, "history": tf.transpose(history, [2, 1, 0])}
         if snapshot_steps is not None:
-            taken = objective.latents(tf.gather(path, snapshot_steps))
             frames = tf.map_fn(
-                lambda latents: to_uint8(objective.images(latents, categories)),
-                taken,
-                fn_output_signature=tf.TensorSpec([None, *objective.generator.output_shape[1:]], tf.uint8),
+                lambda some: to_uint8(objective.images(some, categories)),
+                tf.gather(path, snapshot_steps),
+                fn_output_signature=tf.TensorSpec([None, *image_shape], tf.uint8),
             )
             answer["frames"] = tf.transpose(frames, [1, 0, 2, 3, 4])
         return answer
 
-    picture = objective.generator.output_shape[1:]
     signature = {
-        "images": tf.TensorSpec([None, *picture], tf.uint8),
-        "latents": tf.TensorSpec([None, free.shape[1]], tf.float32),
+        "images": tf.TensorSpec([None, *image_shape], tf.uint8),
+        "latents": tf.TensorSpec([None, latents.shape[1]], tf.float32),
         "history": tf.TensorSpec([None, 3, None], tf.float32),
     }
     if snapshot_steps is not None:
-        signature["frames"] = tf.TensorSpec([None, None, *picture], tf.uint8)
-    found = _chunked(moved, free, options, signature)
+        signature["frames"] = tf.TensorSpec([None, None, *image_shape], tf.uint8)
+    found = _chunked(moved, latents, signature)
     history = found.pop("history")
     if snapshot_steps is not None:
         found["frames"] = tf.transpose(found["frames"], [1, 0, 2, 3, 4])
@@ -230,5 +197,5 @@ def tailor(
     }
 
 
-def _chunked(function: Any, rows: Any, options: TailorOptions, signature: Any) -> Any:
-    return in_chunks(function, tf.shape(rows)[0], chunk_rows=options.chunk_rows, signature=signature)
+def _chunked(function: Any, rows: Any, signature: Any) -> Any:
+    return in_chunks(function, tf.shape(rows)[0], chunk_rows=CHUNK_ROWS, signature=signature)

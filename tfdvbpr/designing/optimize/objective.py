@@ -1,28 +1,34 @@
-"""What a design is good for: preference, less a penalty for looking unreal."""
+"""The objective of designing: preference, less a penalty for images that look unreal. And scores of finished images."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from tfdvbpr.designing.audience import Tastes
+from tfdvbpr.data.images.decoding import to_float
+from tfdvbpr.designing.audience import AudienceEmbeddings, check_learns_from_pixels
 from tfdvbpr.losses.adversarial import AdversarialObjective
+from tfdvbpr.run import Run
+
+_ROWS = 256
+Floats = npt.NDArray[np.float32]
 
 
 class DesignObjective(tf.Module):
-    """θᵀΦ(Δ G(z, c)) − η · penalty(D(G(z, c), c)), of flat rows; θ, Φ, G and D are frozen.
+    """θᵀΦ(Δ G(z, c)) − η · penalty(D̂(G(z, c), c)) of flat rows; θ, Φ, G and D are frozen.
 
-    Kang et al. 2017; the penalty is (D̂ − 1)², where D̂ is D for LSGAN and D brought to LSGAN's scale for others: 1 is
-    what D calls real, 0 what it calls generated. Δ resizes G's pictures to Φ's input by nearest neighbour.
+    Kang et al. 2017. The penalty is (D̂ − 1)², where D̂ is D for LSGAN and D rescaled to LSGAN's logits for others: 1 is
+    what D calls real, 0 what it calls generated. Δ resizes G's images to Φ's input by nearest neighbour.
 
     Args:
         recommender: a DVBPR model (anything with `embed_images` and `image_size`).
         generator: from `build_generator`.
         discriminator: from `build_discriminator`.
         adversarial: whose `realism_penalty` is used.
-        logit_scale: brings D's logits to LSGAN's scale (anything with `calibrated`); None leaves them.
-        bounded: whether z is tanh of what is free; a generator that takes tanh itself needs it not.
+        logit_scale: rescales D's logits to LSGAN's (anything with `calibrated`); None leaves them.
     """
 
     def __init__(
@@ -33,19 +39,13 @@ class DesignObjective(tf.Module):
         *,
         adversarial: AdversarialObjective,
         logit_scale: Any = None,
-        bounded: bool = False,
     ) -> None:
         super().__init__()
         self.recommender = recommender
         self.generator = generator
         self.discriminator = discriminator
-        self.bounded = bounded
         self._logit_scale = logit_scale
         self._penalty = adversarial.realism_penalty
-
-    def latents(self, free: Any) -> Any:
-        """float32 [R, L]: what G takes, of what the ascent moves: tanh of it if bounded, itself if not."""
-        return tf.tanh(free) if self.bounded else free
 
     def images(self, latents: Any, category_ids: Any) -> Any:
         """G(z, c) in inference mode: float32 [R, H, W, 3] in [-1, 1]."""
@@ -58,25 +58,56 @@ class DesignObjective(tf.Module):
             images = tf.image.resize(images, (height, width), method="nearest")
         return self.recommender.embed_images(images, training=False)
 
-    def preferences(self, images: Any, tastes: Any) -> Any:
-        """float32 [R]: θᵀΦ(Δ x) of matching rows of `tastes`, float32 [R, D] or a `Tastes`."""
-        tastes = tastes if isinstance(tastes, Tastes) else Tastes.of(tastes)
-        return tastes.together(tastes.members(self.embeddings(images)))
+    def preferences(self, images: Any, users: Any) -> Any:
+        """float32 [R]: θᵀΦ(Δ x) of matching rows of `users`, float32 [R, D] or `AudienceEmbeddings`."""
+        return as_audience(users).preferences(self.embeddings(images))
 
     def realism_logits(self, images: Any, category_ids: Any) -> Any:
         """float32 [R]: D̂(x, c)."""
         logits = self.discriminator({"images": images, "category_ids": category_ids}, training=False)
         return logits if self._logit_scale is None else self._logit_scale.calibrated(logits, category_ids)
 
-    def penalties(self, realism_logits: Any) -> Any:
-        """float32 [R] ≥ 0: how far D is from calling the pictures real."""
-        return self._penalty(realism_logits)
-
     def values(self, preferences: Any, realism_logits: Any, realism_weight: Any) -> Any:
         """float32 [R]: preferences − η · penalties, which the ascent maximises."""
         return preferences - realism_weight * self._penalty(realism_logits)
 
 
-def norm_priors(free: Any) -> Any:
-    """float32 [R]: ½‖z‖²/L, the negative log-density of N(0, I) a dimension, less a constant."""
-    return 0.5 * tf.reduce_mean(tf.square(free), axis=1)
+def as_audience(users: Any) -> AudienceEmbeddings:
+    """`AudienceEmbeddings` as they are; float32 [B, D] as one user a row."""
+    return users if isinstance(users, AudienceEmbeddings) else AudienceEmbeddings.of_users(users)
+
+
+def embed_images(run: Run, images_uint8: npt.NDArray[np.uint8]) -> Floats:
+    """Φ(Δ x) of images of any size, resized to the run's by nearest neighbour: float32 [N, D].
+
+    Args:
+        run: a DVBPR run.
+        images_uint8: uint8 [N, H, W, 3].
+
+    Raises:
+        RunError: if the run does not learn from pixels.
+    """
+    check_learns_from_pixels(run)
+    size = run.manifest.image_size
+    parts = []
+    for start in range(0, len(images_uint8), _ROWS):
+        images = to_float(tf.constant(images_uint8[start : start + _ROWS]))
+        if tuple(images.shape[1:3]) != tuple(size):
+            images = tf.image.resize(images, size, method="nearest")
+        parts.append(run.recommender.embed_images(images, training=False).numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, run.config.embedding_dim), np.float32)
+
+
+def score_images(run: Run, images_uint8: npt.NDArray[np.uint8], users: Any) -> Floats:
+    """θᵀΦ(Δ x): float32 [N].
+
+    Args:
+        run: a DVBPR run; also one that no ascent has used.
+        images_uint8: uint8 [N, H, W, 3].
+        users: of that run: float32 [N, D], one user an image, or `AudienceEmbeddings` of matching rows or of one row.
+
+    Raises:
+        RunError: if the run does not learn from pixels.
+    """
+    scores: Floats = as_audience(users).preferences(tf.constant(embed_images(run, images_uint8))).numpy()
+    return scores

@@ -1,4 +1,4 @@
-"""Which designs to keep: good ones that do not look like each other."""
+"""Diverse selection of designs: good ones that do not look alike."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import tensorflow as tf
 _CELLS = 8
 
 
-def looks(images: Any) -> Any:
-    """float32 [R, 192]: mean colours of 8×8 fields, over √192, so that distances are root mean squares in [-1, 1].
+def colour_features(images: Any) -> Any:
+    """float32 [R, 192]: mean colours of 8×8 cells, over √192, so that distances are root mean squares in [-1, 1].
 
-    What the eye sees first, and nothing that Φ was taught: designs for one person lie close together in Φ's space.
+    They do not depend on Φ, in whose space the designs of one user lie close together.
 
     Args:
         images: float32 [R, H, W, 3], sides multiples of 8.
@@ -23,7 +23,7 @@ def looks(images: Any) -> Any:
     return tf.reshape(cells, [-1, 3 * _CELLS**2]) / (3.0 * _CELLS**2) ** 0.5
 
 
-def chosen(values: Any, features: Any, num_designs: Any, *, diversity: float) -> Any:
+def select_diverse(values: Any, features: Any, num_designs: Any, *, diversity: float) -> Any:
     """The designs to keep of each request, by falling objective.
 
     Greedy: the best first; then always the one with the largest sum of its objective, in standard deviations over the

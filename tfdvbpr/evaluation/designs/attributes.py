@@ -13,7 +13,7 @@ import polars as pl
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.options import DesignOptions, check_weight
-from tfdvbpr.designing.sample import random_pictures
+from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.evaluation.designs.attribute_readers import ATTRIBUTES, AttributeReaders
 from tfdvbpr.evaluation.designs.baselines import RETRIEVED, Pictures, real_pictures
@@ -119,7 +119,7 @@ def check_attributes(
     """
     options = options or AttributeOptions()
     check_extractor(options.extractor, [gan_run])
-    designer = Designer(run, gan_run, options=replace(options.design, num_designs=1, num_steps=max(options.steps)))
+    designer = Designer(run, gan_run, options=replace(options.design, num_steps=max(options.steps)))
     dataset = dataset or gan_run.open_dataset()
     readers = AttributeReaders.of(dataset, extractor=options.extractor, seed=options.seed)
     shoppers, categories = _drawn(run, gan_run, truth, options)
@@ -133,7 +133,7 @@ def check_attributes(
         for weight in options.realism_weights
         for step, pictures in _along(designer, users, categories, weight, options, told).items()
     }
-    random = seen(random_pictures(gan_run, categories, seeds=range(_SEEDS, _SEEDS + len(users))))
+    random = seen(sample_images(gan_run, categories, seeds=range(_SEEDS, _SEEDS + len(users))))
     requests = Requests(run.user_indices(users).astype(np.int64), categories)
     retrieved = seen(real_pictures(dataset, run, requests, standard_of(run, requests), seed=options.seed)[RETRIEVED])
     test = np.arange(len(users)) >= len(users) // 2
@@ -201,7 +201,9 @@ def _along(
     """By step, what the best ascent of each shopper looks like then, at one η."""
     told(f"Designing for {len(users)} shoppers at η = {weight:g}.")
     seeds = [options.seed * len(users) + number for number in range(len(users))]
-    designs = designer.design(users, categories, seeds=seeds, realism_weight=weight, snapshot_steps=options.steps)
+    designs = designer.design(
+        users, categories, seeds=seeds, realism_weight=weight, num_designs=1, snapshot_steps=options.steps
+    )
     frames: Any = designs.frames
     return {step: frame[:, 0] for step, frame in zip(options.steps, frames, strict=True)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import tensorflow as tf
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.optimize.scoring import embed_pictures
+from tfdvbpr.designing.optimize.objective import embed_images
 from tfdvbpr.designing.options import DesignOptions
-from tfdvbpr.designing.sample import random_pictures
+from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.evaluation.designs.requests import Requests, Standard
 from tfdvbpr.files import whole_file
 from tfdvbpr.run import GanRun, Run
@@ -75,13 +75,13 @@ def random_arms(gan_run: GanRun, run: Run, requests: Requests, *, num_starts: in
     The second says what choosing alone brings, without an ascent.
     """
     first = _SEEDS + seed * len(requests) * num_starts
-    pictures = random_pictures(
+    pictures = sample_images(
         gan_run,
         [name for name in requests.categories for _ in range(num_starts)],
         seeds=range(first, first + len(requests) * num_starts),
     )
     tastes = np.repeat(run.tastes[requests.users], num_starts, axis=0)
-    scores = (embed_pictures(run, pictures) * tastes).sum(axis=1).reshape(-1, num_starts)
+    scores = (embed_images(run, pictures) * tastes).sum(axis=1).reshape(-1, num_starts)
     several = pictures.reshape(len(requests), num_starts, *pictures.shape[1:])
     best = several[np.arange(len(requests)), scores.argmax(axis=1)]
     return {RANDOM_G: several[:, 0], f"best of {num_starts} random G": best}
@@ -94,37 +94,31 @@ def design_arms(
     *,
     options: DesignOptions,
     realism_weights: tuple[float, ...],
-    smoothings: tuple[str, ...],
-    smoothed_weight: float,
     seed: int,
     keep: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     told: Told = lambda line: None,
 ) -> dict[str, Pictures]:
-    """The best design a request by its objective, for every η, and with each smoothing at one η.
+    """The best design a request by its objective, for every η.
 
     Args:
         run: the recommender that is ascended.
         gan_run: the GAN.
-        requests: what is asked for; every row the same starts under every η and smoothing.
+        requests: what is asked for; every row the same starts under every η.
         options: starts and steps.
-        realism_weights: the values of η without smoothing.
-        smoothings: names in SMOOTHINGS besides "none".
-        smoothed_weight: η of those.
+        realism_weights: the values of η.
         seed: of the starts.
         keep: a folder for finished blocks of 64 requests, from which a later call takes them up; left out, nothing is
             kept.
         progress: told of (requests done, in all), anew for each row of the table.
         told: takes a line for people a row.
     """
-    found = {}
-    for smoothing in ("none", *smoothings):
-        designer = Designer(run, gan_run, options=replace(options, num_designs=1, smoothing=smoothing))
-        for weight in realism_weights if smoothing == "none" else (smoothed_weight,):
-            label = design_label(weight, smoothing)
-            found[label] = _designed(
-                designer, requests, weight, seed=seed, keep=keep, label=label, progress=progress, told=told
-            )
+    found, designer = {}, Designer(run, gan_run, options=options)
+    for weight in realism_weights:
+        label = design_label(weight)
+        found[label] = _designed(
+            designer, requests, weight, seed=seed, keep=keep, label=label, progress=progress, told=told
+        )
     return found
 
 
@@ -154,7 +148,7 @@ def _designed(
             told(f"Designing {len(requests)} pictures: {label}.")
             announced = True
         user_ids = [designer.run.user_ids[user] for user in block.users]
-        designs = designer.design(user_ids, block.categories, seeds=seeds[rows], realism_weight=weight)
+        designs = designer.design(user_ids, block.categories, seeds=seeds[rows], realism_weight=weight, num_designs=1)
         parts.append(designs.images[:, 0])
         if file is not None:
             with whole_file(file) as scratch:
@@ -172,9 +166,9 @@ def _key(designer: Designer, requests: Requests, seeds: list[int], weight: float
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def design_label(weight: float, smoothing: str = "none") -> str:
+def design_label(weight: float) -> str:
     """The row's name."""
-    return f"designs η={weight:g}" + ("" if smoothing == "none" else f", {smoothing}")
+    return f"designs η={weight:g}"
 
 
 def scored(
@@ -194,7 +188,7 @@ def scored(
     categories = np.array([designer.gan_run.category_id(name) for name in requests.categories], np.int32)
 
     def worth(recommender: Run, images: Pictures) -> npt.NDArray[np.float64]:
-        embeddings = embed_pictures(recommender, images).astype(np.float64)
+        embeddings = embed_images(recommender, images).astype(np.float64)
         values: npt.NDArray[np.float64] = (embeddings * recommender.tastes[requests.users]).sum(axis=1)
         return values
 

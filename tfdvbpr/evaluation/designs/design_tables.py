@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tfdvbpr.designing.output.grid import picture_grid
+from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.evaluation.designs.baselines import RANDOM_G
 from tfdvbpr.evaluation.designs.evaluate_designs import DesignJudgement
 from tfdvbpr.evaluation.generative.gan_tables import figure_text, heading, markdown_table
@@ -110,7 +110,7 @@ def write_sheet(judgement: DesignJudgement, path: Path) -> None:
     rows = [[arm.images[number] for arm in arms.values()] for number in shown]
     captions = [[f"{arm.preferences[number]:+.2f}" for arm in arms.values()] for number in shown]
     titles = [f"{judgement.run.user_ids[requests.users[number]]} {requests.categories[number]}" for number in shown]
-    picture_grid(
+    image_grid(
         rows,
         title="Preference below each picture",
         column_titles=[_short(label) for label in arms],

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.options import SMOOTHINGS, DesignOptions, check_weight
+from tfdvbpr.designing.options import DesignOptions, check_weight
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.evaluation.designs.baselines import (
     RANDOM_G,
@@ -40,8 +40,6 @@ class DesignJudgingOptions:
         num_users: users drawn at random.
         categories_per_user: requests a user, in her most bought categories.
         realism_weights: values of η.
-        smoothings: names in SMOOTHINGS besides "none", each at `smoothed_weight`.
-        smoothed_weight: η of the smoothed rows; left out, the middle one of `realism_weights`.
         least_items: categories with fewer real items are left out.
         design: starts and steps.
         extractor: a name in EXTRACTORS.
@@ -52,8 +50,6 @@ class DesignJudgingOptions:
     num_users: int = 500
     categories_per_user: int = 2
     realism_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
-    smoothings: tuple[str, ...] = ("augment-and-blur",)
-    smoothed_weight: float | None = None
     least_items: int = 20
     design: DesignOptions = field(default_factory=lambda: DesignOptions(num_starts=8))
     extractor: str = DEFAULT
@@ -66,19 +62,8 @@ class DesignJudgingOptions:
                 raise ConfigError(f"`{name}` must be at least {least}. Received {getattr(self, name)}.")
         if not self.realism_weights:
             raise ConfigError("`realism_weights` must name at least one. Received none.")
-        for weight in (*self.realism_weights, self.eta_smoothed):
+        for weight in self.realism_weights:
             check_weight("realism_weights", weight)
-        for name in self.smoothings:
-            if name not in SMOOTHINGS or name == "none":
-                known = ", ".join(known for known in SMOOTHINGS if known != "none")
-                raise ConfigError(f"`smoothings` must be of {known}. Received {name!r}.")
-
-    @property
-    def eta_smoothed(self) -> float:
-        """η of the smoothed rows."""
-        if self.smoothed_weight is not None:
-            return self.smoothed_weight
-        return sorted(self.realism_weights)[len(self.realism_weights) // 2]
 
 
 @dataclass(frozen=True)
@@ -174,8 +159,6 @@ def judge_designs(
             requests,
             options=options.design,
             realism_weights=options.realism_weights,
-            smoothings=options.smoothings,
-            smoothed_weight=options.eta_smoothed,
             seed=options.seed,
             keep=keep,
             progress=progress,

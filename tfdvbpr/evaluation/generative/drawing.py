@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.designing.sample import random_pictures
+from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.run import GanRun
 
 _SEEDS_A_RUN = 1_000_000
@@ -57,5 +57,5 @@ def draw(gan_run: GanRun, photo_categories: Counts, *, num_samples: int, least: 
     first = np.cumsum(drawn) - drawn
     place = np.arange(len(ids)) - first[ids]
     names = [gan_run.manifest.categories[category] for category in ids]
-    images = random_pictures(gan_run, names, seeds=range(seed * _SEEDS_A_RUN, seed * _SEEDS_A_RUN + len(ids)))
+    images = sample_images(gan_run, names, seeds=range(seed * _SEEDS_A_RUN, seed * _SEEDS_A_RUN + len(ids)))
     return Samples(images, ids, place < shares[ids])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tfdvbpr.designing.output.grid import picture_grid
+from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.evaluation.generative.evaluate_gan import GanJudgement, JudgedGan
 from tfdvbpr.evaluation.generative.manifold import nearest
 from tfdvbpr.evaluation.generative.photos import RealPhotos
@@ -46,7 +46,7 @@ def _write_samples(photos: RealPhotos, gan: JudgedGan, path: Path) -> None:
         accuracy = gan.categories[name]["accuracy"]
         titles.append(name if accuracy is None else f"{name} {accuracy:.0%}")
     columns = ["samples", *[""] * _COLUMNS, "photos"]
-    picture_grid(rows, column_titles=columns, row_titles=titles, cell_height=64).save(path)
+    image_grid(rows, column_titles=columns, row_titles=titles, cell_height=64).save(path)
 
 
 def _write_nearest(photos: RealPhotos, gan: JudgedGan, path: Path) -> None:
@@ -67,7 +67,7 @@ def _write_nearest(photos: RealPhotos, gan: JudgedGan, path: Path) -> None:
     ]
     width = found.rows.shape[1]
     columns = ["nearest", "photos", *[""] * width, "random", "photos"]
-    picture_grid(rows, column_titles=columns, row_titles=titles, cell_height=72).save(path)
+    image_grid(rows, column_titles=columns, row_titles=titles, cell_height=72).save(path)
 
 
 def _write_quiz(gan: JudgedGan, folder: Path, label: str, *, seed: int) -> None:
@@ -79,7 +79,7 @@ def _write_quiz(gan: JudgedGan, folder: Path, label: str, *, seed: int) -> None:
     lines = [rows[start : start + _QUIZ_EACH] for start in range(0, len(rows), _QUIZ_EACH)]
     letters = [chr(ord("A") + number) for number in range(len(lines))]
     columns = [str(number + 1) for number in range(_QUIZ_EACH)]
-    grid = picture_grid([list(gan.judged.images[line]) for line in lines], column_titles=columns, row_titles=letters)
+    grid = image_grid([list(gan.judged.images[line]) for line in lines], column_titles=columns, row_titles=letters)
     grid.save(folder / f"quiz-{label}.png")
     places = [
         f"{letter}{number + 1}" for letter, line in zip(letters, lines, strict=True) for number in range(len(line))

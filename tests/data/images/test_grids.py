@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+import pytest
+from PIL import Image
 
-from tfdvbpr.designing.output.grid import picture_grid
+from tfdvbpr.data.images.grids import image_grid, write_animation
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 WHITE = (255, 255, 255)
@@ -15,22 +19,22 @@ def _plain(colour: tuple[int, int, int], height: int = 8, width: int = 4) -> npt
 
 def test_cells_keep_their_aspect_and_stand_in_order() -> None:
     """Two rows, the longer of three cells 48 wide and 96 high, with 6 pixels between and before them."""
-    sheet = picture_grid([[_plain(RED), _plain(BLUE)], [_plain(BLUE), None, _plain(RED)]])
-    assert sheet.size == (6 + 3 * (48 + 6), 6 + 2 * (96 + 6))
-    pixels = np.asarray(sheet)
+    grid = image_grid([[_plain(RED), _plain(BLUE)], [_plain(BLUE), None, _plain(RED)]])
+    assert grid.size == (6 + 3 * (48 + 6), 6 + 2 * (96 + 6))
+    pixels = np.asarray(grid)
     centres = [[tuple(pixels[54 + 102 * row, 30 + 54 * column]) for column in range(3)] for row in range(2)]
     assert centres == [[RED, BLUE, WHITE], [BLUE, WHITE, RED]]
     assert tuple(pixels[2, 2]) == WHITE
 
 
 def test_cell_height() -> None:
-    assert picture_grid([[_plain(RED, 10, 20)]], cell_height=50).size == (6 + 106, 6 + 56)
+    assert image_grid([[_plain(RED, 10, 20)]], cell_height=50).size == (6 + 106, 6 + 56)
 
 
-def test_titles_are_written_beside_and_above_the_pictures() -> None:
+def test_titles_are_written_beside_and_above_the_images() -> None:
     rows = [[_plain(RED)], [_plain(BLUE)]]
-    plain = picture_grid(rows)
-    titled = picture_grid(rows, column_titles=["design"], row_titles=["first", "second"])
+    plain = image_grid(rows)
+    titled = image_grid(rows, column_titles=["design"], row_titles=["first", "second"])
     left, top = titled.width - plain.width, titled.height - plain.height
     assert left > 20
     assert top > 10
@@ -40,3 +44,14 @@ def test_titles_are_written_beside_and_above_the_pictures() -> None:
     for row in range(2):
         margin = pixels[top + 6 + 102 * row :][:96, : left + 6]
         assert (margin < 128).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("kind", ["gif", "png"])
+def test_an_animation_runs_forth_and_back(tmp_path: Path, kind: str) -> None:
+    """Three frames and the middle one again, padded to the width of the longest caption."""
+    frames = np.stack([np.stack([_plain(RED), _plain(colour)]) for colour in (RED, WHITE, BLUE)])
+    path = tmp_path / f"animation.{kind}"
+    write_animation(path, frames, captions=["short", "a caption wider than the images by far", ""])
+    with Image.open(path) as animation:
+        assert getattr(animation, "n_frames", 1) == 4
+        assert animation.width > 2 * 54

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.optimize.gradient_ascent import (
+    adam_ascent,
+    frame_steps,
+    in_chunks,
+    initial_latents,
+    maximize,
+)
+
+
+def _quadratic(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    """−½(x − 3)² of each coordinate."""
+    values = -0.5 * tf.reduce_sum((rows - 3.0) ** 2, axis=1)
+    return values, (values, tf.fill(tf.shape(values), tf.cast(step, tf.float32)))
+
+
+def test_the_first_two_steps_by_hand() -> None:
+    """Adam moves by the rate first; then both averages are of nearly equal gradients, so by nearly the rate again."""
+    first = tf.constant([[0.0], [5.0]])
+    last, figures, path = adam_ascent(_quadratic, first, num_steps=2, learning_rate=0.1, num_figures=2, keep_path=True)
+    np.testing.assert_allclose(path[1], [[0.1], [4.9]], atol=1e-5)
+    m, v = 0.9 * 0.3 + 0.1 * 2.9, 0.999 * 0.001 * 9.0 + 0.001 * 2.9**2
+    second = 0.1 + 0.1 * (m / 0.19) / np.sqrt(v / (1 - 0.999**2))
+    np.testing.assert_allclose(last[0], [second], atol=1e-5)
+    np.testing.assert_allclose(figures[:, 0, 0], [-4.5, -0.5 * 2.9**2], rtol=1e-5)
+    np.testing.assert_allclose(figures[:, 1], [[0, 0], [1, 1]])
+
+
+def test_it_reaches_the_maximum() -> None:
+    last, _, path = adam_ascent(
+        _quadratic, tf.zeros([3, 2]), num_steps=tf.constant(200), learning_rate=0.1, num_figures=2, keep_path=False
+    )
+    np.testing.assert_allclose(last, 3.0, atol=0.05)
+    assert path is None
+
+
+def test_finished_rows_are_frozen() -> None:
+    settings = {"learning_rate": 0.1, "num_figures": 2, "keep_path": False}
+    together, _, _ = adam_ascent(_quadratic, tf.zeros([2, 1]), num_steps=tf.constant([2, 5]), **settings)
+    for row, steps in enumerate((2, 5)):
+        alone, _, _ = adam_ascent(_quadratic, tf.zeros([1, 1]), num_steps=steps, **settings)
+        np.testing.assert_allclose(together[row], alone[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("num_rows", "chunk_rows", "sizes"), [(7, 3, [3, 3, 3]), (6, 64, [6]), (9, 4, [3, 3, 3])])
+def test_chunks_are_even_and_bounded(num_rows: int, chunk_rows: int, sizes: list[int]) -> None:
+    seen = []
+
+    def squares(rows: tf.Tensor) -> tf.Tensor:
+        seen.append(int(rows.shape[0]))
+        return rows**2
+
+    answer = in_chunks(squares, num_rows, chunk_rows=chunk_rows, signature=tf.TensorSpec([None], tf.int32))
+    assert seen == sizes
+    np.testing.assert_array_equal(answer, np.arange(num_rows) ** 2)
+
+
+def test_starts_differ_and_come_from_the_seed_alone() -> None:
+    both = initial_latents(tf.constant([4, 9], tf.int64), num_rows=5, latent_dim=3, stddev=0.5).numpy()
+    assert both.shape == (2, 5, 3)
+    assert len(np.unique(both.reshape(10, 3), axis=0)) == 10
+    alone = initial_latents(tf.constant([9], tf.int64), num_rows=5, latent_dim=3, stddev=0.5).numpy()
+    np.testing.assert_array_equal(both[1], alone[0])
+
+
+def test_starts_have_the_requested_standard_deviation() -> None:
+    latents = initial_latents(tf.range(50, dtype=tf.int64), num_rows=20, latent_dim=10, stddev=0.5).numpy()
+    assert abs(latents.mean()) < 0.02
+    assert abs(latents.std() - 0.5) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "num_frames", "expected"),
+    [(40, 5, [0, 10, 20, 30, 40]), (10, 2, [0, 10]), (10, 1, [10]), (2, 5, [0, 0, 1, 2, 2]), (10, 0, [])],
+)
+def test_frames_are_evenly_spaced(num_steps: int, num_frames: int, expected: list[int]) -> None:
+    assert frame_steps(num_steps, num_frames) == expected
+
+
+def test_the_first_step_of_adam_follows_the_sign_of_the_gradient(designer: Designer) -> None:
+    """With no memory yet, Adam moves every coordinate by the learning rate, uphill (Kingma & Ba 2015, §2.1)."""
+    options = dataclasses.replace(designer.options, num_steps=1)
+    starts, latent_dim = options.num_starts, designer.gan_run.config.latent_dim
+    seeds = tf.constant([5], tf.int64)
+    latents = initial_latents(seeds, num_rows=starts, latent_dim=latent_dim, stddev=options.initial_stddev)[0]
+    user = designer.run.factors.user_embeddings[:1]
+    objective, category_ids, users = designer.objective, tf.zeros([starts], tf.int32), tf.repeat(user, starts, 0)
+    with tf.GradientTape() as tape:
+        tape.watch(latents)
+        images = objective.images(latents, category_ids)
+        logits = objective.realism_logits(images, category_ids)
+        values = objective.values(objective.preferences(images, users), logits, options.realism_weight)
+    moved = latents + options.learning_rate * tf.sign(tape.gradient(values, latents))
+    expected = objective.preferences(objective.images(moved, category_ids), users).numpy()
+    answer = maximize(objective, user, tf.constant([0]), seeds, options=options, latent_dim=latent_dim)
+    np.testing.assert_allclose(np.sort(answer["preferences"][0]), np.sort(expected), atol=1e-3)
+
+
+def test_every_request_may_have_its_own_steps_and_weight(designer: Designer) -> None:
+    users = designer.run.factors.user_embeddings[:2]
+    arguments = (users, tf.constant([0, 1]), tf.constant([3, 4], tf.int64))
+    settings = {"options": designer.options, "latent_dim": designer.gan_run.config.latent_dim}
+    both = maximize(
+        designer.objective,
+        *arguments,
+        **settings,
+        num_steps=tf.constant([2, 5]),
+        realism_weight=tf.constant([0.0, 2.0]),
+    )
+    for row, (steps, eta) in enumerate(((2, 0.0), (5, 2.0))):
+        alone = maximize(
+            designer.objective, *arguments, **settings, num_steps=tf.constant(steps), realism_weight=tf.constant(eta)
+        )
+        np.testing.assert_allclose(both["preferences"][row], alone["preferences"][row], atol=1e-4)
+        np.testing.assert_allclose(both["realism_logits"][row], alone["realism_logits"][row], atol=1e-4)
+
+
+def test_chunks_change_nothing_but_the_last_digits(designer: Designer) -> None:
+    users = designer.run.factors.user_embeddings[:3]
+    arguments = (users, tf.constant([0, 1, 1]), tf.constant([1, 2, 3], tf.int64))
+    settings = {"options": designer.options, "latent_dim": designer.gan_run.config.latent_dim, "num_steps": 3}
+    few = maximize(designer.objective, *arguments, **settings, chunk_rows=2)
+    whole = maximize(designer.objective, *arguments, **settings)
+    np.testing.assert_allclose(few["preferences"], whole["preferences"], atol=0.02)
