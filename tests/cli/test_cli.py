@@ -109,9 +109,9 @@ def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: py
     assert "dvbpr" in (tmp_path / "compared" / "comparison.md").read_text()
     designs = tmp_path / "designs"
     asked = ("--user", "u1", "--category", "shoe", "--output", designs)
-    assert call("design", run, "--gan", gan, *asked, "--starts", "2", "--steps", "2", "--count", "2") == 0
+    assert call("design", run, "--gan", gan, *asked, "--set", "num_starts=2", "--set", "num_steps=2") == 0
     names = {path.name for path in designs.iterdir()}
-    assert names >= {"grid.png", "path.gif", "designs.json", "design_01.png", "design_02.png"}
+    assert names >= {"grid.png", "ascent.gif", "designs.json", "design_01.png", "design_02.png"}
 
 
 def test_an_experiment_from_its_file(
