@@ -34,7 +34,7 @@ from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
 from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.checkpoints.file import values, variables  # noqa: E402
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
-from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402
+from tfdvbpr.training.gan.trainer import GanTrainer  # noqa: E402
 from tfdvbpr.training.recommender.step import RecommenderTrainer  # noqa: E402
 
 STEPS = 50

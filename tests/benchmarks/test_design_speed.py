@@ -13,9 +13,8 @@ import tensorflow as tf
 from tfdvbpr.designing.optimize.gradient_ascent import maximize
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import DesignOptions
-from tfdvbpr.losses.adversarial import LSGAN
-from tfdvbpr.models.gans.discriminator import build_discriminator
-from tfdvbpr.models.gans.generator import build_generator
+from tfdvbpr.losses.adversarial import LeastSquares
+from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.dvbpr import DVBPR
 
@@ -29,11 +28,9 @@ def _objective() -> DesignObjective:
     recommender = DVBPR(
         recommender_config("dvbpr", embedding_dim=EMBEDDING_DIM), num_users=1, num_items=1, image_size=SIZE
     )
-    generator = build_generator(
-        SIZE, num_categories=CATEGORIES, latent_dim=LATENT_DIM, base_channels=16, upsampling="bilinear"
-    )
-    discriminator = build_discriminator(SIZE, num_categories=CATEGORIES, base_channels=16)
-    return DesignObjective(recommender, generator, discriminator, adversarial=LSGAN)
+    generator = GENERATORS["dcgan"](SIZE, num_categories=CATEGORIES, latent_dim=LATENT_DIM, base_channels=16)
+    discriminator = DISCRIMINATORS["convolutional_paper"](SIZE, num_categories=CATEGORIES, base_channels=16)
+    return DesignObjective(recommender, generator, discriminator, adversarial=LeastSquares())
 
 
 def _bare(objective: DesignObjective) -> Callable[[int], float]:

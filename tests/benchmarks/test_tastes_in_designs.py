@@ -26,7 +26,7 @@ from tfdvbpr.run import GanRun, Run
 _USERS = {"actions_per_user": (40, 80), "temperature": 0.5}
 # A table of tastes by gradient: means of what she acted on know colours, and of cuts hardly anything.
 _RECOMMENDER = {"user_embeddings": "free", "user_l2": 0.01, "loss": "sampled-softmax", "max_pairs": 32768}
-# Half as wide as the preset, for drawings are simpler than photos; photos drawn again are for their cuts and patterns.
+# Half as wide as the preset: rendered garments are simpler than photos.
 _GAN = {
     "epochs": 42,
     "base_channels": 16,
@@ -34,11 +34,6 @@ _GAN = {
     "learning_rate": 1e-3,
     "beta_1": 0.5,
     "average_decay": 0.995,
-    "variety_weight": 0.0,
-    "saturation_slope": 0.1,
-    "reconstruction_weight": 20.0,
-    "prior_weight": 0.1,
-    "fitted_prior": 0.0,
 }
 
 

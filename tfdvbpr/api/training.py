@@ -113,7 +113,7 @@ def train_gan(
         strategy=strategy,
         if_exists=if_exists,
         tensorboard=None if tensorboard is None else Path(tensorboard),
-        draw_sheet=lambda rows, titles: image_grid(rows, row_titles=titles, cell_height=64),
+        draw_grid=lambda rows, titles: image_grid(rows, row_titles=titles, cell_height=64),
     )
     write_sample_grid(run)
     return run

@@ -12,160 +12,128 @@ from tfdvbpr.config.loading import resolve_config
 from tfdvbpr.config.training import TrainingConfig
 from tfdvbpr.errors import check_choice
 
-LatentKind = Literal["gaussian", "bounded"]
 SmallCategories = Literal["refuse", "merge", "leave-out"]
-UpsamplingKind = Literal["bilinear", "transposed"]
+
+_NETWORKS: dict[str, Any] = {"group": "networks"}
+_LOSSES: dict[str, Any] = {"group": "losses"}
+_DATA: dict[str, Any] = {"group": "data"}
+_OPTIMIZER: dict[str, Any] = {"group": "optimizer"}
+_OUTPUT: dict[str, Any] = {"group": "output"}
 
 
 class GanConfig(TrainingConfig):
     """Configuration of a conditional GAN run.
 
-    The values here are those of the preset `plain`, which needs nothing but TensorFlow; `gan_config` begins with the
+    The defaults here are those of the preset `plain`, which needs nothing but TensorFlow; `gan_config` starts from the
     preset `default`.
     """
 
-    objective: str = Field("lsgan", description="A name in OBJECTIVES: lsgan, the paper's, or hinge.")
     generator: str = Field(
-        "dcgan", description="A name in GENERATORS: dcgan, the authors', or conditional, which is modulated by c and z."
+        "dcgan",
+        json_schema_extra=_NETWORKS,
+        description="A name in GENERATORS: dcgan, dcgan_transposed (the paper's), or conditional (every layer is "
+        "modulated by category and latents).",
     )
     discriminator: str = Field(
         "convolutional",
-        description="A name in DISCRIMINATORS: convolutional, the authors', or projected: heads above a frozen network "
-        "that ImageNet has taught to see.",
+        json_schema_extra=_NETWORKS,
+        description="A name in DISCRIMINATORS: convolutional, convolutional_paper (without batch spread), or projected "
+        "(heads on a frozen ImageNet network).",
     )
-    latents: LatentKind = Field(
-        "gaussian",
-        description="gaussian: z ~ N(0, I). bounded: tanh of a free variable v ~ N(0, I), so that z stays in (-1, 1).",
+    latent_dim: int = Field(
+        128, ge=1, json_schema_extra=_NETWORKS, description="Length of z ~ N(0, I); the paper's code has 256."
     )
-    latent_dim: int = Field(128, ge=1, description="Length of z ~ N(0, I); the paper's code has 256.")
-    base_channels: int = Field(32, ge=4, description="Width of the generator; the paper's code has 64.")
-    upsampling: UpsamplingKind = Field(
-        "bilinear",
-        description="How dcgan grows: bilinear leaves no grid in the picture; transposed is the paper's code.",
+    base_channels: int = Field(
+        32, ge=4, json_schema_extra=_NETWORKS, description="Width of the generator; the paper's code has 64."
     )
-    skip_excitation: bool = Field(
-        True, description="conditional: coarse maps weigh the channels of fine ones, as in FastGAN."
+    discriminator_channels: int = Field(
+        32, ge=4, json_schema_extra=_NETWORKS, description="Width of the discriminator; the paper's code has 64."
     )
-    saturation_slope: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="conditional: added to the slope of the last tanh in gradients, of training and of designing, "
-        "so that a category that has become all black or white can come back; its pictures are the same.",
-    )
-    discriminator_channels: int = Field(32, ge=4, description="Width of the discriminator; the paper's code has 64.")
-    trunk: str = Field(
-        "efficientnet_lite0",
-        description="projected: the frozen network: efficientnet_lite0, or a model of keras.applications such as "
-        "MobileNetV2.",
-    )
-    trunk_zoom: float = Field(
-        1.0,
-        ge=0.5,
-        le=8,
-        description="projected: the trunk sees pictures so many times larger; its cost grows with the square.",
-    )
-    pixel_head: bool = Field(
-        True, description="projected: a further small head looks at the pixels, for grids and noise."
+    objective: str = Field(
+        "lsgan", json_schema_extra=_LOSSES, description="A name in OBJECTIVES: lsgan (the paper's) or hinge."
     )
     mismatch_weight: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Share of the discriminator's second term that real pictures with a wrong category have, beside "
-        "generated ones.",
+        json_schema_extra=_LOSSES,
+        description="Share of real images with a wrong category in the discriminator's fake term; the rest are "
+        "generated images.",
     )
     variety_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight in the generator's loss of how much less two of its pictures of a category differ in their "
-        "colours than two photos of it do; against drawing the same whatever z is.",
-    )
-    shape_variety_weight: float = Field(
-        0.0, ge=0, description="The same of their shapes, whatever the colours: how dark which part of a picture is."
-    )
-    reconstruction_weight: float = Field(
-        0.0,
-        ge=0,
-        description="projected: weight in the generator's loss of how far photos drawn again, from latents that an "
-        "encoder finds, are from the photos; against leaving out what photos show.",
-    )
-    prior_weight: float = Field(
-        0.1, gt=0, description="With reconstruction_weight: weight of KL(q(z|x) ‖ N(0, I)), in nats a photo."
-    )
-    encoder_learning_rate: float = Field(
-        1e-3, gt=0, description="With reconstruction_weight: Adam's step size of the encoder."
-    )
-    fitted_prior: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="With reconstruction_weight: how far from N(0, I), which is 0, to where the encoder finds photos, "
-        "which is 1, the latents of the generator that is kept are moved. More is more varied, and strays more "
-        "often into another category.",
+        json_schema_extra=_LOSSES,
+        description="Weight of a generator loss that falls as two generated images of a category differ as much in "
+        "colour as two photos of it do; against ignoring z.",
     )
     augmentation: tuple[str, ...] = Field(
         (),
-        description="Names in AUGMENTATIONS, applied to all that the discriminator sees: translation, cutout, colour.",
+        json_schema_extra=_DATA,
+        description="Names in AUGMENTATIONS, applied to real and generated images before the discriminator: "
+        "translation, cutout, colour.",
     )
+    flip: bool = Field(True, json_schema_extra=_DATA, description="Mirror real images at random.")
     category_power: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="Categories are drawn in proportion to (their pictures)^power: 1 as they come, 0 all the same.",
+        json_schema_extra=_DATA,
+        description="Categories are sampled in proportion to (their images)^power: 1 as they come, 0 all equally.",
     )
-    min_category_images: int = Field(1, ge=1, description="A category with fewer pictures is small.")
+    min_category_images: int = Field(
+        1, ge=1, json_schema_extra=_DATA, description="A category with fewer images is small."
+    )
     small_categories: SmallCategories = Field(
-        "refuse", description="What becomes of small categories: refuse (an error), merge (into one), leave-out."
+        "refuse",
+        json_schema_extra=_DATA,
+        description="What to do with small categories: refuse (an error), merge (into one), or leave-out.",
     )
-    global_batch_size: int = Field(32, ge=2, description="Pictures a step, all replicas; the paper's code has 16.")
+    global_batch_size: int = Field(
+        32, ge=2, json_schema_extra=_DATA, description="Images a step, over all replicas; the paper's code has 16."
+    )
     learning_rate: float = Field(
-        2e-4, gt=0, description="Adam's step size of the generator; the paper's code has 1e-4."
+        2e-4,
+        gt=0,
+        json_schema_extra=_OPTIMIZER,
+        description="Adam's step size of the generator; the paper's code has 1e-4.",
+    )
+    discriminator_learning_rate: float = Field(
+        2e-4, gt=0, json_schema_extra=_OPTIMIZER, description="Adam's step size of the discriminator."
     )
     final_learning_rate: float = Field(
-        0.1, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none, as in the paper's code."
+        0.1,
+        ge=0,
+        le=1,
+        json_schema_extra=_OPTIMIZER,
+        description="Fraction left at the end of a cosine decay; 1 is none, as in the paper's code.",
     )
-    discriminator_learning_rate: float = Field(2e-4, gt=0, description="Adam's step size of the discriminator.")
-    beta_1: float = Field(0.5, ge=0, lt=1, description="Adam's β₁.")
-    beta_2: float = Field(0.99, ge=0, lt=1, description="Adam's β₂.")
-    adam_epsilon: float = Field(1e-7, gt=0, description="Adam's ε; the authors' code has 1e-8.")
+    beta_1: float = Field(0.5, ge=0, lt=1, json_schema_extra=_OPTIMIZER, description="Adam's β₁; β₂ is 0.99.")
+    adam_epsilon: float = Field(
+        1e-7, gt=0, json_schema_extra=_OPTIMIZER, description="Adam's ε; the authors' code has 1e-8."
+    )
     average_decay: float = Field(
         0.995,
         ge=0,
         lt=1,
-        description="Decay of the averaged generator that is kept, min(decay, (1 + t)/(10 + t)) at step t; 0 keeps the "
-        "last.",
+        json_schema_extra=_OPTIMIZER,
+        description="Decay of the averaged generator, min(decay, (1 + t)/(10 + t)) at step t, which the run keeps; 0 "
+        "keeps the last weights.",
     )
-    batch_spread: bool = Field(
-        True,
-        description="convolutional: it sees how much a batch's pictures differ, against a loss of variety.",
-    )
-    instance_noise: float = Field(
-        0.0,
-        ge=0,
-        description="σ of normal noise on what the discriminator sees in training; pictures span [-1, 1].",
-    )
-    flip: bool = Field(True, description="Mirror real pictures at random.")
     sample_every: int = Field(
         1,
         ge=0,
-        description="Epochs between sheets of samples in the run folder, the same latents each time; 0 is none.",
+        json_schema_extra=_OUTPUT,
+        description="Epochs between sample grids in the run folder, from the same latents each time; 0 for none.",
     )
-    intended_image_size: tuple[int, int] | None = Field(
-        None, description="(height, width) the values are meant for; a dataset of another size is told of, and used."
-    )
-
-    @property
-    def draws_pairs(self) -> bool:
-        """Whether generated pictures come two by two of one category, to be held against each other."""
-        return self.variety_weight > 0 or self.shape_variety_weight > 0
 
 
 # The authors' GAN; docs/guides/gan.md goes through it line by line.
 _PAPER_GAN: Mapping[str, Any] = {
+    "generator": "dcgan_transposed",
+    "discriminator": "convolutional_paper",
     "latent_dim": 256,
     "base_channels": 64,
-    "upsampling": "transposed",
     "discriminator_channels": 64,
     "global_batch_size": 16,
     "learning_rate": 1e-4,
@@ -173,10 +141,8 @@ _PAPER_GAN: Mapping[str, Any] = {
     "final_learning_rate": 1.0,
     "adam_epsilon": 1e-8,
     "average_decay": 0.0,
-    "batch_spread": False,
     "flip": False,
     "epochs": 50,
-    "intended_image_size": (64, 64),
 }
 _PROJECTED_GAN: Mapping[str, Any] = {
     "objective": "hinge",
@@ -202,8 +168,8 @@ def gan_config(
     """The configuration of a conditional GAN: a preset, then keyword values, `file` and `overrides`.
 
     Args:
-        preset: a name in GAN_PRESETS: "default" (also when left out) for the best pictures for the compute, "plain" for
-            networks that need no weights of others, "paper" for the authors' networks and numbers.
+        preset: a name in GAN_PRESETS: "default" (also when left out) for the best images for the compute, "plain" for
+            networks that need no pretrained weights, "paper" for the authors' networks and numbers.
         file: YAML mapping of field names to values.
         overrides: "key=value" strings.
         **values: fields by name.

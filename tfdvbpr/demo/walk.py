@@ -35,7 +35,6 @@ _GAN = {
     "discriminator_learning_rate": 1e-4,
     "variety_weight": 1.0,  # without it some trainings end with two colours
     "average_decay": 0.995,
-    "instance_noise": 0.1,
 }
 _CHECKED_USERS = 80
 _SHOWN_USERS = 5

@@ -80,7 +80,7 @@ class Designer:
             run.recommender,
             gan_run.generator,
             gan_run.discriminator,
-            adversarial=OBJECTIVES[gan_run.config.objective],
+            adversarial=OBJECTIVES[gan_run.config.objective](),
             logit_scale=gan_run.logit_scale,
         )
         self._maximize = tf.function(self._traced_maximize, reduce_retracing=True, autograph=False)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.config import GanConfig
-from tfdvbpr.errors import unknown_id
-from tfdvbpr.models.gans.architecture import GanShape
+from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, RunFolder
 
 if TYPE_CHECKING:
@@ -20,41 +19,22 @@ SAMPLES_FOLDER = "samples"
 _FACTS_NAME = "gan.json"
 
 
-def gan_shape(config: GanConfig, image_size: tuple[int, int], num_categories: int) -> GanShape:
-    """What decides the shape of both networks."""
-    return GanShape(
-        image_size=image_size,
-        num_categories=num_categories,
-        latent_dim=config.latent_dim,
-        bounded=config.latents == "bounded",
-        base_channels=config.base_channels,
-        upsampling=config.upsampling,
-        skip_excitation=config.skip_excitation,
-        saturation_slope=config.saturation_slope,
-        discriminator_channels=config.discriminator_channels,
-        batch_spread=config.batch_spread,
-        trunk=config.trunk,
-        trunk_zoom=config.trunk_zoom,
-        pixel_head=config.pixel_head,
-    )
-
-
 @dataclass(frozen=True)
 class CategoryFacts:
-    """What became of a category.
+    """How a category was trained.
 
     Attributes:
-        images: pictures it has.
-        share: how often it, or what it was merged into, was drawn.
-        drawn_as: the category whose id it is drawn with: itself, what it was merged into, or None where it was left
-            out.
+        images: images it has.
+        probability: how often it, or what it was merged into, was sampled.
+        trained_as: the category whose id it is generated with: itself, what it was merged into, or None where it was
+            left out.
         real_logit: the logit that stands for 1 on LSGAN's scale.
         unit: how far below it the one lies that stands for 0.
     """
 
     images: int
-    share: float
-    drawn_as: str | None
+    probability: float
+    trained_as: str | None
     real_logit: float
     unit: float
 
@@ -70,12 +50,12 @@ class GanFacts:
         """From a `CategoryPlan` and the discriminator's scale."""
         facts = {}
         for number, name in enumerate(plan.names):
-            drawn_as = int(plan.drawn_as[number])
+            trained_as = int(plan.trained_as[number])
             offset, unit = float(scale.offsets[number]), float(scale.scales[number])
             facts[name] = CategoryFacts(
                 images=int(plan.counts[number]),
-                share=float(plan.shares[drawn_as]) if drawn_as >= 0 else 0.0,
-                drawn_as=plan.names[drawn_as] if drawn_as >= 0 else None,
+                probability=float(plan.probabilities[trained_as]) if trained_as >= 0 else 0.0,
+                trained_as=plan.names[trained_as] if trained_as >= 0 else None,
                 real_logit=offset + unit,
                 unit=unit,
             )
@@ -88,13 +68,20 @@ class GanFacts:
         (folder / _FACTS_NAME).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> GanFacts | None:
-        """What a run folder says; None for a run of before there were such facts."""
-        path = folder / _FACTS_NAME
-        if not path.is_file():
-            return None
-        values = json.loads(path.read_text(encoding="utf-8"))["categories"]
-        return cls({name: CategoryFacts(**facts) for name, facts in values.items()})
+    def read(cls, folder: Path) -> GanFacts:
+        """Reads `gan.json` of a run folder.
+
+        Raises:
+            RunError: if it is missing or damaged.
+        """
+        try:
+            values = json.loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))["categories"]
+            return cls({name: CategoryFacts(**facts) for name, facts in values.items()})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"A GAN run must have a whole {_FACTS_NAME}. {folder / _FACTS_NAME} cannot be read ({error}). "
+                "Train again."
+            ) from None
 
 
 class GanRun(RunFolder):
@@ -122,21 +109,16 @@ class GanRun(RunFolder):
         return self._read_config(GanConfig)
 
     @cached_property
-    def shape(self) -> GanShape:
-        """Sizes and parts of both networks."""
-        return gan_shape(self.config, self.manifest.image_size, len(self.manifest.categories))
-
-    @cached_property
-    def facts(self) -> GanFacts | None:
-        """What training found out; None for a run of an earlier version, which drew every category as it came."""
+    def facts(self) -> GanFacts:
+        """What training found out about each category."""
         return GanFacts.read(self.path)
 
     @cached_property
     def generator(self) -> Any:
         """The (averaged) generator with its weights."""
-        from tfdvbpr.models.gans.networks import GENERATORS
+        from tfdvbpr.models.gans import build_generator
 
-        model = GENERATORS[self.config.generator](self.shape)
+        model = build_generator(self.config, self.manifest.image_size, len(self.manifest.categories))
         model.load_weights(self.path / GENERATOR_NAME)
         return model
 
@@ -145,11 +127,11 @@ class GanRun(RunFolder):
         """The discriminator with its weights.
 
         Raises:
-            ConfigError: if it stands on a trunk whose weights cannot be had.
+            ConfigError: if the weights of its pretrained backbone are unavailable.
         """
-        from tfdvbpr.models.gans.networks import DISCRIMINATORS
+        from tfdvbpr.models.gans import build_discriminator
 
-        model = DISCRIMINATORS[self.config.discriminator](self.shape)
+        model = build_discriminator(self.config, self.manifest.image_size, len(self.manifest.categories))
         model.load_weights(self.path / DISCRIMINATOR_NAME)
         return model
 
@@ -160,26 +142,22 @@ class GanRun(RunFolder):
 
         from tfdvbpr.models.gans.logit_scale import LogitScale
 
-        if self.facts is None:
-            return LogitScale.identity(len(self.manifest.categories))
         rows = [self.facts.categories[name] for name in self.manifest.categories]
         offsets = np.array([row.real_logit - row.unit for row in rows], np.float32)
         return LogitScale(offsets, np.array([row.unit for row in rows], np.float32))
 
     @property
     def trained_categories(self) -> tuple[str, ...]:
-        """The categories that may be asked for: all but those that were left out for want of pictures."""
-        if self.facts is None:
-            return self.manifest.categories
-        return tuple(name for name in self.manifest.categories if self.facts.categories[name].drawn_as is not None)
+        """The categories that it generates: all but those that were left out as too small."""
+        return tuple(name for name in self.manifest.categories if self.facts.categories[name].trained_as is not None)
 
     def category_id(self, category: str) -> int:
-        """The id a category is drawn with: its own, or that of what it was merged into.
+        """The id a category is generated with: its own, or that of the category it was merged into.
 
         Raises:
             UnknownIdError: if the GAN was not trained on it.
         """
         if category not in self.trained_categories:
             raise unknown_id("category", category, self.trained_categories)
-        drawn_as = category if self.facts is None else self.facts.categories[category].drawn_as
-        return self.manifest.categories.index(drawn_as or category)
+        trained_as = self.facts.categories[category].trained_as
+        return self.manifest.categories.index(trained_as or category)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfdvbpr.designing.optimize.inversion import invert, tailor
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import TailorOptions
-from tfdvbpr.losses.adversarial import LSGAN
+from tfdvbpr.losses.adversarial import LeastSquares
 
 OPTIONS = TailorOptions(num_candidates=8, num_starts=2, invert_steps=150, num_steps=60)
 
@@ -42,7 +42,7 @@ FEATURES: Any = _Pixels()
 
 @pytest.fixture(scope="module")
 def objective() -> DesignObjective:
-    return DesignObjective(NETWORK, NETWORK, NETWORK, adversarial=LSGAN)
+    return DesignObjective(NETWORK, NETWORK, NETWORK, adversarial=LeastSquares())
 
 
 def test_latents_are_found_again(objective: DesignObjective) -> None:

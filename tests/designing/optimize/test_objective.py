@@ -6,14 +6,14 @@ import tensorflow as tf
 
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.objective import DesignObjective
-from tfdvbpr.losses.adversarial import LSGAN
+from tfdvbpr.losses.adversarial import LeastSquares
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.dvbpr import DVBPR
 from tfdvbpr.run import GanRun, Run
 
 
 def _objective(recommender: DVBPR, gan_run: GanRun) -> DesignObjective:
-    return DesignObjective(recommender, gan_run.generator, gan_run.discriminator, adversarial=LSGAN)
+    return DesignObjective(recommender, gan_run.generator, gan_run.discriminator, adversarial=LeastSquares())
 
 
 def test_preference_is_the_dot_product_with_the_recommenders_embedding(designer: Designer) -> None:

@@ -137,29 +137,26 @@ def test_what_is_refused_before_any_work(
     with pytest.raises(DatasetError, match=r"draws, 64x64\. .* has 32x32"):
         drawn_categories(other, checkerboard_dataset)
     strange = GanRun(tiny_gan_run.path, about.model_copy(update={"categories": ("hat",)}))
-    strange.__dict__["facts"] = None
+    strange.__dict__["facts"] = GanFacts({"hat": CategoryFacts(8, 1.0, "hat", 1.0, 1.0)})
     with pytest.raises(DatasetError, match="must have a category"):
         drawn_categories(strange, checkerboard_dataset)
 
 
 def test_the_discriminators_own_network_is_refused(tiny_gan_run: GanRun) -> None:
     run = GanRun(tiny_gan_run.path, tiny_gan_run.manifest)
-    run.__dict__["config"] = GanConfig(discriminator="projected", trunk="efficientnet_lite0")
+    run.__dict__["config"] = GanConfig(discriminator="projected")
     check_extractor("efficientnet_lite2", [run])
     own = r"must not be the network that the discriminator looks through.*--extractor efficientnet_lite2"
     with pytest.raises(ConfigError, match=own):
         check_extractor("efficientnet_lite0", [run])
-    run.__dict__["config"] = GanConfig(discriminator="projected", trunk="InceptionV3")
-    with pytest.raises(ConfigError, match=own):
-        check_extractor("inception_v3", [run])
-    run.__dict__["config"] = GanConfig(discriminator="convolutional", trunk="InceptionV3")
-    check_extractor("inception_v3", [run])
+    run.__dict__["config"] = GanConfig(discriminator="convolutional")
+    check_extractor("efficientnet_lite0", [run])
 
 
 def test_merged_categories(tiny_gan_run: GanRun, checkerboard_dataset: PreparedDataset, judged: Any) -> None:
     """Shoes drawn as shirts: their photos are held against the shirts, and a shirt may be named either."""
     run = GanRun(tiny_gan_run.path, tiny_gan_run.manifest)
-    shirt = CategoryFacts(images=8, share=1.0, drawn_as="shirt", real_logit=1.0, unit=1.0)
+    shirt = CategoryFacts(images=8, probability=1.0, trained_as="shirt", real_logit=1.0, unit=1.0)
     run.__dict__["facts"] = GanFacts({"shirt": shirt, "shoe": shirt})
     assert drawn_names(run) == {"shirt": "shirt", "shoe": "shirt"}
     assert (drawn_categories(run, checkerboard_dataset) == 0).all()
@@ -170,7 +167,7 @@ def test_merged_categories(tiny_gan_run: GanRun, checkerboard_dataset: PreparedD
     right, known = rightly_named(photos, photos.classifier.logits(pictures), merged)
     assert right.all()
     assert known.all()
-    left_out = CategoryFacts(images=8, share=0.0, drawn_as=None, real_logit=1.0, unit=1.0)
+    left_out = CategoryFacts(images=8, probability=0.0, trained_as=None, real_logit=1.0, unit=1.0)
     run.__dict__["facts"] = GanFacts({"shirt": shirt, "shoe": left_out})
     shirts = np.where(checkerboard_dataset.items.category_ids == 0, 0, -1)
     np.testing.assert_array_equal(drawn_categories(run, checkerboard_dataset), shirts)
@@ -178,7 +175,7 @@ def test_merged_categories(tiny_gan_run: GanRun, checkerboard_dataset: PreparedD
     np.testing.assert_array_equal(found["all"], shirts)  # both on the same photos
     assert sentence == "8 photos of 1 categories that not every run draws are left out: shoe."
     other = GanRun(tiny_gan_run.path, tiny_gan_run.manifest)
-    other.__dict__["facts"] = GanFacts({"shirt": left_out, "shoe": replace(shirt, drawn_as="shoe")})
+    other.__dict__["facts"] = GanFacts({"shirt": left_out, "shoe": replace(shirt, trained_as="shoe")})
     with pytest.raises(DatasetError, match="a category in common"):
         common_categories({"shoes": other, "shirts": run}, checkerboard_dataset)
 

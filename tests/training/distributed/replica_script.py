@@ -25,7 +25,7 @@ from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
 from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.distributed.strategy import make_strategy  # noqa: E402
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
-from tfdvbpr.training.gan.step import GanTrainer  # noqa: E402
+from tfdvbpr.training.gan.trainer import GanTrainer  # noqa: E402
 from tfdvbpr.training.recommender.train import RecommenderTrainer  # noqa: E402
 
 
@@ -64,7 +64,6 @@ def gan_outcome(
     losses = [[float(value) for value in step(parts).values()] for parts in islice(trainer.batches.epoch(0), steps)]
     held = trainer.trackables()
     weights = [*trainer.generator.variables, *trainer.discriminator.variables]
-    weights += held["encoder"].variables if "encoder" in held else []
     slots = [slot for name, each in held.items() if name.endswith("optimizer") for slot in each.variables]
     yield from told(strategy, losses, weights, slots)
     with trainer.averaged():
@@ -82,14 +81,10 @@ _GAN = {
     "mismatch_weight": 0.3,
     "variety_weight": 1.0,
     "augmentation": ["translation", "cutout", "colour"],
-    "instance_noise": 0.1,
     "learning_rate": 1e-3,
     "discriminator_learning_rate": 1e-3,
     "adam_epsilon": 1e-3,
 }
-
-
-_REDRAWN = {"reconstruction_weight": 1.0, "fitted_prior": 0.5}
 
 
 def told(strategy: Any, losses: Any, weights: list[Any], slots: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -114,7 +109,7 @@ def main(folder: Path, projected: bool) -> None:
     arrays = {}
     if projected:
         for strategy_name in ("one-device", "mirrored"):
-            for name, array in gan_outcome(dataset, strategy_name, steps=1, discriminator="projected", **_REDRAWN):
+            for name, array in gan_outcome(dataset, strategy_name, steps=1, discriminator="projected"):
                 arrays[f"gan,projected,{strategy_name},{name}"] = np.array(array)
         np.savez(folder / "weights.npz", **arrays)
         return

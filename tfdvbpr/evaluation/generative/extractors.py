@@ -49,7 +49,10 @@ def check_extractor(name: str, gan_runs: Iterable[GanRun] = ()) -> None:
 
 def networks_of(run: GanRun) -> set[str]:
     """Names in FEATURE_EXTRACTORS of the pretrained networks a GAN's discriminator looks through."""
-    return {run.config.trunk} if run.config.discriminator == "projected" else set()
+    from tfdvbpr.models.gans import DISCRIMINATORS
+
+    backbone = DISCRIMINATORS[run.config.discriminator].pretrained_backbone
+    return set() if backbone is None else {backbone}
 
 
 def pictures_features(name: str, images_uint8: npt.NDArray[np.uint8]) -> Features:

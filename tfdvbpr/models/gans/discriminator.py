@@ -1,127 +1,147 @@
-"""The discriminator of the category-conditional GAN: D(x, c)."""
+"""Discriminators of the category-conditional GAN, D(x, c): what all have, and the authors' convolutions."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
+import numpy as np
+import numpy.typing as npt
 from keras import layers, ops
 
-from tfdvbpr.models.gans.architecture import GanShape
-from tfdvbpr.models.gans.replicas import sum_over_replicas
+from tfdvbpr.models.gans.layers import BatchSpread
 
 _STDDEV = 0.02
-_EPSILON = 1e-6
+
+Features = list[Any]
+PatchLogits = list[Any]
 
 
-@keras.saving.register_keras_serializable(package="tfdvbpr")
-class BatchSpread(layers.Layer):
-    """Appends to each hidden map how much the pictures of the batch differ from others of their category.
+class Discriminator(keras.Model):
+    """A discriminator in two parts: features of images, computed once a step, and logits of features and a category.
 
-    A generator that draws the same colours whatever z is gives itself away by it: minibatch standard deviation, Karras
-    et al. 2018, here of the pictures themselves, averaged over the cells of the hidden map and within categories, since
-    a generator can vary with c and ignore z. In inference a moving
-    average over the real and generated batches of training stands in for the batch, so that no answer depends on its
-    neighbours. The batch is the global one, over all replicas.
-
-    Args:
-        momentum: of the moving average.
-    """
-
-    def __init__(self, *, momentum: float = 0.9, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.momentum = momentum
-
-    def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
-        """Makes the moving average, of the hidden map's height and width."""
-        (_, height, width, _), (_, _, _, channels), _ = input_shape
-        self.moving_spread = self.add_weight(
-            name="moving_spread",
-            shape=(height, width, channels),
-            initializer="zeros",
-            trainable=False,
-            aggregation="mean",
-        )
-        self.built = True
-
-    def call(self, inputs: list[Any], training: bool = False) -> Any:
-        """[B, h, w, C], pictures [B, H, W, 3] and one-hot c [B, N] to [B, h, w, C + 3]."""
-        hidden, images, one_hot = inputs
-        _, height, width, _ = hidden.shape
-        spread = self.moving_spread
-        if training:
-            sizes = (images.shape[1] // height, images.shape[2] // width)
-            cells = ops.average_pool(images, sizes, sizes)
-            counts = sum_over_replicas(ops.sum(one_hot, axis=0))
-            sums = sum_over_replicas(ops.tensordot(ops.transpose(one_hot), cells, axes=1))  # [N, h, w, 3]
-            means = sums / ops.maximum(counts, 1.0)[:, None, None, None]
-            apart = cells - ops.tensordot(one_hot, means, axes=1)
-            squares = sum_over_replicas(ops.sum(ops.square(apart), axis=0))
-            spread = ops.sqrt(squares / ops.sum(counts) + _EPSILON)
-            self.moving_spread.assign(self.momentum * self.moving_spread + (1.0 - self.momentum) * spread)
-        maps = ops.broadcast_to(spread[None], (ops.shape(hidden)[0], *spread.shape))
-        return ops.concatenate([hidden, ops.cast(maps, hidden.dtype)], axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras."""
-        return {**super().get_config(), "momentum": self.momentum}
-
-
-def build_discriminator(
-    image_size: tuple[int, int], *, num_categories: int, base_channels: int, batch_spread: bool = False
-) -> keras.Model:
-    """Four convolutions 5×5 of stride 2, with c as constant maps beside the picture and the first two hidden maps.
-
-    With `base_channels=64` this is the authors' discriminator: 64 (no normalisation), 128, 256, 512 filters, leaky ReLU
-    0.2, one dense logit.
+    Calling it maps {"images": float32 [B, H, W, 3] in [-1, 1], "category_ids": int32 [B]} to one logit an image,
+    float32 [B]: the mean over heads of the means over patches.
 
     Args:
         image_size: (height, width) in pixels, multiples of 16.
-        num_categories: number of constant maps.
-        base_channels: filters of the first convolution; each further one doubles them.
-        batch_spread: add `BatchSpread` before the logit, which the authors' has not.
+        num_categories: number of values of c.
+        base_channels: width.
 
-    Returns:
-        A model from {"images": float32 [B, H, W, 3] in [-1, 1], "category_ids": int32 [B]} to logits float32 [B].
+    Attributes:
+        pretrained_backbone: the name in FEATURE_NETWORKS of the frozen network whose features it sees; None for none.
     """
-    images = keras.Input((*image_size, 3), name="images")
-    category_ids = keras.Input((), dtype="int32", name="category_ids")
-    one_hot = layers.CategoryEncoding(num_categories, output_mode="one_hot")(category_ids)
-    hidden = images
-    for number in range(4):
-        if number < 3:
-            hidden = _with_maps(hidden, one_hot)
-        hidden = layers.Conv2D(
-            base_channels * 2**number,
-            5,
-            strides=2,
-            padding="same",
-            kernel_initializer=keras.initializers.RandomNormal(stddev=_STDDEV),
-        )(hidden)
-        if number:
-            hidden = layers.BatchNormalization(momentum=0.9, synchronized=True)(hidden)
-        hidden = layers.LeakyReLU(0.2)(hidden)
-    if batch_spread:
-        hidden = BatchSpread()([hidden, images, one_hot])
-    logits = layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(stddev=_STDDEV))(
-        layers.Flatten()(hidden)
-    )
-    logits = layers.Reshape((), name="logits")(logits)
-    return keras.Model({"images": images, "category_ids": category_ids}, logits, name="discriminator")
+
+    pretrained_backbone: ClassVar[str | None] = None
+
+    @classmethod
+    def check_available(cls) -> None:
+        """Checks that the weights it needs are installed.
+
+        Raises:
+            ConfigError: if they are not.
+        """
+
+    def calibrate(self, images: npt.NDArray[np.float32]) -> None:
+        """Sets fixed statistics from real images, float32 [N, H, W, 3] in [-1, 1], before training."""
+
+    def features(self, images: Any) -> Features:
+        """What the logits are computed from: float32 [B, h, w, C] a head, of float32 [B, H, W, 3] in [-1, 1]."""
+        raise NotImplementedError
+
+    def logits(self, features: Features, category_ids: Any, *, training: bool = False) -> PatchLogits:
+        """A logit a patch: float32 [B, P] a head, of `features` and category ids int32 [B]."""
+        raise NotImplementedError
+
+    def training_logits(
+        self, real: Features, fake: Features, category_ids: Any, fake_ids: Any, other_ids: Any | None
+    ) -> tuple[PatchLogits, PatchLogits, PatchLogits | None]:
+        """The patch logits that a discriminator step needs.
+
+        Args:
+            real: features of real images.
+            fake: features of as many generated ones.
+            category_ids: categories of the real images, int32 [B].
+            fake_ids: categories of the generated images, int32 [B].
+            other_ids: wrong categories for the real images, int32 [B], or None.
+
+        Returns:
+            Logits of real images, of generated ones, and, with `other_ids`, of real ones with a wrong category.
+        """
+        return (
+            self.logits(real, category_ids, training=True),
+            self.logits(fake, fake_ids, training=True),
+            None if other_ids is None else self.logits(real, other_ids, training=True),
+        )
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
+        """{"images", "category_ids"} to one logit an image, float32 [B]."""
+        return mean_logits(self.logits(self.features(inputs["images"]), inputs["category_ids"], training=training))
+
+    @property
+    def own_weights(self) -> list[Any]:
+        """All weights but a pretrained backbone's: what a checkpoint holds."""
+        return list(self.weights)
 
 
-def convolutional_discriminator(shape: GanShape) -> keras.Model:
-    """`build_discriminator` of a shape."""
-    return build_discriminator(
-        shape.image_size,
-        num_categories=shape.num_categories,
-        base_channels=shape.discriminator_channels,
-        batch_spread=shape.batch_spread,
-    )
+def mean_logits(patch_logits: PatchLogits) -> Any:
+    """float32 [B]: the mean over heads of the means over patches, float32 [B, P] each."""
+    means = [ops.mean(logits, axis=1) for logits in patch_logits]
+    return sum(means[1:], means[0]) / len(means)
+
+
+class PaperConvolutionalDiscriminator(Discriminator):
+    """Four convolutions 5×5 of stride 2, with c as constant maps beside the image and the first two hidden maps.
+
+    With `base_channels=64` this is the authors' discriminator: 64 (no normalisation), 128, 256, 512 filters, leaky ReLU
+    0.2, one dense logit.
+    """
+
+    batch_spread: ClassVar[bool] = False
+
+    def __init__(self, image_size: tuple[int, int], *, num_categories: int, base_channels: int) -> None:
+        super().__init__(name="discriminator")
+        images = keras.Input((*image_size, 3), name="images")
+        category_ids = keras.Input((), dtype="int32", name="category_ids")
+        one_hot = layers.CategoryEncoding(num_categories, output_mode="one_hot")(category_ids)
+        hidden = images
+        for number in range(4):
+            hidden = _with_maps(hidden, one_hot) if number < 3 else hidden
+            convolution = layers.Conv2D(
+                base_channels * 2**number, 5, strides=2, padding="same", kernel_initializer=_normal()
+            )
+            hidden = convolution(hidden)
+            if number:
+                hidden = layers.BatchNormalization(momentum=0.9, synchronized=True)(hidden)
+            hidden = layers.LeakyReLU(0.2)(hidden)
+        if self.batch_spread:
+            hidden = BatchSpread()([hidden, images, one_hot])
+        logits = layers.Dense(1, kernel_initializer=_normal())(layers.Flatten()(hidden))
+        logits = layers.Reshape((), name="logits")(logits)
+        self.network = keras.Model({"images": images, "category_ids": category_ids}, logits)
+        self.built = True
+
+    def features(self, images: Any) -> Features:
+        """The images themselves."""
+        return [images]
+
+    def logits(self, features: Features, category_ids: Any, *, training: bool = False) -> PatchLogits:
+        """One head of one patch, float32 [B, 1]; in training batch normalisation sees the whole batch."""
+        return [self.network({"images": features[0], "category_ids": category_ids}, training=training)[:, None]]
+
+
+class ConvolutionalDiscriminator(PaperConvolutionalDiscriminator):
+    """The authors' discriminator with `BatchSpread` before its logit, against a generator that ignores z."""
+
+    batch_spread = True
+
+
+def _normal() -> Any:
+    return keras.initializers.RandomNormal(stddev=_STDDEV)
 
 
 def _with_maps(hidden: Any, one_hot: Any) -> Any:
-    """Appends c as maps that are constant over the picture."""
+    """Appends c as maps that are constant over the image."""
     height, width = hidden.shape[1:3]
     categories = one_hot.shape[-1]
     maps = layers.Reshape((height, width, categories))(layers.RepeatVector(height * width)(one_hot))

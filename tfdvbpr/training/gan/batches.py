@@ -1,8 +1,9 @@
-"""What a GAN sees in each step: real pictures with their categories, latents, and random numbers for all else."""
+"""Batches of a GAN: which categories are trained, and each step's real images, latents and random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,31 +13,100 @@ from tfdvbpr.data.batches.source import Batch, cut_into_parts, epoch_generator, 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import num_random_numbers
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.training.gan.categories import plan_categories
-from tfdvbpr.training.gan.reconstruction import PERIOD
 
 Floats = npt.NDArray[np.float32]
 
+_MOST_NAMED = 12
 
-class PictureBatches:
-    """Pictures of the catalogue by their categories' shares, with fresh latents.
 
-    An epoch has as many pictures as the trained categories have. Within a category each is met equally often, to one;
-    at `category_power` 1 that is every picture once.
+@dataclass(frozen=True)
+class CategoryPlan:
+    """Which categories of a dataset are trained, and how often each is sampled.
+
+    Attributes:
+        names: of the dataset's categories, in the order of their ids.
+        counts: int64 [N], images of each.
+        trained_as: int32 [N], the id each is trained and generated as: its own, that of the largest merged one, or -1
+            where it is left out.
+        probabilities: float64 [N], how often each id is sampled; they sum to 1.
+        small: ids with too few images, largest first.
+    """
+
+    names: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+    trained_as: npt.NDArray[np.int32]
+    probabilities: npt.NDArray[np.float64]
+    small: tuple[int, ...]
+
+    @property
+    def trained(self) -> npt.NDArray[np.int32]:
+        """Ids that are sampled."""
+        return np.flatnonzero(self.probabilities).astype(np.int32)
+
+    def notes(self, config: GanConfig) -> Iterator[str]:
+        """A line where small categories are left out or merged."""
+        if self.small and config.small_categories != "refuse":
+            what = "left out" if config.small_categories == "leave-out" else "merged into one"
+            yield f"Categories with fewer than {config.min_category_images} images are {what}: {self.small_names()}."
+
+    def small_names(self) -> str:
+        """Names and numbers of images of the small categories, for an error or a log line."""
+        named = [f"{self.names[number]} ({self.counts[number]})" for number in self.small]
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        return ", ".join(named[:_MOST_NAMED]) + more
+
+
+def plan_categories(dataset: PreparedDataset, config: GanConfig) -> CategoryPlan:
+    """Applies `min_category_images`, `small_categories` and `category_power` to a dataset.
+
+    A category is sampled with a probability in proportion to (its images)^power: 1 is as they come, 0 all equally.
+
+    Raises:
+        ConfigError: if there are small categories and they are refused, or no category is left.
+    """
+    names = dataset.manifest.categories
+    counts = np.bincount(dataset.items.category_ids, minlength=len(names))
+    few = (counts < config.min_category_images) & (counts > 0)
+    trained_as = np.where(counts > 0, np.arange(len(names)), -1).astype(np.int32)
+    small = tuple(int(number) for number in np.flatnonzero(few)[np.argsort(-counts[few], kind="stable")])
+    if small and config.small_categories == "refuse":
+        listed = CategoryPlan(names, counts, trained_as, np.zeros(len(names)), small).small_names()
+        raise ConfigError(
+            f"Every category must have at least {config.min_category_images} images. Fewer have {listed}. "
+            "Set small_categories=leave-out or merge, or a lower min_category_images."
+        )
+    if small:
+        together = counts[list(small)].sum()
+        merges = config.small_categories == "merge" and together >= config.min_category_images
+        trained_as[list(small)] = small[0] if merges else -1
+    pooled = np.bincount(trained_as[trained_as >= 0], counts[trained_as >= 0], len(names))
+    if not pooled.any():
+        raise ConfigError(
+            f"A category must have at least {config.min_category_images} images. The largest of {dataset.path} has "
+            f"{counts.max()}. Set a lower min_category_images."
+        )
+    weights = np.where(pooled > 0, np.maximum(pooled, 1.0) ** config.category_power, 0.0)
+    return CategoryPlan(names, counts, trained_as, weights / weights.sum(), small)
+
+
+class GanBatches:
+    """Real images, sampled by their categories' probabilities, with latents for as many generated ones.
+
+    An epoch has as many images as the trained categories have. Within a category each image comes equally often, to
+    one; at `category_power` 1 that is every image once.
 
     Each part holds `item_ids` int32 [B/R], `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R], `other_ids` int32
-    [B/R], each a wrong category for the picture, `fake_ids` int32 [B/R], what is to be generated (the pictures'
-    categories or, where variety is asked for, every second one of them twice in a row), `latents` float32
-    [B/R, latent_dim], `real_draws` and `fake_draws` float32 [B/R, A] in [0, 1) for the augmentation, and `noise_seeds`
-    int32 [B/R, 2].
+    [B/R], each a wrong category for the image, `fake_ids` int32 [B/R], the categories to generate (the images' own or,
+    with `variety_weight`, every second one of them twice in a row), `latents` float32 [B/R, latent_dim], and
+    `real_draws` and `fake_draws` float32 [B/R, A] in [0, 1) for the augmentation.
 
     Args:
-        dataset: whose pictures are drawn.
-        config: batch size, latent length, categories' rule, flips, augmentation, seed.
+        dataset: whose images are sampled.
+        config: batch size, latent length, rule for categories, flips, augmentation, seed.
         num_replicas: parts of a global batch.
 
     Raises:
-        ConfigError: as `plan_categories`, or if a replica would be left without a picture.
+        ConfigError: as `plan_categories`, or if a replica would be left without an image.
     """
 
     def __init__(self, dataset: PreparedDataset, config: GanConfig, *, num_replicas: int) -> None:
@@ -44,26 +114,26 @@ class PictureBatches:
         self._config = config
         self._num_replicas = num_replicas
         self.categories = plan_categories(dataset, config)
-        drawn_as = self.categories.drawn_as[dataset.items.category_ids]
-        self._items = np.flatnonzero(drawn_as >= 0).astype(np.int32)
-        self._category_ids = drawn_as
-        unit = num_replicas * (PERIOD if config.reconstruction_weight else 2 if config.draws_pairs else 1)
+        trained_as = self.categories.trained_as[dataset.items.category_ids]
+        self._items = np.flatnonzero(trained_as >= 0).astype(np.int32)
+        self._category_ids = trained_as
+        self._in_pairs = config.variety_weight > 0
+        unit = num_replicas * (2 if self._in_pairs else 1)
         self.global_batch_size = min(config.global_batch_size, len(self._items)) // unit * unit
         if self.global_batch_size < unit:
             raise ConfigError(
-                "`global_batch_size` must leave a picture a replica, two with `variety_weight` or "
-                "`shape_variety_weight`, four with `reconstruction_weight`. "
+                "`global_batch_size` must leave an image a replica, two with `variety_weight`. "
                 f"Received {config.global_batch_size} with {len(self._items)} items and {num_replicas} replicas."
             )
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in as many pictures as there are."""
+        """Whole batches in as many images as there are."""
         return len(self._items) // self.global_batch_size
 
     @property
     def images_per_step(self) -> int:
-        """Real pictures a step, over all replicas."""
+        """Real images a step, over all replicas."""
         return self.global_batch_size
 
     def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
@@ -80,32 +150,31 @@ class PictureBatches:
                 "mirrored": (generator.random(size) < 0.5) & config.flip,
                 "category_ids": category_ids,
                 "other_ids": self._others(category_ids, generator),
-                "fake_ids": category_ids[np.arange(size) // 2 * 2] if config.draws_pairs else category_ids,
+                "fake_ids": category_ids[np.arange(size) // 2 * 2] if self._in_pairs else category_ids,
                 "latents": generator.standard_normal((size, config.latent_dim)).astype(np.float32),
                 **dict(zip(("real_draws", "fake_draws"), generator.random(draws, np.float32), strict=True)),
-                "noise_seeds": generator.integers(0, 2**30, (size, 2), np.int32),
             }
             yield [self._with_images(part) for part in cut_into_parts(plan, self._num_replicas, replicas)]
 
     def _order(self, generator: np.random.Generator) -> npt.NDArray[np.int32]:
-        """Systematic sampling: what is expected n times, picture or category, comes ⌊n⌋ or ⌈n⌉ times."""
+        """Systematic sampling: what is expected n times, image or category, comes ⌊n⌋ or ⌈n⌉ times."""
         category_ids = self._category_ids[self._items]
-        pooled = np.bincount(category_ids, minlength=len(self.categories.shares))
+        pooled = np.bincount(category_ids, minlength=len(self.categories.probabilities))
         shuffled = generator.permutation(len(self._items))
         shuffled = shuffled[np.argsort(category_ids[shuffled], kind="stable")]
-        ends = np.cumsum((self.categories.shares / np.maximum(pooled, 1))[category_ids][shuffled])
+        ends = np.cumsum((self.categories.probabilities / np.maximum(pooled, 1))[category_ids][shuffled])
         count = self.steps_per_epoch * self.global_batch_size
-        places = (np.arange(count) + generator.random()) / count
-        picked = np.minimum(np.searchsorted(ends, places * ends[-1], side="right"), len(ends) - 1)
+        marks = (np.arange(count) + generator.random()) / count
+        picked = np.minimum(np.searchsorted(ends, marks * ends[-1], side="right"), len(ends) - 1)
         order: npt.NDArray[np.int32] = self._items[shuffled[generator.permutation(picked)]]
         return order
 
     def _others(self, category_ids: npt.NDArray[np.int32], generator: np.random.Generator) -> npt.NDArray[np.int32]:
-        """Wrong categories by the same shares, int32 [B]; the right one where there is no other."""
-        trained, shares = self.categories.trained, self.categories.shares
+        """Wrong categories by the same probabilities, int32 [B]; the right one where there is no other."""
+        trained, probabilities = self.categories.trained, self.categories.probabilities
         if len(trained) == 1:
             return category_ids
-        chances = np.tile(shares[trained], (len(category_ids), 1))
+        chances = np.tile(probabilities[trained], (len(category_ids), 1))
         chances[trained[None] == category_ids[:, None]] = 0.0
         ends = np.cumsum(chances, axis=1)
         marks = generator.random(len(category_ids)) * ends[:, -1]
@@ -117,24 +186,18 @@ class PictureBatches:
         return {**{name: array for name, array in part.items() if name != "mirrored"}, "images": images}
 
     def fake_inputs(self, generator: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int32]]:
-        """A global batch of latents, float32 [B, latent_dim], and categories by their shares, int32 [B]."""
+        """A global batch of latents, float32 [B, latent_dim], and categories by their probabilities, int32 [B]."""
         size = self.global_batch_size
         latents = generator.standard_normal((size, self._config.latent_dim), np.float32)
         trained = self.categories.trained
-        return latents, generator.choice(trained, size, p=self.categories.shares[trained])
+        return latents, generator.choice(trained, size, p=self.categories.probabilities[trained])
 
-    def drawn_pictures(self, generator: np.random.Generator, *, most: int) -> Floats:
-        """Up to `most` pictures as an epoch has them, by the categories' shares, float32 [N, H, W, 3] in [-1, 1]."""
-        return self._floats(self._order(generator)[:most])
-
-    def real_pictures(self, generator: np.random.Generator, *, most: int) -> tuple[Floats, npt.NDArray[np.int32]]:
-        """Up to `most` pictures of each trained category, float32 [N, H, W, 3] in [-1, 1], and their ids, int32 [N]."""
+    def real_images(self, generator: np.random.Generator, *, most: int) -> tuple[Floats, npt.NDArray[np.int32]]:
+        """Up to `most` images of each trained category, float32 [N, H, W, 3] in [-1, 1], and their ids, int32 [N]."""
         chosen = []
         for category in self.categories.trained:
-            of = np.flatnonzero(self._category_ids == category)
-            chosen.append(generator.permutation(of)[:most])
+            rows = np.flatnonzero(self._category_ids == category)
+            chosen.append(generator.permutation(rows)[:most])
         items = np.sort(np.concatenate(chosen)).astype(np.int32)
-        return self._floats(items), self._category_ids[items]
-
-    def _floats(self, items: npt.NDArray[np.int32]) -> Floats:
-        return self._dataset.images.read(items).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        images = self._dataset.images.read(items).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        return images, self._category_ids[items]

@@ -1,25 +1,34 @@
-"""Trains the category-conditional GAN on the pictures of a prepared dataset and writes its run folder."""
+"""Trains the category-conditional GAN on the images of a prepared dataset and writes its run folder."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.augmentation import check_augmentation
+from tfdvbpr.errors import check_choice
 from tfdvbpr.files import whole_directory
+from tfdvbpr.losses.adversarial import OBJECTIVES
+from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, new_manifest, write_run_header
 from tfdvbpr.run.gan_run import SAMPLES_FOLDER
 from tfdvbpr.training.checkpoints.manager import TrainingIfExists
 from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.engine.session import Session
-from tfdvbpr.training.gan.checks import check_gan, gan_notes
-from tfdvbpr.training.gan.sheets import DrawSheet, SampleGrids
-from tfdvbpr.training.gan.step import GanTrainer
+from tfdvbpr.training.engine.tensorboard import TensorBoard
+from tfdvbpr.training.gan.batches import CategoryPlan
+from tfdvbpr.training.gan.trainer import GanTrainer
+
+DrawGrid = Callable[[Sequence[Sequence[npt.NDArray[np.uint8]]], Sequence[str]], Any]
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +42,9 @@ def train_gan(
     strategy: Any = None,
     if_exists: TrainingIfExists = "error",
     tensorboard: Path | None = None,
-    draw_sheet: DrawSheet | None = None,
+    draw_grid: DrawGrid | None = None,
 ) -> GanRun:
-    """Trains a conditional GAN and writes its run folder; an interrupted training is taken up again.
+    """Trains a conditional GAN and writes its run folder; an interrupted training is continued.
 
     Args:
         dataset: what to train on.
@@ -45,12 +54,12 @@ def train_gan(
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
         if_exists: see `TrainingFolder`.
         tensorboard: a folder for TensorBoard: scalars, and a grid of samples every `sample_every` epochs.
-        draw_sheet: makes a picture of rows of pictures and their titles; every `sample_every` epochs one of the same
-            latents goes into the run's folder `samples`. Left out, none do.
+        draw_grid: makes an image of rows of images and their titles; every `sample_every` epochs a grid of the same
+            latents is written into the run's folder `samples`. Left out, none is.
 
     Raises:
-        ConfigError: if a name is unknown, categories are too small, or weights of a trunk cannot be had.
-        ValueError: if a side of the pictures is no multiple of 16.
+        ConfigError: if a name is unknown, categories are too small, or pretrained weights are unavailable.
+        ValueError: if a side of the images is no multiple of 16.
         OutputExistsError: if `output` holds something already.
         RunError, FloatingPointError, DiskFullError, Interrupted: as `train_recommender`.
     """
@@ -65,7 +74,7 @@ def train_gan(
         trainer = GanTrainer(dataset, config, strategy)
         for line in gan_notes(config, dataset, trainer.batches.categories):
             _log.info(line)
-        grids = SampleGrids(trainer, config, session.folder, draw_sheet, session.tensorboard)
+        grids = SampleGrids(trainer, config, session.folder, draw_grid, session.tensorboard)
         session.train(trainer, [grids], callbacks)
         facts = trainer.finish()
 
@@ -80,3 +89,70 @@ def train_gan(
 
         session.write_run(write)
     return GanRun.open(output)
+
+
+class SampleGrids(TrainingCallback):
+    """Writes samples of the averaged generator every `sample_every` epochs: `samples/epoch-001.png` and so on.
+
+    Args:
+        trainer: the GAN's.
+        config: `sample_every`.
+        folder: where the folder `samples` is made; None for no files.
+        draw_grid: makes an image of rows of images and their titles; None for no files.
+        tensorboard: also gets the samples.
+    """
+
+    def __init__(
+        self,
+        trainer: GanTrainer,
+        config: GanConfig,
+        folder: Path | None,
+        draw_grid: DrawGrid | None,
+        tensorboard: TensorBoard | None = None,
+    ) -> None:
+        super().__init__()
+        self._trainer, self._every, self._tensorboard = trainer, config.sample_every, tensorboard
+        self._folder = None if folder is None else folder / SAMPLES_FOLDER
+        self._draw_grid = None if folder is None else draw_grid
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Writes the samples if they are due."""
+        if (self._draw_grid is None and self._tensorboard is None) or not self._every or (epoch + 1) % self._every:
+            return
+        with self._trainer.averaged():
+            rows = self._trainer.samples()
+        if self._tensorboard is not None:
+            self._tensorboard.images("samples", rows, step=self.progress.total_steps)
+        if self._draw_grid is not None and self._folder is not None:
+            plan = self._trainer.batches.categories
+            titles = [plan.names[number] for number in plan.trained]
+            self._folder.mkdir(exist_ok=True)
+            self._draw_grid([list(row) for row in rows], titles).save(self._folder / f"epoch-{epoch + 1:03}.png")
+
+
+def check_gan(config: GanConfig) -> None:
+    """Checks names, and that the weights which the discriminator needs are installed, before anything is built.
+
+    Raises:
+        ConfigError: naming the field, or what to install.
+    """
+    for field, value, known in (
+        ("objective", config.objective, OBJECTIVES),
+        ("generator", config.generator, GENERATORS),
+        ("discriminator", config.discriminator, DISCRIMINATORS),
+    ):
+        check_choice(field, value, known)
+    check_augmentation(config.augmentation)
+    DISCRIMINATORS[config.discriminator].check_available()
+
+
+def gan_notes(config: GanConfig, dataset: PreparedDataset, categories: CategoryPlan) -> Iterator[str]:
+    """Lines about what is unusual, but no error."""
+    intended, size = GENERATORS[config.generator].intended_image_size, dataset.manifest.image_size
+    if intended is not None and tuple(intended) != tuple(size):
+        (height, width), prepared = intended, f"{size[0]}x{size[1]}"
+        yield (
+            f"Warning: the generator {config.generator} is designed for images of {height}x{width}. The dataset has "
+            f"{prepared}, which are used. Prepare it with --image-size {height}x{width} otherwise."
+        )
+    yield from categories.notes(config)

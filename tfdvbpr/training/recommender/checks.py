@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfdvbpr.config import GanConfig, RecommenderConfig
+from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
@@ -20,7 +20,7 @@ def notes(config: RecommenderConfig, dataset: PreparedDataset) -> Iterator[str]:
     yield from size_notes(config, dataset)
 
 
-def size_notes(config: RecommenderConfig | GanConfig, dataset: PreparedDataset) -> Iterator[str]:
+def size_notes(config: RecommenderConfig, dataset: PreparedDataset) -> Iterator[str]:
     """A line where pictures have another size than the configuration is meant for."""
     wanted, there = config.intended_image_size, dataset.manifest.image_size
     if wanted is not None and tuple(wanted) != tuple(there):

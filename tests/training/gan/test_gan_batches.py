@@ -12,15 +12,14 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.training.gan.batches import PictureBatches
-from tfdvbpr.training.gan.categories import plan_categories
+from tfdvbpr.training.gan.batches import GanBatches, plan_categories
 
 COUNTS = {"shirt": 36, "shoe": 9, "glove": 2, "hat": 1}
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    """48 pictures of 16x16 in four categories of very different sizes."""
+    """48 images of 16x16 in four categories of very different sizes."""
     folder = tmp_path_factory.mktemp("uneven")
     names = [name for name, count in COUNTS.items() for _ in range(count)]
     items = [
@@ -37,13 +36,13 @@ def _config(**values: Any) -> GanConfig:
 
 
 def _parts(dataset: PreparedDataset, config: GanConfig, *, epochs: int = 1, num_replicas: int = 1) -> Iterator[Any]:
-    batches = PictureBatches(dataset, config, num_replicas=num_replicas)
+    batches = GanBatches(dataset, config, num_replicas=num_replicas)
     for epoch in range(epochs):
         for parts in batches.epoch(epoch):
             yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def test_by_default_every_picture_comes_once(dataset: PreparedDataset) -> None:
+def test_by_default_every_image_comes_once(dataset: PreparedDataset) -> None:
     items = np.concatenate([batch["item_ids"] for batch in _parts(dataset, _config())])
     np.testing.assert_array_equal(np.sort(items), np.arange(48))
 
@@ -52,14 +51,14 @@ def test_by_default_every_picture_comes_once(dataset: PreparedDataset) -> None:
     ("power", "expected"),
     [(0.0, {"shirt": 0.25, "shoe": 0.25, "glove": 0.25, "hat": 0.25}), (0.5, {"shirt": 6 / (10 + 2**0.5)})],
 )
-def test_shares_by_hand(dataset: PreparedDataset, power: float, expected: dict[str, float]) -> None:
+def test_probabilities_by_hand(dataset: PreparedDataset, power: float, expected: dict[str, float]) -> None:
     plan = plan_categories(dataset, _config(category_power=power))
-    assert plan.shares.sum() == pytest.approx(1.0)
+    assert plan.probabilities.sum() == pytest.approx(1.0)
     for name, share in expected.items():
-        assert plan.shares[plan.names.index(name)] == pytest.approx(share)
+        assert plan.probabilities[plan.names.index(name)] == pytest.approx(share)
 
 
-def test_categories_are_met_by_their_shares_and_pictures_evenly(dataset: PreparedDataset) -> None:
+def test_categories_come_by_their_probabilities_and_images_evenly(dataset: PreparedDataset) -> None:
     """Every category as often: 12 of 48, to one; the two gloves 6 times each."""
     batches = list(_parts(dataset, _config(category_power=0.0), epochs=3))
     for epoch in range(3):
@@ -71,7 +70,7 @@ def test_categories_are_met_by_their_shares_and_pictures_evenly(dataset: Prepare
         np.testing.assert_allclose(items[gloves], 6, atol=1.01)
 
 
-def test_a_wrong_category_is_wrong_and_drawn_by_the_shares(dataset: PreparedDataset) -> None:
+def test_a_wrong_category_is_wrong_and_sampled_by_probability(dataset: PreparedDataset) -> None:
     config = _config(category_power=0.0)
     batches = list(_parts(dataset, config, epochs=20))
     own, other = (np.concatenate([batch[name] for batch in batches]) for name in ("category_ids", "other_ids"))
@@ -84,7 +83,7 @@ def test_a_step_does_not_depend_on_replicas_or_on_those_before(dataset: Prepared
     config = _config(category_power=0.3, augmentation=("translation", "cutout"))
     whole = list(_parts(dataset, config))
     halves = list(_parts(dataset, config, num_replicas=2))
-    late = next(PictureBatches(dataset, config, num_replicas=1).epoch(0, first_step=4))[0]
+    late = next(GanBatches(dataset, config, num_replicas=1).epoch(0, first_step=4))[0]
     assert whole[0]["real_draws"].shape == (8, 4)
     for name, array in whole[4].items():
         np.testing.assert_array_equal(array, halves[4][name])
@@ -93,56 +92,44 @@ def test_a_step_does_not_depend_on_replicas_or_on_those_before(dataset: Prepared
 
 
 def test_small_categories_are_refused_left_out_or_merged(dataset: PreparedDataset) -> None:
-    with pytest.raises(ConfigError, match=r"at least 5 pictures\. Fewer have glove \(2\), hat \(1\)\. Set small"):
+    with pytest.raises(ConfigError, match=r"at least 5 images\. Fewer have glove \(2\), hat \(1\)\. Set small"):
         plan_categories(dataset, _config(min_category_images=5))
     config = _config(min_category_images=5, small_categories="leave-out")
     plan = plan_categories(dataset, config)
-    assert list(plan.notes(config)) == ["Categories with fewer than 5 pictures are left out: glove (2), hat (1)."]
+    assert list(plan.notes(config)) == ["Categories with fewer than 5 images are left out: glove (2), hat (1)."]
     assert {plan.names[number] for number in plan.trained} == {"shirt", "shoe"}
     met = {int(item) for batch in _parts(dataset, config) for item in batch["category_ids"]}
     assert met == set(plan.trained)
     config = _config(min_category_images=3, small_categories="merge")
     plan = plan_categories(dataset, config)
     glove = plan.names.index("glove")
-    assert plan.drawn_as[plan.names.index("hat")] == plan.drawn_as[glove] == glove
-    assert plan.shares[glove] == pytest.approx(3 / 48)
+    assert plan.trained_as[plan.names.index("hat")] == plan.trained_as[glove] == glove
+    assert plan.probabilities[glove] == pytest.approx(3 / 48)
     # Together they are still too few.
-    assert set(plan_categories(dataset, _config(min_category_images=4, small_categories="merge")).drawn_as) == {-1} | {
-        plan.names.index(name) for name in ("shirt", "shoe")
-    }
-    with pytest.raises(ConfigError, match=r"at least 99 pictures\. The largest of .* has 36\. Set a lower"):
+    assert set(plan_categories(dataset, _config(min_category_images=4, small_categories="merge")).trained_as) == {
+        -1
+    } | {plan.names.index(name) for name in ("shirt", "shoe")}
+    with pytest.raises(ConfigError, match=r"at least 99 images\. The largest of .* has 36\. Set a lower"):
         plan_categories(dataset, _config(min_category_images=99, small_categories="leave-out"))
 
 
-def test_variety_has_drawings_in_pairs_of_a_category(dataset: PreparedDataset) -> None:
+def test_variety_generates_pairs_of_a_category(dataset: PreparedDataset) -> None:
     for batch in _parts(dataset, _config(variety_weight=1.0, global_batch_size=7), num_replicas=2):
         assert len(batch["fake_ids"]) == 4
         np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"][[0, 0, 2, 2]])
-    shaped = next(_parts(dataset, _config(shape_variety_weight=1.0)))
-    np.testing.assert_array_equal(shaped["fake_ids"][::2], shaped["fake_ids"][1::2])
     batch = next(_parts(dataset, _config()))
     np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"])
-
-
-def test_drawn_pictures_have_the_categories_shares(dataset: PreparedDataset) -> None:
-    """As an epoch has them, by category_power; some of them, or as many as an epoch has."""
-    batches = PictureBatches(dataset, _config(category_power=0.0), num_replicas=1)
-    images = batches.drawn_pictures(np.random.default_rng(0), most=1000)
-    steps = [part for (part,) in batches.epoch(0)]
-    assert images.shape == (batches.steps_per_epoch * batches.global_batch_size, *steps[0]["images"].shape[1:])
-    assert images.dtype == np.float32
-    assert -1.0 <= images.min() < images.max() <= 1.0
-    np.testing.assert_array_equal(batches.drawn_pictures(np.random.default_rng(0), most=3), images[:3])
-    photos = dataset.images.read(np.arange(len(dataset.items), dtype=np.int32)).astype(np.float32) / 127.5 - 1.0
-    met = np.array([np.flatnonzero(np.abs(photos - image).max(axis=(1, 2, 3)) < 1e-6)[0] for image in images])
-    counts = np.bincount(dataset.items.category_ids[met])
-    assert np.ptp(counts[counts > 0]) <= 1
 
 
 def test_presets() -> None:
     default, plain, paper = gan_config(), gan_config("plain"), gan_config("paper", overrides=["epochs=3"])
     assert (default.discriminator, default.generator, default.objective) == ("projected", "conditional", "hinge")
     assert plain == GanConfig()
-    assert (paper.epochs, paper.base_channels, paper.upsampling, paper.global_batch_size) == (3, 64, "transposed", 16)
+    assert (paper.epochs, paper.generator, paper.base_channels, paper.global_batch_size) == (
+        3,
+        "dcgan_transposed",
+        64,
+        16,
+    )
     with pytest.raises(ConfigError, match=r"`preset` must be one of default, plain, paper\. Received 'letter'"):
         gan_config("letter")

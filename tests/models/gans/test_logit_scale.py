@@ -6,8 +6,8 @@ import pytest
 from tfdvbpr.models.gans.logit_scale import LogitScale
 
 
-def test_many_pictures_by_hand() -> None:
-    """Photos at 3 ± 1, drawings at -2: 0 is -2 and 1 is 3. Where D cannot tell, the photos' deviation is the unit."""
+def test_many_images_by_hand() -> None:
+    """Photos at 3 ± 1, generated at -2: 0 is -2 and 1 is 3. Where D cannot tell, the photos' deviation is the unit."""
     real = np.array([2.0, 4.0] * 4000 + [5.0, 7.0] * 4000, np.float32)
     fake = np.array([-2.0] * 8000 + [6.0] * 8000, np.float32)
     ids = np.repeat([0, 1], 8000).astype(np.int32)
@@ -16,7 +16,7 @@ def test_many_pictures_by_hand() -> None:
     np.testing.assert_allclose(answers, [0.0, 1.0, 1.0, 0.0, 2.0], atol=0.01)
 
 
-def test_a_category_without_pictures_has_the_figures_of_all() -> None:
+def test_a_category_without_images_has_the_scale_of_all() -> None:
     random = np.random.default_rng(0)
     real, fake = random.normal(1.0, 0.5, 400).astype(np.float32), random.normal(-1.0, 0.5, 400).astype(np.float32)
     ids = np.zeros(400, np.int32)

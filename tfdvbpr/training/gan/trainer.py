@@ -1,0 +1,173 @@
+"""Generator and discriminator in training: networks, optimizers, the averaged generator, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tfdvbpr.config import GanConfig
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.decoding import to_uint8
+from tfdvbpr.losses.adversarial import OBJECTIVES
+from tfdvbpr.models.gans import build_discriminator, build_generator
+from tfdvbpr.models.gans.logit_scale import LogitScale
+from tfdvbpr.run.gan_run import GanFacts
+from tfdvbpr.training.gan.batches import GanBatches
+from tfdvbpr.training.gan.step import GanStep
+from tfdvbpr.training.gan.variety import Variety
+from tfdvbpr.training.optimizers.schedules import AveragingAdam
+
+_BETA_2 = 0.99
+# With a momentum of 0.9, 48 steps leave less than a hundredth of the batch statistics that were there before.
+_RECALIBRATION_STEPS = 48
+_SAMPLES, _SCALED_IMAGES, _BATCH = 8, 64, 64
+_CALIBRATION_SEED, _RECALIBRATION_SEED, _SAMPLES_SEED, _SCALE_SEED = range(4)
+
+
+class GanTrainer:
+    """Generator, discriminator and their optimizers under a strategy.
+
+    Args:
+        dataset: what to train on.
+        config: sizes and hyper-parameters.
+        strategy: a tf.distribute strategy.
+
+    Raises:
+        ConfigError: as `GanBatches`, or if weights of a pretrained backbone are unavailable.
+        ValueError: if a side of the images is no multiple of 16.
+    """
+
+    def __init__(self, dataset: PreparedDataset, config: GanConfig, strategy: Any) -> None:
+        self._config = config
+        self._objective = OBJECTIVES[config.objective]()
+        self.batches = GanBatches(dataset, config, num_replicas=strategy.num_replicas_in_sync)
+        keras.utils.set_random_seed(config.seed)
+        shape = (dataset.manifest.image_size, len(dataset.manifest.categories))
+        images, category_ids = self.batches.real_images(self._random(_CALIBRATION_SEED), most=16)
+        with strategy.scope():
+            self.generator = build_generator(config, *shape)
+            self.discriminator = build_discriminator(config, *shape)
+            self.discriminator.calibrate(images)
+            self.generator_optimizer = self._adam(config.learning_rate, average=config.average_decay)
+            self.discriminator_optimizer = self._adam(config.discriminator_learning_rate)
+            self.generator_optimizer.build(self.generator.trainable_variables)
+            self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self._step = GanStep(
+            self.generator,
+            self.discriminator,
+            generator_optimizer=self.generator_optimizer,
+            discriminator_optimizer=self.discriminator_optimizer,
+            objective=self._objective,
+            augmentation=config.augmentation,
+            mismatch_weight=config.mismatch_weight if len(self.batches.categories.trained) > 1 else 0.0,
+            variety_weight=config.variety_weight,
+            variety=Variety(images, category_ids, shape[1]),
+            num_replicas=strategy.num_replicas_in_sync,
+        )
+        self._recalibrate = tf.function(
+            lambda inputs: self.generator(inputs, training=True), reduce_retracing=True, autograph=False
+        )
+        self._generate = tf.function(
+            lambda inputs: self.generator(inputs, training=False), reduce_retracing=True, autograph=False
+        )
+        self._classify = tf.function(
+            lambda inputs: self.discriminator(inputs, training=False), reduce_retracing=True, autograph=False
+        )
+
+    def _random(self, purpose: int) -> np.random.Generator:
+        """A generator apart from those of the steps, whose seeds have three numbers and not four."""
+        return np.random.default_rng((self._config.seed, 0, 0, 1 + purpose))
+
+    def _adam(self, rate: float, *, average: float = 0.0) -> Any:
+        config = self._config
+        steps = config.epochs * self.batches.steps_per_epoch
+        return AveragingAdam(
+            keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate),
+            beta_1=config.beta_1,
+            beta_2=_BETA_2,
+            epsilon=config.adam_epsilon,
+            use_ema=average > 0,
+            ema_momentum=average or None,
+        )
+
+    @property
+    def model(self) -> keras.Model:
+        """The generator, which callbacks get as their model."""
+        return self.generator
+
+    def trackables(self) -> dict[str, Any]:
+        """What a checkpoint holds; a frozen backbone has its weights from elsewhere."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator.own_weights,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """See `GanStep`."""
+        return self._step(batch)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the generator has the weights that a run would keep now; afterwards its own again."""
+        own = self.generator.get_weights()
+        self._take_average()
+        try:
+            yield
+        finally:
+            self.generator.set_weights(own)
+
+    def _take_average(self) -> None:
+        """Averaged weights, and batch statistics recalibrated for them."""
+        if not self._config.average_decay:
+            return
+        self.generator_optimizer.finalize_variable_values(self.generator.trainable_variables)
+        generator = self._random(_RECALIBRATION_SEED)
+        for _ in range(_RECALIBRATION_STEPS):
+            self._recalibrate(_inputs("latents", *self.batches.fake_inputs(generator)))
+
+    def samples(self) -> npt.NDArray[np.uint8]:
+        """Images of the same latents each time, for each trained category: uint8 [C, 8, H, W, 3]."""
+        latents = self._random(_SAMPLES_SEED).standard_normal((_SAMPLES, self._config.latent_dim), np.float32)
+        rows = [
+            to_uint8(self._generate(_inputs("latents", latents, np.full(_SAMPLES, category, np.int32)))).numpy()
+            for category in self.batches.categories.trained
+        ]
+        return np.stack(rows)
+
+    def finish(self) -> GanFacts:
+        """Gives the generator the weights that the run keeps, and measures D's logits of real and generated images."""
+        self._take_average()
+        plan = self.batches.categories
+        if self._objective.on_lsgan_scale:
+            return GanFacts.of(plan, LogitScale.identity(len(plan.names)))
+        random = self._random(_SCALE_SEED)
+        images, real_ids = self.batches.real_images(random, most=_SCALED_IMAGES)
+        fake_ids = np.repeat(plan.trained, _SCALED_IMAGES)
+        latents = random.standard_normal((len(fake_ids), self._config.latent_dim), np.float32)
+        real_logits, fake_logits = [], []
+        for rows in _blocks(len(images)):
+            real_logits.append(self._classify(_inputs("images", images[rows], real_ids[rows])).numpy())
+        for rows in _blocks(len(fake_ids)):
+            generated = self._generate(_inputs("latents", latents[rows], fake_ids[rows]))
+            fake_logits.append(self._classify(_inputs("images", generated, fake_ids[rows])).numpy())
+        scale = LogitScale.fitted(
+            np.concatenate(real_logits), real_ids, np.concatenate(fake_logits), fake_ids, num_categories=len(plan.names)
+        )
+        return GanFacts.of(plan, scale)
+
+
+def _inputs(name: str, values: Any, category_ids: npt.NDArray[np.int32]) -> dict[str, Any]:
+    """What a network takes: latents or images, and categories."""
+    return {name: tf.convert_to_tensor(values), "category_ids": tf.constant(category_ids)}
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
