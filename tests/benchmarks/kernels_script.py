@@ -9,7 +9,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_info
 
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks, ndcg, recall
+from tfdvbpr.evaluation.ranking.metrics import auc, ndcg, recall
+from tfdvbpr.evaluation.ranking.ranks import held_out_ranks
 from tfdvbpr.evaluation.ranking.top_k import best_items
 from tfdvbpr.models.recommenders.factors import Factors
 

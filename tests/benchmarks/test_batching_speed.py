@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdvbpr import api
-from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step
@@ -29,7 +29,7 @@ def _auc_after(dataset: Any, **values: Any) -> tuple[float, int]:
             if spent >= SECONDS:
                 break
         epoch += 1
-    return validation_figures(trainer.factors(), dataset.interactions)["auc"], ranked
+    return validation_metrics(trainer.factors(), dataset.interactions)["auc"], ranked
 
 
 def test_shared_items_learn_more_in_the_same_time(tmp_path: Path) -> None:

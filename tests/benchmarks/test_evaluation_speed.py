@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks
+from tfdvbpr.evaluation.ranking.metrics import auc
+from tfdvbpr.evaluation.ranking.ranks import held_out_ranks
 from tfdvbpr.models.recommenders.factors import Factors
 
 # The sizes of the authors' AmazonFashion set, 8 actions a user.

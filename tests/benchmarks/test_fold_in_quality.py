@@ -17,7 +17,8 @@ import pytest
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation.ranking.metrics import auc, held_out_ranks
+from tfdvbpr.evaluation.ranking.metrics import auc
+from tfdvbpr.evaluation.ranking.ranks import held_out_ranks
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.fold_in import FoldIn

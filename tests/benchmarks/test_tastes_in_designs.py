@@ -17,8 +17,7 @@ from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.designing.options import DesignOptions
-from tfdvbpr.evaluation.designs.attribute_tables import markdown
-from tfdvbpr.evaluation.designs.attributes import AttributeCheck, AttributeOptions
+from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluation, AttributeEvaluationOptions, markdown
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 
@@ -38,18 +37,18 @@ _GAN = {
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeCheck:
+def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeEvaluation:
     kept = os.environ.get("TFDVBPR_KEEP")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("tastes")
     folder.mkdir(parents=True, exist_ok=True)
     dataset, run, gan_run = _walked(folder)
-    options = AttributeOptions(
+    options = AttributeEvaluationOptions(
         num_users=300,
         steps=(0, 6, 12, 24),
         realism_weights=(0.0, 1.0, 4.0),
         design=DesignOptions(num_starts=4, learning_rate=0.15),
     )
-    found = api.attributes_in_designs(
+    found = api.evaluate_attributes(
         run, gan_run, folder / "source", folder / "attributes", dataset=dataset, options=options, if_exists="overwrite"
     )
     print("\n" + markdown(found))
@@ -75,7 +74,7 @@ def _walked(folder: Path) -> tuple[PreparedDataset, Run, GanRun]:
     return dataset, Run.open(folder / "dvbpr"), GanRun.open(folder / "gan")
 
 
-def test_designs_show_what_is_liked(found: AttributeCheck) -> None:
+def test_designs_show_what_is_liked(found: AttributeEvaluation) -> None:
     colour = found.test["colour"]
     assert colour["p_holm"] < 1e-3
     assert colour["designs"] > colour["random"] + 0.1
@@ -83,11 +82,11 @@ def test_designs_show_what_is_liked(found: AttributeCheck) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["pattern", "cut"])
-def test_designs_show_more_than_colours(found: AttributeCheck, attribute: str) -> None:
+def test_designs_show_more_than_colours(found: AttributeEvaluation, attribute: str) -> None:
     assert found.test[attribute]["p_holm"] < 0.05
 
 
-def test_liked_attributes_grow_with_the_steps(found: AttributeCheck) -> None:
+def test_liked_attributes_grow_with_the_steps(found: AttributeEvaluation) -> None:
     """At the chosen η, on shoppers it was not chosen by."""
     line = found.table.filter((pl.col("part") == "test") & (pl.col("realism_weight") == found.best["realism_weight"]))
     at_start = line.filter(pl.col("step") == 0)["colour"][0]

@@ -16,7 +16,7 @@ import pytest
 
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step, prefetched
@@ -66,7 +66,7 @@ def _train(dataset: PreparedDataset, config: RecommenderConfig, *, limit: float,
             clock.stop()
             over = clock.seconds >= limit
             if over or clock.seconds - looked >= between:
-                auc = validation_figures(trainer.factors(), dataset.interactions)["auc"]
+                auc = validation_metrics(trainer.factors(), dataset.interactions)["auc"]
                 looked = clock.seconds
                 if auc >= GOAL or over:
                     return Outcome(auc, clock.seconds, pictures)

@@ -56,6 +56,9 @@ COMMANDS = (
     "evaluate",
     "compare",
     "experiment",
+    "evaluate-gan",
+    "evaluate-designs",
+    "evaluate-attributes",
     "recommend",
     "update-items",
     "explain",
@@ -125,9 +128,19 @@ def test_an_experiment_from_its_file(
     assert "2/2 most bought seed 0: trained, validation auc" in told.err
     assert "most bought" in told.out
     assert (tmp_path / "out" / "report.md").is_file()
-    assert call("evaluate", tmp_path / "out/runs/looks/base/seed-0", "--legacy-sampled", "--k", "3") == 0
+    assert (
+        call(
+            "evaluate",
+            tmp_path / "out/runs/looks/base/seed-0",
+            "--metric",
+            "legacy_sampled_auc",
+            "--metric",
+            "hit_rate@3",
+        )
+        == 0
+    )
     told = capsys.readouterr()
-    assert "authors' sampled AUC all" in told.out
+    assert "legacy_sampled_auc" in told.out
     assert "hit_rate@3" in told.out
     file.write_text("dataset: d\nmodels: [{name: a, model: svd}]\n", encoding="utf-8")
     assert "Received 'svd'" in complaint(call, capsys, "experiment", file, "--output", tmp_path / "out")

@@ -63,7 +63,7 @@ def train(
         >>> stop = keras.callbacks.EarlyStopping(monitor="validation_auc", mode="max", patience=3)  # doctest: +SKIP
         >>> run = tfdvbpr.train("shop.dataset", "runs/dvbpr", callbacks=[stop])  # doctest: +SKIP
     """
-    from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+    from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
     from tfdvbpr.training.recommender.train import train_recommender
 
     opened = opened_dataset(dataset)
@@ -71,7 +71,7 @@ def train(
     if opened.manifest.num_validation:
 
         def validate(factors: Any) -> dict[str, float]:
-            return validation_figures(factors, opened.interactions)
+            return validation_metrics(factors, opened.interactions)
 
     return train_recommender(
         opened,

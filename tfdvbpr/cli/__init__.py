@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
-from tfdvbpr.cli import datasets, designing, evaluation, judging, progress, recommending, training
+from tfdvbpr.cli import datasets, designing, evaluation, progress, recommending, training
 from tfdvbpr.cli.options import IfExistsOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
@@ -41,7 +41,7 @@ app = typer.Typer(
     epilog="The whole way on made-up data: [bold]tfdvbpr demo --output demo[/bold]. "
     "On your own: prepare, train, evaluate, train-gan, design; then tfdvbpr-export and tfdvbpr-serve.",
 )
-for commands in (datasets, training, evaluation, recommending, designing, judging):
+for commands in (datasets, training, evaluation, recommending, designing):
     app.add_typer(commands.app)
 
 

@@ -1,52 +1,81 @@
-"""`tfdvbpr evaluate`, `tfdvbpr compare` and `tfdvbpr experiment`."""
+"""`tfdvbpr evaluate`, `compare`, `experiment`, `evaluate-gan`, `evaluate-designs` and `evaluate-attributes`."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from tfdvbpr.cli.options import IfExistsOption, Strategy, StrategyOption, out, strategy_of
+from tfdvbpr.cli.designing import GanOption, OutputOption
+from tfdvbpr.cli.options import IfExistsOption, RunArgument, out
 
 if TYPE_CHECKING:
     from tfdvbpr.evaluation.ranking.comparison import Comparison
 
-_log = logging.getLogger(__name__)
 app = typer.Typer()
 
 
-ColdThreshold = Annotated[
-    int | None, typer.Option(help="Items with fewer training actions are cold; the paper's 5.", min=1)
-]
+class _RankingHelp(TyperCommand):
+    """A command whose help lists the ranking metrics, which are imported only when it is printed."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Puts the metrics in the place of {metrics}."""
+        from tfdvbpr.evaluation.ranking.metrics import metrics_help
+
+        for parameter in self.params:
+            if getattr(parameter, "help", None):
+                parameter.help = parameter.help.replace("{metrics}", metrics_help())  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+class _GenerativeHelp(TyperCommand):
+    """A command whose help lists the generative metrics, which are imported only when it is printed."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Puts the metrics in the place of {metrics}."""
+        from tfdvbpr.evaluation.generative.metrics import metrics_help
+
+        self.help = (self.help or "").replace("{metrics}", metrics_help())
+        super().format_help(ctx, formatter)
+
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")]
 SplitOption = Annotated[str, typer.Option(help="validation (to choose by) or test (to report once).")]
+GanDataset = Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")]
+Extractor = Annotated[
+    str,
+    typer.Option(
+        help="The network whose features are compared: efficientnet_lite2 (offline, with the extra pretrained), "
+        "inception_v3 or another model of keras.applications (downloaded once), or colour-and-edges."
+    ),
+]
 
 
-@app.command(epilog="Example: [bold]tfdvbpr evaluate runs/dvbpr runs/popularity --output metrics.json[/bold]")
+@app.command(
+    cls=_RankingHelp,
+    epilog="Example: [bold]tfdvbpr evaluate runs/dvbpr runs/popularity --output metrics.json[/bold]",
+)
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")],
+    runs: Runs,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A metric; repeat for more. All but the legacy ones when left out. {metrics}. Any number may stand in "
+            "the place of 10."
+        ),
+    ] = None,
     split: SplitOption = "test",
-    cold_threshold: ColdThreshold = None,
-    k: Annotated[int, typer.Option("--k", help="Where recall, NDCG and the like are cut off.", min=1)] = 10,
-    lists: Annotated[
-        bool, typer.Option("--lists/--no-lists", help="Novelty, diversity and coverage; slow on a large catalogue.")
-    ] = True,
-    legacy_sampled: Annotated[
-        bool,
-        typer.Option("--legacy-sampled", help="Also the paper's code's own estimate, from 100 drawn items a user."),
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of the intervals and of --legacy-sampled.", min=0)] = 0,
     dataset: Annotated[
         Path | None, typer.Option(help="The runs' dataset, if it has been moved; visual diversity needs it.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="A JSON file for the figures of all runs.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A JSON file for the metrics of all runs.")] = None,
 ) -> None:
-    """Exact AUC (all, cold and warm items), recall, NDCG, MAP, MRR and more over the whole catalogue.
+    """Compute exact ranking metrics of runs over the whole catalogue.
 
-    No negative is sampled; ties count one half; everything a user acted on is masked. Each run's figures also go to its
-    metrics.json, and those of every user to its per_user-SPLIT.parquet. Novelty is in bits, diversity is 1 - cosine of
-    a fixed visual descriptor.
+    No negative is sampled; ties count one half; items that the user has acted on are masked. The means of each run are
+    also written to its metrics.json, and the values of every user to its per_user-SPLIT.parquet.
     """
     import json
 
@@ -56,30 +85,22 @@ def evaluate(
 
     rows = []
     with progress.counting("Evaluating") as count:
-        for done, run in enumerate(runs):
-            rows.append(
-                api.evaluate(
-                    run,
-                    split=split,
-                    cold_threshold=cold_threshold,
-                    k=k,
-                    lists=lists,
-                    legacy_sampled=legacy_sampled,
-                    seed=seed,
-                    dataset=dataset,
-                )
-            )
-            count(done + 1, len(runs))
-    out.print(progress.metrics_table(rows))
+        for done, run in enumerate(runs, start=1):
+            rows.append(api.evaluate(run, metric, split=split, dataset=dataset))
+            count(done, len(runs))
+    from tfdvbpr.evaluation.ranking.evaluate import table_rows
+
+    out.print(progress.plain_table(*table_rows(rows), title=f"{rows[0]['dataset']}, {rows[0]['split']}"))
     if output is not None:
         write_text(output, json.dumps(rows[0] if len(rows) == 1 else rows, indent=2) + "\n")
 
 
 @app.command(
-    epilog="Example: [bold]tfdvbpr compare runs/dvbpr-0 runs/dvbpr-1 runs/vbpr-0 runs/vbpr-1 --output compared[/bold]"
+    cls=_RankingHelp,
+    epilog="Example: [bold]tfdvbpr compare runs/dvbpr-0 runs/dvbpr-1 runs/vbpr-0 runs/vbpr-1 --output compared[/bold]",
 )
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")],
+    runs: Runs,
     output: Annotated[
         Path | None, typer.Option(help="A folder to make, for the table as CSV, Markdown and PNG.")
     ] = None,
@@ -87,18 +108,16 @@ def compare(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="auc, auc_cold, auc_warm, recall@10, hit_rate@10, ndcg@10, map@10, mrr, novelty@10 or diversity@10, "
-            "with any number for 10; repeat for more. auc, auc_cold, recall@10 and ndcg@10 when left out."
+            help="A column of the table; repeat for more. auc, auc_cold, recall@10 and ndcg@10 when left out. "
+            "{metrics}. Any number may stand in the place of 10."
         ),
     ] = None,
-    cold_threshold: ColdThreshold = None,
-    seed: Annotated[int, typer.Option(help="Of the intervals.", min=0)] = 0,
     if_exists: IfExistsOption = "error",
 ) -> None:
-    """Hold runs against each other: one table with 95 % intervals, the best marked only where it is significant.
+    """Compare runs: one table with 95 % intervals, the best marked only where it is significant.
 
-    Runs that differ in nothing but the seed are one model: each user's figures are averaged over them, and their spread
-    is shown. A figure is marked where its model is higher than every other by Wilcoxon's signed-rank test over users,
+    Runs that differ in nothing but the seed are one model: each user's values are averaged over them, and their spread
+    is shown. A mean is marked where its model is better than every other by Wilcoxon's signed-rank test over users,
     p < 0.05 after Holm's correction over all pairs of the table.
     """
     from tfdvbpr import api
@@ -107,13 +126,7 @@ def compare(
 
     with progress.status("Comparing"):
         comparison = api.compare(
-            list(runs),
-            output,
-            split=split,
-            metrics=metric or DEFAULT_METRICS,
-            cold_threshold=cold_threshold,
-            seed=seed,
-            if_exists=if_exists,
+            list(runs), output, split=split, metrics=metric or DEFAULT_METRICS, if_exists=if_exists
         )
     _print_comparison(comparison)
     if output is not None:
@@ -126,13 +139,11 @@ def experiment(
         Path,
         typer.Argument(
             metavar="FILE.yaml",
-            help="dataset, seeds, models (a list of name, model, config, grid), and by choice tune_by, metrics, "
-            "cold_threshold.",
+            help="dataset, seeds, models (a list of name, model, config, grid), and optionally tune_by and metrics.",
         ),
     ],
-    output: Annotated[Path, typer.Option(help="The folder to make, or to go on with.")],
-    dataset: Annotated[Path | None, typer.Option(help="In the place of the file's dataset.")] = None,
-    strategy: StrategyOption = Strategy.auto,
+    output: Annotated[Path, typer.Option(help="The folder to make, or to resume in.")],
+    dataset: Annotated[Path | None, typer.Option(help="Instead of the file's dataset.")] = None,
 ) -> None:
     """Train several models with several seeds and small grids on one dataset; one table at the end.
 
@@ -147,26 +158,184 @@ def experiment(
         grid: {embedding_dim: [32, 64]}
 
     A grid is trained with the first seed and its best cell chosen by validation AUC (tune_by); that cell is trained
-    with every seed, and the test part is looked at once. Every cell is a run folder under OUTPUT/runs: the same command
-    goes on where an interrupted one stopped. OUTPUT/report.md holds the table, the chosen values and the figures of the
-    grid.
+    with every seed, and evaluated on the test part once. Every cell is a run folder under OUTPUT/runs: the same command
+    resumes an interrupted experiment. OUTPUT/report.md holds the table, the chosen values and the metrics of the grid.
     """
     from tfdvbpr import api
     from tfdvbpr.cli import progress
-    from tfdvbpr.evaluation.ranking.plan import read_plan
+    from tfdvbpr.evaluation.ranking.experiment import read_plan
 
-    read_plan(file)  # a wrong file is told before TensorFlow is loaded
+    read_plan(file)  # a wrong file is reported before TensorFlow is loaded
     with progress.training("Experiment") as callbacks:
-        found = api.experiment(
-            file, output, dataset=dataset, callbacks=callbacks, strategy=strategy_of(strategy), told=_log.info
-        )
+        found = api.experiment(file, output, dataset=dataset, callbacks=callbacks)
     _print_comparison(found.comparison)
     out.print(f"Report: {output / 'report.md'}", highlight=False, soft_wrap=True)
 
 
 def _print_comparison(comparison: Comparison) -> None:
     from tfdvbpr.cli import progress
-    from tfdvbpr.evaluation.ranking.comparison_tables import notes, title
+    from tfdvbpr.evaluation.ranking.comparison import notes, table_rows
 
-    out.print(progress.comparison_table(comparison, [title(name) for name in comparison.metrics]))
+    headings, rows = table_rows(comparison, bold="[bold green]{}[/bold green]")
+    out.print(progress.plain_table(headings, rows, title=f"{comparison.dataset}, {comparison.split}"))
     out.print(notes(comparison).replace("Bold:", "Marked:"), style="dim", highlight=False)
+
+
+@app.command(
+    "evaluate-gan",
+    cls=_GenerativeHelp,
+    epilog="Example: [bold]tfdvbpr evaluate-gan runs/gan runs/gan-paper --dataset shop.dataset --output gans[/bold]",
+)
+def evaluate_gan(
+    gan_runs: Annotated[list[Path], typer.Argument(metavar="GAN_RUN...", help="Folders made by `tfdvbpr train-gan`.")],
+    dataset: Annotated[Path, typer.Option(metavar="DATASET", help="The dataset they were trained on.")],
+    output: OutputOption,
+    extractor: Extractor = "efficientnet_lite2",
+    num_samples: Annotated[int, typer.Option(help="Images a run, in the photos' mix of categories.", min=10)] = 5000,
+    if_exists: IfExistsOption = "error",
+) -> None:
+    """Compare images of GANs with the real photos, side by side.
+
+    Writes metrics.json, metrics.csv, metrics.md, categories.csv, and for each run grids of samples by category and of
+    samples beside their nearest photos, and a quiz without names with its key. The photos' features and the category
+    classifier are cached in the dataset's folder.
+
+    \b
+    {metrics}
+    """
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
+    from tfdvbpr.files import check_output
+    from tfdvbpr.run import GanRun
+
+    check_output(output, if_exists=if_exists)
+    opened = [GanRun.open(run) for run in gan_runs]
+    from tfdvbpr.evaluation.generative.evaluate_gan import GanEvaluationOptions
+    from tfdvbpr.evaluation.generative.gan_report import TABLE_NAME, notes, table_rows
+
+    options = GanEvaluationOptions(extractor=extractor, num_samples=num_samples)
+    with progress.counting("Evaluating") as count:
+        evaluation = api.evaluate_gan(opened, dataset, output, options=options, progress=count, if_exists=if_exists)
+    out.print(progress.plain_table(*table_rows(evaluation)))
+    out.print(notes(evaluation), style="dim", highlight=False)
+    out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    "evaluate-designs",
+    epilog="Example: [bold]tfdvbpr evaluate-designs runs/dvbpr --gan runs/gan --second-run runs/dvbpr-other "
+    "--users 500 --realism-weights 0,0.5,1,2 --output designs-evaluated[/bold]",
+)
+def evaluate_designs(
+    run: RunArgument,
+    gan: GanOption,
+    output: OutputOption,
+    second_run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A recommender of the same dataset with another seed and backbone."),
+    ] = None,
+    users: Annotated[int, typer.Option(help="Number of users, sampled at random.", min=2)] = 500,
+    realism_weights: Annotated[str, typer.Option(help="Values of η, with commas.")] = "0,0.5,1,2",
+    set_values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Gradient ascent: num_starts=8, num_steps=40, learning_rate=0.05, initial_stddev=0.5 (of the initial "
+            "latents); repeat for more.",
+        ),
+    ] = None,
+    extractor: Extractor = "efficientnet_lite2",
+    dataset: GanDataset = None,
+    if_exists: IfExistsOption = "error",
+) -> None:
+    """Compare designs with real items and random images: the paper's table.
+
+    Preference (also under a second recommender, which is not ascended), realism and the metrics of `tfdvbpr
+    evaluate-gan`, for random real items, random images, the best of several random images, top retrieved items, and
+    designs for every η, for users in their most bought categories. Designs are tested against the others over users.
+    Writes designs.json, designs.csv, designs.md, tests.csv and designs.png. The same command resumes an interrupted one
+    after its last finished 64 requests.
+    """
+    from tfdvbpr import api
+    from tfdvbpr.cli import progress
+    from tfdvbpr.files import check_output
+    from tfdvbpr.run import GanRun, Run
+
+    check_output(output, if_exists=if_exists)
+    opened, opened_gan = Run.open(run), GanRun.open(gan)
+    second = None if second_run is None else Run.open(second_run)
+    weights = _numbers("--realism-weights", realism_weights)
+    from tfdvbpr.designing.options import DesignOptions, parse_options
+    from tfdvbpr.evaluation.designs.evaluate_designs import (
+        TABLE_NAME,
+        DesignEvaluationOptions,
+        comparison_rows,
+        notes,
+        table_rows,
+    )
+
+    options = DesignEvaluationOptions(
+        num_users=users,
+        realism_weights=weights,
+        design=parse_options(DesignOptions, ("num_starts=8", *(set_values or ()))),
+        extractor=extractor,
+    )
+    with progress.counting("Evaluating") as count:
+        evaluation = api.evaluate_designs(
+            opened,
+            opened_gan,
+            output,
+            second_run=second,
+            dataset=dataset,
+            options=options,
+            progress=count,
+            if_exists=if_exists,
+        )
+    out.print(progress.plain_table(*table_rows(evaluation)))
+    out.print(progress.plain_table(*comparison_rows(evaluation)))
+    out.print(notes(evaluation), style="dim", highlight=False)
+    out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    "evaluate-attributes",
+    epilog="Example: [bold]tfdvbpr evaluate-attributes runs/toys --gan runs/toys-gan --truth toys --output "
+    "attributes[/bold]",
+)
+def evaluate_attributes(
+    run: RunArgument,
+    gan: GanOption,
+    truth: Annotated[Path, typer.Option(help="The kept source of the synthetic dataset.")],
+    output: OutputOption,
+    extractor: Extractor = "efficientnet_lite2",
+    if_exists: IfExistsOption = "error",
+) -> None:
+    """Measure how often designs show attributes that simulated users like, by η and after 0 to 80 steps.
+
+    Colours are read from the images by rule, patterns and cuts from the nearest items. η and the number of steps are
+    chosen by one half of 200 users and reported on the other. Writes attributes.json, .csv, .md and .png.
+    """
+    from tfdvbpr import api
+    from tfdvbpr.data.synthetic.source import read_truth
+    from tfdvbpr.files import check_output
+    from tfdvbpr.run import GanRun, Run
+
+    check_output(output, if_exists=if_exists)
+    opened, opened_gan = Run.open(run), GanRun.open(gan)
+    read_truth(truth)  # a wrong folder is reported before TensorFlow is loaded
+    from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluationOptions, summary
+
+    options = AttributeEvaluationOptions(extractor=extractor)
+    found = api.evaluate_attributes(opened, opened_gan, truth, output, options=options, if_exists=if_exists)
+    out.print(summary(found), highlight=False)
+    out.print(f"Plot: {output / 'attributes.png'}", highlight=False, soft_wrap=True)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    from tfdvbpr.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option} takes numbers with commas, such as 0,0.5,1. Received {text!r}.") from None

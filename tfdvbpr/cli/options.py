@@ -57,11 +57,6 @@ StrategyOption = Annotated[
     Strategy,
     typer.Option(help="Devices: auto mirrors over the GPUs there are, or follows TF_CONFIG to several machines."),
 ]
-StepsOption = Annotated[int, typer.Option(help="Gradient steps; the paper's code has 10.")]
-RateOption = Annotated[float, typer.Option(help="Adam's step size on the latents.")]
-InitialStddev = Annotated[
-    float, typer.Option(help="Standard deviation of the latents an ascent begins from; random pictures have 1.")
-]
 
 
 def parse_image_size(text: str) -> tuple[int, int]:

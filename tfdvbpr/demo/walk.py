@@ -18,6 +18,7 @@ from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.synthetic.source import read_truth
 from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.evaluation.ranking.evaluate import table_rows
 from tfdvbpr.files import IfExists, write_text
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
@@ -64,7 +65,8 @@ def run_demo(output: Path, *, seed: int = 0, if_exists: IfExists = "error") -> P
     with progress.status("Evaluating over the whole catalogue"):
         figures = [api.evaluate(run) for run in runs.values()]
     write_text(output / "metrics.json", json.dumps(figures, indent=2) + "\n")
-    progress.console.print(progress.metrics_table(figures))
+    title = f"{figures[0]['dataset']}, {figures[0]['split']}"
+    progress.console.print(progress.plain_table(*table_rows(figures), title=title))
     gan = _gan(output, dataset, seed)
     return _report(output, dataset, runs, gan, figures, seed=seed, began=began)
 

@@ -2,20 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.neighbors import NearestNeighbors
 
-from tfdvbpr.evaluation.generative.manifold import memorisation, nearest, precision_recall
-
-
-def test_nearest_as_another_library() -> None:
-    rng = np.random.default_rng(0)
-    queries, members = rng.normal(size=(1100, 5)), rng.normal(size=(70, 5))  # more than a block of rows
-    found = nearest(queries, members, k=4)
-    distances, rows = NearestNeighbors(n_neighbors=4, algorithm="brute").fit(members).kneighbors(queries)
-    np.testing.assert_array_equal(found.rows, rows)
-    np.testing.assert_allclose(found.distances, distances, atol=1e-7)
-    with pytest.raises(ValueError, match="1 to the 70 members"):
-        nearest(queries, members, k=71)
+from tfdvbpr.evaluation.generative.manifold import memorisation, precision_recall
 
 
 def test_precision_and_recall_by_hand() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.recommender.train import train_recommender
@@ -30,7 +30,7 @@ def train(dataset: PreparedDataset, model: str, output: Path) -> None:
         return
     config = recommender_config("dvbpr", epochs=STEPS // 2, embedding_dim=4, dropout=0.3, average_decay=0.9, **run)
     train_recommender(
-        dataset, config, output, validate=lambda factors: validation_figures(factors, dataset.interactions)
+        dataset, config, output, validate=lambda factors: validation_metrics(factors, dataset.interactions)
     )
 
 

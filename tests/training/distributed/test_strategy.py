@@ -12,7 +12,7 @@ import pytest
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
 from tfdvbpr.training.distributed.strategy import make_strategy
@@ -134,7 +134,7 @@ def _trained_alone(dataset_path: Path, output: Path) -> list[np.ndarray]:
         config,
         output,
         strategy=make_strategy("one-device"),
-        validate=lambda factors: validation_figures(factors, dataset.interactions),
+        validate=lambda factors: validation_metrics(factors, dataset.interactions),
     )
     weights: list[np.ndarray] = run.recommender.get_weights()
     return weights

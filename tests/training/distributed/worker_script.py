@@ -12,7 +12,7 @@ from tfdvbpr.training.distributed.strategy import is_chief, make_strategy
 
 strategy = make_strategy()
 
-from tfdvbpr.evaluation.ranking.evaluate import validation_figures  # noqa: E402
+from tfdvbpr.evaluation.ranking.evaluate import validation_metrics  # noqa: E402
 from tfdvbpr.training.recommender.train import train_recommender  # noqa: E402
 
 VALUES: dict[str, Any] = {"epochs": 2, "embedding_dim": 4, "global_batch_size": 8, "evaluate_every": 1}
@@ -36,7 +36,7 @@ def main(dataset_path: Path, own: Path, shared: Path) -> None:
             recommender_config(model, **VALUES, **values),
             output,
             strategy=strategy,
-            validate=lambda factors: validation_figures(factors, dataset.interactions),
+            validate=lambda factors: validation_metrics(factors, dataset.interactions),
         )
     print(f"replicas {strategy.num_replicas_in_sync} chief {is_chief(strategy)}", end=" ")
     print(f"wrote own {str(own) in written} shared {str(shared) in written}")

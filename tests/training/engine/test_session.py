@@ -12,7 +12,7 @@ from training_callbacks import PulledPlugError, pull_the_plug_before
 from tfdvbpr.config import GanConfig, RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import OutputExistsError, RunError
-from tfdvbpr.evaluation.ranking.evaluate import validation_figures
+from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.checkpoints.manager import TrainingFolder
 from tfdvbpr.training.gan.train import train_gan
@@ -42,7 +42,7 @@ def _config(**values: Any) -> RecommenderConfig:
 
 def _train(dataset: PreparedDataset, config: RecommenderConfig, output: Path, **options: Any) -> Any:
     def validate(factors: Any) -> dict[str, float]:
-        return validation_figures(factors, dataset.interactions)
+        return validation_metrics(factors, dataset.interactions)
 
     return train_recommender(dataset, config, output, validate=validate, **options)
 

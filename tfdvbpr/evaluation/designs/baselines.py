@@ -1,9 +1,10 @@
-"""The pictures of the paper's table: real items, random pictures, retrieved items, designs; one a request each."""
+"""Requests for designs, and the images for each: random and best real items, random images, designs; with scores."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,81 +14,205 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
+from tfdvbpr.data.interactions import Split
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.objective import embed_images
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.designing.sample import sample_images
-from tfdvbpr.evaluation.designs.requests import Requests, Standard
+from tfdvbpr.errors import RunError
 from tfdvbpr.files import whole_file
 from tfdvbpr.run import GanRun, Run
 
 RANDOM_REAL, RANDOM_G, RETRIEVED = "random real items", "random G", "top retrieved items"
-_SEEDS = 1_000_000_000
-_ROWS = 256
+_FIRST_SEED = 1_000_000_000
+_CHUNK = 256
 _BLOCK = 64
+_log = logging.getLogger(__name__)
 
-Pictures = npt.NDArray[np.uint8]
-Told = Callable[[str], None]
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One row of the table.
+class Requests:
+    """Requests for a design, one a row.
 
     Attributes:
-        images: uint8 [R, H, W, 3], one a request.
-        preferences: float64 [R], θᵀΦ under the first recommender.
-        second: float64 [R], under the second one, or None.
-        realism: float64 [R], D̂: 1 is what D calls real.
+        users: int64 [R], rows of users; a user's requests are consecutive.
+        categories: names, one a request.
     """
 
-    images: Pictures
-    preferences: npt.NDArray[np.float64]
-    second: npt.NDArray[np.float64] | None
-    realism: npt.NDArray[np.float64]
+    users: Ids
+    categories: list[str]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def mean_by_user(self, values: npt.NDArray[np.floating]) -> Floats:
+        """float64 [U]: means over each user's requests, for tests over users, who are independent of each other."""
+        users, positions = np.unique(self.users, return_inverse=True)
+        means: Floats = np.bincount(positions, weights=values, minlength=len(users)) / np.bincount(positions)
+        return means
 
 
-def real_pictures(
-    dataset: PreparedDataset, run: Run, requests: Requests, standard: Standard, *, seed: int
-) -> dict[str, Pictures]:
-    """A random real item of each request's category, and the one its user would like best.
+@dataclass(frozen=True)
+class PreferenceScale:
+    """Mean, spread and maximum of θᵀΦ over the real items of each request's category, for its user.
+
+    Attributes:
+        means: float64 [R].
+        stddevs: float64 [R], above 0.
+        best: float64 [R], the highest.
+        best_items: int64 [R], rows of the run's items.
+    """
+
+    means: Floats
+    stddevs: Floats
+    best: Floats
+    best_items: Ids
+
+    @classmethod
+    def of(cls, run: Run, requests: Requests) -> PreferenceScale:
+        """From a recommender that learns from pixels, and requests of its user rows."""
+        categories = set(requests.categories)
+        rows = {name: np.flatnonzero(run.items.category_ids == run.items.category_id(name)) for name in categories}
+        means, stddevs, best, items = (np.zeros(len(requests)) for _ in range(4))
+        for number, (user, name) in enumerate(zip(requests.users, requests.categories, strict=True)):
+            scores = run.looks[rows[name]].astype(np.float64) @ run.tastes[user]
+            means[number], stddevs[number] = scores.mean(), max(float(scores.std()), 1e-12)
+            best[number], items[number] = scores.max(), rows[name][scores.argmax()]
+        return cls(means, stddevs, best, items.astype(np.int64))
+
+    def standardise(self, preferences: npt.NDArray[np.floating]) -> Floats:
+        """float64 [R]: preferences of the same requests, in standard deviations from the mean real item.
+
+        The scale of θᵀΦ differs between users and between recommenders; this one does not.
+        """
+        values: Floats = (np.asarray(preferences, np.float64) - self.means) / self.stddevs
+        return values
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """One row of the table: an image for each request, and its scores.
+
+    Attributes:
+        images: uint8 [R, H, W, 3].
+        preferences: float64 [R], θᵀΦ under the first recommender.
+        second_preferences: float64 [R], under the second one, or None.
+        realism: float64 [R], D̂: 1 is what D classifies as real.
+    """
+
+    images: Images
+    preferences: Floats
+    second_preferences: Floats | None
+    realism: Floats
+
+
+def sample_requests(
+    run: Run, categories: set[str], *, num_users: int, categories_per_user: int, min_items: int, seed: int
+) -> Requests:
+    """Samples users at random, each with the categories in which the user has the most training actions.
+
+    Users with fewer such categories than `categories_per_user` come last. Equal counts are ordered at random.
 
     Args:
-        dataset: the GAN's, for pictures of the size it draws.
-        run: the recommender, whose items they are.
-        requests: what is asked for.
-        standard: of the recommender, for the best items; what the user has acted on is not left out.
+        run: the recommender.
+        categories: only these.
+        num_users: at most.
+        categories_per_user: at most.
+        min_items: only categories with at least so many real items.
+        seed: of users and ties.
+
+    Raises:
+        RunError: if no user has acted on one of these categories.
+    """
+    generator = np.random.default_rng((seed, 11))
+    items, names = run.items, run.items.categories
+    sizes = np.bincount(items.category_ids, minlength=len(names))
+    usable = np.array([name in categories and size >= min_items for name, size in zip(names, sizes, strict=True)])
+    users, acted = run.interactions.of(Split.TRAIN)
+    counts = np.zeros((run.manifest.num_users, len(names)), np.int64)
+    np.add.at(counts, (users, items.category_ids[acted]), 1)
+    counts[:, ~usable] = 0
+    num_categories = (counts > 0).sum(axis=1)
+    if not num_categories.any():
+        raise RunError(
+            f"Designs are evaluated in categories of at least {min_items} items that users acted on. {run.path} has "
+            "none that the GAN generates. Train both on the same dataset."
+        )
+    # Users with enough categories first, in random order.
+    order = generator.permutation(len(num_categories))
+    order = order[np.argsort(-np.minimum(num_categories[order], categories_per_user), kind="stable")]
+    rows, chosen = [], []
+    for user in order[:num_users]:
+        ranks = np.argsort(-(counts[user] + generator.random(len(names))))  # less than 1 a tie-break
+        for category in ranks[: min(categories_per_user, int(num_categories[user]))]:
+            rows.append(int(user))
+            chosen.append(names[category])
+    return Requests(np.array(rows, np.int64), chosen)
+
+
+def check_second_run(run: Run, second: Run) -> None:
+    """Refuses a second recommender that does not know the first one's users, or is the first one itself.
+
+    Raises:
+        RunError: if the runs are of different datasets or are the same.
+    """
+    if second.path.resolve() == run.path.resolve():
+        raise RunError(
+            f"`second_run` must be another run than `run`. Received {second.path} twice. "
+            "Train one with another seed and backbone."
+        )
+    if second.manifest.dataset_fingerprint != run.manifest.dataset_fingerprint:
+        raise RunError(
+            f"`second_run` must be of the dataset of `run`, {run.manifest.dataset_fingerprint}. {second.path} is of "
+            f"{second.manifest.dataset_fingerprint}. Train it on the same dataset."
+        )
+
+
+def real_images(
+    dataset: PreparedDataset, run: Run, requests: Requests, scale: PreferenceScale, *, seed: int
+) -> dict[str, Images]:
+    """A random real item of each request's category, and its user's best one.
+
+    Args:
+        dataset: the GAN's, for images of the size that it generates.
+        run: the recommender of the items.
+        requests: R requests.
+        scale: of the recommender, for the best items; items that the user has acted on are not left out.
         seed: of the random items.
     """
     generator = np.random.default_rng((seed, 12))
     ids = dataset.items.category_ids
     rows = {name: np.flatnonzero(ids == dataset.items.category_id(name)) for name in sorted(set(requests.categories))}
     random = np.array([generator.choice(rows[name]) for name in requests.categories])
-    best = dataset.items.indices([run.items.item_ids[item] for item in standard.best_items])
+    best = dataset.items.indices([run.items.item_ids[item] for item in scale.best_items])
     return {RANDOM_REAL: dataset.images.read(random), RETRIEVED: dataset.images.read(best)}
 
 
-def random_arms(gan_run: GanRun, run: Run, requests: Requests, *, num_starts: int, seed: int) -> dict[str, Pictures]:
-    """One random picture a request, and the best by the first recommender of as many as a design has starts.
+def random_images_and_best(
+    gan_run: GanRun, run: Run, requests: Requests, *, num_starts: int, seed: int
+) -> dict[str, Images]:
+    """One random image a request, and the recommender's best of as many as a design has starts.
 
-    The second says what choosing alone brings, without an ascent.
+    The second shows what selection alone gains, without an ascent.
     """
-    first = _SEEDS + seed * len(requests) * num_starts
-    pictures = sample_images(
-        gan_run,
-        [name for name in requests.categories for _ in range(num_starts)],
-        seeds=range(first, first + len(requests) * num_starts),
-    )
-    tastes = np.repeat(run.tastes[requests.users], num_starts, axis=0)
-    scores = (embed_images(run, pictures) * tastes).sum(axis=1).reshape(-1, num_starts)
-    several = pictures.reshape(len(requests), num_starts, *pictures.shape[1:])
-    best = several[np.arange(len(requests)), scores.argmax(axis=1)]
-    return {RANDOM_G: several[:, 0], f"best of {num_starts} random G": best}
+    first = _FIRST_SEED + seed * len(requests) * num_starts
+    names = [name for name in requests.categories for _ in range(num_starts)]
+    images = sample_images(gan_run, names, seeds=range(first, first + len(names)))
+    user_embeddings = np.repeat(run.tastes[requests.users], num_starts, axis=0)
+    scores = (embed_images(run, images) * user_embeddings).sum(axis=1).reshape(-1, num_starts)
+    candidates = images.reshape(len(requests), num_starts, *images.shape[1:])
+    best = candidates[np.arange(len(requests)), scores.argmax(axis=1)]
+    return {RANDOM_G: candidates[:, 0], f"best of {num_starts} random G": best}
 
 
-def design_arms(
+def generate_designs(
     run: Run,
     gan_run: GanRun,
     requests: Requests,
@@ -95,57 +220,49 @@ def design_arms(
     options: DesignOptions,
     realism_weights: tuple[float, ...],
     seed: int,
-    keep: Path | None = None,
+    cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    told: Told = lambda line: None,
-) -> dict[str, Pictures]:
-    """The best design a request by its objective, for every η.
+) -> dict[str, Images]:
+    """The best design of each request by its objective, for every η.
 
     Args:
         run: the recommender that is ascended.
         gan_run: the GAN.
-        requests: what is asked for; every row the same starts under every η.
+        requests: each has the same starts under every η.
         options: starts and steps.
         realism_weights: the values of η.
         seed: of the starts.
-        keep: a folder for finished blocks of 64 requests, from which a later call takes them up; left out, nothing is
-            kept.
-        progress: told of (requests done, in all), anew for each row of the table.
-        told: takes a line for people a row.
+        cache: a folder for finished blocks of 64 requests, which a later call reads; nothing is written when left out.
+        progress: called with (requests done, total), anew for each row of the table.
     """
-    found, designer = {}, Designer(run, gan_run, options=options)
-    for weight in realism_weights:
-        label = design_label(weight)
-        found[label] = _designed(
-            designer, requests, weight, seed=seed, keep=keep, label=label, progress=progress, told=told
-        )
-    return found
+    designer = Designer(run, gan_run, options=options)
+    return {
+        f"designs η={weight:g}": _generate_row(designer, requests, weight, seed, cache, progress)
+        for weight in realism_weights
+    }
 
 
-def _designed(
+def _generate_row(
     designer: Designer,
     requests: Requests,
     weight: float,
-    *,
     seed: int,
-    keep: Path | None,
-    label: str,
+    cache: Path | None,
     progress: Callable[[int, int], None] | None,
-    told: Told,
-) -> Pictures:
-    """One row of the table, block by block; blocks that are kept are read."""
+) -> Images:
+    """One row of the table, block by block; blocks in the cache are read."""
     seeds = [seed * len(requests) + number for number in range(len(requests))]
-    parts: list[Pictures] = []
+    parts: list[Images] = []
     announced = False
     for start in range(0, len(requests), _BLOCK):
         rows = slice(start, start + _BLOCK)
         block = Requests(requests.users[rows], requests.categories[rows])
-        file = None if keep is None else keep / f"{_key(designer, block, seeds[rows], weight)}.npy"
+        file = None if cache is None else cache / f"{_cache_key(designer, block, seeds[rows], weight)}.npy"
         if file is not None and file.is_file():
             parts.append(np.load(file, allow_pickle=False))
             continue
         if not announced:
-            told(f"Designing {len(requests)} pictures: {label}.")
+            _log.info("Generating %d designs at η = %g.", len(requests), weight)
             announced = True
         user_ids = [designer.run.user_ids[user] for user in block.users]
         designs = designer.design(user_ids, block.categories, seeds=seeds[rows], realism_weight=weight, num_designs=1)
@@ -158,56 +275,42 @@ def _designed(
     return np.concatenate(parts)
 
 
-def _key(designer: Designer, requests: Requests, seeds: list[int], weight: float) -> str:
-    """Of everything that a row of designs follows from."""
+def _cache_key(designer: Designer, requests: Requests, seeds: list[int], weight: float) -> str:
+    """A hash of everything that decides a block of designs."""
     runs = [(str(run.path.resolve()), run.manifest.created) for run in (designer.run, designer.gan_run)]
-    asked = (requests.users.tolist(), requests.categories, seeds, weight)
-    text = json.dumps([runs, asdict(designer.options), asked])
+    request = (requests.users.tolist(), requests.categories, seeds, weight)
+    text = json.dumps([runs, asdict(designer.options), request])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def design_label(weight: float) -> str:
-    """The row's name."""
-    return f"designs η={weight:g}"
-
-
-def scored(
-    pictures: Mapping[str, Pictures], requests: Requests, run: Run, second: Run | None, designer: Designer
-) -> dict[str, Arm]:
-    """Every picture's worth to its user under one or two recommenders, and to the discriminator.
-
-    All are scored from their 8-bit pixels, real and drawn alike.
+def score_images(
+    images: Mapping[str, Images], requests: Requests, run: Run, second: Run | None, designer: Designer
+) -> dict[str, ScoredImages]:
+    """Scores every image for its user under one or two recommenders, and by the discriminator, from 8-bit pixels.
 
     Args:
-        pictures: uint8 [R, H, W, 3] a row of the table.
-        requests: whom they are for.
+        images: uint8 [R, H, W, 3] by the label of the table's row.
+        requests: R requests.
         run: the recommender that was ascended.
-        second: one that no ascent has seen.
+        second: another one that was not, or None.
         designer: for the discriminator.
     """
-    categories = np.array([designer.gan_run.category_id(name) for name in requests.categories], np.int32)
+    category_ids = np.array([designer.gan_run.category_id(name) for name in requests.categories], np.int32)
 
-    def worth(recommender: Run, images: Pictures) -> npt.NDArray[np.float64]:
-        embeddings = embed_images(recommender, images).astype(np.float64)
-        values: npt.NDArray[np.float64] = (embeddings * recommender.tastes[requests.users]).sum(axis=1)
+    def preferences(recommender: Run, images_uint8: Images) -> Floats:
+        embeddings = embed_images(recommender, images_uint8).astype(np.float64)
+        values: Floats = (embeddings * recommender.tastes[requests.users]).sum(axis=1)
         return values
 
+    def realism(block: Images, ids: npt.NDArray[np.int32]) -> Any:
+        return designer.objective.realism_logits(to_float(tf.constant(block)), tf.constant(ids))
+
     return {
-        label: Arm(
-            images,
-            worth(run, images),
-            None if second is None else worth(second, images),
-            _realism(designer.objective, images, categories),
+        label: ScoredImages(
+            row,
+            preferences(run, row),
+            None if second is None else preferences(second, row),
+            map_chunks(realism, row, category_ids, chunk_rows=_CHUNK).astype(np.float64),
         )
-        for label, images in pictures.items()
+        for label, row in images.items()
     }
-
-
-def _realism(objective: Any, images: Pictures, categories: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    parts = [
-        objective.realism_logits(
-            to_float(tf.constant(images[start : start + _ROWS])), tf.constant(categories[start : start + _ROWS])
-        ).numpy()
-        for start in range(0, len(images), _ROWS)
-    ]
-    return np.concatenate(parts).astype(np.float64)

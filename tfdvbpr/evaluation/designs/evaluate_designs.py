@@ -1,48 +1,80 @@
-"""The paper's table: what designs are worth, how real and how diverse they are, beside what they compete with."""
+"""The paper's table: preference, realism and diversity of designs, beside real items and random images."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import polars as pl
 
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.options import DesignOptions, check_weight
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.evaluation.designs.baselines import (
     RANDOM_G,
+    RANDOM_REAL,
     RETRIEVED,
-    Arm,
-    design_arms,
-    random_arms,
-    real_pictures,
-    scored,
+    PreferenceScale,
+    Requests,
+    ScoredImages,
+    check_second_run,
+    generate_designs,
+    random_images_and_best,
+    real_images,
+    sample_requests,
+    score_images,
 )
-from tfdvbpr.evaluation.designs.requests import Requests, Standard, check_second, most_bought, over_users, standard_of
 from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
-from tfdvbpr.evaluation.generative.extractors import DEFAULT, check_extractor
-from tfdvbpr.evaluation.generative.figures import Judged, category_figures, overall_figures
-from tfdvbpr.evaluation.generative.photos import RealPhotos, drawn_categories, drawn_names
+from tfdvbpr.evaluation.generative.gan_report import markdown_table, metric_notes
+from tfdvbpr.evaluation.generative.metrics import (
+    METRICS,
+    ImageComparison,
+    ImageSet,
+    column_of,
+    format_number,
+    metric_text,
+    overall_metrics,
+    titled_metrics,
+)
+from tfdvbpr.evaluation.generative.photos import (
+    DEFAULT_EXTRACTOR,
+    RealPhotos,
+    check_extractor,
+    gan_category_ids,
+    merged_categories,
+    photo_names,
+)
 from tfdvbpr.evaluation.ranking.significance import wilcoxon
 from tfdvbpr.run import GanRun, Run
 
+TABLE_NAME = "designs.md"
+COLUMNS = {
+    "preference": "θᵀΦ of the recommender that was ascended",
+    "preference_standardised": "the same in standard deviations from the mean real item of the category, for the user",
+    "second_preference_standardised": "the same under a second recommender, which was not ascended",
+    "realism": "D̂, 1 for what the discriminator classifies as real",
+    "realism_penalty": "mean (D̂ − 1)²",
+}
+_GRID_ROWS = 16
+
 
 @dataclass(frozen=True)
-class DesignJudgingOptions:
-    """How designs are judged.
+class DesignEvaluationOptions:
+    """How designs are evaluated.
 
     Attributes:
-        num_users: users drawn at random.
-        categories_per_user: requests a user, in her most bought categories.
+        num_users: users, sampled at random.
+        categories_per_user: requests a user, in the categories in which the user has the most training actions.
         realism_weights: values of η.
-        least_items: categories with fewer real items are left out.
+        min_items: categories with fewer real items are left out.
         design: starts and steps.
-        extractor: a name in EXTRACTORS.
+        extractor: a name in FEATURE_EXTRACTORS.
         seed: of users, random items, latents and starts.
         classifier: how the category classifier is trained.
     """
@@ -50,14 +82,14 @@ class DesignJudgingOptions:
     num_users: int = 500
     categories_per_user: int = 2
     realism_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
-    least_items: int = 20
+    min_items: int = 20
     design: DesignOptions = field(default_factory=lambda: DesignOptions(num_starts=8))
-    extractor: str = DEFAULT
+    extractor: str = DEFAULT_EXTRACTOR
     seed: int = 0
     classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
 
     def __post_init__(self) -> None:
-        for name, least in (("num_users", 2), ("categories_per_user", 1), ("least_items", 2), ("seed", 0)):
+        for name, least in (("num_users", 2), ("categories_per_user", 1), ("min_items", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"`{name}` must be at least {least}. Received {getattr(self, name)}.")
         if not self.realism_weights:
@@ -67,182 +99,266 @@ class DesignJudgingOptions:
 
 
 @dataclass(frozen=True)
-class DesignJudgement:
+class DesignEvaluation:
     """The table.
 
     Attributes:
         photos: the real ones.
-        options: how designs were judged.
+        options: how designs were evaluated.
         run: the recommender that was ascended.
         gan_run: the GAN.
-        second: the recommender that no ascent has seen, or None.
-        requests: who asked for what.
-        arms: pictures and scores by the row's label.
-        rows: figures by the row's label.
-        tests: designs against their rivals, one a design row and rival.
-        num_photos: photos that FID and KID go against: those of the requested categories.
+        second_run: the recommender that was not ascended, or None.
+        requests: users and categories.
+        images: images and scores by the row's label.
+        rows: metrics by the row's label.
+        tests: designs against baselines, one a design row, baseline and recommender.
+        num_photos: photos that FID and KID compare with: those of the requested categories.
     """
 
     photos: RealPhotos
-    options: DesignJudgingOptions
+    options: DesignEvaluationOptions
     run: Run
     gan_run: GanRun
-    second: Run | None
+    second_run: Run | None
     requests: Requests
-    arms: dict[str, Arm]
+    images: dict[str, ScoredImages]
     rows: dict[str, dict[str, Any]]
     tests: list[dict[str, Any]]
     num_photos: int
 
 
-def judge_designs(
+def compare_designs(
     run: Run,
     gan_run: GanRun,
     *,
     second_run: Run | None = None,
     dataset: PreparedDataset | None = None,
-    options: DesignJudgingOptions | None = None,
-    keep: Path | None = None,
+    options: DesignEvaluationOptions | None = None,
+    cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    told: Callable[[str], None] = lambda line: None,
-) -> DesignJudgement:
-    """Designs for users in their most bought categories, beside real items and random pictures of the same requests.
+) -> DesignEvaluation:
+    """Generates designs for users and compares them with baselines for the same requests, writing no table.
 
-    Every row of the table has one picture a request, so its figures are of one size.
+    Every row of the table has one image a request, so the metrics of all rows are of one size.
 
     Args:
         run: the recommender that is ascended.
         gan_run: the GAN.
-        second_run: one trained with another seed and backbone on the same dataset: are the gains more than noise that
-            only the first one likes?
-        dataset: the GAN's; left out, where it lay when the GAN was trained.
-        options: see `DesignJudgingOptions`.
-        keep: a folder for finished blocks of designs, from which a call that was interrupted goes on.
-        progress: called with (done, in all) of whatever takes long.
-        told: takes lines for people.
+        second_run: a recommender of the same dataset, trained with another seed and backbone: are the gains more than
+            noise that the first one alone prefers?
+        dataset: the GAN's; left out, from the path in its run folder.
+        options: see `DesignEvaluationOptions`.
+        cache: a folder for finished blocks of designs, with which an interrupted call is resumed.
+        progress: called with (done, total) of each slow part.
 
     Raises:
-        ConfigError: if the extractor is unknown, its weights cannot be had, or the discriminator looked through it.
+        ConfigError: if the extractor is unknown, is the network of the discriminator, or its weights are unavailable.
         RunError: if a run does not learn from pixels, or the second is of another dataset.
-        DatasetError: if the dataset's pictures or categories are not those the GAN draws.
+        DatasetError: if the dataset's image size or categories are not those of the GAN.
     """
-    options = options or DesignJudgingOptions()
+    options = options or DesignEvaluationOptions()
     check_extractor(options.extractor, [gan_run])
     designer = Designer(run, gan_run)
     if second_run is not None:
-        check_second(run, second_run)
+        check_second_run(run, second_run)
         Designer(second_run, gan_run)
     dataset = dataset or gan_run.open_dataset()
-    names = np.array([*gan_run.manifest.categories, ""])[drawn_categories(gan_run, dataset)]
-    requests = most_bought(
+    names = photo_names(gan_run, gan_category_ids(gan_run, dataset))
+    requests = sample_requests(
         run,
         set(names) & set(gan_run.manifest.categories) & set(dataset.manifest.categories),
         num_users=options.num_users,
         categories_per_user=options.categories_per_user,
-        least_items=options.least_items,
+        min_items=options.min_items,
         seed=options.seed,
     )
-    standard = standard_of(run, requests)
-    photos = RealPhotos.see(
-        dataset, options.extractor, classifier_options=options.classifier, progress=progress, told=told
-    )
-    starts = options.design.num_starts
-    real = real_pictures(dataset, run, requests, standard, seed=options.seed)
+    scale = PreferenceScale.of(run, requests)
+    second_scale = None if second_run is None else PreferenceScale.of(second_run, requests)
+    photos = RealPhotos.of(dataset, options.extractor, classifier_options=options.classifier, progress=progress)
+    real = real_images(dataset, run, requests, scale, seed=options.seed)
     retrieved = {RETRIEVED: real.pop(RETRIEVED)}
-    pictures = (
+    images = (
         real
-        | random_arms(gan_run, run, requests, num_starts=starts, seed=options.seed)
+        | random_images_and_best(gan_run, run, requests, num_starts=options.design.num_starts, seed=options.seed)
         | retrieved
-        | design_arms(
+        | generate_designs(
             run,
             gan_run,
             requests,
             options=options.design,
             realism_weights=options.realism_weights,
             seed=options.seed,
-            keep=keep,
+            cache=cache,
             progress=progress,
-            told=told,
         )
     )
-    arms = scored(pictures, requests, run, second_run, designer)
-    second = None if second_run is None else standard_of(second_run, requests)
-    asked = np.flatnonzero(np.isin(names, list(set(requests.categories))))
-    rows = {
-        label: _row(arm, requests, photos, standard, second, names, asked, options, drawn_names(gan_run))
-        for label, arm in arms.items()
-    }
+    scored = score_images(images, requests, run, second_run, designer)
+    compared = np.where(np.isin(names, list(set(requests.categories))), names, "")
+
+    def metrics(row: ScoredImages) -> dict[str, Any]:
+        everything = np.ones(len(requests), bool)
+        categories = np.array(requests.categories)
+        generated = ImageSet(row.images, photos.extract(row.images), categories, everything, merged_categories(gan_run))
+        found = {
+            "preference": float(row.preferences.mean()),
+            "preference_standardised": float(scale.standardise(row.preferences).mean()),
+        }
+        if second_scale is not None and row.second_preferences is not None:
+            found["second_preference_standardised"] = float(second_scale.standardise(row.second_preferences).mean())
+        found["realism"] = float(row.realism.mean())
+        found["realism_penalty"] = float(((row.realism - 1.0) ** 2).mean())
+        return {**found, **overall_metrics(ImageComparison(generated, photos, compared, options.seed))}
+
+    rows = {label: metrics(row) for label, row in scored.items()}
+    fid = column_of("fid", METRICS["fid"], options.extractor)
     tests = [
-        test
-        for label in arms
-        if label.startswith("designs")
-        for test in _tests(label, arms, requests, standard, second, rows, options.extractor)
+        {**test, "fid_ratio": rows[test["designs"]][fid] / rows[test["baseline"]][fid]}
+        for test in _tests(scored, requests, scale, second_scale)
     ]
-    return DesignJudgement(
-        photos, options, run, gan_run, second_run, requests, arms, rows, tests, num_photos=len(asked)
-    )
-
-
-def _row(
-    arm: Arm,
-    requests: Requests,
-    photos: RealPhotos,
-    standard: Standard,
-    second: Standard | None,
-    names: npt.NDArray[np.str_],
-    asked: npt.NDArray[np.int64],
-    options: DesignJudgingOptions,
-    drawn_as: dict[str, str],
-) -> dict[str, Any]:
-    """The figures of one row of the table."""
-    everything = np.ones(len(requests), bool)
-    judged = Judged(arm.images, photos.seen(arm.images), np.array(requests.categories), everything, drawn_as)
-    row: dict[str, Any] = {
-        "preference": float(arm.preferences.mean()),
-        "preference_standardised": float(standard.standardised(arm.preferences).mean()),
-    }
-    if second is not None and arm.second is not None:
-        row["second_preference_standardised"] = float(second.standardised(arm.second).mean())
-    row |= {"realism": float(arm.realism.mean()), "realism_penalty": float(((arm.realism - 1.0) ** 2).mean())}
-    row |= overall_figures(photos, judged, asked, seed=options.seed)
-    found = category_figures(photos, judged, names, seed=options.seed).values()
-    diversity = [figures["diversity_1_ms_ssim"] for figures in found if figures["diversity_1_ms_ssim"] is not None]
-    return {**row, "diversity_1_ms_ssim": float(np.mean(diversity)) if diversity else None}
+    num_photos = int((compared != "").sum())
+    return DesignEvaluation(photos, options, run, gan_run, second_run, requests, scored, rows, tests, num_photos)
 
 
 def _tests(
-    label: str,
-    arms: dict[str, Arm],
+    scored: dict[str, ScoredImages],
     requests: Requests,
-    standard: Standard,
-    second: Standard | None,
-    rows: dict[str, dict[str, Any]],
-    extractor: str,
+    scale: PreferenceScale,
+    second_scale: PreferenceScale | None,
 ) -> list[dict[str, Any]]:
-    """A design row against the best real item and against random pictures, under each recommender, over users."""
+    """Each row of designs against three baselines, under each recommender, over users."""
+    standardised: dict[str, dict[str, Any]] = {
+        "ascended": {label: scale.standardise(row.preferences) for label, row in scored.items()}
+    }
+    if second_scale is not None:
+        standardised["second"] = {
+            label: second_scale.standardise(row.second_preferences)
+            for label, row in scored.items()
+            if row.second_preferences is not None
+        }
+    best_of = next(label for label in scored if label.startswith("best of"))
     found = []
-    best_of = next(name for name in arms if name.startswith("best of"))
-    for rival in (RETRIEVED, RANDOM_G, best_of):
-        for judge, measure in (("ascended", standard), ("second", second)):
-            mine, theirs = (
-                arms[name].preferences if judge == "ascended" else arms[name].second for name in (label, rival)
-            )
-            if measure is None or mine is None or theirs is None:
-                continue
-            ours = over_users(requests, measure.standardised(mine))
-            others = over_users(requests, measure.standardised(theirs))
-            test = wilcoxon(ours, others)
-            found.append(
-                {
-                    "designs": label,
-                    "rival": rival,
-                    "recommender": judge,
-                    "users": len(ours),
-                    "share_of_users": float((ours > others).mean()),
-                    "mean_difference": float((ours - others).mean()),
-                    "p_value": test.p_value,
-                    "direction": test.direction,
-                    "fid_ratio": rows[label][f"fid_{extractor}"] / rows[rival][f"fid_{extractor}"],
-                }
-            )
+    for label in (label for label in scored if label.startswith("designs")):
+        for baseline in (RETRIEVED, RANDOM_G, best_of):
+            for recommender, values in standardised.items():
+                designs, others = (requests.mean_by_user(values[name]) for name in (label, baseline))
+                test = wilcoxon(designs, others)
+                found.append(
+                    {
+                        "designs": label,
+                        "baseline": baseline,
+                        "recommender": recommender,
+                        "users": len(designs),
+                        "share_of_users": float((designs > others).mean()),
+                        "mean_difference": float((designs - others).mean()),
+                        "p_value": test.p_value,
+                        "direction": test.direction,
+                    }
+                )
     return found
+
+
+def table_rows(evaluation: DesignEvaluation) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text: the paper's table, a kind of images a row."""
+    first = next(iter(evaluation.rows.values()))
+    own = [name for name in COLUMNS if name in first]
+    titled = {name: each for name, each in titled_metrics(evaluation.options.extractor).items() if name in first}
+    rows = [
+        [
+            label,
+            *(format_number(row[name]) for name in own),
+            *(metric_text(metric, row, name) for name, (_, metric) in titled.items()),
+        ]
+        for label, row in evaluation.rows.items()
+    ]
+    return ["", *own, *(title for title, _ in titled.values())], rows
+
+
+def comparison_rows(evaluation: DesignEvaluation) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text: designs against baselines."""
+    headings = ["designs", "against", "by", "users won", "mean difference (sd)", "p", "FID ratio"]
+    rows = [
+        [
+            test["designs"],
+            test["baseline"],
+            f"{test['recommender']} recommender",
+            f"{test['share_of_users']:.1%}",
+            f"{test['mean_difference']:+.3f}",
+            f"{test['p_value']:.1e}",
+            f"{test['fid_ratio']:.2f}",
+        ]
+        for test in evaluation.tests
+    ]
+    return headings, rows
+
+
+def notes(evaluation: DesignEvaluation) -> str:
+    """How the metrics were computed, in words."""
+    photos, options, requests = evaluation.photos, evaluation.options, evaluation.requests
+    design, config = options.design, evaluation.run.config
+    second = evaluation.second_run
+    runs = f"The ascended recommender: {config.backbone}, seed {config.seed}."
+    if second is not None:
+        runs += f" The second one, which was not ascended: {second.config.backbone}, seed {second.config.seed}."
+    return (
+        f"{photos.dataset.manifest.name}: {len(requests)} requests of {len(np.unique(requests.users))} users, each in "
+        f"up to {options.categories_per_user} categories in which the user has the most training actions; one image a "
+        f"request in every row. {runs} The metrics compare with {evaluation.num_photos} photos, those of the requested "
+        f"categories; FID of {len(requests)} images compares only within this table. The category classifier's "
+        f"accuracy is {photos.classifier.accuracy:.1%} on held-out photos. Designs: best of {design.num_starts} starts "
+        f"of σ {design.initial_stddev:g} by the objective, {design.num_steps} steps of {design.learning_rate:g}. Top "
+        "retrieved: the best real item of the category, bought or not. Tests: Wilcoxon's signed-rank test over users, "
+        "two-sided, of a user's mean standardised preference."
+    )
+
+
+def write_design_report(evaluation: DesignEvaluation, folder: Path) -> None:
+    """Writes designs.json, .csv and .md, tests.csv, and designs.png into a folder."""
+    (folder / "designs.json").write_text(json.dumps(_as_dict(evaluation), indent=2) + "\n", encoding="utf-8")
+    rows: list[dict[str, Any]] = [{"images": label, **row} for label, row in evaluation.rows.items()]
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(folder / "designs.csv")
+    pl.DataFrame(evaluation.tests, infer_schema_length=None).write_csv(folder / "tests.csv")
+    columns = "\n".join(f"- `{name}`: {text}." for name, text in COLUMNS.items())
+    tables = [markdown_table(*table_rows(evaluation)), markdown_table(*comparison_rows(evaluation))]
+    parts = [*tables, columns + "\n" + metric_notes(evaluation.photos), notes(evaluation)]
+    (folder / TABLE_NAME).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    _write_grid(evaluation, folder / "designs.png")
+
+
+def _as_dict(evaluation: DesignEvaluation) -> dict[str, Any]:
+    return {
+        "dataset": evaluation.photos.dataset.manifest.name,
+        "run": str(evaluation.run.path),
+        "gan_run": str(evaluation.gan_run.path),
+        "second_run": None if evaluation.second_run is None else str(evaluation.second_run.path),
+        "options": asdict(evaluation.options),
+        "num_requests": len(evaluation.requests),
+        "num_photos": evaluation.num_photos,
+        "classifier_accuracy": evaluation.photos.classifier.accuracy,
+        "rows": evaluation.rows,
+        "tests": evaluation.tests,
+    }
+
+
+def _write_grid(evaluation: DesignEvaluation, path: Path) -> None:
+    """A request a row, a row of the table a column; below each image θᵀΦ of the recommender that was ascended."""
+    requests, images = evaluation.requests, evaluation.images
+    shown = range(min(_GRID_ROWS, len(requests)))
+    user_ids = evaluation.run.user_ids
+    image_grid(
+        [[row.images[number] for row in images.values()] for number in shown],
+        title="Preference below each image",
+        column_titles=[_short(label) for label in images],
+        row_titles=[f"{user_ids[requests.users[number]]} {requests.categories[number]}" for number in shown],
+        captions=[[f"{row.preferences[number]:+.2f}" for row in images.values()] for number in shown],
+        cell_height=128,
+    ).save(path)
+
+
+def _short(label: str) -> str:
+    """A row's name above a narrow column, in letters that the font has."""
+    words = {RANDOM_REAL: "real", RETRIEVED: "retrieved", "designs η=": "eta "}
+    if label != RANDOM_G:
+        words[f" {RANDOM_G}"] = ""
+    for long, short in words.items():
+        label = label.replace(long, short)
+    return label

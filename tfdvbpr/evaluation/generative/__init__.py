@@ -1,1 +1,5 @@
-"""Figures of generated pictures, of plain arrays: who drew them, and what looked at them, is the caller's business."""
+"""Metrics of generated images against real photos.
+
+`metrics` lists them in METRICS and computes them from `distances` and `manifold`, functions of arrays; `photos` and
+`category_classifier` describe the real photos; `evaluate_gan` compares GANs, and `gan_report` writes the result.
+"""

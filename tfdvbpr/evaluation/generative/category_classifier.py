@@ -1,8 +1,9 @@
-"""A classifier of categories, trained on a dataset's photos, that says whether a drawn picture is what it should be."""
+"""A classifier of categories, trained on a dataset's photos, that tells whether an image shows its category."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import flip, shift
 from tfdvbpr.data.images.decoding import to_float
@@ -29,9 +31,13 @@ _SIDE = 64
 _UNITS = 128
 _BATCH = 128
 _SHIFT = 3
+_LEARNING_RATE = 2e-3  # of Adam at the start; it falls to 0 by a cosine
+_DROPOUT = 0.3
+_SEED = 0
+
+_log = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.int64]
-Told = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,14 @@ class ClassifierOptions:
     """How the classifier is trained.
 
     Attributes:
-        min_photos: categories with fewer photos are left out: nothing can be said about them.
-        held_out: share of each category's photos that it is measured on and does not learn from.
+        min_photos: categories with fewer photos are left out.
+        held_out: share of each category's photos that it is tested on and not trained on.
         epochs: passes over the others.
-        learning_rate: of Adam at the start; it falls to 0 by a cosine.
-        dropout: before the last layers.
-        seed: of the split, the weights and the batches.
     """
 
     min_photos: int = 20
     held_out: float = 0.2
     epochs: int = 16
-    learning_rate: float = 2e-3
-    dropout: float = 0.3
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.min_photos < 2 or self.epochs < 1:
@@ -66,7 +66,7 @@ class ClassifierOptions:
 
 @dataclass(frozen=True)
 class PhotoSplit:
-    """Rows of a catalogue: photos to learn from, and photos kept back; categories that are too small are in neither.
+    """Rows of the photos to train on and of the held-out ones; categories that are too small are in neither.
 
     Attributes:
         train: int64 [N], ascending.
@@ -80,14 +80,14 @@ class PhotoSplit:
 
 
 class CategoryClassifier:
-    """A small CNN from pixels to the categories of a dataset, and how good it is.
+    """A small CNN from pixels to the categories of a dataset, and its accuracy.
 
     Attributes:
         model: float32 [B, H, W, 3] in [-1, 1] to logits float32 [B, C].
         categories: names of the C categories it knows.
-        accuracy: share of held-out photos it names rightly.
+        accuracy: share of held-out photos that it classifies correctly.
         category_accuracy: the same a category, by name.
-        num_held_out: photos it was measured on.
+        num_held_out: photos it was tested on.
     """
 
     def __init__(
@@ -106,15 +106,14 @@ class CategoryClassifier:
         self.num_held_out = num_held_out
 
     @cached_property
-    def _see(self) -> Any:
+    def _logits(self) -> Any:
         return tf.function(
             lambda images: self.model(to_float(images), training=False), reduce_retracing=True, autograph=False
         )
 
     def logits(self, images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """float32 [N, C] of uint8 [N, H, W, 3]."""
-        starts = range(0, len(images_uint8), _BATCH)
-        return np.concatenate([self._see(images_uint8[start : start + _BATCH]).numpy() for start in starts])
+        return map_chunks(self._logits, images_uint8, chunk_rows=_BATCH)
 
 
 def photo_split(dataset: PreparedDataset, options: ClassifierOptions) -> PhotoSplit:
@@ -123,7 +122,7 @@ def photo_split(dataset: PreparedDataset, options: ClassifierOptions) -> PhotoSp
     Raises:
         DatasetError: if fewer than two categories have enough photos.
     """
-    generator = np.random.default_rng((options.seed, 5))
+    generator = np.random.default_rng((_SEED, 5))
     ids = dataset.items.category_ids
     counts = np.bincount(ids, minlength=len(dataset.manifest.categories))
     known = tuple(int(category) for category in np.flatnonzero(counts >= options.min_photos))
@@ -146,19 +145,17 @@ def category_classifier(
     *,
     options: ClassifierOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
-    told: Told = lambda line: None,
 ) -> CategoryClassifier:
-    """The classifier of a dataset's categories, trained on its photos or read where an earlier call has left it.
+    """Trains the classifier of a dataset's categories on its photos, or reads it from the dataset's folder.
 
-    It is the backbone `small_cnn` on pictures whose longer side has 64 pixels, from random weights: nothing of it was
-    trained on anything else, so it shares no blind spot with a discriminator that looks through a pretrained network.
-    It is kept in the dataset's folder, under its fingerprint, as features are.
+    It is the backbone `small_cnn` on images whose longer side has 64 pixels, from random weights: it was trained on
+    nothing else, so it shares no blind spot with a discriminator with a pretrained network. It is cached in the
+    dataset's folder, under its fingerprint, as features are.
 
     Args:
         dataset: whose photos and categories.
         options: see `ClassifierOptions`.
-        progress: called with (steps done, steps in all).
-        told: takes a line for people when it is trained.
+        progress: called with (steps done, steps in total).
 
     Raises:
         DatasetError: if fewer than two categories have enough photos.
@@ -170,15 +167,18 @@ def category_classifier(
     kept = _read(folder / _ABOUT_NAME, options)
     if kept is not None:
         model = _build(dataset.manifest.image_size, len(names), options)
-        with suppress(OSError, ValueError):  # damaged: trained anew
+        with suppress(OSError, ValueError):  # damaged: trained again
             model.load_weights(folder / _WEIGHTS_NAME)
             return CategoryClassifier(model, names, **kept)
     classifier = _trained(dataset, split, names, options, progress)
-    told(
-        f"Trained a classifier of {len(names)} categories on {len(split.train)} photos: it names "
-        f"{classifier.accuracy:.1%} of {len(split.held_out)} held-out ones."
+    _log.info(
+        "Trained a classifier of %d categories on %d photos. Its accuracy is %.1f %% on %d held-out ones.",
+        len(names),
+        len(split.train),
+        100.0 * classifier.accuracy,
+        len(split.held_out),
     )
-    # The dataset may lie where nobody may write; the classifier is good all the same.
+    # The dataset's folder may be read-only; the classifier is valid all the same.
     with suppress(OSError), whole_directory(folder, if_exists="overwrite") as scratch:
         classifier.model.save_weights(scratch / _WEIGHTS_NAME)
         about = {"options": asdict(options), "figures": _figures(classifier)}
@@ -193,11 +193,11 @@ def _trained(
     options: ClassifierOptions,
     progress: Callable[[int, int], None] | None,
 ) -> CategoryClassifier:
-    keras.utils.set_random_seed(options.seed)
+    keras.utils.set_random_seed(_SEED)
     model = _build(dataset.manifest.image_size, len(names), options)
     steps = max(len(split.train) // _BATCH, 1) * options.epochs
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,  # compiling costs more than it saves on so few steps
     )
@@ -216,19 +216,19 @@ def _build(image_size: tuple[int, int], num_classes: int, options: ClassifierOpt
     scale = min(1.0, _SIDE / max(image_size))
     size = (max(round(image_size[0] * scale), 1), max(round(image_size[1] * scale), 1))
     images = keras.Input((*image_size, 3), name="images")
-    seen = images if size == tuple(image_size) else keras.layers.Resizing(*size, antialias=True)(images)
-    backbone = build_backbone("small_cnn", size, BackboneOptions(embedding_dim=_UNITS, dropout=options.dropout))
-    hidden = keras.layers.ReLU()(backbone(seen))
+    resized = images if size == tuple(image_size) else keras.layers.Resizing(*size, antialias=True)(images)
+    backbone = build_backbone("small_cnn", size, BackboneOptions(embedding_dim=_UNITS, dropout=_DROPOUT))
+    hidden = keras.layers.ReLU()(backbone(resized))
     return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(hidden), name="category_classifier")
 
 
 def _batches(
     dataset: PreparedDataset, split: PhotoSplit, options: ClassifierOptions
 ) -> Iterator[tuple[npt.NDArray[np.float32], Rows]]:
-    """Mirrored and shifted photos in whole batches, epoch after epoch."""
+    """Flipped and shifted photos in whole batches, epoch after epoch."""
     size = min(_BATCH, len(split.train))
     for epoch in range(options.epochs):
-        generator = np.random.default_rng((options.seed, 6, epoch))
+        generator = np.random.default_rng((_SEED, 6, epoch))
         order = generator.permutation(split.train)
         for start in range(0, len(order) - size + 1, size):
             rows = order[start : start + size]
@@ -252,7 +252,7 @@ def _figures(classifier: CategoryClassifier) -> dict[str, Any]:
 
 
 def _read(about: Path, options: ClassifierOptions) -> dict[str, Any] | None:
-    """The figures of a classifier that was trained by these options; None if there is none."""
+    """The test results of a classifier that was trained with these options; None if there is none."""
     try:
         kept = json.loads(about.read_text(encoding="utf-8"))
         figures: dict[str, Any] = kept["figures"]

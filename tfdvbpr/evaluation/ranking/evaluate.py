@@ -1,165 +1,223 @@
-"""From a run to its figures."""
+"""Evaluates a run: a value of every metric for each user, and their means."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
-from tfdvbpr.errors import RunError, check_choice
-from tfdvbpr.evaluation.ranking.legacy import legacy_sampled_auc
-from tfdvbpr.evaluation.ranking.looks import looks_of
-from tfdvbpr.evaluation.ranking.metrics import held_out_ranks
-from tfdvbpr.evaluation.ranking.per_user import DEFAULT_K, metric_names, per_user_table, split_name
-from tfdvbpr.evaluation.ranking.summary import column_mean, summarise
-from tfdvbpr.evaluation.ranking.top_k import Lists, best_items, coverage
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.errors import DatasetError, RunError, check_choice
+from tfdvbpr.evaluation.ranking.metrics import Rankings, find_metric, metric_names, metric_title
+from tfdvbpr.evaluation.ranking.significance import mean_interval
+from tfdvbpr.evaluation.ranking.top_k import ItemFeatures
 from tfdvbpr.files import whole_file, write_text
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.run import METRICS_NAME, Run
 
 SPLITS = {"validation": Split.VALIDATION, "test": Split.TEST}
+# The AUCs stand together in metrics.json.
+_ABOUT = ("model", "dataset", "split", "num_users", "num_held_out", "num_cold", "auc", "auc_interval")
+_AUC_KEYS = {"auc": "all", "auc_cold": "cold", "auc_warm": "warm"}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one look at a run gave.
+    """The metrics of a run on one part of its split.
 
     Attributes:
-        figures: means over users, in the form of `metrics.json`.
+        metrics: means over users, in the form of `metrics.json`.
         per_user: `user_id`, `num_held_out`, `num_cold` and a column a metric.
     """
 
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     per_user: pl.DataFrame
 
 
 def evaluate_run(
     run: Run,
+    names: Sequence[str] | None = None,
     *,
     split: str = "test",
-    cold_threshold: int | None = None,
-    k: int = DEFAULT_K,
-    lists: bool = True,
-    legacy_sampled: bool = False,
-    seed: int = 0,
     dataset: Path | None = None,
-) -> dict[str, Any]:
-    """Exact figures of a run on one part of its split, also written into the run folder.
+) -> Evaluation:
+    """Computes metrics of a run and writes them into the run folder.
 
-    metrics.json holds the figures, per_user-SPLIT.parquet those of every user before they are averaged.
+    metrics.json holds the means, per_user-SPLIT.parquet the values of every user.
 
     Args:
         run: a trained recommender.
+        names: of metrics, such as "recall@20"; the default ones of METRICS with k = 10 when left out.
         split: "validation" or "test".
-        cold_threshold: an item with fewer training actions is cold; the paper's 5 when left out.
-        k: where recall, NDCG and the like are cut off.
-        lists: also make every user's list of k items, for novelty, diversity and coverage; on a large catalogue this
-            takes longer than all other figures, as pictures have to be read.
-        legacy_sampled: also estimate the AUC as the authors' code does.
-        seed: of the bootstrap and of the sampled estimate.
-        dataset: where the run's dataset lies now; where it cannot be found the visual diversity is None.
-
-    Returns:
-        `{"model", "dataset", "split", "num_users", "num_held_out", "num_cold", "auc": {"all", "cold", "warm"},
-        "auc_interval", "recall@10", "hit_rate@10", "ndcg@10", "map@10", "mrr", "novelty@10", "diversity@10",
-        "coverage@10"}`, the last three only with `lists`, and, if asked for, `"legacy_sampled"`.
+        dataset: where the run's dataset lies now; where it is not found the visual diversity is None.
 
     Raises:
-        ConfigError: if there is no such part, or `k` is less than 1.
+        ConfigError: if there is no such metric or part.
         RunError: if the part is empty.
         DatasetError: if `dataset` is not the one the run was trained on.
     """
-    names = metric_names(k, lists=lists)
-    return measure_and_write(
-        run,
-        names,
-        split=split,
-        cold_threshold=cold_threshold,
-        legacy_sampled=legacy_sampled,
-        seed=seed,
-        dataset=dataset,
-    ).figures
-
-
-def measure_and_write(
-    run: Run,
-    names: Sequence[str],
-    *,
-    split: str = "test",
-    cold_threshold: int | None = None,
-    legacy_sampled: bool = False,
-    seed: int = 0,
-    dataset: Path | None = None,
-) -> Evaluation:
-    """The named figures of a run, written as `evaluate_run` writes them; arguments and errors are its own."""
-    evaluation = measure(run, names, split=split, cold_threshold=cold_threshold, seed=seed, dataset=dataset)
-    if legacy_sampled:
-        threshold = COLD_THRESHOLD if cold_threshold is None else cold_threshold
-        evaluation.figures["legacy_sampled"] = legacy_sampled_auc(
-            run.factors, run.interactions, SPLITS[split], cold_threshold=threshold, seed=seed
-        )
-    with whole_file(run.path / per_user_name(split)) as scratch:
+    evaluation = compute_metrics(run, names, split=split, dataset=dataset)
+    with whole_file(run.path / f"per_user-{split}.parquet") as scratch:
         evaluation.per_user.write_parquet(scratch)
-    write_text(run.path / METRICS_NAME, json.dumps(evaluation.figures, indent=2) + "\n")
+    write_text(run.path / METRICS_NAME, json.dumps(evaluation.metrics, indent=2) + "\n")
     return evaluation
 
 
-def per_user_name(split: str) -> str:
-    """The file of every user's figures in a run folder."""
-    return f"per_user-{split}.parquet"
-
-
-def measure(
-    run: Run,
-    names: Sequence[str],
-    *,
-    split: str = "test",
-    cold_threshold: int | None = None,
-    seed: int = 0,
-    dataset: Path | None = None,
+def compute_metrics(
+    run: Run, names: Sequence[str] | None = None, *, split: str = "test", dataset: Path | None = None
 ) -> Evaluation:
-    """The named figures of a run, written nowhere; arguments and errors as of `evaluate_run`."""
+    """Computes metrics of a run and writes nothing; arguments and errors as of `evaluate_run`."""
     check_choice("split", split, SPLITS)
-    kinds = {split_name(name)[0] for name in names}
-    ranks = held_out_ranks(run.factors, run.interactions, SPLITS[split])
-    if not len(ranks.user_ids):
+    names = metric_names() if names is None else tuple(names)
+    for name in names:
+        find_metric(name)
+    rankings = Rankings(
+        run.factors, run.interactions, SPLITS[split], find_features=lambda: _item_features(run, dataset)
+    )
+    if not len(rankings.users):
         raise RunError(
             f"{run.path} must have users with a {split} action. It has none: a user needs 3 actions. Prepare more data."
         )
-
-    @lru_cache
-    def lists(k: int) -> Lists:
-        return best_items(run.factors, run.interactions, SPLITS[split], k=k)
-
-    table = per_user_table(
-        ranks,
-        run.interactions,
-        names,
-        cold_threshold=COLD_THRESHOLD if cold_threshold is None else cold_threshold,
-        lists=lists,
-        features=looks_of(run, dataset) if "diversity@k" in kinds else None,
-    )
+    table = per_user_metrics(rankings, names)
     about = {"model": run.manifest.model, "dataset": run.manifest.dataset, "split": split}
-    figures = {**about, **summarise(table, seed=seed)}
-    for k in {split_name(name)[1] for name in names if split_name(name)[0] == "novelty@k"}:
-        figures[f"coverage@{k}"] = coverage(lists(k), num_items=run.manifest.num_items)
-    return Evaluation(figures, _with_user_ids(table, run.user_ids))
+    metrics = {**about, **summarise(table), **catalogue_metrics(rankings, names)}
+    user_ids = pl.Series("user_id", [run.user_ids[row] for row in table["user"]], dtype=pl.String)
+    return Evaluation(metrics, table.drop("user").insert_column(0, user_ids))
 
 
-def _with_user_ids(table: pl.DataFrame, user_ids: Sequence[str]) -> pl.DataFrame:
-    ids = pl.Series("user_id", [user_ids[row] for row in table["user"]], dtype=pl.String)
-    return table.drop("user").insert_column(0, ids)
+def per_user_metrics(rankings: Rankings, names: Sequence[str]) -> pl.DataFrame:
+    """Computes the named metrics for every user with a held-out item, users ascending.
+
+    Args:
+        rankings: of the held-out items.
+        names: of metrics, such as "auc_cold" or "recall@10"; those of the whole catalogue are left out.
+
+    Returns:
+        `user` (int32 row), `num_held_out`, `num_cold` (int32) and a float64 column a metric, null where a user does not
+        have the value.
+
+    Raises:
+        ConfigError: if there is no such metric.
+    """
+    users, owner = np.unique(rankings.ranks.user_ids, return_inverse=True)
+    columns: dict[str, Any] = {
+        "user": users,
+        "num_held_out": np.bincount(owner, minlength=len(users)).astype(np.int32),
+        "num_cold": np.bincount(owner[rankings.cold], minlength=len(users)).astype(np.int32),
+    }
+    for name in names:
+        metric, k = find_metric(name)
+        if metric.per_user:
+            columns[name] = metric.compute(rankings, k)
+    return pl.DataFrame(columns, nan_to_null=True)
 
 
-def validation_figures(factors: Factors, interactions: Interactions) -> dict[str, float]:
-    """`auc` and, where there are cold validation items, `auc_cold`: what training looks at between epochs."""
-    ranks = held_out_ranks(factors, interactions, Split.VALIDATION)
-    table = per_user_table(ranks, interactions, ("auc", "auc_cold"))
-    figures = {name: column_mean(table, name) for name in ("auc", "auc_cold")}
-    return {name: value for name, value in figures.items() if value is not None}
+def catalogue_metrics(rankings: Rankings, names: Sequence[str]) -> dict[str, float]:
+    """Computes those of the named metrics that are one number of the whole catalogue, such as "coverage@10"."""
+    found = {name: find_metric(name) for name in names}
+    return {name: float(metric.compute(rankings, k)) for name, (metric, k) in found.items() if not metric.per_user}
+
+
+def summarise(table: pl.DataFrame) -> dict[str, Any]:
+    """Means over users, in the form of `metrics.json`.
+
+    Args:
+        table: from `per_user_metrics`.
+
+    Returns:
+        `num_users`; `num_held_out`, actions; `num_cold`, users with a cold held-out item; `auc` and `auc_interval` with
+        `all`, `cold` and `warm` (a mean, and its 95 % interval [low, high]; None where no held-out item is of the
+        kind); and one mean a further metric.
+    """
+    aucs = {name: key for name, key in _AUC_KEYS.items() if name in table.columns}
+    return {
+        "num_users": table.height,
+        "num_held_out": int(table["num_held_out"].sum()),
+        "num_cold": int((table["num_cold"] > 0).sum()),
+        "auc": {key: mean_of(table, name) for name, key in aucs.items()},
+        "auc_interval": {key: _interval(table[name].drop_nulls()) for name, key in aucs.items()},
+        **{name: mean_of(table, name) for name in table.columns[3:] if name not in aucs},
+    }
+
+
+def mean_of(table: pl.DataFrame, name: str) -> float | None:
+    """Mean over the users that have the value, None without any."""
+    values = table[name].drop_nulls()
+    return float(values.to_numpy().mean()) if len(values) else None
+
+
+def _interval(values: pl.Series) -> list[float] | None:
+    if not len(values):
+        return None
+    interval = mean_interval(values.to_numpy())
+    return [interval.low, interval.high]
+
+
+def mean_metrics(
+    factors: Factors, interactions: Interactions, split: Split, names: Sequence[str] = ("auc", "auc_cold")
+) -> dict[str, float]:
+    """Means over users of the named metrics, those that no user has left out."""
+    table = per_user_metrics(Rankings(factors, interactions, split), names)
+    means = {name: mean_of(table, name) for name in names}
+    return {name: value for name, value in means.items() if value is not None}
+
+
+def validation_metrics(factors: Factors, interactions: Interactions) -> dict[str, float]:
+    """`auc` and, where there are cold validation items, `auc_cold`: what training evaluates between epochs."""
+    return mean_metrics(factors, interactions, Split.VALIDATION)
+
+
+def table_rows(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text: a metric a row, a run a column.
+
+    Args:
+        evaluations: in the form of `metrics.json`, of the same metrics.
+    """
+    first = evaluations[0]
+    rows = [["users", *(str(each["num_users"]) for each in evaluations)]]
+    for name, key in _AUC_KEYS.items():
+        if key in first["auc"]:
+            rows.append([metric_title(name), *(metric_text(name, each["auc"][key]) for each in evaluations)])
+            rows.append(["  95 %", *(interval_text(each["auc_interval"][key]) for each in evaluations)])
+    for name in filter(is_metric, first):
+        rows.append([metric_title(name), *(metric_text(name, each.get(name)) for each in evaluations)])
+    return ["", *(each["model"] for each in evaluations)], rows
+
+
+def is_metric(name: str) -> bool:
+    """Whether a name of `metrics.json` is that of one metric, such as "recall@10"; the AUCs are together in "auc"."""
+    return name not in _ABOUT
+
+
+def metric_text(name: str, value: float | None) -> str:
+    """A metric's value as text, a dash where there is none."""
+    return "–" if value is None else find_metric(name)[0].text(value)
+
+
+def interval_text(ends: Sequence[float] | None) -> str:
+    """The ends of a confidence interval as text, a dash where there is none."""
+    return "–" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
+
+
+def _item_features(run: Run, dataset: Path | None) -> ItemFeatures | None:
+    """Features of a run's catalogue; None if its dataset is not found and `dataset` does not say where it lies."""
+    try:
+        opened = run.open_dataset(dataset)
+    except DatasetError:
+        if dataset is not None:
+            raise
+        return None
+    return _cached_features(str(opened.path.resolve()), opened.manifest.fingerprint)
+
+
+@lru_cache(maxsize=1)
+def _cached_features(path: str, fingerprint: str) -> ItemFeatures:
+    """One catalogue is kept, for the next run on it."""
+    return ItemFeatures(PreparedDataset.open(path))

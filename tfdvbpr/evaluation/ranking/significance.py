@@ -1,4 +1,4 @@
-"""Whether a difference between two recommenders is more than chance: intervals, a paired test, a correction."""
+"""Whether a difference between two recommenders is more than chance: intervals, paired tests, a correction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PairedTest:
 
     Attributes:
         p_value: two-sided; 1 where the two never differ.
-        direction: 1 where the ranks speak for the first, -1 where they speak for the second, else 0.
+        direction: 1 where the ranks favour the first, -1 where they favour the second, else 0.
     """
 
     p_value: float
@@ -38,14 +38,14 @@ class PairedTest:
 
 
 def resampled_means(values: Values, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> Values:
-    """float64 [num_resamples, M]: means over users drawn with replacement, the same users for every column.
+    """float64 [num_resamples, M]: means over users sampled with replacement, the same users for every column.
 
     Differences of two columns are the paired bootstrap of their difference.
 
     Args:
         values: float64 [U, M], a row a user, no NaN.
-        num_resamples: how often as many users as there are are drawn.
-        seed: the same seed draws the same users.
+        num_resamples: number of samples, each of as many users as there are.
+        seed: the same seed gives the same users.
 
     Raises:
         ValueError: if there is no user.
@@ -54,8 +54,8 @@ def resampled_means(values: Values, *, num_resamples: int = NUM_RESAMPLES, seed:
         raise ValueError("`values` must hold at least one user. Received none.")
     generator, num_users = np.random.default_rng(seed), len(values)
     columns = np.ascontiguousarray(values.T)
-    draws = (generator.integers(0, num_users, num_users, dtype=np.int32) for _ in range(num_resamples))
-    return np.array([[column[drawn].sum() for column in columns] for drawn in draws]) / num_users
+    samples = (generator.integers(0, num_users, num_users, dtype=np.int32) for _ in range(num_resamples))
+    return np.array([[column[rows].sum() for column in columns] for rows in samples]) / num_users
 
 
 def percentile_interval(mean: float, resampled: Values, *, level: float = LEVEL) -> Interval:
@@ -69,13 +69,13 @@ def mean_interval(
 ) -> Interval:
     """Percentile bootstrap interval of a mean over users.
 
-    It says how the mean would vary with other users of the same kind; it knows nothing of other seeds of the training.
+    It says how the mean would vary with other users of the same kind, not with other seeds of the training.
     For the difference of two models pass the differences of the same users.
 
     Args:
         values: float64 [U], one a user, no NaN.
         level: of confidence, in (0, 1).
-        num_resamples: how often the users are drawn.
+        num_resamples: number of samples of users.
         seed: the same seed gives the same interval.
 
     Raises:

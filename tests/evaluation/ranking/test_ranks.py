@@ -1,4 +1,4 @@
-"""Counting tile by tile against the whole table of scores."""
+"""Counts tile by tile against the whole table of scores."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tfdvbpr.evaluation.ranking import counting
-from tfdvbpr.evaluation.ranking.counting import count_higher_and_equal
+from tfdvbpr.evaluation.ranking import ranks
+from tfdvbpr.evaluation.ranking.ranks import count_higher_and_equal
 from tfdvbpr.models.recommenders.factors import Factors
 
 NUM_USERS, NUM_ITEMS = 300, 2500
@@ -31,8 +31,8 @@ def _masked(items: np.ndarray, seed: int) -> sparse.csr_matrix:
 @pytest.mark.parametrize("tile", [None, (7, 64), (64, 64)])
 def test_as_the_whole_table_says(biases: bool, tile: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if tile is not None:
-        monkeypatch.setattr(counting, "_USERS", tile[0])
-        monkeypatch.setattr(counting, "_ITEMS", tile[1])
+        monkeypatch.setattr(ranks, "_USERS", tile[0])
+        monkeypatch.setattr(ranks, "_ITEMS", tile[1])
     factors = _factors(0, biases=biases)
     users = np.arange(NUM_USERS, dtype=np.int32)
     items = np.random.default_rng(1).integers(0, NUM_ITEMS, NUM_USERS, dtype=np.int32)

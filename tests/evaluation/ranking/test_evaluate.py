@@ -12,8 +12,9 @@ import pytest
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
-from tfdvbpr.evaluation.ranking.evaluate import evaluate_run, validation_figures
-from tfdvbpr.evaluation.ranking.looks import Looks
+from tfdvbpr.evaluation.ranking.evaluate import evaluate_run, table_rows, validation_metrics
+from tfdvbpr.evaluation.ranking.metrics import metric_names
+from tfdvbpr.evaluation.ranking.top_k import ItemFeatures
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import Run
 
@@ -28,7 +29,7 @@ def _copy(run: Run, folder: Path) -> Run:
 def test_metrics_are_written_into_the_run(tiny_run: Run, tmp_path: Path) -> None:
     run = _copy(tiny_run, tmp_path)
     assert run.metrics == {}
-    figures = evaluate_run(run)
+    figures = evaluate_run(run).metrics
     assert run.metrics == figures == json.loads((run.path / "metrics.json").read_text())
     assert list(figures) == [
         "model",
@@ -54,14 +55,14 @@ def test_metrics_are_written_into_the_run(tiny_run: Run, tmp_path: Path) -> None
     assert 0.0 <= low <= figures["auc"]["all"] <= high <= 1.0
     assert figures["num_cold"] == 8
     assert 0.0 < figures["diversity@10"] < 1.0
-    without = evaluate_run(run, cold_threshold=0, lists=False)
-    assert without["auc"]["cold"] is None
+    without = evaluate_run(run, metric_names(lists=False)).metrics
     assert list(without) == list(figures)[:-3]
+    assert list(evaluate_run(run, ["recall@2", "auc_cold"]).metrics["auc"]) == ["cold"]
 
 
 def test_every_user_has_a_row(tiny_run: Run, tmp_path: Path) -> None:
     run = _copy(tiny_run, tmp_path)
-    figures = evaluate_run(run, k=3)
+    figures = evaluate_run(run, metric_names(3)).metrics
     users = pl.read_parquet(run.path / "per_user-test.parquet")
     assert users["user_id"].to_list() == run.user_ids
     assert users["num_held_out"].to_list() == [1] * 8
@@ -80,41 +81,42 @@ def test_no_dataset_no_diversity(
     run = _copy(tiny_run, tmp_path)
     moved = run.manifest.model_copy(update={"dataset_path": str(tmp_path / "gone")})
     monkeypatch.setattr(run, "manifest", moved)
-    assert evaluate_run(run)["diversity@10"] is None
-    assert evaluate_run(run, dataset=checkerboard_dataset.path)["diversity@10"] is not None
+    diversity = ["diversity@10"]
+    assert evaluate_run(run, diversity).metrics["diversity@10"] is None
+    assert evaluate_run(run, diversity, dataset=checkerboard_dataset.path).metrics["diversity@10"] is not None
     with pytest.raises(DatasetError, match="tfdvbpr prepare"):
-        evaluate_run(run, dataset=tmp_path)
+        evaluate_run(run, diversity, dataset=tmp_path)
 
 
-def test_looks_are_read_once_and_in_the_order_asked_for(checkerboard_dataset: PreparedDataset) -> None:
-    looks = Looks(checkerboard_dataset)
+def test_images_are_read_once_and_features_are_in_the_order_of_the_items(checkerboard_dataset: PreparedDataset) -> None:
+    features = ItemFeatures(checkerboard_dataset)
     everything = FEATURE_EXTRACTORS["colour-and-edges"](checkerboard_dataset.images.read(np.arange(16)))
     for items in ([3, 1], [1, 5, 3], [], [5, 0]):
-        asked = np.array(items, np.int32)
-        np.testing.assert_array_equal(looks(asked), everything[asked])
+        rows = np.array(items, np.int32)
+        np.testing.assert_array_equal(features(rows), everything[rows].reshape(len(rows), features(rows).shape[1]))
 
 
-def test_legacy_figures_stand_beside_the_exact_ones(tiny_run: Run, tmp_path: Path) -> None:
+def test_the_legacy_metrics_are_computed_when_named(tiny_run: Run, tmp_path: Path) -> None:
     run = _copy(tiny_run, tmp_path)
-    figures = evaluate_run(run, legacy_sampled=True)
-    told = figures["legacy_sampled"]
-    assert (told["num_sampled"], told["seed"]) == (100, 0)
-    # Only 16 items: all are drawn, so the estimate is the exact one over test and validation items, without its ties.
+    names = ["legacy_sampled_auc", "legacy_sampled_auc_cold", "legacy_sampled_auc_warm"]
+    metrics = evaluate_run(run, names).metrics
+    # Only 16 items: all are sampled, so the estimate is the exact one over test and validation items, without its ties.
     wins = []
     for user in range(8):
         scores = run.factors.scores(np.array([user]))[0]
         others = np.setdiff1d(np.arange(16), [*run.seen_items(user, Split.TRAIN), user])
         wins.append((scores[user] > scores[others]).mean())
-    assert told["auc"]["all"] == pytest.approx(np.mean(wins))
-    assert told["auc"]["cold"] == told["auc"]["all"]
-    assert told["auc"]["warm"] is None
-    assert "legacy_sampled" not in evaluate_run(run)
+    assert metrics["legacy_sampled_auc"] == pytest.approx(np.mean(wins))
+    assert metrics["legacy_sampled_auc_cold"] == metrics["legacy_sampled_auc"]
+    assert metrics["legacy_sampled_auc_warm"] is None
+    _, rows = table_rows([metrics])
+    assert rows[-1] == ["legacy_sampled_auc_warm", "–"]
 
 
-def test_validation_figures_are_those_of_the_validation_part(tiny_run: Run, tmp_path: Path) -> None:
-    figures = evaluate_run(_copy(tiny_run, tmp_path), split="validation")
-    told = validation_figures(tiny_run.factors, tiny_run.interactions)
-    assert told == {"auc": figures["auc"]["all"], "auc_cold": figures["auc"]["cold"]}
+def test_validation_metrics_are_those_of_the_validation_part(tiny_run: Run, tmp_path: Path) -> None:
+    metrics = evaluate_run(_copy(tiny_run, tmp_path), split="validation").metrics
+    found = validation_metrics(tiny_run.factors, tiny_run.interactions)
+    assert found == {"auc": metrics["auc"]["all"], "auc_cold": metrics["auc"]["cold"]}
 
 
 def test_unknown_split(tiny_run: Run) -> None:
@@ -122,7 +124,7 @@ def test_unknown_split(tiny_run: Run) -> None:
         evaluate_run(tiny_run, split="train")
 
 
-def test_nothing_held_out(tiny_run: Run, tmp_path: Path) -> None:
+def test_a_run_without_held_out_actions_is_refused(tiny_run: Run, tmp_path: Path) -> None:
     run = _copy(tiny_run, tmp_path)
     interactions = run.interactions
     only_training: Interactions = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Our figures against scikit-learn's and pytrec_eval's, on random scores with and without ties."""
+"""Our metrics against scikit-learn's and pytrec_eval's, on random scores with and without ties."""
 
 from __future__ import annotations
 
@@ -11,16 +11,8 @@ import pytrec_eval
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.evaluation.ranking.metrics import (
-    Ranks,
-    auc,
-    average_precision,
-    held_out_ranks,
-    hit_rate,
-    ndcg,
-    recall,
-    reciprocal_rank,
-)
+from tfdvbpr.evaluation.ranking.metrics import auc, average_precision, hit_rate, ndcg, recall, reciprocal_rank
+from tfdvbpr.evaluation.ranking.ranks import Ranks, held_out_ranks
 from tfdvbpr.models.recommenders.factors import Factors
 
 NUM_USERS, NUM_ITEMS = 30, 120
@@ -73,41 +65,41 @@ def test_auc_and_ndcg_equal_scikit_learns(ties: bool) -> None:
 
 
 def _trec(case: Case, order: np.random.Generator | None = None) -> dict[str, npt.NDArray[np.float64]]:
-    """pytrec_eval's figures; with a generator, one order of the tied items is drawn."""
-    judged, run = {}, {}
+    """pytrec_eval's metrics; with a generator, one random order of the tied items."""
+    relevance, run = {}, {}
     for user, (scores, held_out) in enumerate(zip(case.scores, case.held_out, strict=True)):
         shuffled = np.lexsort((order.random(len(scores)) if order else np.arange(len(scores)), -scores))
-        places = np.empty(len(scores))
-        places[shuffled] = np.arange(len(scores), 0, -1)
-        judged[f"u{user}"] = {f"i{item}": int(held_out[item]) for item in range(len(scores))}
-        run[f"u{user}"] = {f"i{item}": float(places[item]) for item in range(len(scores))}
-    asked = {"recall.1,5,10", "ndcg_cut.1,5,10", "success.5", "recip_rank", "map_cut.10", "map"}
-    told = pytrec_eval.RelevanceEvaluator(judged, asked).evaluate(run)
-    names = next(iter(told.values()))
-    return {name: np.array([told[f"u{user}"][name] for user in range(NUM_USERS)]) for name in names}
+        positions = np.empty(len(scores))
+        positions[shuffled] = np.arange(len(scores), 0, -1)
+        relevance[f"u{user}"] = {f"i{item}": int(held_out[item]) for item in range(len(scores))}
+        run[f"u{user}"] = {f"i{item}": float(positions[item]) for item in range(len(scores))}
+    measures = {"recall.1,5,10", "ndcg_cut.1,5,10", "success.5", "recip_rank", "map_cut.10", "map"}
+    found = pytrec_eval.RelevanceEvaluator(relevance, measures).evaluate(run)
+    names = next(iter(found.values()))
+    return {name: np.array([found[f"u{user}"][name] for user in range(NUM_USERS)]) for name in names}
 
 
 def test_equal_pytrec_evals_without_ties() -> None:
     case = _case(1, ties=False)
-    told = _trec(case)
+    expected = _trec(case)
     for k in (1, 5, 10):
-        np.testing.assert_allclose(recall(case.ranks, k=k), told[f"recall_{k}"], atol=1e-6)
-        np.testing.assert_allclose(ndcg(case.ranks, k=k), told[f"ndcg_cut_{k}"], atol=1e-6)
-    np.testing.assert_allclose(hit_rate(case.ranks, k=5), told["success_5"], atol=1e-6)
-    np.testing.assert_allclose(reciprocal_rank(case.ranks), told["recip_rank"], atol=1e-6)
-    np.testing.assert_allclose(average_precision(case.ranks, k=10), told["map_cut_10"], atol=1e-6)
-    np.testing.assert_allclose(average_precision(case.ranks, k=NUM_ITEMS), told["map"], atol=1e-6)
+        np.testing.assert_allclose(recall(case.ranks, k=k), expected[f"recall_{k}"], atol=1e-6)
+        np.testing.assert_allclose(ndcg(case.ranks, k=k), expected[f"ndcg_cut_{k}"], atol=1e-6)
+    np.testing.assert_allclose(hit_rate(case.ranks, k=5), expected["success_5"], atol=1e-6)
+    np.testing.assert_allclose(reciprocal_rank(case.ranks), expected["recip_rank"], atol=1e-6)
+    np.testing.assert_allclose(average_precision(case.ranks, k=10), expected["map_cut_10"], atol=1e-6)
+    np.testing.assert_allclose(average_precision(case.ranks, k=NUM_ITEMS), expected["map"], atol=1e-6)
 
 
 def test_are_the_expectation_of_pytrec_evals_over_orders_of_the_tied() -> None:
-    """pytrec_eval takes one order; over many drawn orders its mean is ours, within 5 standard errors."""
+    """pytrec_eval takes one order; over many random orders its mean is ours, within 5 standard errors."""
     case, generator, times = _case(2, ties=True), np.random.default_rng(0), 100
-    drawn = [_trec(case, generator) for _ in range(times)]
+    sampled = [_trec(case, generator) for _ in range(times)]
     for ours, name in (
         (recall(case.ranks, k=10), "recall_10"),
         (hit_rate(case.ranks, k=5), "success_5"),
         (reciprocal_rank(case.ranks), "recip_rank"),
         (average_precision(case.ranks, k=10), "map_cut_10"),
     ):
-        seen = np.stack([told[name] for told in drawn])
+        seen = np.stack([each[name] for each in sampled])
         assert (np.abs(seen.mean(axis=0) - ours) <= 5 * seen.std(axis=0) / np.sqrt(times) + 1e-9).all(), name

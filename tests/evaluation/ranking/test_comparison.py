@@ -12,8 +12,7 @@ from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError, OutputExistsError, RunError
-from tfdvbpr.evaluation.ranking.comparison import compare_evaluations, group_by_seed
-from tfdvbpr.evaluation.ranking.comparison_tables import markdown
+from tfdvbpr.evaluation.ranking.comparison import compare_evaluations, group_by_seed, markdown
 from tfdvbpr.evaluation.ranking.evaluate import Evaluation
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
@@ -56,7 +55,7 @@ def test_nothing_is_marked_where_the_first_two_differ_by_chance(users: np.ndarra
     close = users + 0.1 + noise - noise.mean() + 1e-4
     groups = {"low": [_evaluation(users)], "a": [_evaluation(users + 0.1)], "b": [_evaluation(close)]}
     comparison = compare_evaluations(groups, ["auc"])
-    assert not comparison.figures["best"].any()
+    assert not comparison.table["best"].any()
     assert comparison.pairs["winner"].to_list() == ["a", "b", None]
 
 
@@ -84,7 +83,7 @@ def test_seeds_are_averaged_for_each_user_first(users: np.ndarray) -> None:
     assert comparison.cell("one", "auc")["seed_sd"] is None
 
 
-def test_users_without_a_figure_are_left_out(users: np.ndarray) -> None:
+def test_users_without_a_value_are_left_out(users: np.ndarray) -> None:
     cold = np.where(np.arange(200) < 50, users, np.nan)
     empty = np.full(200, np.nan)
     models = {
@@ -106,7 +105,7 @@ def test_more_diverse_is_not_better(users: np.ndarray) -> None:
     }
     comparison = compare_evaluations(models, ["diversity@10"])
     assert comparison.pairs["winner"].to_list() == ["b"]
-    assert not comparison.figures["best"].any()
+    assert not comparison.table["best"].any()
 
 
 Train = Callable[..., Run]
@@ -136,8 +135,8 @@ def test_runs_that_differ_in_the_seed_are_one_model(runs: dict[str, Run]) -> Non
 
 def test_from_run_folders_to_tables(runs: dict[str, Run], tmp_path: Path) -> None:
     output = tmp_path / "compared"
-    asked = [runs["visrank-0"].path, str(runs["visrank-1"].path), runs["popularity"]]
-    comparison = api.compare(asked, output, metrics=("auc", "recall@3", "novelty@3"))
+    compared = [runs["visrank-0"].path, str(runs["visrank-1"].path), runs["popularity"]]
+    comparison = api.compare(compared, output, metrics=("auc", "recall@3", "novelty@3"))
     assert comparison.models == ("visrank", "popularity")
     assert comparison.cell("visrank", "auc")["mean"] == api.evaluate(runs["visrank-0"])["auc"]["all"] == 1.0
     assert comparison.cell("visrank", "auc")["best"]  # 8 users, all won: p = 2 / 2^8, times 3 pairs
@@ -148,20 +147,22 @@ def test_from_run_folders_to_tables(runs: dict[str, Run], tmp_path: Path) -> Non
         "comparison.png",
         "pairs.csv",
     }
-    told = (output / "comparison.md").read_text()
-    assert "| visrank | 2 | **1.0000** ± 0.0000 [1.0000, 1.0000] |" in told
-    assert "over the 3 pairs" in told
+    text = (output / "comparison.md").read_text()
+    assert "| visrank | 2 | **1.0000** ± 0.0000 [1.0000, 1.0000] |" in text
+    assert "over the 3 pairs" in text
     assert pl.read_csv(output / "comparison.csv").height == 6
     assert (output / "comparison.png").read_bytes().startswith(PNG)
     with pytest.raises(OutputExistsError):
-        api.compare(asked, output)
-    labelled = api.compare({"a": asked[:1], "b": asked[2:]}, split="validation", metrics=["auc"])
+        api.compare(compared, output)
+    labelled = api.compare({"a": compared[:1], "b": compared[2:]}, split="validation", metrics=["auc"])
     assert (labelled.models, labelled.split) == (("a", "b"), "validation")
 
 
-def test_what_cannot_be_compared(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_invalid_comparisons_are_refused(runs: dict[str, Run], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="one of auc, auc_cold"):
         api.compare([runs["popularity"]], metrics=["accuracy"])
+    with pytest.raises(ConfigError, match="a value for each user"):
+        api.compare([runs["popularity"]], metrics=["coverage@3"])
     with pytest.raises(ConfigError, match="at least one"):
         api.compare([runs["popularity"]], metrics=[])
     with pytest.raises(ConfigError, match="validation, test"):
@@ -175,10 +176,8 @@ def test_what_cannot_be_compared(runs: dict[str, Run], tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"of one dataset .* \(another\)"):
         api.compare([runs["visrank-0"], copy])
     (copy / "manifest.json").write_text(manifest)
-    kept = runs["popularity"].interactions
-    moved = np.where(kept.splits == Split.TEST, Split.VALIDATION, kept.splits).astype(np.uint8)
-    Interactions(kept.user_ids, kept.item_ids, moved, kept.num_users, kept.num_items).write(
-        copy / "interactions.parquet"
-    )
+    own = runs["popularity"].interactions
+    moved = np.where(own.splits == Split.TEST, Split.VALIDATION, own.splits).astype(np.uint8)
+    Interactions(own.user_ids, own.item_ids, moved, own.num_users, own.num_items).write(copy / "interactions.parquet")
     with pytest.raises(RunError, match="hold out the same actions"):
         api.compare([runs["visrank-0"], copy])

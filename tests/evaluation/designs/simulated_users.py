@@ -1,4 +1,4 @@
-"""What simulated shoppers of the checkerboard are said to like."""
+"""Attributes that simulated users of the checkerboard are said to like."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 
-def known_tastes() -> pl.DataFrame:
-    """Even users like red and stripes, odd ones blue and plain; everybody likes long shirts and low shoes."""
+def known_attributes() -> pl.DataFrame:
+    """Even users like red and stripes, odd ones blue and plain; all users like long shirts and low shoes."""
     even = np.arange(8) % 2 == 0
     return pl.DataFrame(
         {

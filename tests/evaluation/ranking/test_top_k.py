@@ -57,18 +57,18 @@ def test_novelty_by_hand() -> None:
 
 
 def test_diversity_by_hand() -> None:
-    """Items 0 and 1 look the same but for brightness, 2 is orthogonal to both, 3 the opposite of 0, 4 is blank."""
-    looks = np.array([[1, 0], [3, 0], [0, 2], [-1, 0], [0, 0]], np.float32)
+    """Items 0 and 1 have the same direction, 2 is orthogonal to both, 3 the opposite of 0, 4 is blank."""
+    features = np.array([[1, 0], [3, 0], [0, 2], [-1, 0], [0, 0]], np.float32)
     lists = np.array([[0, 1, -1], [0, 2, -1], [0, 3, -1], [0, 1, 2], [2, -1, -1], [-1, -1, -1], [0, 4, -1]])
     expected = [0.0, 1.0, 2.0, (0 + 1 + 1) / 3, np.nan, np.nan, 1.0]
-    np.testing.assert_allclose(diversity(lists, lambda items: looks[items]), expected, atol=1e-12)
+    np.testing.assert_allclose(diversity(lists, lambda items: features[items]), expected, atol=1e-12)
 
 
 def test_diversity_equals_every_pair() -> None:
     generator = np.random.default_rng(0)
-    looks = generator.standard_normal((20, 6)).astype(np.float32)
+    features = generator.standard_normal((20, 6)).astype(np.float32)
     lists = np.stack([generator.permutation(20)[:5] for _ in range(8)])
-    units = looks / np.linalg.norm(looks, axis=1, keepdims=True)
-    for row, value in zip(lists, diversity(lists, lambda items: looks[items]), strict=True):
+    units = features / np.linalg.norm(features, axis=1, keepdims=True)
+    for row, value in zip(lists, diversity(lists, lambda items: features[items]), strict=True):
         cosines = (units[row] @ units[row].T)[np.triu_indices(5, 1)]
         assert value == pytest.approx(1 - cosines.mean(), abs=1e-6)

@@ -1,4 +1,4 @@
-"""SSIM and MS-SSIM against a direct implementation in NumPy and SciPy."""
+"""SSIM and MS-SSIM against a direct implementation in NumPy and SciPy; nearest neighbours against scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import signal
+from sklearn.neighbors import NearestNeighbors
 
-from tfdvbpr.evaluation.generative.similarity import (
+from tfdvbpr.data.images.similarity import (
     WEIGHTS,
-    category_diversity,
-    drawn_pairs,
     ms_ssim,
+    nearest_members,
     num_scales,
+    squared_distances,
     ssim,
 )
 
 Array = npt.NDArray[np.float64]
 
 
-def _pictures() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Three pairs: a little noise, much noise, two different pictures."""
+def _images() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Three pairs: a little noise, much noise, two different images."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:44, 0:52]
     base = 127 + 90 * np.stack([np.sin(x / 7 + c) * np.cos(y / 5) for c in range(3)], axis=-1)
@@ -62,7 +63,7 @@ def _direct(x: Array, y: Array, weights: Array) -> float:
 
 
 def test_against_a_direct_implementation() -> None:
-    first, second = _pictures()
+    first, second = _images()
     assert num_scales((44, 52)) == 3
     weights = np.array(WEIGHTS[:3]) / sum(WEIGHTS[:3])
     channels = np.moveaxis(np.stack([first, second]).astype(np.float64), -1, 2)  # [2, N, 3, H, W]
@@ -81,20 +82,14 @@ def test_scales_that_fit() -> None:
         num_scales((10, 64))
 
 
-def test_diversity_is_within_categories() -> None:
-    first, second = _pictures()
-    images = np.concatenate([first[:2], second[:1], second[2:], first[:1]])
-    ids = np.array([0, 0, 1, 1, 2])
-    found = category_diversity(images, ids)
-    assert set(found) == {0, 1}  # a single picture has no pair
-    assert found[0] == pytest.approx(0, abs=1e-6)
-    assert found[1] == pytest.approx(1 - ms_ssim(second[:1], second[2:])[0], abs=1e-6)
-    assert category_diversity(images[4:], ids[4:]) == {}
-
-
-def test_pairs() -> None:
-    assert drawn_pairs(np.array([4, 7, 9]), 3, seed=0).tolist() == [[4, 7], [4, 9], [7, 9]]
-    drawn = drawn_pairs(np.arange(50), 1000, seed=0)
-    assert drawn.shape == (1000, 2)
-    assert (drawn[:, 0] != drawn[:, 1]).all()
-    assert set(drawn.ravel()) == set(range(50))
+def test_nearest_members_as_another_library_finds_them() -> None:
+    rng = np.random.default_rng(0)
+    queries, members = rng.normal(size=(1100, 5)), rng.normal(size=(70, 5))  # more than a chunk of rows
+    found = nearest_members(queries, members, k=4)
+    distances, rows = NearestNeighbors(n_neighbors=4, algorithm="brute").fit(members).kneighbors(queries)
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_allclose(found.distances, distances, atol=1e-7)
+    np.testing.assert_allclose(np.sqrt(squared_distances(queries, members)).min(axis=1), distances[:, 0], atol=1e-7)
+    assert nearest_members(members, members).distances.max() == 0
+    with pytest.raises(ValueError, match="1 to the 70 members"):
+        nearest_members(queries, members, k=71)

@@ -1,8 +1,8 @@
-"""How many items score above a held-out one, over the whole catalogue: the inner loop of every exact figure.
+"""Exact ranks of held-out items over the whole catalogue: how many items score higher, and how many the same.
 
-The scores of a block of users are made tile by tile, each small enough for a core's own cache, and are counted there
-before the next tile replaces them, so that the time is little more than that of the matrix products and the scores of
-the whole catalogue never meet main memory. Each core works through user blocks of its own.
+The scores of a block of users are computed tile by tile, each small enough for a core's own cache, and are counted
+there before the next tile replaces them, so that the time is little more than that of the matrix products and the
+scores of the whole catalogue never reach main memory. Each core works through user blocks of its own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,96 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.models.recommenders.factors import Array, Factors
 
 _USERS = 256
 _ITEMS = 1024  # at most 8 · 255: true values are counted in the 8 bytes of a word
 
 Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The rank of each held-out item among the user's candidates, as two counts.
+
+    Attributes:
+        user_ids: int32 [N], user rows, one a held-out action.
+        item_ids: int32 [N], the held-out item.
+        num_higher: int64 [N], candidates with a higher score.
+        num_equal: int64 [N], candidates with the same score, the held-out item not counted.
+        num_candidates: int64 [N], items the user has no action on, in any part; the held-out item is not counted.
+    """
+
+    user_ids: npt.NDArray[np.int32]
+    item_ids: npt.NDArray[np.int32]
+    num_higher: npt.NDArray[np.int64]
+    num_equal: npt.NDArray[np.int64]
+    num_candidates: npt.NDArray[np.int64]
+
+
+def held_out_ranks(factors: Factors, interactions: Interactions, split: Split) -> Ranks:
+    """Ranks every held-out item of a part among all items that its user has not acted on.
+
+    Training, validation, test and withheld positives of the user are masked.
+
+    Args:
+        factors: of the model.
+        interactions: of the dataset.
+        split: Split.VALIDATION or Split.TEST.
+    """
+    user_ids, item_ids = interactions.of(split)
+    acted = interactions.matrix(*Split)
+    higher, equal = count_higher_and_equal(factors, user_ids, item_ids, acted)
+    num_acted = np.diff(acted.indptr)[user_ids]
+    return Ranks(user_ids, item_ids, higher, equal, interactions.num_items - num_acted)
+
+
+@dataclass(frozen=True)
+class TieGroups:
+    """Groups of consecutive positions that tied items share, those without a held-out item left out.
+
+    A ranking holds the candidates and all held-out items of the user. Two held-out items of a user with the same two
+    counts either tie with each other and with the same candidates, or are adjacent with no candidate between them; in
+    both cases they are a group, whose positions are known, and only the order within it is not.
+
+    Attributes:
+        users: int32 [U], user rows with a held-out item, ascending.
+        num_held_out: int64 [U], held-out items a user.
+        owner: int64 [G], position in `users`; ascending, and within a user the best group first.
+        first: int64 [G], the group's first position, from 0.
+        size: int64 [G], its positions.
+        hits: int64 [G], held-out items among them, at least 1.
+        hits_before: int64 [G], held-out items of the user in better groups.
+    """
+
+    users: npt.NDArray[np.int32]
+    num_held_out: Counts
+    owner: Counts
+    first: Counts
+    size: Counts
+    hits: Counts
+    hits_before: Counts
+
+
+def tie_groups(ranks: Ranks) -> TieGroups:
+    """The groups of every user, from the counts against the candidates."""
+    order = np.lexsort((ranks.num_equal, ranks.num_higher, ranks.user_ids))
+    keys = np.stack([ranks.user_ids[order], ranks.num_higher[order], ranks.num_equal[order]]).astype(np.int64)
+    starts = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)][: len(order)])
+    hits = np.diff(np.r_[starts, len(order)])
+    users, owner, num_held_out = np.unique(keys[0], return_inverse=True, return_counts=True)
+    begin = np.cumsum(num_held_out) - num_held_out
+    hits_before = starts - begin[owner[starts]]
+    return TieGroups(
+        users=users.astype(np.int32),
+        num_held_out=num_held_out,
+        owner=owner[starts],
+        first=keys[1, starts] + hits_before,
+        size=keys[2, starts] + hits,
+        hits=hits,
+        hits_before=hits_before,
+    )
 
 
 def count_higher_and_equal(

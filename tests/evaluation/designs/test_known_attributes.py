@@ -1,4 +1,4 @@
-"""What is read off pictures, and what shows along an ascent."""
+"""Attributes that are read from images, and their shares along an ascent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from judging_truth import known_tastes
+from simulated_users import known_attributes
 
 from tfdvbpr.data.dataset import Items, PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
@@ -15,20 +15,25 @@ from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.data.synthetic.source import SyntheticImporter, read_truth, write_synthetic
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import ConfigError, RunError
-from tfdvbpr.evaluation.designs.attribute_readers import AttributeReaders
-from tfdvbpr.evaluation.designs.attribute_tables import write_attributes
-from tfdvbpr.evaluation.designs.attributes import AttributeOptions, check_attributes, liked, mcnemar
+from tfdvbpr.evaluation.designs.known_attributes import (
+    AttributeEvaluationOptions,
+    AttributeReader,
+    compare_with_known_attributes,
+    liked_attributes,
+    mcnemar,
+    write_attribute_report,
+)
 from tfdvbpr.run import GanRun, Run
 
 
-def test_what_is_liked() -> None:
-    shoppers = known_tastes()[[0, 1, 1]]
+def test_liked_attributes() -> None:
+    users = known_attributes()[[0, 1, 1]]
     read = {
         "colour": np.array(["red", "red", "blue"]),
         "pattern": np.array(["plain", "plain", "striped"]),
         "cut": np.array(["long", "high", "low"]),
     }
-    found = liked(read, shoppers, ["shirt", "shoe", "shoe"])
+    found = liked_attributes(read, users, ["shirt", "shoe", "shoe"])
     assert found["colour"].tolist() == [True, False, True]
     assert found["pattern"].tolist() == [False, True, False]
     assert found["cut"].tolist() == [True, False, True]
@@ -48,20 +53,20 @@ def test_rendered_garments_are_read(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "source", SyntheticImporter(num_items=240, num_users=4, image_size=32))
     options = PrepareOptions(image_size=(32, 32))
     dataset = prepare(read_folder(tmp_path / "source"), tmp_path / "data", options=options, source_format="synthetic")
-    readers = AttributeReaders.of(dataset, extractor="colour-and-edges")
-    assert readers.accuracy["colour"] > 0.9
-    assert readers.accuracy["pattern"] > 0.3  # four patterns
-    assert readers.accuracy["cut"] > 0.5
+    reader = AttributeReader.of(dataset, extractor="colour-and-edges")
+    assert reader.accuracy["colour"] > 0.9
+    assert reader.accuracy["pattern"] > 0.3  # four patterns
+    assert reader.accuracy["cut"] > 0.5
     rows = np.arange(20)
     categories = [str(name) for name in np.array(dataset.items.table["category"])[rows]]
-    read = readers.read(dataset.images.read(rows), categories)
+    read = reader.read(dataset.images.read(rows), categories)
     assert (read["cut"] == np.array(dataset.items.table["cut"])[rows]).mean() > 0.6  # among themselves
     assert read_truth(tmp_path / "source").height == 4
 
 
 @pytest.fixture
-def named_dataset(checkerboard_dataset: PreparedDataset) -> PreparedDataset:
-    """The checkerboard, whose items say what they are."""
+def named_dataset(checkerboard_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch) -> PreparedDataset:
+    """The checkerboard, whose items have attributes."""
     dataset = PreparedDataset.open(checkerboard_dataset.path)
     number = np.arange(16)
     table = dataset.items.table.with_columns(
@@ -69,22 +74,24 @@ def named_dataset(checkerboard_dataset: PreparedDataset) -> PreparedDataset:
         pattern=pl.Series(np.where(number % 4 == 0, "striped", "plain")),
         cut=pl.Series(np.where(number // 2 % 2 == 0, "long", "low")),
     )
-    dataset.__dict__["items"] = Items(table, dataset.manifest.categories)
+    monkeypatch.setattr(dataset, "items", Items(table, dataset.manifest.categories))
     return dataset
 
 
 def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset, tmp_path: Path) -> None:
-    options = AttributeOptions(
+    options = AttributeEvaluationOptions(
         num_users=8,
         steps=(0, 2),
         realism_weights=(0.0, 1.0),
         design=DesignOptions(num_starts=2, learning_rate=0.2),
         extractor="colour-and-edges",
     )
-    found = check_attributes(tiny_run, tiny_gan_run, known_tastes(), dataset=named_dataset, options=options)
+    found = compare_with_known_attributes(
+        tiny_run, tiny_gan_run, known_attributes(), dataset=named_dataset, options=options
+    )
     assert found.table.height == 2 * 2 * 2
     starts = found.table.filter((pl.col("step") == 0) & (pl.col("part") == "test"))
-    assert starts["cut"].to_list() == [1.0, 1.0]  # every shirt is long, every shoe low, and both are liked
+    assert starts["cut"].to_list() == [1.0, 1.0]  # every shirt is long, every shoe low, and all users like both
     chosen = found.table.filter(pl.col("part") == "validation").sort("liked", descending=True)
     assert found.best["liked"] == chosen["liked"][0]
     at = found.table.filter(
@@ -98,18 +105,18 @@ def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: Pre
     assert found.retrieved["cut"] == 1.0
     assert list(found.test) == ["colour", "pattern", "cut"]
     assert found.liked == pytest.approx(at["liked"][0])
-    write_attributes(found, tmp_path)
+    write_attribute_report(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"attributes.{ending}" for ending in ("csv", "json", "md", "png")
     ]
     assert "| η | 0 steps | 2 steps |" in (tmp_path / "attributes.md").read_text(encoding="utf-8")
 
 
-def test_what_is_refused(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset) -> None:
-    strangers = known_tastes().with_columns(user_id=pl.lit("nobody"))
+def test_invalid_calls_are_refused(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset) -> None:
+    unknown = known_attributes().with_columns(user_id=pl.lit("nobody"))
     with pytest.raises(RunError, match="knows 0 of 8"):
-        check_attributes(tiny_run, tiny_gan_run, strangers, dataset=named_dataset)
+        compare_with_known_attributes(tiny_run, tiny_gan_run, unknown, dataset=named_dataset)
     with pytest.raises(ConfigError, match="`steps` must be different numbers"):
-        AttributeOptions(steps=(5, 2))
+        AttributeEvaluationOptions(steps=(5, 2))
     with pytest.raises(ConfigError, match="finite"):
-        AttributeOptions(realism_weights=(float("inf"),))
+        AttributeEvaluationOptions(realism_weights=(float("inf"),))

@@ -1,0 +1,190 @@
+"""Writes an evaluation of GANs: JSON, CSV and Markdown tables, and sample grids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tfdvbpr.data.images.grids import image_grid
+from tfdvbpr.data.images.similarity import nearest_members
+from tfdvbpr.evaluation.generative.evaluate_gan import REAL, EvaluatedGan, GanEvaluation
+from tfdvbpr.evaluation.generative.metrics import METRICS, column_of, metric_text, titled_metrics
+from tfdvbpr.evaluation.generative.photos import RealPhotos
+
+TABLE_NAME = "metrics.md"
+_COLUMNS = 12
+_PHOTOS = 3
+_NEIGHBOURS = 3
+_NEAREST_ROWS = 12
+_QUIZ_CATEGORIES, _QUIZ_COLUMNS = 6, 10
+
+
+def write_gan_report(evaluation: GanEvaluation, folder: Path) -> None:
+    """Writes the tables metrics.json, .csv (a row a run) and .md and categories.csv, and sample grids, into a folder.
+
+    The grids of a run are samples-LABEL.png, nearest-LABEL.png and quiz-LABEL.png, with its answers in quiz-LABEL.csv.
+    """
+    (folder / "metrics.json").write_text(json.dumps(as_dict(evaluation), indent=2) + "\n", encoding="utf-8")
+    runs: list[dict[str, Any]] = [{"run": label, **gan.metrics} for label, gan in evaluation.gans.items()]
+    pl.DataFrame([*runs, {"run": REAL, **evaluation.real}], infer_schema_length=None).write_csv(folder / "metrics.csv")
+    rows = [
+        {"run": label, "category": name, **metrics}
+        for label, gan in evaluation.gans.items()
+        for name, metrics in gan.categories.items()
+    ]
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(folder / "categories.csv")
+    (folder / TABLE_NAME).write_text(markdown(evaluation), encoding="utf-8")
+    for label, gan in evaluation.gans.items():
+        _write_samples(evaluation.photos, gan, folder / f"samples-{label}.png")
+        _write_nearest(evaluation.photos, gan, folder / f"nearest-{label}.png")
+        _write_quiz(gan, folder, label, seed=evaluation.options.seed)
+
+
+def as_dict(evaluation: GanEvaluation) -> dict[str, Any]:
+    """The whole evaluation, for JSON."""
+    photos, options = evaluation.photos, evaluation.options
+    return {
+        "dataset": photos.dataset.manifest.name,
+        "dataset_fingerprint": photos.dataset.manifest.fingerprint,
+        "extractor": options.extractor,
+        "num_samples": options.num_samples,
+        "seed": options.seed,
+        "classifier": {
+            "trained_on": len(photos.split.train),
+            "held_out": photos.classifier.num_held_out,
+            "accuracy": photos.classifier.accuracy,
+            "category_accuracy": photos.classifier.category_accuracy,
+        },
+        "warnings": evaluation.warnings,
+        "real_photos_held_out": evaluation.real,
+        "runs": {
+            label: {"path": str(gan.run.path), **gan.metrics, "categories": gan.categories}
+            for label, gan in evaluation.gans.items()
+        },
+    }
+
+
+def table_rows(evaluation: GanEvaluation) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text: a metric a row, a run a column, the held-out photos last."""
+    columns = {label: gan.metrics for label, gan in evaluation.gans.items()} | {REAL: evaluation.real}
+    classifier = evaluation.photos.classifier
+    rows = [
+        [title, *(metric_text(metric, values, name) for values in columns.values())]
+        for name, (title, metric) in titled_metrics(evaluation.photos.extractor).items()
+        if any(name in values for values in columns.values())
+    ]
+    rows.append(["num_samples", *(str(values["num_samples"]) for values in columns.values())])
+    rows.append(["classifier's accuracy on held-out photos", *([f"{classifier.accuracy:.3f}"] * len(columns))])
+    return ["", *columns], rows
+
+
+def markdown(evaluation: GanEvaluation) -> str:
+    """The table with its notes and a table of the categories of each run."""
+    parts = [markdown_table(*table_rows(evaluation)), metric_notes(evaluation.photos), notes(evaluation)]
+    for label in evaluation.gans:
+        parts += [f"## {label}", markdown_table(*category_rows(evaluation, label))]
+    return "\n\n".join(parts) + "\n"
+
+
+def metric_notes(photos: RealPhotos) -> str:
+    """A line of Markdown for each metric of the table: its description."""
+    titles = titled_metrics(photos.extractor)
+    return "\n".join(f"- `{name}`: {metric.description}." for name, (_, metric) in titles.items())
+
+
+def notes(evaluation: GanEvaluation) -> str:
+    """How the metrics were computed, in words."""
+    photos, options = evaluation.photos, evaluation.options
+    text = (
+        f"{photos.dataset.manifest.name}, {photos.dataset.manifest.num_items} photos. Features and ImageNet classes by "
+        f"{photos.extractor}. {options.num_samples} images in the photos' mix of categories are compared with all "
+        f"photos of the categories generated, which are those of the training. The category classifier was trained on "
+        f"{len(photos.split.train)} of the photos; its accuracy is {photos.classifier.accuracy:.1%} on "
+        f"{photos.classifier.num_held_out} held-out ones. {REAL}: the same metrics of {len(photos.split.held_out)} "
+        "photos compared with the others; their FID is of another number of images."
+    )
+    return "\n\n".join([text, *evaluation.warnings])
+
+
+def category_rows(evaluation: GanEvaluation, label: str) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of text: a category of a run a row, the largest first."""
+    gan, extractor = evaluation.gans[label], evaluation.photos.extractor
+    columns = {
+        metric.category_column or column_of(name, metric, extractor): metric
+        for name, metric in METRICS.items()
+        if metric.by_category is not None
+    }
+    rows = []
+    for name in _by_size(gan):
+        values = gan.categories[name]
+        counts = [str(values["photos"]), str(values["samples"])]
+        rows.append([name, *counts, *(metric_text(metric, values, column) for column, metric in columns.items())])
+    return ["category", "photos", "samples", *columns], rows
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, the first column aligned to the left, the others to the right."""
+    lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _by_size(gan: EvaluatedGan) -> list[str]:
+    return sorted(gan.categories, key=lambda name: -gan.categories[name]["photos"])
+
+
+def _write_samples(photos: RealPhotos, gan: EvaluatedGan, path: Path) -> None:
+    """A category a row, the largest first: random samples, then random photos."""
+    rows: list[list[npt.NDArray[np.uint8] | None]] = []
+    titles = []
+    for name in _by_size(gan):
+        samples = gan.samples.images[np.flatnonzero(gan.samples.categories == name)[:_COLUMNS]]
+        real = np.flatnonzero(photos.categories == name)
+        shown = np.random.default_rng(0).permutation(real)[:_PHOTOS]
+        gap: list[None] = [None] * (_COLUMNS - len(samples) + 1)
+        rows.append([*samples, *gap, *photos.dataset.images.read(shown)] if len(shown) else [*samples])
+        accuracy = gan.categories[name]["accuracy"]
+        titles.append(name if accuracy is None else f"{name} {accuracy:.0%}")
+    columns = ["samples", *[""] * _COLUMNS, "photos"]
+    image_grid(rows, column_titles=columns, row_titles=titles, cell_height=64).save(path)
+
+
+def _write_nearest(photos: RealPhotos, gan: EvaluatedGan, path: Path) -> None:
+    """The samples that are nearest to a training photo, and as many at random, each with its nearest photos."""
+    kept = np.flatnonzero(gan.samples.in_proportion)
+    found = nearest_members(gan.samples.features[kept], photos.features, k=min(_NEIGHBOURS, len(photos.features)))
+    order = np.argsort(found.distances[:, 0], kind="stable")
+    closest = order[:_NEAREST_ROWS]
+    random = np.random.default_rng(0).permutation(len(kept))[:_NEAREST_ROWS]
+
+    def row(number: int) -> list[npt.NDArray[np.uint8] | None]:
+        return [gan.samples.images[kept[number]], *photos.dataset.images.read(found.rows[number])]
+
+    pairs = list(zip(closest, random, strict=True))
+    rows = [[*row(near), None, *row(other)] for near, other in pairs]
+    titles = [f"{found.distances[near, 0]:.2f} | {found.distances[other, 0]:.2f}" for near, other in pairs]
+    columns = ["nearest", "photos", *[""] * found.rows.shape[1], "random", "photos"]
+    image_grid(rows, column_titles=columns, row_titles=titles, cell_height=72).save(path)
+
+
+def _write_quiz(gan: EvaluatedGan, folder: Path, label: str, *, seed: int) -> None:
+    """Samples of the largest categories in random order without names, and the answers beside."""
+    generator = np.random.default_rng((seed, 9))
+    names = _by_size(gan)[:_QUIZ_CATEGORIES]
+    rows = np.concatenate([np.flatnonzero(gan.samples.categories == name)[:_QUIZ_COLUMNS] for name in names])
+    rows = generator.permutation(rows)
+    lines = [rows[start : start + _QUIZ_COLUMNS] for start in range(0, len(rows), _QUIZ_COLUMNS)]
+    letters = [chr(ord("A") + number) for number in range(len(lines))]
+    columns = [str(number + 1) for number in range(_QUIZ_COLUMNS)]
+    grid = image_grid([list(gan.samples.images[line]) for line in lines], column_titles=columns, row_titles=letters)
+    grid.save(folder / f"quiz-{label}.png")
+    cells = [
+        f"{letter}{number + 1}" for letter, line in zip(letters, lines, strict=True) for number in range(len(line))
+    ]
+    key = pl.DataFrame({"cell": cells, "category": gan.samples.categories[rows].tolist()})
+    key.write_csv(folder / f"quiz-{label}.csv")
