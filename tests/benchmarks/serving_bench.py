@@ -45,24 +45,24 @@ class Catalogue(tf.Module):
         self.items = tf.Variable(rng.normal(size=(ITEMS, FACTORS)).astype(np.float32))
         self.item_ids = tf.constant([f"i{number}" for number in range(ITEMS)])
 
-    def tastes(self, user_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def embeddings_of(self, user_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows = self.user_table.lookup(user_ids)
         return tf.gather(self.users, tf.maximum(rows, 0)), rows >= 0
 
     @tf.function(input_signature=_specs("score"))
     def score(self, user_ids: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        tastes, known = self.tastes(user_ids)
+        user_embeddings, known = self.embeddings_of(user_ids)
         rows = self.item_table.lookup(item_ids)
-        scores = tf.einsum("bd,bnd->bn", tastes, tf.gather(self.items, tf.maximum(rows, 0)))
+        scores = tf.einsum("bd,bnd->bn", user_embeddings, tf.gather(self.items, tf.maximum(rows, 0)))
         return {"scores": scores, "known_users": known, "known_items": rows >= 0}
 
     @tf.function(input_signature=_specs("recommend"))
     def recommend(  # type: ignore[no-untyped-def]
         self, user_ids, k, categories, exclude_item_ids, exclude_seen
     ) -> dict[str, tf.Tensor]:
-        tastes, known = self.tastes(user_ids)
+        user_embeddings, known = self.embeddings_of(user_ids)
         k = tf.where(k == 0, DEFAULT_K, tf.minimum(k, 1000))
-        scores, rows = tf.math.top_k(tf.matmul(tastes, self.items, transpose_b=True), tf.reduce_max(k))
+        scores, rows = tf.math.top_k(tf.matmul(user_embeddings, self.items, transpose_b=True), tf.reduce_max(k))
         return {
             "item_ids": tf.gather(self.item_ids, rows),
             "scores": scores,
@@ -114,7 +114,7 @@ def served(*arguments: str) -> Iterator[Served]:
 
 
 def load(target: str, signature: str, *, concurrency: int, seconds: float) -> dict[str, float]:
-    """Latencies in ms and answers a second of a closed loop in a second process."""
+    """Latencies in ms and responses a second of a closed loop in a second process."""
     command = [sys.executable, str(HERE / "serving_load_client.py"), target, signature, str(concurrency), str(seconds)]
     out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     found: dict[str, float] = json.loads(out.stdout)

@@ -58,7 +58,7 @@ def main(target: str, last: int) -> int:
         for thread in threads:
             thread.join()
     seconds = time.monotonic() - start
-    print(f"{sum(counts)} answers in {seconds:.0f} s, {len(problems)} failed or wrong {problems[:3]}", flush=True)
+    print(f"{sum(counts)} responses in {seconds:.0f} s, {len(problems)} failed or wrong {problems[:3]}", flush=True)
     return int(bool(problems) or min(counts) == 0)
 
 

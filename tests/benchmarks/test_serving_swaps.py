@@ -1,4 +1,4 @@
-"""Ten new versions while requests never stop: no failed answer, no wrong one, and memory afterwards."""
+"""Ten new versions while requests never stop: no failed response, no wrong one, and memory afterwards."""
 
 from __future__ import annotations
 

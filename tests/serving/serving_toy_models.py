@@ -1,8 +1,8 @@
-"""Small SavedModels with the signatures of `tfdvbpr.signatures`, whose answers a person can work out.
+"""Small SavedModels with the signatures of `tfdvbpr.signatures`, whose outputs can be computed by hand.
 
-Four users u0..u3 and six items i0..i5: x̂ of user u and item i is (u + 1)·i - 1, so the mean taste scores 2.5·i - 1.
-Who likes items of mean number m scores m·i - 1. Items of even number are "tops", the others "shoes". User u1 has acted
-on i5. A picture counts as an item whose number is its mean red; two items are alike by 1 - |i - j| / 5.
+Four users u0..u3 and six items i0..i5: x̂ of user u and item i is (u + 1)·i - 1, so the mean user scores 2.5·i - 1.
+A new user who likes items of mean number m scores m·i - 1. Items of even number are "tops", the others "shoes". User u1
+has acted on i5. An image counts as an item whose number is its mean red; items are similar by 1 - |i - j| / 5.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def table(keys: list[str]) -> tf.lookup.StaticHashTable:
 
 
 def mean_colors(images: tf.Tensor) -> tf.Tensor:
-    """float32 [B, 3] of picture files."""
+    """float32 [B, 3] of image files."""
 
     def mean(file: tf.Tensor) -> tf.Tensor:
         pixels = tf.io.decode_image(file, channels=3, expand_animations=False)
@@ -50,7 +50,7 @@ class Recommender(tf.Module):
         self.item_embeddings = tf.constant([[float(i), offset] for i in range(NUM_ITEMS)])
         self.seen = tf.constant([[u == 1 and i == 5 for i in range(NUM_ITEMS)] for u in range(NUM_USERS)])
 
-    def tastes(self, user_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def embeddings_of(self, user_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         index = self.users.lookup(user_ids)
         known = index >= 0
         index = tf.maximum(index, 0)
@@ -96,10 +96,10 @@ class Recommender(tf.Module):
 
     @tf.function(input_signature=specs("score"))
     def score(self, user_ids: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        tastes, known_users, _ = self.tastes(user_ids)
+        user_embeddings, known_users, _ = self.embeddings_of(user_ids)
         index = self.items.lookup(item_ids)
         embeddings = tf.gather(self.item_embeddings, tf.maximum(index, 0))
-        scores = tf.einsum("bd,bnd->bn", tastes, embeddings)
+        scores = tf.einsum("bd,bnd->bn", user_embeddings, embeddings)
         scores = tf.where(index >= 0, scores, -float("inf"))
         return {"scores": scores, "known_users": known_users, "known_items": index >= 0}
 
@@ -112,10 +112,10 @@ class Recommender(tf.Module):
         exclude_item_ids: tf.Tensor,
         exclude_seen: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        tastes, known_users, index = self.tastes(user_ids)
+        user_embeddings, known_users, index = self.embeddings_of(user_ids)
         left_out = exclude_seen[:, None] & known_users[:, None] & tf.gather(self.seen, index)
         left_out |= self.marked(exclude_item_ids)
-        scores = tf.matmul(tastes, self.item_embeddings, transpose_b=True)
+        scores = tf.matmul(user_embeddings, self.item_embeddings, transpose_b=True)
         return self.ranked(scores, left_out, k, categories) | {
             "known_users": known_users,
             "known_excluded_items": self.known(exclude_item_ids),
@@ -130,9 +130,9 @@ class Recommender(tf.Module):
         exclude_item_ids: tf.Tensor,
         exclude_liked: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        tastes, known, folded_in = self.folded(liked_item_ids)
+        user_embeddings, known, folded_in = self.folded(liked_item_ids)
         left_out = self.marked(exclude_item_ids) | (exclude_liked[:, None] & self.marked(liked_item_ids))
-        scores = tf.matmul(tastes, self.item_embeddings, transpose_b=True)
+        scores = tf.matmul(user_embeddings, self.item_embeddings, transpose_b=True)
         return self.ranked(scores, left_out, k, categories) | {
             "known_liked_items": known,
             "folded_in": folded_in,
@@ -157,8 +157,8 @@ class Recommender(tf.Module):
 
     @tf.function(input_signature=specs("score_images"))
     def score_images(self, user_ids: tf.Tensor, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        tastes, known_users, _ = self.tastes(user_ids)
-        return {"scores": tastes[:, 0] * mean_colors(image_bytes)[:, 0] - 1, "known_users": known_users}
+        user_embeddings, known_users, _ = self.embeddings_of(user_ids)
+        return {"scores": user_embeddings[:, 0] * mean_colors(image_bytes)[:, 0] - 1, "known_users": known_users}
 
     @tf.function(input_signature=specs("embed_images"))
     def embed_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -177,16 +177,16 @@ class Designer(tf.Module):
     def files(self, seeds: tf.Tensor, known: tf.Tensor, number: int) -> tf.Tensor:
         """PNG [B, number], a colour each."""
 
-        def draw(seed: tf.Tensor) -> tf.Tensor:
+        def generate(seed: tf.Tensor) -> tf.Tensor:
             shape = [number, SIDE, SIDE, 3]
             values = tf.random.stateless_uniform(shape, tf.stack([seed, 0]), minval=0, maxval=256, dtype=tf.int32)
             return tf.stack([tf.io.encode_png(one) for one in tf.unstack(tf.cast(values, tf.uint8))])
 
-        drawn = tf.map_fn(draw, seeds, fn_output_signature=tf.TensorSpec([number], tf.string))
-        return tf.where(known[:, None], drawn, "")
+        generated = tf.map_fn(generate, seeds, fn_output_signature=tf.TensorSpec([number], tf.string))
+        return tf.where(known[:, None], generated, "")
 
-    def climbed(self, steps: tf.Tensor) -> tf.Tensor:
-        """As many steps as the row asks for that asks for most."""
+    def ascended(self, steps: tf.Tensor) -> tf.Tensor:
+        """The largest number of steps of any row."""
         side = self.work
 
         def step(number: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -198,7 +198,7 @@ class Designer(tf.Module):
     def common(self, user_ids, liked_item_ids, categories, num_steps) -> Any:  # type: ignore[no-untyped-def]
         liked = self.items.lookup(liked_item_ids)
         steps = tf.where(num_steps == 0, 2, num_steps)
-        with tf.control_dependencies([self.climbed(steps)]):
+        with tf.control_dependencies([self.ascended(steps)]):
             steps = tf.identity(steps)
         return {
             "steps": steps,
@@ -256,7 +256,7 @@ class Designer(tf.Module):
 
 
 class Counter(tf.Module):
-    """Counts its calls, so that a test sees whether warm-up requests were answered."""
+    """Counts its calls, so that a test sees whether warm-up requests have run."""
 
     def __init__(self) -> None:
         self.calls = tf.Variable(0, dtype=tf.int32)
@@ -267,7 +267,7 @@ class Counter(tf.Module):
 
 
 class OldRecommender(tf.Module):
-    """Answers `score` without the flags this release expects."""
+    """`score` without the flags of this release."""
 
     @tf.function(input_signature=specs("score"))
     def score(self, user_ids: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -275,13 +275,13 @@ class OldRecommender(tf.Module):
 
 
 class Versioned(tf.Module):
-    """Answers with its own number beside x, so that an answer tells which version gave it."""
+    """Returns its own number beside x, so that a response shows its version."""
 
     def __init__(self, number: int) -> None:
         self.number = tf.Variable(float(number))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def tell(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def echo(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"x": x, "version": tf.fill([tf.shape(x)[0]], self.number)}
 
 
@@ -303,6 +303,6 @@ def save_designer(folder: Path, *, work: int = 8) -> None:
 def save_version(folder: Path, number: int) -> None:
     """Appears whole, as exported versions do."""
     staging = folder.parent.parent / f"staging-{number}"
-    save(Versioned(number), staging, serving_default="tell")
+    save(Versioned(number), staging, serving_default="echo")
     folder.parent.mkdir(exist_ok=True)
     staging.rename(folder)

@@ -91,7 +91,7 @@ def test_help_loads_no_tensorflow() -> None:
     assert "tfdvbpr-serve models/recommender models/designer" in out.stdout
 
 
-def complaint(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def error_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     monkeypatch.setattr(sys, "argv", ["tfdvbpr-serve", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -102,25 +102,25 @@ def complaint(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pyt
     return err
 
 
-def test_what_the_user_can_mend_is_one_line_and_exit_code_2(
+def test_errors_the_user_can_correct_are_one_line_and_exit_code_2(
     tmp_path: Path,
     model_folders: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert "no such folder" in complaint([str(tmp_path / "missing")], monkeypatch, capsys)
+    assert "no such folder" in error_of([str(tmp_path / "missing")], monkeypatch, capsys)
     (tmp_path / "empty").mkdir()
-    assert "Received none" in complaint([str(tmp_path / "empty")], monkeypatch, capsys)
+    assert "Received none" in error_of([str(tmp_path / "empty")], monkeypatch, capsys)
     (tmp_path / "bad" / "1").mkdir(parents=True)
     (tmp_path / "bad" / "1" / "saved_model.pb").write_bytes(b"x")
-    assert "must be a SavedModel" in complaint([str(tmp_path / "bad"), "--port", "0"], monkeypatch, capsys)
-    assert "Received both or neither" in complaint([], monkeypatch, capsys)
+    assert "must be a SavedModel" in error_of([str(tmp_path / "bad"), "--port", "0"], monkeypatch, capsys)
+    assert "Received both or neither" in error_of([], monkeypatch, capsys)
     (tmp_path / "broken.config").write_text("model_config_list { config { name: 3 } }")
     broken = ["--models-config", str(tmp_path / "broken.config")]
-    assert "must be a ModelServerConfig in protobuf's text form" in complaint(broken, monkeypatch, capsys)
+    assert "must be a ModelServerConfig in protobuf's text form" in error_of(broken, monkeypatch, capsys)
     save_designer(tmp_path / "designer" / "1")
     twice = [str(tmp_path / "designer"), str(model_folders["designer"])]
-    assert "'designer' twice" in complaint(twice, monkeypatch, capsys)
+    assert "'designer' twice" in error_of(twice, monkeypatch, capsys)
     with LocalServer({"designer": tmp_path / "designer"}) as server:
         taken = [str(tmp_path / "designer"), "--port", str(server.port)]
-        assert "Choose another port" in complaint(taken, monkeypatch, capsys)
+        assert "Choose another port" in error_of(taken, monkeypatch, capsys)

@@ -1,4 +1,4 @@
-"""The files for tensorflow_model_server, compose and Kubernetes: parsed by their own messages, and held together."""
+"""The files for tensorflow_model_server, compose and Kubernetes: parsed with their own messages, and compared."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_models(text: str, names: set[str], *, labelled: bool) -> None:
         policy = model.model_version_policy
         if labelled:
             assert "stable" in model.version_labels
-            assert set(model.version_labels.values()) <= set(policy.specific.versions)  # else the server refuses it
+            assert set(model.version_labels.values()) <= set(policy.specific.versions)  # else the server rejects it
         else:
             assert policy.latest.num_versions == 1
             assert not model.version_labels
@@ -56,8 +56,8 @@ def check_batching(text: str) -> None:
     config = text_format.Parse(text, BatchingParameters())
     sizes = list(config.allowed_batch_sizes)
     assert sizes == sorted(set(sizes))
-    assert sizes[-1] == config.max_batch_size.value  # else the server refuses to start
-    assert config.max_batch_size.value >= DEFAULT_MAX_ROWS_PER_REQUEST  # else it refuses the client's requests
+    assert sizes[-1] == config.max_batch_size.value  # else the server does not start
+    assert config.max_batch_size.value >= DEFAULT_MAX_ROWS_PER_REQUEST  # else it rejects the client's requests
     assert config.max_enqueued_batches.value > 0
     assert config.pad_variable_length_inputs
 

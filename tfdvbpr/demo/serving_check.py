@@ -24,14 +24,14 @@ _START_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class ServingCheck:
-    """The largest differences between served answers and the ones in Python.
+    """The largest differences between the served responses and Python's.
 
     Attributes:
-        num_users: users asked for.
+        num_users: users of the requests.
         same_items: whether every recommendation names the same items in the same order.
         score: of scores and recommendation scores, relative to the largest score or absolute below 1.
         preference: of a design's preferences, likewise.
-        pixels: of a design's pictures, in steps of 1/255.
+        pixels: of the images of a design, in steps of 1/255.
     """
 
     num_users: int

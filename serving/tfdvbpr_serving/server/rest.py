@@ -79,7 +79,7 @@ class RestApi:
             if request.method == "POST" and (found := _PREDICT.fullmatch(path)):
                 if found.group(4).lower() != "predict":
                     raise RequestError(
-                        grpc.StatusCode.UNIMPLEMENTED, "This server answers :predict; the models have no other method."
+                        grpc.StatusCode.UNIMPLEMENTED, "The method must be :predict. The models have no other."
                     )
                 return await self._predict(request, _choice(*found.groups()[:3]))
             if request.method == "GET" and (found := _LOOK_UP.fullmatch(path)):

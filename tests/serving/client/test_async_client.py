@@ -54,8 +54,8 @@ def test_every_method(toy_server: LocalServer, toy: Client) -> None:
             assert (await client.design(users, "tops"))[0].files == toy.design(users, "tops")[0].files
             assert (await client.metadata()).version == 2
             assert (await client.model_status("designer"))[0].state == "AVAILABLE"
-            with pytest.raises(UnknownIdError, match="who"):
-                await client.recommend(["who"])
+            with pytest.raises(UnknownIdError, match="u9"):
+                await client.recommend(["u9"])
             with pytest.raises(InvalidRequestError):
                 await client.embed_images([b"no image"])
             with pytest.raises(ValueError, match="must be a whole number"):

@@ -65,13 +65,11 @@ def serving(
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
-def test_unavailable_is_retried_after_growing_waits() -> None:
+def test_unavailable_is_retried() -> None:
     service = StatusServer(UNAVAILABLE, UNAVAILABLE)
     with serving(service) as port, Client(f"127.0.0.1:{port}") as client:
-        start = time.monotonic()
         assert client.model_status()[0].version == 7
         assert service.calls == 3
-        assert time.monotonic() - start > 0.02
 
 
 def test_retries_end() -> None:
@@ -99,10 +97,9 @@ def test_nothing_else_is_retried(code: grpc.StatusCode) -> None:
 def test_retries_end_with_the_deadline() -> None:
     service = StatusServer(*[UNAVAILABLE] * 9, seconds=0.2)
     with serving(service) as port, Client(f"127.0.0.1:{port}", timeout_seconds=0.3, max_retries=4) as client:
-        start = time.monotonic()
         with pytest.raises((DeadlineError, ServerUnavailableError)):
             client.model_status()
-        assert time.monotonic() - start < 1.5
+        assert service.calls < 5
 
 
 def test_a_server_that_starts_a_little_late() -> None:

@@ -1,4 +1,4 @@
-"""Every client method against the local server and the toy models, by hand-computed answers."""
+"""Every client method against the local server and the toy models, by outputs computed by hand."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_score_ragged_rows(toy: Client) -> None:
 
 
 def test_score_of_unknown_ids(toy: Client) -> None:
-    with pytest.raises(UnknownIdError, match="user 'nobody'; item 'lost', 'gone'") as caught:
-        toy.score(["u0", "nobody", "nobody"], ["i1", "lost", "gone"])
+    with pytest.raises(UnknownIdError, match="user 'u9'; item 'lost', 'gone'") as caught:
+        toy.score(["u0", "u9", "u9"], ["i1", "lost", "gone"])
     assert isinstance(caught.value, ServingError)
-    assert (caught.value.user_ids, caught.value.item_ids) == (("nobody",), ("lost", "gone"))
-    found = toy.score(["u0", "nobody"], ["i1", "lost"], allow_unknown=True)
+    assert (caught.value.user_ids, caught.value.item_ids) == (("u9",), ("lost", "gone"))
+    found = toy.score(["u0", "u9"], ["i1", "lost"], allow_unknown=True)
     np.testing.assert_allclose(found.scores, [[0, -np.inf], [1.5, -np.inf]])  # the mean user scores 2.5·i - 1
     assert found.known_users.tolist() == [True, False]
     assert found.known_items.tolist() == [[True, False]] * 2
@@ -72,9 +72,9 @@ def test_recommend_of_a_category(toy: Client) -> None:
     picks = toy.recommend(["u0", "u3"], k=[1, 3], exclude_items=[["i5", "gone"], ["i4"]])
     assert [row.item_ids for row in picks] == [("i4",), ("i5", "i3", "i2")]
     assert toy.recommend(["u0"], k=1, exclude_items=["i5", "i4"])[0].item_ids == ("i3",)
-    row = toy.recommend(["who"], k=2, category="hats", allow_unknown=True)[0]
+    row = toy.recommend(["u9"], k=2, category="hats", allow_unknown=True)[0]
     assert (row.item_ids, row.known_user, row.known_category) == ((), False, False)
-    assert toy.recommend(["who"], k=1, allow_unknown=True)[0].scores.tolist() == [11.5]
+    assert toy.recommend(["u9"], k=1, allow_unknown=True)[0].scores.tolist() == [11.5]
 
 
 def test_embed_images_from_bytes_and_files(toy: Client, tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_similar_items_and_images(toy: Client) -> None:
 def test_score_images(toy: Client) -> None:
     found = toy.score_images(["u0", "u3"], [png(2), png(3)])
     np.testing.assert_allclose(found.scores, [1, 11])
-    with pytest.raises(UnknownIdError, match="user 'who'"):
-        toy.score_images(["who"], [png()])
-    assert not toy.score_images(["who"], [png()], allow_unknown=True).known_users[0]
+    with pytest.raises(UnknownIdError, match="user 'u9'"):
+        toy.score_images(["u9"], [png()])
+    assert not toy.score_images(["u9"], [png()], allow_unknown=True).known_users[0]
 
 
 def test_design(toy: Client) -> None:
@@ -246,10 +246,9 @@ def test_status_and_metadata(toy: Client) -> None:
 
 def test_the_client_loads_no_tensorflow() -> None:
     code = (
-        "import sys, time; start = time.process_time(); import tfdvbpr_serving.client\n"
-        "seconds = time.process_time() - start\n"
+        "import sys; import tfdvbpr_serving.client\n"
         "heavy = sorted({'tensorflow', 'tensorflow_serving', 'keras', 'scipy', 'pandas', 'PIL'} & set(sys.modules))\n"
-        "print(heavy, seconds)"
+        "print(heavy)"
     )
     path = [entry for entry in sys.path if entry]
     out = subprocess.run(
@@ -258,9 +257,7 @@ def test_the_client_loads_no_tensorflow() -> None:
         text=True,
         check=True,
     )
-    modules, seconds = out.stdout.rsplit(" ", 1)
-    assert modules == "[]"
-    assert float(seconds) < 0.5
+    assert out.stdout.strip() == "[]"
 
 
 def test_the_client_has_a_method_for_every_signature() -> None:

@@ -92,9 +92,6 @@ def test_cancelling_a_call_leaves_another_call_running(slow_designer: LoadedMode
     cancellation.cancel()
     thread.join(timeout=20)
     assert ended == [grpc.StatusCode.CANCELLED]
-    before = time.process_time()
-    time.sleep(0.3)
-    assert time.process_time() - before < 0.2  # nothing of it goes on
     cancellation.cancel()
     assert runner.run(short, cancellation=Cancellation())["steps"].tolist() == [200]
 
