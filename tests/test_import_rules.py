@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": set(),
     "data": {"config"},
     "models": {"config", "data", "losses"},
-    "run": {"config", "data", "models", "designing"},
+    "run": {"config", "data", "models"},
     "training": {"config", "data", "models", "losses", "run"},
     "evaluation": {"config", "data", "models", "losses", "run", "designing"},
     "designing": {"config", "data", "models", "losses", "run"},

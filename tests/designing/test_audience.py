@@ -35,7 +35,7 @@ def test_a_group_of_one_is_that_user(designer: Designer) -> None:
 def test_members_have_mean_0_and_standard_deviation_1_over_the_category(tiny_run: Run) -> None:
     users = Audience.group(["u0", "u1"]).embeddings(tiny_run, "shoe")
     rows = tiny_run.items.category_ids == tiny_run.items.category_id("shoe")
-    members = users.member_preferences(tf.constant(tiny_run.looks[rows])).numpy()
+    members = users.member_preferences(tf.constant(tiny_run.visual_item_embeddings[rows])).numpy()
     np.testing.assert_allclose(members.mean(axis=0), 0.0, atol=1e-4)
     np.testing.assert_allclose(members.std(axis=0), 1.0, atol=1e-4)
 

@@ -108,8 +108,8 @@ def test_a_row_alone_is_the_row_in_a_batch(served_designer: Exported) -> None:
 
 
 def test_unknown_users_are_designed_for_with_the_mean_taste(served_designer: Exported, designer: Designer) -> None:
-    mean = designer.run.tastes.mean(axis=0, dtype=np.float64).astype(np.float32)
-    known = designer.run.tastes[5]
+    mean = designer.run.visual_user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+    known = designer.run.visual_user_embeddings[5]
     expected = designer.design_for_embeddings(np.stack([mean, known, mean]), CATEGORIES, seeds=SEEDS)
     answer = _drawn(served_designer, user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].tolist() == [False, True, False]
@@ -206,7 +206,7 @@ def test_people_without_a_history_are_designed_for(served_designer: Exported, de
     answer = _drawn(served_designer, liked_item_ids=liked, categories=["shoe"] * 2, seeds=[1, 2])
     assert answer["folded_in"].tolist() == [True, False]
     assert not answer["known_users"].any()
-    mean = designer.run.tastes.mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean = designer.run.visual_user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
     folded = designer.run.fold_in([["i1", "i3"]])[0, : len(mean)]
     expected = designer.design_for_embeddings(np.stack([folded, mean]), ["shoe"] * 2, seeds=[1, 2])
     assert _difference(answer["images"], expected.images) <= 1
@@ -220,7 +220,7 @@ def test_nearest_items_are_those_nearest_in_looks(served_designer: Exported, des
     shoes = np.flatnonzero(items.category_ids == items.category_id("shoe"))
     for picture, found in zip(answer["images"][0], answer["nearest_item_ids"][0], strict=True):
         looks = embed_images(designer.run, picture[None])[0]
-        distances = np.linalg.norm(designer.run.looks[shoes] - looks, axis=1)
+        distances = np.linalg.norm(designer.run.visual_item_embeddings[shoes] - looks, axis=1)
         rows = [np.flatnonzero(shoes == items.item_ids.index(item.decode()))[0] for item in found]
         np.testing.assert_allclose(distances[rows], np.sort(distances)[:3], rtol=1e-3, atol=1e-5)
 

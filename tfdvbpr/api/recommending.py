@@ -1,12 +1,17 @@
-"""New items for a run, and reasons for its scores."""
+"""New items for a run, and explanations of its scores: `update_items` and `explain`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from tfdvbpr.api.opening import opened_run
+from tfdvbpr.files import IfExists
 from tfdvbpr.run import Run
+
+if TYPE_CHECKING:
+    from tfdvbpr.run.explanation import Explanation
 
 
 def update_items(
@@ -14,30 +19,29 @@ def update_items(
     new_items: Path | str,
     output: Path | str,
     *,
-    output_dataset: Path | str | None = None,
     dataset: Path | str | None = None,
-    **options: Any,
+    if_exists: IfExists = "error",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Run:
-    """A run with new items in its catalogue, without training; see `recommending.new_items.update_items`.
+    """Adds new items to a run's catalogue, without training; see `tfdvbpr.run.new_items`.
 
     Args:
-        run: a run or its folder, of a model that knows an item by its picture.
-        new_items: a folder with items.csv or .parquet and pictures.
-        output: the run folder to make.
-        output_dataset: where the larger dataset goes; left out, into `output`.
-        dataset: where the run's dataset lies now, if it has been moved.
-        **options: `max_pixels`, `if_exists` and `progress`, as of `prepare`.
+        run: a run or its folder, of a model that embeds items by their images.
+        new_items: a folder with items.csv or .parquet and images.
+        output: the run folder to make; the larger dataset goes into it.
+        dataset: where the run's dataset is now, if it has been moved.
+        if_exists: whether to replace a folder that is already there.
+        progress: called with (images read, in all).
 
     Raises:
-        RunError: if the model cannot know an item by its picture.
+        RunError: if the model cannot embed an item by its image.
         SourceError: if no new item can be used.
-        OutputExistsError: if `output` or `output_dataset` holds something already.
+        OutputExistsError: if `output` holds something already.
     """
     from tfdvbpr.run.new_items import update_items as update
 
-    opened = run if isinstance(run, Run) else Run.open(run)
-    larger, where = (None if place is None else Path(place) for place in (output_dataset, dataset))
-    return update(opened, Path(new_items), Path(output), output_dataset=larger, dataset=where, **options)
+    where = None if dataset is None else Path(dataset)
+    return update(opened_run(run), Path(new_items), Path(output), dataset=where, if_exists=if_exists, progress=progress)
 
 
 def explain(
@@ -49,33 +53,32 @@ def explain(
     baseline: str = "white",
     steps: int = 64,
     dataset: Path | str | None = None,
-) -> Any:
-    """Where items' scores for a user come from: a list of `recommending.explain.Explanation`.
+) -> list[Explanation]:
+    """Explains items' scores for a user by their pixels and by the user's liked items.
+
+    Integrated gradients, Sundararajan et al. 2017; see `tfdvbpr.run.explanation`.
 
     Args:
         run: a dvbpr, hybrid-dvbpr or siamese run or its folder.
         user_id: as in the interactions.
         item_ids: what to explain.
-        output: a PNG to draw it in.
-        baseline: "white" or "blurred": the picture that stands for no information.
-        steps: gradients a picture.
-        dataset: where the run's dataset lies now, if it has been moved.
+        output: a PNG of the heat maps; left out, none is written.
+        baseline: "white" or "blurred": the image without information.
+        steps: gradients per image.
+        dataset: where the run's dataset is now, if it has been moved.
 
     Raises:
         RunError: if the model does not learn from pixels.
         UnknownIdError: if the run does not know the user or an item.
     """
-    from tfdvbpr.run.explain import check_explained
-    from tfdvbpr.run.explain import explain as explained
+    from tfdvbpr.run import explanation
 
-    opened = run if isinstance(run, Run) else Run.open(run)
-    check_explained(opened)
-    pictures = opened.open_dataset(None if dataset is None else Path(dataset))
-    explanations = explained(opened, user_id, item_ids, dataset=pictures, baseline=baseline, steps=steps)
+    opened = opened_run(run)
+    explanation.check_explained(opened)
+    images = opened.open_dataset(None if dataset is None else Path(dataset))
+    explanations = explanation.explain(opened, user_id, item_ids, dataset=images, baseline=baseline, steps=steps)
     if output is not None:
-        from tfdvbpr.run.figures import write_explanations
-
-        part = ", its visual part" if opened.recommender.item_tables else ""
-        title = f"The score for user {user_id}{part}: where it comes from"
-        write_explanations(Path(output), explanations, dataset=pictures, title=title, baseline=baseline)
+        visual = opened.factors.user_embeddings.shape[1] > opened.config.embedding_dim
+        title = f"The score{', its visual part,' if visual else ''} of user {user_id}"
+        explanation.write_explanations(Path(output), explanations, dataset=images, title=title, baseline=baseline)
     return explanations

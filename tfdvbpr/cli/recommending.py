@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,7 +27,7 @@ def recommend(
     user: Annotated[str | None, typer.Option(help="A user id, as in the interactions.")] = None,
     liked: Annotated[
         list[str] | None,
-        typer.Option(metavar="ITEM", help="Instead of a user: an item that somebody new liked; repeat for more."),
+        typer.Option(metavar="ITEM", help="Instead of a user: an item that a new user liked; repeat for more."),
     ] = None,
     category: Annotated[str | None, typer.Option(help="Only items of this category.")] = None,
     k: Annotated[int, typer.Option("--k", help="How many items.", min=1)] = 10,
@@ -35,9 +35,9 @@ def recommend(
     output: Annotated[Path | None, typer.Option(help="A PNG of the liked and the recommended items.")] = None,
     dataset: MovedDataset = None,
 ) -> None:
-    """The best items for a user, or for somebody new from a few items she liked.
+    """Recommend items to a user, or to a new user from a few liked items.
 
-    Somebody new is folded in: her taste is worked out from the liked items while the model stays as it is.
+    A new user is folded in: the user embedding is computed from the liked items while the model stays as it is.
     """
     from tfdvbpr.run import Run
 
@@ -47,18 +47,17 @@ def recommend(
     if user is not None:
         answer = opened.recommend(user, k=k, category=category, exclude_seen=not include_seen)
         row = int(opened.user_indices([user])[0])
-        liked, who = [opened.items.item_ids[item] for item in opened.seen_items(row)], f"user {user}"
+        liked, name = [opened.items.item_ids[item] for item in opened.seen_items(row)], f"user {user}"
     else:
-        liked, who = list(liked or []), "somebody new"
+        liked, name = list(liked or []), "a new user"
         answer = opened.recommend_for(liked, k=k, category=category, exclude_seen=not include_seen)
-    _print(answer, f"For {who}, by {opened.manifest.model}")
+    title = f"For {name}, by {opened.manifest.model}"
+    _print(answer, title)
     if output is not None:
-        from tfdvbpr.run.figures import write_recommendations
+        from tfdvbpr.run.explanation import write_recommendations
 
-        write_recommendations(
-            output, liked, answer, dataset=opened.open_dataset(dataset), title=f"For {who}, by {opened.manifest.model}"
-        )
-        out.print(f"Pictures: {output}", highlight=False, soft_wrap=True)
+        write_recommendations(output, liked, answer, dataset=opened.open_dataset(dataset), title=title)
+        out.print(f"Images: {output}", highlight=False, soft_wrap=True)
 
 
 def _print(answer: list[Recommendation], title: str) -> None:
@@ -81,42 +80,26 @@ def update_items(
         Path,
         typer.Argument(
             metavar="NEW_ITEMS",
-            help="A folder with items.csv or .parquet (item_id, image, by choice category and more) and the pictures.",
+            help="A folder with items.csv or .parquet (item_id, image, optionally category and more) and the images.",
         ),
     ],
-    output: Annotated[Path, typer.Option(help="The run folder to make.")],
-    output_dataset: Annotated[
-        Path | None, typer.Option(help="Where the larger dataset goes; left out, into the new run folder.")
-    ] = None,
+    output: Annotated[Path, typer.Option(help="The run folder to make; the larger dataset goes into it.")],
     dataset: MovedDataset = None,
-    max_pixels: Annotated[
-        int, typer.Option(help="Pictures with more pixels are quarantined undecoded.", min=1)
-    ] = 50_000_000,
     if_exists: IfExistsOption = "error",
 ) -> None:
-    """Add new items to a run without training: they are embedded by their pictures and ranked at once.
+    """Add new items to a run without training: they are embedded by their images and ranked at once.
 
-    The new run has the same users, weights and scores of the old items. Broken pictures and ids that the catalogue has
+    The new run has the same users, weights and scores of the old items. Broken images and ids that are in the catalogue
     already are left out, counted, and listed in the new dataset's quarantine.csv.
     """
+    from tfdvbpr import api
     from tfdvbpr.cli import progress
     from tfdvbpr.run import Run
 
     opened = Run.open(run)
     before = opened.open_dataset(dataset).manifest
-    with progress.counting("Reading pictures") as count:
-        from tfdvbpr import api
-
-        larger = api.update_items(
-            opened,
-            new_items,
-            output,
-            output_dataset=output_dataset,
-            dataset=dataset,
-            max_pixels=max_pixels,
-            if_exists=if_exists,
-            progress=count,
-        )
+    with progress.counting("Reading images") as show:
+        larger = api.update_items(opened, new_items, output, dataset=dataset, if_exists=if_exists, progress=show)
     after = larger.open_dataset().manifest
     left_out = after.num_quarantined - before.num_quarantined
     added = after.num_items - before.num_items
@@ -135,29 +118,29 @@ def explain(
     item: Annotated[list[str], typer.Option(help="An item id; repeat for more.")],
     output: Annotated[Path, typer.Option(help="The PNG to write.")],
     baseline: Annotated[
-        str, typer.Option(help="The picture that stands for no information: white, or blurred, the item's own.")
+        Literal["white", "blurred"],
+        typer.Option(help="The image without information: white, or the item's own, blurred."),
     ] = "white",
-    steps: Annotated[int, typer.Option(help="Gradients a picture; more are more exact.", min=8)] = 64,
     dataset: MovedDataset = None,
 ) -> None:
-    """Draw where in an item's picture a user's score comes from, and from which of her items.
+    """Show which pixels of an item's image, and which liked items, a user's score comes from.
 
-    The heat map is of integrated gradients of θᵀΦ(X), from a baseline picture to the item's: red pixels speak for the
-    item, blue ones against it, and together they make the difference of the two scores. For hybrid-dvbpr it is the
-    visual part of the score alone.
+    The heat map is of integrated gradients of θᵀΦ(x), from a baseline image to the item's: red pixels raise the score,
+    blue ones lower it, and they sum to the difference of the two images' scores. For hybrid-dvbpr it is the visual part
+    of the score alone.
     """
     from tfdvbpr import api
     from tfdvbpr.cli import progress
 
     with progress.status("Explaining"):
-        explanations = api.explain(run, user, item, output=output, baseline=baseline, steps=steps, dataset=dataset)
+        explanations = api.explain(run, user, item, output=output, baseline=baseline, dataset=dataset)
     for each in explanations:
-        taken = ", ".join(f"{source.item_id} {source.share:+.2f}" for source in each.sources[:3])
+        sources = ", ".join(f"{source.item_id} {source.contribution:+.2f}" for source in each.sources[:3])
         out.print(
-            f"{each.item_id}: score {each.score:+.4f}, {baseline} picture {each.baseline_score:+.4f}"
-            + (f"; the taste for {taken}" if taken else ""),
+            f"{each.item_id}: score {each.score:+.4f}, {baseline} image {each.baseline_score:+.4f}"
+            + (f"; from liked items {sources}" if sources else ""),
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-    out.print(f"Picture: {output}", highlight=False, soft_wrap=True)
+    out.print(f"Image: {output}", highlight=False, soft_wrap=True)

@@ -107,7 +107,7 @@ class Audience:
         check_learns_from_pixels(run)
         if self.item_ids:
             return run.fold_in([self.item_ids])[:, : run.config.embedding_dim]
-        return run.tastes[run.user_indices(self.user_ids)]
+        return run.visual_user_embeddings[run.user_indices(self.user_ids)]
 
     def embeddings(self, run: Run, category: str) -> AudienceEmbeddings:
         """The audience under a run, as one request for designs of a category.
@@ -134,7 +134,7 @@ def standardize(user_embeddings: Floats, run: Run, category: str) -> tuple[Float
     Returns:
         float32 [M, D] and [M].
     """
-    item_embeddings = run.looks
+    item_embeddings = run.visual_item_embeddings
     if category in run.items.categories:
         of_category = run.items.category_ids == run.items.category_id(category)
         item_embeddings = item_embeddings[of_category] if of_category.sum() > 1 else item_embeddings

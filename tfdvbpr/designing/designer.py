@@ -117,7 +117,7 @@ class Designer:
             UnknownIdError: if a run does not know a user or a category.
             ConfigError: as of `design_for_embeddings`.
         """
-        users = self.run.tastes[self.run.user_indices(user_ids)]
+        users = self.run.visual_user_embeddings[self.run.user_indices(user_ids)]
         return self.design_for_embeddings(users, categories, seeds=seeds, **settings)
 
     def design_for(self, audience: Audience, category: str, *, seed: int = 0, **settings: Any) -> Designs:

@@ -51,8 +51,8 @@ class RealItems:
         self._rows = np.arange(len(dataset.items), dtype=np.int32)
         if category is not None and category in dataset.items.categories:
             self._rows = self._rows[dataset.items.category_ids == dataset.items.category_id(category)]
-        if run is not None and len(run.looks) == len(dataset.items):
-            self._real: Floats = run.looks[self._rows]
+        if run is not None and len(run.visual_item_embeddings) == len(dataset.items):
+            self._real: Floats = run.visual_item_embeddings[self._rows]
         else:
             blocks = [self._rows[start : start + _BLOCK] for start in range(0, len(self._rows), _BLOCK)]
             self._real = np.concatenate([self.features(dataset.images.read(block)) for block in blocks])

@@ -1,4 +1,8 @@
-"""The run folder: configuration, manifest, id maps, weights, factors and metrics. The only hand-over to export."""
+"""Run folders, the only hand-over from training to evaluation, designing and export.
+
+folder: files and manifest; recommender_run: `Run`; gan_run: `GanRun`; explanation: where a score comes from;
+new_items: items added to a run without training.
+"""
 
 from tfdvbpr.run.folder import (
     CONFIG_NAME,

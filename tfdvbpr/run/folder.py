@@ -1,11 +1,11 @@
-"""What both kinds of run share: the files of the folder, its manifest, and the dataset it was trained on."""
+"""Files and manifest of a run folder, and the dataset a run was trained on."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import polars as pl
 import yaml
@@ -15,12 +15,9 @@ from tfdvbpr._version import __version__
 from tfdvbpr.config import Config, GanConfig, RecommenderConfig, dump_yaml, resolve_config
 from tfdvbpr.data import ImageFit
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.errors import DatasetError, RunError
+from tfdvbpr.errors import ConfigError, DatasetError, RunError
 
-if TYPE_CHECKING:
-    pass
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 CONFIG_NAME = "config.yaml"
 METRICS_NAME = "metrics.json"
@@ -37,7 +34,7 @@ RunKind = Literal["recommender", "gan"]
 
 
 class RunManifest(BaseModel):
-    """What a run says of itself (`manifest.json`)."""
+    """The manifest of a run (`manifest.json`)."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
     format_version: int
@@ -78,7 +75,7 @@ def new_manifest(dataset: PreparedDataset, *, kind: RunKind, model: str, trainin
 
 
 class RunFolder:
-    """What both kinds of run share: the folder, its manifest, and the dataset it was trained on."""
+    """Base class of `Run` and `GanRun`: the folder, its manifest, and the dataset it was trained on."""
 
     kind: RunKind
 
@@ -90,20 +87,25 @@ class RunFolder:
     def _open_manifest(cls, path: Path) -> RunManifest:
         command = "train" if cls.kind == "recommender" else "train-gan"
         try:
-            manifest = RunManifest.model_validate_json((path / MANIFEST_NAME).read_bytes())
+            values = json.loads((path / MANIFEST_NAME).read_bytes())
+            format_version, library_version = values["format_version"], values["library_version"]
         except FileNotFoundError:
             raise RunError(
                 f"RUN must be a folder made by `tfdvbpr {command}`. {path} has no {MANIFEST_NAME}. "
                 f"Run `tfdvbpr {command} DATASET --output {path}` first."
             ) from None
-        except (ValidationError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({error!r}). Train again.") from None
+        if format_version != FORMAT_VERSION:
+            raise RunError(
+                f"RUN must be of format {FORMAT_VERSION}, which tfdvbpr {__version__} reads. {path} is of format "
+                f"{format_version}, written by tfdvbpr {library_version}. Train again, or use that version."
+            )
+        try:
+            manifest = RunManifest.model_validate(values)
+        except ValidationError as error:
             first = str(error).splitlines()[0]
             raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({first}). Train again.") from None
-        if manifest.format_version != FORMAT_VERSION:
-            raise RunError(
-                f"RUN must be of format version {FORMAT_VERSION}. {path} is of version {manifest.format_version}. "
-                "Train again with this version of tfdvbpr."
-            )
         if manifest.kind != cls.kind:
             raise RunError(f"{path} must be a {cls.kind} run. It is a {manifest.kind} run. Give the other folder.")
         return manifest
@@ -112,7 +114,7 @@ class RunFolder:
         """The dataset the run was trained on.
 
         Args:
-            path: where it lies now; left out, where it lay when the run was trained.
+            path: where it is now; left out, where it was when the run was trained.
 
         Raises:
             DatasetError: if it is gone or its contents are not those the run was trained on.
@@ -121,7 +123,7 @@ class RunFolder:
         if path is None and not where.exists():
             raise DatasetError(
                 f"{self.path} was trained on the dataset {where}, which must still be there. It is gone. "
-                "Say where it lies now with --dataset."
+                "Give its place with --dataset."
             )
         dataset = PreparedDataset.open(where)
         if dataset.manifest.fingerprint != self.manifest.dataset_fingerprint:
@@ -134,7 +136,13 @@ class RunFolder:
 
     def _read_config(self, kind: type[Config]) -> Config:
         values = yaml.safe_load((self.path / CONFIG_NAME).read_text(encoding="utf-8"))
-        return resolve_config(kind, defaults=values)
+        try:
+            return resolve_config(kind, defaults=values)
+        except ConfigError as error:
+            raise RunError(
+                f"{self.path / CONFIG_NAME} was written by tfdvbpr {self.manifest.library_version}. {error} This is "
+                f"tfdvbpr {__version__}. Train again, or use the version that wrote it."
+            ) from None
 
 
 def write_run_header(

@@ -1,7 +1,7 @@
-"""New items in a trained run: embedded by the networks as they are, and ranked from then on. Nothing is trained.
+"""New items in a trained run: embedded by the trained networks and ranked; nothing is trained.
 
-θ, the weights and everything of the old items stay bit for bit. A new item has its looks alone: γ and β, where a model
-has them, are 0, which is what an item that was never trained begins with.
+θ, the weights and everything of the old items stay bit for bit. A new item has its visual embedding alone: γ and β,
+where a model has them, are 0, the initial value of an item that was never trained.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tfdvbpr._version import __version__
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.decoding import MAX_PIXELS, to_float
+from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.images.storage import ItemImages
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.extend import extend
@@ -49,48 +49,36 @@ def update_items(
     new_items: Path,
     output: Path,
     *,
-    output_dataset: Path | None = None,
     dataset: Path | None = None,
-    max_pixels: int = MAX_PIXELS,
     if_exists: IfExists = "error",
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:
-    """Writes a run with a larger catalogue, and the dataset that belongs to it.
+    """Writes a run with a larger catalogue, and within it the larger dataset.
 
     Args:
-        run: of a model that knows an item by its picture.
-        new_items: a folder with items.csv or .parquet and pictures, as `tfdvbpr prepare` takes them; no interactions.
+        run: of a model that embeds items by their images.
+        new_items: a folder with items.csv or .parquet and images, as `tfdvbpr prepare` takes them; no interactions.
         output: the run folder to make; it appears whole or not at all.
-        output_dataset: where the larger dataset goes; left out, into `output`.
-        dataset: where the run's dataset lies now, if it has been moved.
-        max_pixels: larger pictures are quarantined without being decoded.
+        dataset: where the run's dataset is now, if it has been moved.
         if_exists: "error", or "overwrite" to replace what is already there.
-        progress: called with (pictures read, pictures in all).
+        progress: called with (images read, in all).
 
     Returns:
-        The new run. What was left out stands in the new dataset's quarantine.csv.
+        The new run. What was left out is listed in the new dataset's quarantine.csv.
 
     Raises:
-        RunError: if the model cannot know an item by its picture.
+        RunError: if the model cannot embed an item by its image.
         DatasetError: if the run's dataset is gone or another.
         SourceError: if no new item can be used.
-        OutputExistsError: if `output` or `output_dataset` holds something already.
+        OutputExistsError: if `output` holds something already.
     """
     _check_model(run)
-    for folder in filter(None, (output, output_dataset)):
-        check_output(folder, if_exists=if_exists)
+    check_output(output, if_exists=if_exists)
     source = read_folder(new_items, with_interactions=False)
     old = run.open_dataset(dataset)
     with whole_directory(output, if_exists=if_exists) as folder:
-        larger = extend(
-            old,
-            source,
-            folder / DATASET_NAME if output_dataset is None else output_dataset,
-            max_pixels=max_pixels,
-            if_exists=if_exists,
-            progress=progress,
-        )
-        manifest = _manifest(run.manifest, larger, output_dataset or output / DATASET_NAME)
+        larger = extend(old, source, folder / DATASET_NAME, progress=progress)
+        manifest = _manifest(run.manifest, larger, output / DATASET_NAME)
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
         for name in (CONFIG_NAME, HISTORY_NAME, USERS_NAME, INTERACTIONS_NAME):
             shutil.copyfile(run.path / name, folder / name)
@@ -103,22 +91,9 @@ def _check_model(run: Run) -> None:
     model = run.manifest.model
     if not run.model_class.embeds_new_items:
         raise RunError(
-            f"RUN must be of a model that knows an item by its picture. {run.path} is a {model} run, to which a new "
-            "item is a number like any other. Train again with the new items, or use a dvbpr run."
+            f"RUN must be of a model that embeds items by their images. {run.path} is a {model} run, which cannot "
+            "embed new items. Train again with the new items, or use a dvbpr run."
         )
-    if run.model_class.centres_items:
-        _centre(run)
-
-
-def _centre(run: Run) -> Array:
-    """float32 [F]: what the run's features were centred on."""
-    mean = run.factors.feature_mean
-    if mean is None:
-        raise RunError(
-            f"{run.path} must hold the mean that its features were centred on. It was made by an older version. "
-            "Train again."
-        )
-    return mean
 
 
 def _manifest(about: RunManifest, larger: PreparedDataset, path: Path) -> RunManifest:
@@ -134,7 +109,7 @@ def _manifest(about: RunManifest, larger: PreparedDataset, path: Path) -> RunMan
 
 
 def _extended_factors(run: Run, manifest: RunManifest, images: ItemImages, folder: Path) -> Factors:
-    """The factors with the new items below the old; weights with a row an item are written into `folder` with them."""
+    """The factors with the new items below the old; writes the weights with the new items' rows into `folder`."""
     old = run.factors
     rows = np.arange(run.manifest.num_items, manifest.num_items, dtype=np.int32)
     kind = run.model_class
@@ -156,7 +131,7 @@ def _extended_factors(run: Run, manifest: RunManifest, images: ItemImages, folde
 
 
 def _larger_model(run: Run, manifest: RunManifest) -> Any:
-    """The run's model with more items; what has a row an item is 0 in the new ones."""
+    """The run's model with more items; weights with a row per item are 0 in the new rows."""
     old, new = run.recommender, run.model_class.for_dataset(run.config, manifest, pretrained=False)
     for before, after in zip(old.variables, new.variables, strict=True):
         values = before.numpy()
@@ -177,9 +152,10 @@ def _embed(model: Any, images: ItemImages, rows: npt.NDArray[np.int32], factors:
 
 
 def _features(run: Run, images: ItemImages, rows: npt.NDArray[np.int32]) -> Array:
-    """float32 [N, F]: off-the-shelf features of the new items, centred on those of the run's own catalogue."""
-    extract = FEATURE_EXTRACTORS[run.config.features]
-    return centred(np.concatenate([extract(images.read(part)) for part in _blocks(rows)]), _centre(run))
+    """float32 [N, F]: off-the-shelf features of the new items, centred on the mean of the run's training catalogue."""
+    extract, mean = FEATURE_EXTRACTORS[run.config.features], run.factors.feature_mean
+    assert mean is not None
+    return centred(np.concatenate([extract(images.read(part)) for part in _blocks(rows)]), mean)
 
 
 def _blocks(rows: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int32]]:

@@ -1,4 +1,4 @@
-"""A trained recommender, opened: what export, evaluation and design take from its folder."""
+"""`Run`: a trained recommender, opened from its folder for scoring, evaluation, design or export."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Run(RunFolder):
 
     @cached_property
     def user_ids(self) -> list[str]:
-        """User ids as the outside knows them; user n is the n-th."""
+        """User ids as in the interactions; user n is the n-th."""
         return pl.read_parquet(self.path / USERS_NAME)["user_id"].to_list()
 
     @cached_property
@@ -107,12 +107,12 @@ class Run(RunFolder):
         return Factors.read(self.path / FACTORS_NAME)
 
     @property
-    def tastes(self) -> Array:
-        """float32 [num_users, embedding_dim]: θ, what meets Φ; the user embeddings without non-visual factors."""
+    def visual_user_embeddings(self) -> Array:
+        """float32 [num_users, embedding_dim]: θ; the user embeddings without non-visual factors."""
         return self.factors.user_embeddings[:, : self.config.embedding_dim]
 
     @property
-    def looks(self) -> Array:
+    def visual_item_embeddings(self) -> Array:
         """float32 [num_items, embedding_dim]: Φ of every item; the item embeddings without non-visual factors."""
         return self.factors.item_embeddings[:, : self.config.embedding_dim]
 
@@ -133,7 +133,7 @@ class Run(RunFolder):
             raise RunError(
                 f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run."
             )
-        # The run's own weights are loaded: it opens where no other can be had.
+        # The run's own weights are loaded: it opens where pretrained ones are not installed.
         model = self.model_class.for_dataset(self.config, self.manifest, pretrained=False)
         model.load_weights(self.path / WEIGHTS_NAME)
         return model
@@ -181,7 +181,7 @@ class Run(RunFolder):
         """Embeddings of new users from the items they liked; docs/reference/equations.md has the formulas.
 
         Args:
-            liked: item ids, a list a person; an item named twice counts once.
+            liked: item ids, a list per user; an item named twice counts once.
 
         Returns:
             float32 [B, D], in the space of `factors.user_embeddings`; the mean user's for an empty list.
@@ -194,10 +194,10 @@ class Run(RunFolder):
     def recommend_for(
         self, liked_item_ids: Sequence[str], *, k: int = 10, category: str | None = None, exclude_seen: bool = True
     ) -> list[Recommendation]:
-        """The best `k` items for somebody the run was not trained on, from the items she liked.
+        """The best `k` items for a new user, folded in from liked items.
 
         Args:
-            liked_item_ids: what she liked; with none, the mean user is recommended for.
+            liked_item_ids: the user's; with none, the mean user's recommendations.
             k: at most this many.
             category: only items of this category.
             exclude_seen: leave out the liked items.
@@ -212,7 +212,7 @@ class Run(RunFolder):
 
     @cached_property
     def folding(self) -> FoldIn:
-        """What folds people in, as `fold_in` does, by rows of items."""
+        """Folds new users in, as `fold_in` does, by rows of items."""
         return self.model_class.fold_in(self)
 
     def _best(

@@ -25,7 +25,7 @@ class People(tf.Module):
     def __init__(self, run: Run, items: Ids, *, max_liked: int) -> None:
         super().__init__()
         factors = run.factors
-        self.tastes = Tastes(run.user_ids, run.tastes)
+        self.tastes = Tastes(run.user_ids, run.visual_user_embeddings)
         self.folding = ServedFoldIn(
             run.folding,
             items,

@@ -262,7 +262,7 @@ def _about(designer: Designer, studio: Tailor, limits: DesignerLimits) -> dict[s
         "gan_run": run_facts(gan),
         "options": {**asdict(designer.options), **asdict(limits)},
         "tailor_options": asdict(studio.options),
-        "embedding_dim": designer.run.tastes.shape[1],
+        "embedding_dim": designer.run.visual_user_embeddings.shape[1],
         "latent_dim": designer.gan_run.config.latent_dim,
         "num_users": designer.run.manifest.num_users,
         "num_items": designer.run.manifest.num_items,

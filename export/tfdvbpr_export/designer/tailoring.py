@@ -31,7 +31,7 @@ class Standards(tf.Module):
         super().__init__()
         means, spreads = [], []
         for category in categories:
-            looks = run.looks.astype(np.float64)
+            looks = run.visual_item_embeddings.astype(np.float64)
             if category in run.items.categories:
                 own = run.items.category_ids == run.items.category_id(category)
                 looks = looks[own] if own.sum() > 1 else looks

@@ -62,7 +62,7 @@ class ServedCatalogue(tf.Module):
             max_k=options.max_k,
         )
         # Of the numbers as they are kept, so that an item is exactly as long as the search finds it.
-        looks = self.table.numpy()[:, : run.looks.shape[1]]
+        looks = self.table.numpy()[:, : run.visual_item_embeddings.shape[1]]
         lengths = np.linalg.norm(looks, axis=1)
         inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         self.inverse_lengths = tf.Variable(inverse.astype(np.float32), trainable=False, name="inverse_lengths")

@@ -25,7 +25,7 @@ class NearestItems(tf.Module):
 
     def __init__(self, run: Run, *, count: int) -> None:
         super().__init__()
-        looks, items = run.looks, run.items
+        looks, items = run.visual_item_embeddings, run.items
         halves = -0.5 * np.square(looks, dtype=np.float64).sum(axis=1, keepdims=True)
         self.ids, self.categories = Ids(items.item_ids), Ids(items.categories)
         self.looks = Table(np.hstack([looks, halves.astype(np.float32)]), "looks")

@@ -82,12 +82,12 @@ def test_metrics_are_those_of_the_images(
     """Computed again from the images."""
     evaluation, _ = evaluated
     requests, images, row = evaluation.requests, evaluation.images[RANDOM_G].images, evaluation.rows[RANDOM_G]
-    preferences = (embed_images(tiny_run, images) * tiny_run.tastes[requests.users]).sum(axis=1)
+    preferences = (embed_images(tiny_run, images) * tiny_run.visual_user_embeddings[requests.users]).sum(axis=1)
     assert row["preference"] == pytest.approx(preferences.mean(), abs=1e-5)
     standardised = []
     for user, name, value in zip(requests.users, requests.categories, preferences, strict=True):
         items = np.flatnonzero(np.array(tiny_run.items.table["category"]) == name)
-        scores = tiny_run.looks[items] @ tiny_run.tastes[user]
+        scores = tiny_run.visual_item_embeddings[items] @ tiny_run.visual_user_embeddings[user]
         standardised.append((value - scores.mean()) / scores.std())
     assert row["preference_standardised"] == pytest.approx(np.mean(standardised), rel=1e-3)
     assert row["second_preference_standardised"] == pytest.approx(row["preference_standardised"], rel=1e-4)

@@ -82,7 +82,7 @@ class PreferenceScale:
         rows = {name: np.flatnonzero(run.items.category_ids == run.items.category_id(name)) for name in categories}
         means, stddevs, best, items = (np.zeros(len(requests)) for _ in range(4))
         for number, (user, name) in enumerate(zip(requests.users, requests.categories, strict=True)):
-            scores = run.looks[rows[name]].astype(np.float64) @ run.tastes[user]
+            scores = run.visual_item_embeddings[rows[name]].astype(np.float64) @ run.visual_user_embeddings[user]
             means[number], stddevs[number] = scores.mean(), max(float(scores.std()), 1e-12)
             best[number], items[number] = scores.max(), rows[name][scores.argmax()]
         return cls(means, stddevs, best, items.astype(np.int64))
@@ -205,7 +205,7 @@ def random_images_and_best(
     first = _FIRST_SEED + seed * len(requests) * num_starts
     names = [name for name in requests.categories for _ in range(num_starts)]
     images = sample_images(gan_run, names, seeds=range(first, first + len(names)))
-    user_embeddings = np.repeat(run.tastes[requests.users], num_starts, axis=0)
+    user_embeddings = np.repeat(run.visual_user_embeddings[requests.users], num_starts, axis=0)
     scores = (embed_images(run, images) * user_embeddings).sum(axis=1).reshape(-1, num_starts)
     candidates = images.reshape(len(requests), num_starts, *images.shape[1:])
     best = candidates[np.arange(len(requests)), scores.argmax(axis=1)]
@@ -299,7 +299,7 @@ def score_images(
 
     def preferences(recommender: Run, images_uint8: Images) -> Floats:
         embeddings = embed_images(recommender, images_uint8).astype(np.float64)
-        values: Floats = (embeddings * recommender.tastes[requests.users]).sum(axis=1)
+        values: Floats = (embeddings * recommender.visual_user_embeddings[requests.users]).sum(axis=1)
         return values
 
     def realism(block: Images, ids: npt.NDArray[np.int32]) -> Any:
