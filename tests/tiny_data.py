@@ -49,15 +49,16 @@ def huge_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
-def write_source(folder: Path, items: Sequence[tuple[str, str, bytes]], actions: Sequence[tuple[str, str]]) -> Path:
-    """Writes a source folder of (item_id, category, picture file) and (user_id, item_id)."""
+def write_source(folder: Path, items: Sequence[tuple[str, str, bytes]], actions: Sequence[tuple[str, ...]]) -> Path:
+    """Writes a source folder of (item_id, category, image file) and (user_id, item_id) or (user_id, item_id, split)."""
     (folder / "images").mkdir(parents=True)
     lines = ["item_id,category,image"]
     for number, (item_id, category, data) in enumerate(items):
         (folder / "images" / f"{number}.jpg").write_bytes(data)
         lines.append(f"{item_id},{category},images/{number}.jpg")
     (folder / "items.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = ["user_id,item_id", *(f"{user},{item}" for user, item in actions)]
+    header = ("user_id", "item_id", "split")[: len(actions[0]) if actions else 2]
+    rows = [",".join(row) for row in (header, *actions)]
     (folder / "interactions.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
 
@@ -76,27 +77,15 @@ def checkerboard(folder: Path, *, num_users: int = 8, size: int = 32) -> Prepare
         )
         for item in range(num_items)
     ]
-    actions = [(f"u{user}", f"i{item}") for user in range(num_users) for item in range(user % 2, num_items, 2)]
+    held_out = {0: "test", num_users: "validation"}
+    actions = [
+        (f"u{user}", f"i{item}", held_out.get(item - user, "train"))
+        for user in range(num_users)
+        for item in range(user % 2, num_items, 2)
+    ]
     write_source(folder / "source", items, actions)
-    dataset = prepare(
-        read_folder(folder / "source"),
-        folder / "dataset",
-        options=PrepareOptions(image_size=(size, size)),
-        source_format="folder",
-    )
-    return with_diagonals_held_out(dataset)
-
-
-def with_diagonals_held_out(dataset: PreparedDataset) -> PreparedDataset:
-    """The dataset with the checkerboard's own split in the place of the drawn one."""
-    drawn = dataset.interactions
-    splits = np.full(len(drawn), Split.TRAIN, np.uint8)
-    splits[drawn.item_ids == drawn.user_ids] = Split.TEST
-    splits[drawn.item_ids == drawn.user_ids + drawn.num_users] = Split.VALIDATION
-    dataset.__dict__["interactions"] = Interactions(
-        drawn.user_ids, drawn.item_ids, splits, drawn.num_users, drawn.num_items
-    )
-    return dataset
+    options = PrepareOptions(image_size=(size, size))
+    return prepare(read_folder(folder / "source"), folder / "dataset", options=options, source_format="folder")
 
 
 def random_interactions(seed: int, *, num_users: int, num_items: int, density: float) -> Interactions:

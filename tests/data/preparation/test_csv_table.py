@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import polars as pl
+import pyarrow.csv
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -25,29 +26,38 @@ def read(path: Path, data: bytes, *, block_bytes: int) -> tuple[Rows, list[tuple
 
 
 def by_the_csv_module(data: bytes) -> tuple[Rows, list[int]]:
-    """The same by the standard library alone: rows that fit a header of two columns, and lines of those that do not."""
+    """The same by the standard library, line by line: rows that fit a header of two columns, and lines that do not."""
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(lines)
     rows: Rows = []
     bad: list[int] = []
-    while True:
-        before = reader.line_num
+    first = 0
+    while first < len(lines):
+        reader = csv.reader(lines[first:])
         try:
-            fields = next(reader)
-        except StopIteration:
-            return rows, bad
+            fields, failed = next(reader), False
         except csv.Error:
-            bad.append(reader.line_num)
-            continue
+            fields, failed = [], True
+        record = lines[first : first + reader.line_num]
+        if len(record) > 1 and (failed or not _is_whole(record)):
+            record, failed = record[:1], True  # an unclosed quote costs its own line alone
+        first += len(record)
         joined = "".join(fields)
         broken = "\x00" in joined or any("\ud800" <= letter <= "\udfff" for letter in joined)
-        if not "".join(lines[before : reader.line_num]).strip():
+        if not failed and not "".join(record).strip():
             continue
-        if broken or len(fields) != 2:
-            bad.append(reader.line_num)
+        if failed or broken or len(fields) != 2:
+            bad.append(first)
         else:
-            rows.append((reader.line_num, [field.strip() for field in fields]))
+            rows.append((first, [field.strip() for field in fields]))
+    return rows, bad
+
+
+def _is_whole(record: list[str]) -> bool:
+    try:
+        return len(list(csv.reader(record, strict=True))) == 1
+    except csv.Error:
+        return False
 
 
 _PIECES = [
@@ -95,6 +105,37 @@ def test_a_field_beyond_the_csv_modules_limit(tmp_path: Path) -> None:
     rows, refused = read(tmp_path / "t.csv", b"h,i\n1,2\n" + long + b",3\n4,5\n", block_bytes=1 << 20)
     assert rows == [(2, ["1", "2"]), (4, ["4", "5"])]
     assert refused == [(3, "")]
+
+
+def test_an_unclosed_quote_costs_its_own_row_alone(tmp_path: Path) -> None:
+    body = b'1,2\n3,"five" and more\n5,"open\n7,8\n9,"two\nlines"\n11,"open again\n"12",13\n'
+    rows, refused = read(tmp_path / "t.csv", b"h,i\n" + body, block_bytes=1 << 20)
+    kept = [["1", "2"], ["3", "five and more"], ["7", "8"], ["9", "two\nlines"], ["12", "13"]]
+    assert rows == list(zip([2, 3, 5, 7, 9], kept, strict=True))
+    assert refused == [(4, '5,"open'), (8, '11,"open again')]
+
+
+def test_an_unclosed_quote_in_a_large_file(tmp_path: Path) -> None:
+    body = b"".join(b"%d,x\n" % number for number in range(100_000))
+    rows, refused = read(tmp_path / "t.csv", b'h,i\n-1,"x\n' + body, block_bytes=1 << 20)
+    assert [int(values[0]) for _, values in rows] == list(range(100_000))
+    assert refused == [(2, '-1,"x')]
+
+
+def test_why_pyarrow_does_not_read_our_tables() -> None:
+    """It numbers bad rows without the blank lines, the kept ones not at all, and an unclosed quote swallows rows."""
+    bad: list[int] = []
+
+    def skip(row: pyarrow.csv.InvalidRow) -> str:
+        bad.append(row.number)
+        return "skip"
+
+    read_options = pyarrow.csv.ReadOptions(use_threads=False)
+    parse_options = pyarrow.csv.ParseOptions(invalid_row_handler=skip)
+    table = pyarrow.csv.read_csv(io.BytesIO(b"h,i\n1,2\n\n3\n4,5\n"), read_options, parse_options)
+    assert (bad, table.column_names, table.num_rows) == ([3], ["h", "i"], 2)  # it is line 4
+    table = pyarrow.csv.read_csv(io.BytesIO(b'h,i\n1,"open\n3,4\n5,6\n'), read_options, parse_options)
+    assert (bad, table.num_rows) == ([3], 1)
 
 
 def test_no_header(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +63,14 @@ def test_figures_by_hand(described: tuple[Description, Path]) -> None:
         ("shirt", 8, 32, 1.0),
         ("shoe", 8, 32, 1.0),
     ]
-    assert (told.split, told.num_duplicate_items, told.first_actions) == ("leave-one-out", 0, {})
+    assert (told.split, told.num_duplicate_items, told.first_actions) == ("source", 0, {})
 
 
 def test_the_cold_threshold_counts_training_actions(dataset: PreparedDataset) -> None:
     assert tfdvbpr.describe(dataset, cold_threshold=3).cold_item_share == 0.0
 
 
-def test_times_withheld_and_untrained_users(dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_withheld_and_untrained_users(dataset: PreparedDataset, tmp_path: Path) -> None:
     """Items 0 and 1 have 2 and 1 of 3 actions, the other 14 none."""
     actions = Interactions(
         np.array([0, 0, 1], np.int32),
@@ -79,8 +80,9 @@ def test_times_withheld_and_untrained_users(dataset: PreparedDataset, monkeypatc
         16,
         np.array([-86400.0, 0.5, np.nan]),
     )
-    monkeypatch.setitem(dataset.__dict__, "interactions", actions)
-    told = tfdvbpr.describe(dataset)
+    folder = shutil.copytree(dataset.path, tmp_path / "copy")
+    actions.write(folder / "interactions.parquet")
+    told = tfdvbpr.describe(PreparedDataset(folder, dataset.manifest.model_copy(update={"num_users": 2})))
     assert told.first_actions == {"train": "1969-12-31T00:00:00Z", "test": "1970-01-01T00:00:00Z"}
     assert told.last_actions == told.first_actions
     assert (told.num_tested_users, told.num_untrained_users, told.parts["withheld"]) == (1, 1, 1)

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import zlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -136,6 +137,7 @@ def _read_parquet(path: Path, only: Collection[str] | None) -> pl.DataFrame:
 
 _FIRST_BLOCK, _BLOCK = 1 << 16, 1 << 24
 _BOM = b"\xef\xbb\xbf"
+# pyarrow.csv would not do: it numbers no row that it keeps, and an unclosed quote swallows the rest of the file unseen.
 # What polars takes otherwise than the csv module and str.strip: quotes, NUL, the separators of ASCII.
 _NOT_PLAIN = (b'"', b"\x00", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 
@@ -145,8 +147,8 @@ def read_csv(
 ) -> pl.DataFrame:
     """Reads a CSV file with a header as stripped strings, with line numbers in the column `ROW`.
 
-    Rows with another number of fields than the header or with bytes that are no UTF-8 go to the quarantine; blank
-    lines carry no row.
+    Rows with another number of fields than the header, with bytes that are no UTF-8 or with a quote that is not closed
+    go to the quarantine; blank lines carry no row.
 
     Args:
         path: the file.
@@ -248,39 +250,69 @@ def _is_plain(block: bytes, num_columns: int) -> bool:
     return bool((commas == num_columns - 1).all() and longest <= csv.field_size_limit())
 
 
+class _Lines(Iterator[str]):
+    """Lines of a text; those of a record that turns out broken can be read again."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._waiting: deque[str] = deque()
+        self.taken: list[str] = []
+
+    def __next__(self) -> str:
+        line = self._waiting.popleft() if self._waiting else self._text.readline()
+        if not line:
+            raise StopIteration
+        self.taken.append(line)
+        return line
+
+    def put_back_all_but_the_first(self) -> None:
+        """Puts back what was taken since `taken` was last cleared."""
+        self._waiting.extendleft(reversed(self.taken[1:]))
+
+
 def _rows(
     name: str, stream: io.BufferedReader | io.BytesIO, before: int, quarantine: Quarantine
 ) -> Iterator[tuple[int, list[str] | None]]:
-    """(line number, fields) of every row that is text; None for blank lines and for what is quarantined."""
+    """(line number, fields) of every row that is text; None for blank lines and for what is quarantined.
+
+    Where a quote is never closed, its line alone is quarantined and the following lines are rows of their own.
+    """
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
-    raw: list[str] = []
-
-    def lines() -> Iterator[str]:
-        for line in text:
-            raw.append(line)
-            yield line
-
-    reader = csv.reader(lines())
+    lines = _Lines(text)
+    reader, line = csv.reader(lines), before
     while True:
-        raw.clear()
+        lines.taken.clear()
+        fields: list[str] = []
+        detail = ""
         try:
             fields = next(reader)
         except StopIteration:
             text.detach()  # the file is closed by whoever opened it
             return
         except csv.Error as error:
-            quarantine.add(name, before + reader.line_num, "", kind="malformed row", detail=str(error))
-            yield before + reader.line_num, None
-            continue
-        line = before + reader.line_num
-        joined = "".join(fields)
-        if not any(map(str.strip, raw)):
-            yield line, None  # a blank line carries no row
-        elif not is_text(joined):
-            quarantine.add(name, line, printable(joined), kind="malformed row", detail="not UTF-8 text")
-            yield line, None
+            detail = str(error)
+        value = "".join(fields)
+        if len(lines.taken) > 1 and (detail or not _is_one_record(lines.taken)):
+            value, detail = lines.taken[0].rstrip("\r\n"), "a quote that is not closed"
+            lines.put_back_all_but_the_first()
+            line += 1
         else:
-            yield line, fields
+            line += len(lines.taken)
+            if not detail and not any(map(str.strip, lines.taken)):
+                yield line, None  # a blank line carries no row
+                continue
+            if not is_text(value):
+                detail = "not UTF-8 text"
+        if detail:
+            quarantine.add(name, line, printable(value), kind="malformed row", detail=detail)
+        yield line, None if detail else fields
+
+
+def _is_one_record(lines: list[str]) -> bool:
+    try:
+        return len(list(csv.reader(lines, strict=True))) == 1
+    except csv.Error:
+        return False
 
 
 Record = dict[str, Any]
