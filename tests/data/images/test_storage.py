@@ -8,17 +8,17 @@ import pytest
 from PIL import Image
 from tiny_data import encoded, noisy_picture, write_source
 
+from tfdvbpr.config.recommender import ImageCache
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import decoder
 from tfdvbpr.data.images.storage import (
     CACHE_NAME,
     IMAGES_NAME,
     DecodedFile,
-    ImageCache,
     InMemory,
     PackedJpegs,
-    decoded_at_once,
-    training_pictures,
+    decode_into,
+    training_images,
 )
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
@@ -55,7 +55,7 @@ def test_packed_files_are_found_by_position(dataset: PreparedDataset) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_the_fast_way_gives_the_graph_s_pixels(mode: str, subsampling: int, progressive: bool) -> None:
+def test_the_fast_way_gives_tensorflow_s_pixels(mode: str, subsampling: int, progressive: bool) -> None:
     """Training reads what serving will read, to the bit, for every kind of JPEG that is kept as it came."""
     height, width = 37, 51
     smooth = np.linspace(0, 255, height * width * 3).reshape(height, width, 3)
@@ -64,14 +64,14 @@ def test_the_fast_way_gives_the_graph_s_pixels(mode: str, subsampling: int, prog
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
     into = np.zeros((height, width, 3), np.uint8)
-    assert decoded_at_once(buffer.getvalue(), into)
+    assert decode_into(into, buffer.getvalue())
     np.testing.assert_array_equal(into, decoder((height, width), "pad")(buffer.getvalue()).numpy())
 
 
-def test_the_fast_way_leaves_the_rest_to_the_graph() -> None:
+def test_the_fast_way_leaves_the_rest_to_tensorflow() -> None:
     jpeg = encoded(noisy_picture((1, 2, 3), (24, 16), 0))
-    assert not decoded_at_once(jpeg, np.zeros((24, 24, 3), np.uint8))
-    assert not decoded_at_once(b"\xff\xd8 no picture", np.zeros((24, 16, 3), np.uint8))
+    assert not decode_into(np.zeros((24, 24, 3), np.uint8), jpeg)
+    assert not decode_into(np.zeros((24, 16, 3), np.uint8), b"\xff\xd8 no image")
 
 
 @pytest.mark.parametrize(("cache", "kind"), [("memory", InMemory), ("disk", DecodedFile), ("none", PackedJpegs)])
@@ -79,16 +79,18 @@ def test_every_cache_reads_the_same_pixels(dataset: PreparedDataset, cache: Imag
     rows = np.array([0, 10, 11, 299, 0])
     expected = dataset.images.packed.read(rows)
     for _ in range(2):  # the disk's file is written, then found
-        store = training_pictures(dataset.images, dataset.path, fingerprint="f", cache=cache)
+        store = training_images(dataset.images, dataset.path, fingerprint="f", cache=cache)
         assert isinstance(store, kind)
         np.testing.assert_array_equal(store.read(rows), expected)
 
 
-def test_auto_takes_what_fits(dataset: PreparedDataset, tmp_path: Path) -> None:
+def test_auto_takes_what_fits(dataset: PreparedDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tfdvbpr")
+
     def kind(gib: float) -> tuple[type, list[str]]:
-        lines: list[str] = []
-        store = training_pictures(dataset.images, tmp_path, fingerprint="f", cache_gib=gib, told=lines.append)
-        return type(store), lines
+        caplog.clear()
+        store = training_images(dataset.images, tmp_path, fingerprint="f", cache_gib=gib)
+        return type(store), caplog.messages
 
     size = COUNT * 24 * 16 * 3 / (1 << 30)
     assert kind(1.01 * size) == (InMemory, [])
@@ -96,18 +98,20 @@ def test_auto_takes_what_fits(dataset: PreparedDataset, tmp_path: Path) -> None:
     assert not (tmp_path / "decoded").exists()
     chosen, lines = kind(0.2 * size)
     assert chosen is DecodedFile
-    assert "Decoding 300 pictures once" in lines[0]
+    assert "Decoding 300 images once" in lines[0]
     assert [path.name for path in (tmp_path / "decoded").iterdir()] == ["24x16-f.npy"]
 
 
-def test_a_disk_that_cannot_be_written(dataset: PreparedDataset, tmp_path: Path) -> None:
+def test_a_disk_that_cannot_be_written(
+    dataset: PreparedDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tfdvbpr")
     (tmp_path / "decoded").write_text("in the way")
     with pytest.raises(ConfigError, match="Set image_cache=none"):
-        training_pictures(dataset.images, tmp_path, fingerprint="f", cache="disk")
-    lines: list[str] = []
-    store = training_pictures(dataset.images, tmp_path, fingerprint="f", cache_gib=1e-4, told=lines.append)
+        training_images(dataset.images, tmp_path, fingerprint="f", cache="disk")
+    store = training_images(dataset.images, tmp_path, fingerprint="f", cache_gib=1e-4)
     assert isinstance(store, PackedJpegs)
-    assert "cannot be written" in lines[-1]
+    assert "cannot be written" in caplog.messages[-1]
 
 
 def test_a_file_that_was_cut_off(dataset: PreparedDataset, tmp_path: Path) -> None:

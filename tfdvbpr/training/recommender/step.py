@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.batches.source import ReadImages
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.storage import training_pictures
+from tfdvbpr.data.images.storage import training_images
 from tfdvbpr.models.features.catalogue import catalogue_features, network_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
@@ -37,7 +37,6 @@ class RecommenderTrainer:
         dataset: what to train on.
         config: model, hyper-parameters, seed.
         strategy: a tf.distribute strategy.
-        told: takes lines for people while pictures are looked at before training.
     """
 
     def __init__(
@@ -45,8 +44,6 @@ class RecommenderTrainer:
         dataset: PreparedDataset,
         config: RecommenderConfig,
         strategy: Any,
-        *,
-        told: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.dataset = dataset
         self.config = config
@@ -63,7 +60,7 @@ class RecommenderTrainer:
             if features is not None:
                 self.model.set_features(features)
         self._network = getattr(self.model, "backbone", None)
-        self._read = self._make_reader(told)
+        self._read = self._make_reader()
         self._encode = tf.function(
             lambda images: self.model.embed_images(network_input(images), training=False),
             reduce_retracing=True,
@@ -83,22 +80,21 @@ class RecommenderTrainer:
         with strategy.scope():
             self.optimizers = self._make_optimizers()
 
-    def _make_reader(self, told: Callable[[str], None]) -> ReadImages:
+    def _make_reader(self) -> ReadImages:
         """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
         network = self.model.frozen_network
         if network is None:
-            return self._pictures(told) if self.model.uses_images else self.dataset.images.read
+            return self._images() if self.model.uses_images else self.dataset.images.read
         features = network_features(self.dataset, network, name=self.config.backbone)
         return lambda items: features[items]
 
-    def _pictures(self, told: Callable[[str], None]) -> ReadImages:
-        return training_pictures(
+    def _images(self) -> ReadImages:
+        return training_images(
             self.dataset.images,
             self.dataset.path,
             fingerprint=self.dataset.manifest.fingerprint,
             cache=self.config.image_cache,
             cache_gib=self.config.cache_gib,
-            told=told,
         ).read
 
     @property

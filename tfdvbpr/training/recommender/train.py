@@ -94,7 +94,7 @@ def train_recommender(
         )
         for line in notes(config, dataset):
             _log.info(line)
-        trainer = RecommenderTrainer(dataset, config, strategy, told=_log.info)
+        trainer = RecommenderTrainer(dataset, config, strategy)
         if trainer.model.frozen_network is not None:
             _log.info("%s is frozen: each image is encoded once, without flips and shifts.", config.backbone)
         if profile is not None:
