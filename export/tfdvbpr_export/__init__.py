@@ -1,6 +1,7 @@
 """From a run folder to a versioned SavedModel that TensorFlow Serving loads.
 
-Importing this package loads no TensorFlow; each name is loaded when it is first used.
+`recommender/` and `designer/` hold the served signatures, `retrieval/` the search, `saved_model` and `versions` write a
+version, `validation` checks one. Importing this package loads no TensorFlow; a name loads when it is used.
 """
 
 from __future__ import annotations
@@ -10,30 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfdvbpr_export.designer.heads import export_designer
-    from tfdvbpr_export.options import DesignerLimits, RecommenderOptions, ScannOptions
-    from tfdvbpr_export.recommender.heads import export_recommender
-    from tfdvbpr_export.recommender.updating import update_served_items
-    from tfdvbpr_export.validation.inspecting import inspect_version
-    from tfdvbpr_export.validation.validate import validate
+    from tfdvbpr_export.options import RecommenderOptions, ScannOptions
+    from tfdvbpr_export.recommender.heads import export_recommender, update_served_items
+    from tfdvbpr_export.validation import validate
+    from tfdvbpr_export.versions import read_manifest
 
 _HOMES = {
-    "DesignerLimits": "tfdvbpr_export.options",
     "RecommenderOptions": "tfdvbpr_export.options",
     "ScannOptions": "tfdvbpr_export.options",
     "export_designer": "tfdvbpr_export.designer.heads",
     "export_recommender": "tfdvbpr_export.recommender.heads",
-    "inspect_version": "tfdvbpr_export.validation.inspecting",
-    "update_served_items": "tfdvbpr_export.recommender.updating",
-    "validate": "tfdvbpr_export.validation.validate",
+    "read_manifest": "tfdvbpr_export.versions",
+    "update_served_items": "tfdvbpr_export.recommender.heads",
+    "validate": "tfdvbpr_export.validation",
 }
 
 __all__ = [
-    "DesignerLimits",
     "RecommenderOptions",
     "ScannOptions",
     "export_designer",
     "export_recommender",
-    "inspect_version",
+    "read_manifest",
     "update_served_items",
     "validate",
 ]

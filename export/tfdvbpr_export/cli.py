@@ -1,4 +1,4 @@
-"""`tfdvbpr-export`: run folders to versioned SavedModels, and a look at what came out."""
+"""`tfdvbpr-export`: writes run folders as versioned SavedModels, shows and validates them."""
 
 from __future__ import annotations
 
@@ -8,109 +8,103 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from tfdvbpr.errors import ConfigError, TfdvbprError
-from tfdvbpr_export.options import MOST_STEPS, DesignerLimits, Quantize, RecommenderOptions, Retrieval, ScannOptions
-from tfdvbpr_export.versions import Version
+from tfdvbpr._version import __version__
+from tfdvbpr.errors import TfdvbprError
+from tfdvbpr_export.options import Quantize, RecommenderOptions, Retrieval, ScannOptions
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Write trained runs as SavedModels, which TensorFlow Serving or tfdvbpr-serve answers from.",
-    epilog="Then: [bold]tfdvbpr-serve models/recommender models/designer[/bold]",
+    help="Write trained runs as SavedModels for TensorFlow Serving or tfdvbpr-serve.",
+    epilog="Next: [bold]tfdvbpr-serve models/recommender models/designer[/bold]",
 )
+_log = logging.getLogger("tfdvbpr_export")
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]
 Output = Annotated[
     Path,
     typer.Option(
         metavar="FOLDER",
-        help="The model's folder, such as models/recommender, which gets a new numbered version. Served models are "
-        "named after their folders.",
-    ),
-]
-VersionOption = Annotated[
-    str,
-    typer.Option(
-        metavar="N|auto|timestamp",
-        help="The number of the version; auto: the next; timestamp: seconds since 1970. None is ever replaced.",
+        help="The model's folder, such as models/recommender. The export adds the next numbered version to it and "
+        "replaces none. Servers name the model after this folder.",
     ),
 ]
 Keep = Annotated[
-    int | None, typer.Option(help="Keep this many of the newest versions and remove older ones. Default: all.", min=1)
+    int | None,
+    typer.Option(help="Keep this many of the newest versions and remove older ones. Default: keep all.", min=1),
 ]
 VersionPath = Annotated[
-    Path, typer.Argument(metavar="PATH", help="A version folder, or the folder above it for the newest.")
+    Path, typer.Argument(metavar="PATH", help="A version folder, or the model's folder for its newest version.")
 ]
-_LIMITS, _DEFAULTS = DesignerLimits(), RecommenderOptions()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(epilog="Example: [bold]tfdvbpr-export recommender runs/dvbpr --output models/recommender[/bold]")
 def recommender(
     run: RunArgument,
     output: Output,
-    version: VersionOption = "auto",
     keep: Keep = None,
     retrieval: Annotated[
         Retrieval,
         typer.Option(
-            help="brute-force is exact. scann is approximate and many times faster from a million items on; it needs "
-            "the extra scann here and a server with its ops. Its recall is measured."
+            help="How the best items are found. brute-force is exact. scann is approximate, and many times faster from "
+            "a million items on; it needs the extra scann here, and a server with its ops. The export measures its "
+            "recall."
         ),
     ] = "brute-force",
-    quantize: Annotated[
-        Quantize,
-        typer.Option(help="Keep item embeddings in fewer bits: a half or a quarter of the memory; recall is measured."),
-    ] = "none",
-    scann_leaves: Annotated[
-        int, typer.Option(help="Parts the catalogue is cut into. 0: about √items.", min=0, rich_help_panel="ScaNN")
-    ] = 0,
-    scann_search: Annotated[
-        int, typer.Option(help="Parts a query looks into. 0: a twentieth.", min=0, rich_help_panel="ScaNN")
-    ] = 0,
-    scann_reorder: Annotated[
+    scann_leaves_to_search: Annotated[
         int,
         typer.Option(
-            help="Items scored exactly at the end, the most for k and what is left out together. 0: 1000.",
+            help="Of ScaNN's √items partitions, the number that each query searches: more find more and take longer. "
+            "0: a twentieth.",
             min=0,
-            rich_help_panel="ScaNN",
         ),
     ] = 0,
-    max_k: Annotated[int, typer.Option(help="The most items a row of an answer gets.", min=1)] = _DEFAULTS.max_k,
-    max_liked: Annotated[
-        int, typer.Option(help="The most liked items a row of a request may name.", min=1)
-    ] = _DEFAULTS.max_liked,
-    max_pixels: Annotated[
-        int, typer.Option(help="Larger pictures are refused unopened.", min=1)
-    ] = _DEFAULTS.max_pixels,
+    quantize: Annotated[
+        Quantize,
+        typer.Option(
+            help="Store item embeddings in 16 or 8 bits instead of 32, to save memory. The export measures the recall."
+        ),
+    ] = "none",
+    max_k: Annotated[int, typer.Option(help="The most items in one ranking.", min=1)] = RecommenderOptions().max_k,
 ) -> None:
-    """Write a run as a SavedModel that recommends.
+    """Write a recommender run as a SavedModel.
 
-    Ids, categories, what each user has seen, fold-in and the decoding of pictures are inside; a server needs no other
-    file. A warm-up request for every signature, recorded answers and a model card lie beside it.
+    The model contains ids, categories, seen items, fold-in of new users and, for models that learn from pixels, image
+    decoding. A server needs no other file. Warm-up requests, recorded answers and a model card are written beside it.
     """
     options = RecommenderOptions(
         retrieval=retrieval,
         quantize=quantize,
-        scann=ScannOptions(
-            num_leaves=scann_leaves, num_leaves_to_search=scann_search, num_reordering_candidates=scann_reorder
-        ),
+        scann=ScannOptions(num_leaves_to_search=scann_leaves_to_search),
         max_k=max_k,
-        max_liked=max_liked,
-        max_pixels=max_pixels,
     )
-    with Console(stderr=True).status("Loading TensorFlow, tracing and saving the recommender"):
-        from tfdvbpr_export.recommender.heads import export_recommender
+    _log.info("Loading TensorFlow.")
+    from tfdvbpr_export.recommender.heads import export_recommender
 
-        folder = export_recommender(run, output, options=options, version=_version(version), keep=keep)
-    _report(folder)
+    _report(export_recommender(run, output, options=options, keep=keep))
 
 
 @app.command(epilog="Example: [bold]tfdvbpr-export designer runs/dvbpr --gan runs/gan --output models/designer[/bold]")
@@ -118,42 +112,32 @@ def designer(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train --model dvbpr`.")],
     gan: Annotated[Path, typer.Option(metavar="GAN_RUN", help="A folder made by `tfdvbpr train-gan`.")],
     output: Output,
-    version: VersionOption = "auto",
     keep: Keep = None,
     starts: Annotated[
-        int, typer.Option(help="Latents a request begins from; each gives a design, best first.", min=1)
+        int, typer.Option(help="Random latents that each request starts from: the most designs of a request.", min=1)
     ] = 16,
     steps: Annotated[
-        int, typer.Option(help="Gradient steps where a request does not say; time grows with starts × steps.", min=1)
+        int,
+        typer.Option(
+            help="Gradient steps when a request names no number. The time of a request grows with starts × steps.",
+            min=1,
+        ),
     ] = 40,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam, on the latents.")] = 0.05,
-    initial_stddev: Annotated[float, typer.Option(help="Standard deviation of the latents it begins from.")] = 0.5,
-    realism_weight: Annotated[
-        float, typer.Option(help="η: what looking real counts against preference, where a request does not say.")
-    ] = 1.0,
-    max_steps: Annotated[
-        int, typer.Option(help="The most gradient steps of a request.", min=1, max=MOST_STEPS)
-    ] = _LIMITS.max_steps,
-    max_pixels: Annotated[int, typer.Option(help="Larger pictures are refused unopened.", min=1)] = _LIMITS.max_pixels,
+    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate on the latents.")] = 0.05,
+    initial_stddev: Annotated[float, typer.Option(help="Standard deviation of the random latents.")] = 0.5,
 ) -> None:
     """Write a dvbpr run and a GAN run as a SavedModel that designs.
 
-    The gradient loop runs inside the model. Whom for, category, number, steps, seed and η come with each request.
+    Gradient ascent runs inside the model. User, category, number of designs, steps, seed and η come with each request.
     """
-    with Console(stderr=True).status("Loading TensorFlow, tracing and saving the designer"):
-        from tfdvbpr.designing.options import DesignOptions
-        from tfdvbpr_export.designer.heads import export_designer
+    _log.info("Loading TensorFlow.")
+    from tfdvbpr.designing.options import DesignOptions
+    from tfdvbpr_export.designer.heads import export_designer
 
-        options = DesignOptions(
-            num_starts=starts,
-            num_steps=steps,
-            learning_rate=learning_rate,
-            initial_stddev=initial_stddev,
-            realism_weight=realism_weight,
-        )
-        limits = DesignerLimits(max_steps=max(max_steps, steps), max_pixels=max_pixels)
-        folder = export_designer(run, gan, output, options=options, limits=limits, version=_version(version), keep=keep)
-    _report(folder)
+    options = DesignOptions(
+        num_starts=starts, num_steps=steps, learning_rate=learning_rate, initial_stddev=initial_stddev
+    )
+    _report(export_designer(run, gan, output, options=options, keep=keep))
 
 
 @app.command(
@@ -161,112 +145,101 @@ def designer(
     "--output models/recommender[/bold]"
 )
 def update_items(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of a model that knows an item by its picture.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of a model that embeds items from their images.")],
     new_items: Annotated[
-        Path, typer.Argument(metavar="NEW_ITEMS", help="A folder with items.csv and pictures; no interactions.")
+        Path, typer.Argument(metavar="NEW_ITEMS", help="A folder with items.csv and images, without interactions.")
     ],
     new_run: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="The run with the larger catalogue, for the next update.")
+        Path,
+        typer.Option(metavar="FOLDER", help="Where to write the run with the larger catalogue, for later updates."),
     ],
     output: Output,
-    dataset: Annotated[Path | None, typer.Option(help="Where the run's dataset lies now, if it was moved.")] = None,
-    version: VersionOption = "auto",
+    dataset: Annotated[Path | None, typer.Option(help="The run's dataset, if it was moved.")] = None,
     keep: Keep = None,
 ) -> None:
-    """Export a larger catalogue: new items are embedded by the networks as they are. Nothing is trained.
+    """Add new items to a served recommender without training.
 
-    Index, bits and limits are those of the newest version in the output folder.
+    The trained networks embed the new items. Retrieval, bits and limits are those of the newest version in the output
+    folder.
     """
-    with Console(stderr=True).status("Loading TensorFlow, embedding and saving"):
-        from tfdvbpr_export.recommender.updating import update_served_items
+    _log.info("Loading TensorFlow.")
+    from tfdvbpr_export.recommender.heads import update_served_items
 
-        folder = update_served_items(
-            run, new_items, new_run, output, dataset=dataset, version=_version(version), keep=keep
-        )
-    _report(folder)
+    _report(update_served_items(run, new_items, new_run, output, dataset=dataset, keep=keep))
 
 
 @app.command(epilog="Example: [bold]tfdvbpr-export inspect models/recommender[/bold]")
 def inspect(path: VersionPath) -> None:
-    """Show the signatures of a SavedModel as a table. Loads no TensorFlow."""
-    from tfdvbpr_export.validation.inspecting import inspect_version
+    """Show the signatures of an exported model. Loads no TensorFlow."""
+    from tfdvbpr_export.versions import read_manifest, version_at
 
-    found = inspect_version(path)
+    folder = version_at(path)
+    manifest = read_manifest(folder)
     table = Table("signature", "inputs", "outputs")
-    for name, signature in found.signatures.items():
-        table.add_row(name, _listed(signature.inputs), _listed(signature.outputs))
+    for number, (name, signature) in enumerate(manifest["signatures"].items()):
+        title = name if number else f"{name}\n(serving_default)"
+        table.add_row(title, _lines(signature["inputs"]), _lines(signature["outputs"]))
     console = Console()
     console.print(table)
+    size = sum(manifest["files"].values()) / 1e6
     console.print(
-        f"{found.folder}: {found.num_bytes / 1e6:.1f} MB, written by TensorFlow {found.tensorflow_version}",
+        f"{folder}: {size:.1f} MB, written by TensorFlow {manifest['tensorflow_version']}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-@app.command(epilog="Example: [bold]tfdvbpr-export validate models/recommender --max-megabytes 500[/bold]")
-def validate(
-    path: VersionPath,
-    max_megabytes: Annotated[float | None, typer.Option(help="Fail above this size of all files.")] = None,
-    max_latency_ms: Annotated[float | None, typer.Option(help="Fail where a signature's median is slower.")] = None,
-) -> None:
-    """Try a version before it is served: exit code 0 if it is fit, 1 if not.
+@app.command(epilog="Example: [bold]tfdvbpr-export validate models/recommender[/bold]")
+def validate(path: VersionPath) -> None:
+    """Check that a version is fit to be served. The exit code is 0 if it is, 1 if not.
 
-    A process that can import neither Keras nor this project loads it, asks every signature what was asked at export and
-    holds the answers against the recorded ones (1e-5; 1/255), then asks the impossible: empty and uneven batches,
-    unknown ids, broken pictures and bombs, extreme numbers. Each must be refused as such, or answered with flags.
+    A process that can import neither Keras nor this project loads the version, repeats the requests that the export
+    recorded and compares the answers (to 1e-5, and 1/255 in images). Then it sends hostile requests: empty and uneven
+    batches, unknown ids, broken and oversized images, extreme numbers. The model must refuse each or answer it with
+    flags.
     """
-    from tfdvbpr_export.validation.validate import validate as validated
+    from tfdvbpr_export.validation import validate as check
 
-    with Console(stderr=True).status("Asking the model in a clean process"):
-        found = validated(path, max_megabytes=max_megabytes, max_latency_ms=max_latency_ms)
+    _log.info("Loading the model in a clean process.")
+    result = check(path)
     table = Table("signature", "recorded", "largest difference", "hostile", "p50", "p99")
-    for name, told in found.signatures.items():
-        hostile = f"{told.refused} refused, {told.answered} flagged"
-        times = (f"{told.p50_ms:.1f} ms", f"{told.p99_ms:.1f} ms")
-        table.add_row(name, f"{told.requests}", f"{told.difference:.1e}", hostile, *times)
+    for name, report in result.signatures.items():
+        hostile = f"{report.refused} refused, {report.answered} flagged"
+        times = (f"{report.p50_ms:.1f} ms", f"{report.p99_ms:.1f} ms")
+        table.add_row(name, f"{report.requests}", f"{report.difference:.1e}", hostile, *times)
     console = Console()
-    if found.signatures:
+    if result.signatures:
         console.print(table)
-    for problem in found.problems:
+    for problem in result.problems:
         console.print(f"PROBLEM {problem}", highlight=False, markup=False, soft_wrap=True)
-    size = f"{found.num_bytes / 1e6:.1f} MB, loaded in {found.load_seconds:.1f} s"
-    verdict = "fit to be served" if found.fit else f"NOT fit to be served: {len(found.problems)} problem(s)"
-    console.print(f"{found.folder}: {size}; {verdict}.", highlight=False, soft_wrap=True)
-    if not found.fit:
+    size = f"{result.num_bytes / 1e6:.1f} MB, loaded in {result.load_seconds:.1f} s"
+    verdict = "fit to be served" if result.fit else f"NOT fit to be served: {len(result.problems)} problem(s)"
+    console.print(f"{result.folder}: {size}; {verdict}.", highlight=False, soft_wrap=True)
+    if not result.fit:
         raise typer.Exit(1)
 
 
-def _version(text: str) -> Version:
-    if text in ("auto", "timestamp"):
-        return "auto" if text == "auto" else "timestamp"
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"`version` must be a number, auto or timestamp. Received {text!r}.") from None
-
-
 def _report(folder: Path) -> None:
-    from tfdvbpr_export.saving import read_manifest
+    from tfdvbpr_export.versions import read_manifest
 
     inspect(folder)
-    told = read_manifest(folder)
-    console = Console()
-    retrieval = told.get("retrieval", {})
+    manifest: dict[str, Any] = read_manifest(folder)
+    lines = []
+    retrieval = manifest.get("retrieval", {})
     if "recall" in retrieval:
-        line = f"Recall@{retrieval['recall_k']} against the exact answer: {retrieval['recall']:.4f}"
-        console.print(f"{line}, over {retrieval['recall_users']} users.", highlight=False)
+        recall = f"Recall@{retrieval['recall_k']} against the exact answer: {retrieval['recall']:.4f}"
+        lines.append(f"{recall}, over {retrieval['recall_users']} users.")
     if retrieval.get("needs"):
-        console.print(
-            f"Its server needs the ops of {', '.join(retrieval['needs'])}: serving/README.md.", highlight=False
-        )
-    model = told["served_as"]
-    console.print(f"Wrote version {folder.name} of the {model} to {folder}.", highlight=False, soft_wrap=True)
-    console.print(f"Try it: tfdvbpr-export validate {folder}", highlight=False, soft_wrap=True)
-    console.print(f"Serve it: tfdvbpr-serve {folder.parent}", highlight=False, soft_wrap=True)
+        lines.append(f"The server needs the ops of {', '.join(retrieval['needs'])}; see serving/README.md.")
+    lines += [
+        f"Wrote version {folder.name} of the {manifest['served_as']} to {folder}.",
+        f"Check it: tfdvbpr-export validate {folder}",
+        f"Serve it: tfdvbpr-serve {folder.parent}",
+    ]
+    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _listed(tensors: Mapping[str, str]) -> str:
+def _lines(tensors: Mapping[str, str]) -> str:
     """One tensor a line, such as `scores float32 [B, ?]`."""
     return "\n".join(f"{name} {text}" for name, text in tensors.items()).replace("[", "\\[")
 
@@ -275,6 +248,8 @@ def main() -> None:
     """The entry point: one line on stderr, exit code 2 for what the user can mend and 1 for the rest."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.WARNING, format="tfdvbpr-export: %(message)s")
+    for package in ("tfdvbpr", "tfdvbpr_export"):
+        logging.getLogger(package).setLevel(logging.INFO)
     try:
         app()
     except TfdvbprError as error:

@@ -1,7 +1,8 @@
-"""Numbered version folders under a model's base path, such as `recommender/1`, `recommender/2`."""
+"""Version folders such as `recommender/1`, `recommender/2`: their numbers, whole writing, clean-up and manifest."""
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
@@ -10,14 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from tfdvbpr.errors import ConfigError, OutputExistsError
 from tfdvbpr.files import whole_directory
 
 EXTRA = "assets.extra"
 MANIFEST_NAME = "tfdvbpr.json"
-Version = int | Literal["auto", "timestamp"]
+RECORDED_NAME = "tfdvbpr_recorded_answers"
+FORMAT_VERSION = 3  # of the manifest
 
 _MAX_VERSION = 2**63 - 1
 _SCRATCH = re.compile(r"\.\d+-.+")
@@ -25,37 +27,25 @@ _ABANDONED_SECONDS = 24 * 3600.0
 _log = logging.getLogger(__name__)
 
 
-def version_folder(base_path: Path, version: Version = "auto", *, keep: int | None = None) -> Path:
-    """The folder a new version goes to.
+def next_version(base_path: Path, *, keep: int | None = None) -> Path:
+    """The folder of the next version: one above the highest number in use, 1 at first.
 
     Args:
         base_path: the model's folder, which a server watches; it need not exist yet.
-        version: its number; "auto" is one above the highest there is, 1 at first; "timestamp" the seconds since 1970.
         keep: as of `remove_old_versions`; checked here, before any work.
 
     Raises:
-        ConfigError: if the number or `keep` is below 1, or a timestamp would not be the newest.
-        OutputExistsError: if that version is there already, or the base path is a file.
+        ConfigError: if `keep` is below 1, or no number is left.
+        OutputExistsError: if the base path is a file.
     """
     if base_path.is_file():
         raise OutputExistsError(f"`output` must be a folder. Received the file {base_path}. Give another path.")
     if keep is not None and keep < 1:
         raise ConfigError(f"`keep` must be 1 or more. Received {keep}. Leave it out to keep every version.")
-    present = versions(base_path)
-    newest = max(present, default=0)
-    number = {"auto": newest + 1, "timestamp": int(time.time())}[version] if isinstance(version, str) else version
-    if not 1 <= number <= _MAX_VERSION:
-        raise ConfigError(f"`version` must be a number from 1 on. Received {number}. Leave it out for the next.")
-    if number in present:
-        raise OutputExistsError(
-            f"`version` must be new. {base_path} holds version {number} already. "
-            f"Leave it out for {newest + 1}, or delete {present[number]}."
-        )
-    if version == "timestamp" and number < newest:
-        raise ConfigError(
-            f"`version` timestamp ({number}) must be above what is there. {base_path} holds {newest}. Leave it out."
-        )
-    return base_path / str(number)
+    newest = max(versions(base_path), default=0)
+    if newest >= _MAX_VERSION:
+        raise ConfigError(f"`output` must have room for another version. {base_path} holds {newest}. Remove it.")
+    return base_path / str(newest + 1)
 
 
 @contextmanager
@@ -67,7 +57,7 @@ def whole_version(folder: Path) -> Iterator[Path]:
     Raises:
         OutputExistsError: if another export has made this version in the meantime.
     """
-    _sweep(folder.parent)
+    _remove_abandoned(folder.parent)
     with whole_directory(folder) as scratch:
         yield scratch
         if folder.exists():
@@ -77,28 +67,27 @@ def whole_version(folder: Path) -> Iterator[Path]:
 def remove_old_versions(folder: Path, *, keep: int | None) -> list[Path]:
     """Removes all but the newest versions beside one that has just been written.
 
-    A version vanishes whole: it is renamed first. The one just written always stays, and so does what this project did
-    not write.
+    A version vanishes whole: it is renamed first. The one just written always stays, and so does every folder that
+    tfdvbpr-export did not write.
 
     Args:
         folder: the version just written.
         keep: how many of the newest versions stay; None for all.
 
     Returns:
-        What was removed.
+        The removed folders.
     """
     if keep is None:
         return []
     present = versions(folder.parent)
-    old = [present[number] for number in sorted(present)[:-keep] if present[number] != folder]
     removed = []
-    for path in old:
+    for path in (present[number] for number in sorted(present)[:-keep] if present[number] != folder):
         if not (path / EXTRA / MANIFEST_NAME).is_file():
-            _log.warning("%s stays: it was not written by tfdvbpr-export.", path)
+            _log.warning("%s is kept: tfdvbpr-export did not write it.", path)
             continue
-        gone = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-        path.rename(gone / path.name)
-        shutil.rmtree(gone, ignore_errors=True)
+        renamed = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+        path.rename(renamed / path.name)
+        shutil.rmtree(renamed, ignore_errors=True)
         removed.append(path)
     return removed
 
@@ -126,7 +115,26 @@ def version_at(path: Path) -> Path:
     return present[max(present)]
 
 
-def _sweep(base_path: Path) -> None:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a version folder, or of the newest below a base path.
+
+    Raises:
+        ConfigError: if there is no version, or it was not written by this version of tfdvbpr-export.
+    """
+    folder = version_at(path)
+    file = folder / EXTRA / MANIFEST_NAME
+    if not file.is_file():
+        raise ConfigError(f"PATH must be written by tfdvbpr-export. {folder} has no {EXTRA}/{MANIFEST_NAME}.")
+    manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise ConfigError(
+            f"PATH must be of format version {FORMAT_VERSION}. {folder} is of {manifest.get('format_version')}. "
+            "Export it again."
+        )
+    return manifest
+
+
+def _remove_abandoned(base_path: Path) -> None:
     """Removes scratch folders of exports that were killed a day or more ago."""
     if not base_path.is_dir():
         return
@@ -134,5 +142,5 @@ def _sweep(base_path: Path) -> None:
         if _SCRATCH.fullmatch(path.name) and path.is_dir():
             age = time.time() - max(entry.stat().st_mtime for entry in (path, *path.iterdir()))
             if age > _ABANDONED_SECONDS:
-                _log.warning("%s is removed: an export was ended in the middle of it.", path)
+                _log.warning("%s is removed: an export was ended before it was whole.", path)
                 shutil.rmtree(path, ignore_errors=True)

@@ -19,11 +19,11 @@ def recommender(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Expo
 
 @pytest.fixture(scope="session")
 def lively_gan_run(tiny_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory) -> GanRun:
-    """The tiny GAN with larger weights, so that pictures and logits differ from latent to latent."""
+    """The tiny GAN with larger weights, so that images and logits differ from latent to latent."""
     folder = tmp_path_factory.mktemp("runs") / "lively-gan"
     shutil.copytree(tiny_gan_run.path, folder)
     gan_run = GanRun.open(folder)
-    # Gentle enough for the pictures to stay clear of tanh's ends, where no gradient is left.
+    # Small enough for the images to stay clear of tanh's ends, where no gradient is left.
     for name, network, factor in (
         (GENERATOR_NAME, gan_run.generator, 1.5),
         (DISCRIMINATOR_NAME, gan_run.discriminator, 4.0),

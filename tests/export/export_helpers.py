@@ -1,4 +1,4 @@
-"""A loaded export, and runs bent into other shapes."""
+"""A loaded export, and runs with other factors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tfdvbpr.designing.options import DesignOptions, TailorOptions
 from tfdvbpr.run import FACTORS_NAME, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import RecommenderOptions
-from tfdvbpr_export.recommender.heads import ServedRecommender, ServedVisualRecommender
-from tfdvbpr_export.validation.examples import filled
+from tfdvbpr_export.recommender.heads import ServedRecommender
+from tfdvbpr_export.requests import filled
 
 OPTIONS = DesignOptions(num_starts=3, num_steps=6)
 TAILORING = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
 
 
 class Answering(ABC):
-    """Whatever has the functions of signatures."""
+    """Has the functions of signatures."""
 
     @abstractmethod
     def function(self, signature: str) -> Any: ...
@@ -54,7 +54,7 @@ class Exported(Answering):
 
 @dataclass(frozen=True)
 class Unsaved(Answering):
-    """What would be saved: for tests of answers, not of saving, which takes seconds."""
+    """A module before it is saved: for tests of answers, not of saving, which takes seconds."""
 
     module: Any
 
@@ -63,8 +63,7 @@ class Unsaved(Answering):
 
 
 def unsaved(run: Run, options: RecommenderOptions | None = None) -> Unsaved:
-    kind = ServedVisualRecommender if run.model_class.scores_images else ServedRecommender
-    return Unsaved(kind(run, options or RecommenderOptions()))
+    return Unsaved(ServedRecommender(run, options or RecommenderOptions()))
 
 
 def loaded(folder: Path) -> Exported:
@@ -88,25 +87,25 @@ def _recommended(run: Run, user: str, k: int, category: str, exclude_seen: bool)
 def assert_recommends_like(served: Answering, run: Run, *, ks: tuple[int, ...] = (1, 3, 99)) -> None:
     """Every user, category and flag, with different k, in one batch."""
     categories = ["", *run.manifest.categories]
-    asked = [(u, c, e) for u in run.user_ids for c in categories for e in (True, False)]
-    questions = [(user, ks[row % len(ks)], category, exclude) for row, (user, category, exclude) in enumerate(asked)]
-    users, k, names, flags = zip(*questions, strict=True)
+    rows = [(u, c, e) for u in run.user_ids for c in categories for e in (True, False)]
+    requests = [(user, ks[row % len(ks)], category, exclude) for row, (user, category, exclude) in enumerate(rows)]
+    users, k, names, flags = zip(*requests, strict=True)
     answer = served("recommend", user_ids=users, k=k, categories=names, exclude_seen=flags)
     assert answer["known_users"].all()
     assert answer["known_categories"].all()
-    assert answer["item_ids"].shape == (len(asked), min(max(ks), len(run.items)))
-    for row, question in enumerate(questions):
-        expected = _recommended(run, *question)
+    assert answer["item_ids"].shape == (len(rows), min(max(ks), len(run.items)))
+    for row, request in enumerate(requests):
+        expected = _recommended(run, *request)
         item_ids = [value.decode() for value in answer["item_ids"][row]]
         scores = answer["scores"][row]
         count = len(expected)
-        assert item_ids[:count] == [item for item, _ in expected], question
+        assert item_ids[:count] == [item for item, _ in expected], request
         np.testing.assert_allclose(scores[:count], [score for _, score in expected], rtol=1e-5, atol=1e-7)
         assert set(item_ids[count:]) <= {""}
         assert np.isneginf(scores[count:]).all()
 
 
-def picture_file(width: int, height: int, kind: str, mode: str = "RGB") -> bytes:
+def image_file(width: int, height: int, kind: str, mode: str = "RGB") -> bytes:
     pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(buffer, kind)

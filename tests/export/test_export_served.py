@@ -1,4 +1,4 @@
-"""The whole way: run, export, server, gRPC and REST, client; its answers are those of the run and of the SavedModel."""
+"""Run, export, server, gRPC and REST, client: the answers are those of the run and of the SavedModel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfdvbpr.data.images.decoding import decoder, to_float
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.run import Run
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_export.saving import EXTRA, WARMUP_NAME
+from tfdvbpr_export.saved_model import EXTRA, WARMUP_NAME
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import InvalidRequestError, UnknownIdError
 from tfdvbpr_serving.server.server import LocalServer
@@ -94,14 +94,14 @@ def test_generate(client: Client, designer: Designer) -> None:
         assert np.abs(answer.image.astype(int) - image.astype(int)).max() <= 1
 
 
-def test_requests_that_are_wrong(client: Client) -> None:
+def test_wrong_requests(client: Client) -> None:
     with pytest.raises(UnknownIdError, match="nobody"):
         client.score(["nobody"], ["i0"])
     with pytest.raises(UnknownIdError, match="hat"):
         client.design(["u0"], "hat")
     with pytest.raises(InvalidRequestError):
-        client.embed_images([b"GIF98 not a picture"])
-    assert client.recommend(["u0"], k=1)[0].known_user  # the server lives on
+        client.embed_images([b"GIF98 not an image"])
+    assert client.recommend(["u0"], k=1)[0].known_user  # the server still answers
 
 
 def test_every_signature_is_warmed_up(recommender: Exported, served_designer: Exported) -> None:
@@ -175,7 +175,9 @@ def pixels(file: bytes) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_one_answer_by_every_way(server: LocalServer, exported: dict[str, Exported], signature: str) -> None:
+def test_every_transport_gives_the_same_answer(
+    server: LocalServer, exported: dict[str, Exported], signature: str
+) -> None:
     """Every recorded request of every signature: the SavedModel alone, gRPC and REST."""
     model = exported[SIGNATURES[signature].model]
     function = model.model.signatures[signature]

@@ -13,36 +13,28 @@ import pytest
 
 from tfdvbpr.errors import ConfigError, OutputExistsError
 from tfdvbpr.run import Run
-from tfdvbpr_export import export_recommender, saving
-from tfdvbpr_export.versions import remove_old_versions, version_folder, whole_version
+from tfdvbpr_export import export_recommender, saved_model
+from tfdvbpr_export.versions import next_version, remove_old_versions, whole_version
 from tfdvbpr_serving.config import version_folders
 
 
 def test_versions_count_up(tmp_path: Path) -> None:
-    assert version_folder(tmp_path / "new") == tmp_path / "new" / "1"
+    assert next_version(tmp_path / "new") == tmp_path / "new" / "1"
     for name in ("2", "10", "9", "notes", ".11-scratch", "١٢"):
         (tmp_path / name).mkdir()
-    assert version_folder(tmp_path) == tmp_path / "11"
-    assert version_folder(tmp_path, 3) == tmp_path / "3"
+    assert next_version(tmp_path) == tmp_path / "11"
 
 
-@pytest.mark.parametrize("there", ["2", "002"])
-def test_a_version_is_never_replaced(tmp_path: Path, there: str) -> None:
-    (tmp_path / there).mkdir()
-    with pytest.raises(OutputExistsError, match=r"holds version 2 already\. Leave it out for 3"):
-        version_folder(tmp_path, 2)
-
-
-@pytest.mark.parametrize("version", [0, -1, 2**63])
-def test_version_numbers_a_server_can_read(tmp_path: Path, version: int) -> None:
-    with pytest.raises(ConfigError, match="`version` must be"):
-        version_folder(tmp_path, version)
+def test_the_last_number_a_server_can_read(tmp_path: Path) -> None:
+    (tmp_path / f"{2**63 - 1}").mkdir()
+    with pytest.raises(ConfigError, match="must have room for another version"):
+        next_version(tmp_path)
 
 
 def test_the_base_path_may_not_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputExistsError, match="must be a folder"):
-        version_folder(tmp_path / "file")
+        next_version(tmp_path / "file")
 
 
 def test_a_server_sees_a_version_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -76,12 +68,12 @@ def test_an_error_in_the_middle_leaves_no_version(
         assert (path.parents[1] / "saved_model.pb").is_file()
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(saving, "_write_logs", full_disk)
+    monkeypatch.setattr(saved_model, "_write_logs", full_disk)
     with pytest.raises(OSError, match="No space"):
         export_recommender(tiny_run.path, tmp_path / "models")
     assert os.listdir(tmp_path / "models") == []
     monkeypatch.undo()
-    assert version_folder(tmp_path / "models").name == "1"
+    assert next_version(tmp_path / "models").name == "1"
 
 
 def test_importing_the_package_loads_no_tensorflow() -> None:
@@ -102,9 +94,9 @@ def test_importing_the_package_loads_no_tensorflow() -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from tfdvbpr_export.versions import remove_old_versions, version_folder, whole_version
+from tfdvbpr_export.versions import next_version, remove_old_versions, whole_version
 while True:
-    folder = version_folder(Path(sys.argv[1]))
+    folder = next_version(Path(sys.argv[1]))
     with whole_version(folder) as scratch:
         (scratch / "assets.extra").mkdir()
         for number in range(20):
@@ -118,7 +110,7 @@ while True:
 def test_a_killed_writer_leaves_no_half_version(tmp_path: Path) -> None:
     """The same with real exports and a server that watches: tests/benchmarks/test_killed_exporter.py."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    generator, seen = np.random.default_rng(0), set()
+    generator, found = np.random.default_rng(0), set()
     for _ in range(6):
         writer = subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(tmp_path)], env={**os.environ, "PYTHONPATH": paths}
@@ -134,11 +126,11 @@ def test_a_killed_writer_leaves_no_half_version(tmp_path: Path) -> None:
         for number, folder in version_folders(tmp_path).items():
             assert len(list(folder.iterdir())) == 22, folder
             assert {part.stat().st_size for part in folder.glob("part-*")} == {50_000}
-            seen.add(number)
-    assert len(seen) >= 6
+            found.add(number)
+    assert len(found) >= 6
 
 
-def test_old_versions_go_and_others_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_old_versions_are_removed_and_other_folders_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(1, 6):
         (tmp_path / f"{number}" / "assets.extra").mkdir(parents=True)
         if number != 2:
@@ -147,22 +139,12 @@ def test_old_versions_go_and_others_stay(tmp_path: Path, caplog: pytest.LogCaptu
     removed = remove_old_versions(tmp_path / "1", keep=2)
     assert [path.name for path in removed] == ["3"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "4", "5"]
-    assert "2 stays: it was not written by tfdvbpr-export" in caplog.text
+    assert "2 is kept: tfdvbpr-export did not write it" in caplog.text
     with pytest.raises(ConfigError, match="`keep` must be 1 or more"):
-        version_folder(tmp_path, keep=0)
+        next_version(tmp_path, keep=0)
 
 
-def test_versions_by_time(tmp_path: Path) -> None:
-    before = int(time.time())
-    stamp = int(version_folder(tmp_path, "timestamp").name)
-    assert before <= stamp <= time.time()
-    (tmp_path / f"{stamp + 1000}").mkdir()
-    assert version_folder(tmp_path, "auto").name == f"{stamp + 1001}"
-    with pytest.raises(ConfigError, match="must be above what is there"):
-        version_folder(tmp_path, "timestamp")
-
-
-def test_what_a_killed_export_left_is_swept_after_a_day(tmp_path: Path) -> None:
+def test_scratch_folders_of_killed_exports_are_removed_after_a_day(tmp_path: Path) -> None:
     old, new = tmp_path / ".3-abandoned", tmp_path / ".4-at-work"
     for folder in (old, new):
         folder.mkdir()

@@ -1,8 +1,12 @@
-"""The designer as a SavedModel: pictures for a taste, from nothing or from a picture. Imports TensorFlow."""
+"""The designer as a SavedModel: images for a user, from latents or from an image. Imports TensorFlow.
+
+A signature is an entry of `tfdvbpr.signatures`, a method here, its requests in `designer_examples`, and a method of the
+client.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,49 +20,59 @@ from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import DesignOptions, TailorOptions
 from tfdvbpr.designing.tailor import Tailor
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr_export.designer.audience import People
-from tfdvbpr_export.designer.requests import numbers_or, png_files, up_to, weights_or
+from tfdvbpr.signatures import DESIGNER_MODEL_NAME, SIGNATURES
 from tfdvbpr_export.designer.tailoring import ServedTailor
-from tfdvbpr_export.options import DesignerLimits
+from tfdvbpr_export.options import MAX_LIKED_ITEMS, MAX_STEPS, NUM_NEAREST, check_max_steps
 from tfdvbpr_export.recommender.heads import check_finite
-from tfdvbpr_export.recommender.images import Pictures
-from tfdvbpr_export.recommender.lookup import Ids
-from tfdvbpr_export.retrieval.nearest import NearestItems
-from tfdvbpr_export.saving import run_facts, served, write_version
-from tfdvbpr_export.validation.examples import designer_examples
-from tfdvbpr_export.versions import Version, remove_old_versions, version_folder
+from tfdvbpr_export.recommender.users import ServedUsers
+from tfdvbpr_export.requests import (
+    UNKNOWN_ID,
+    ImageFiles,
+    Request,
+    counts_or,
+    example_ids,
+    example_image,
+    filled,
+    masked,
+    png_files,
+    weights_or,
+)
+from tfdvbpr_export.retrieval.indexes import Ids
+from tfdvbpr_export.retrieval.search import NearestItems
+from tfdvbpr_export.saved_model import run_facts, served, write_version
+from tfdvbpr_export.versions import next_version, remove_old_versions
 
 _DEFAULT_STRENGTH = 1.0
+_FIGURES = ("preferences", "initial_preferences", "realism_logits")
 
 
 class ServedDesigner(tf.Module):
-    """The ascent on the generator's latents, in graph: the functions that `Designer` itself calls.
+    """Gradient ascent on the generator's latents, in graph: the functions that `Designer` itself calls.
 
     Args:
         designer: the two runs and the options.
-        studio: for pictures that are sent.
-        limits: of a request.
+        tailor: for images that are sent.
+        max_steps: gradient steps of a request; one for more gets so many.
     """
 
-    signature_names: tuple[str, ...] = ("design", "tailor", "generate")
+    signature_names = tuple(name for name, one in SIGNATURES.items() if one.model == DESIGNER_MODEL_NAME)
 
-    def __init__(self, designer: Designer, studio: Tailor, limits: DesignerLimits) -> None:
+    def __init__(self, designer: Designer, tailor: Tailor, *, max_steps: int) -> None:
         super().__init__()
         run, gan_run, objective = designer.run, designer.gan_run, designer.objective
-        self.nearest = NearestItems(run, count=limits.num_nearest)
-        self.people = People(run, self.nearest.ids, max_liked=limits.max_liked)
+        self.nearest = NearestItems(run, count=NUM_NEAREST)
+        self.users = ServedUsers(run, self.nearest.ids)
         self.categories = Ids(gan_run.manifest.categories)
-        self.tailored = ServedTailor(studio)
-        about = gan_run.manifest
-        self.pictures = Pictures(about.image_size, about.fit, max_pixels=limits.max_pixels)
+        self.tailoring = ServedTailor(tailor)
+        self.images = ImageFiles(gan_run.manifest.image_size, gan_run.manifest.fit)
         # Their variables are saved, their Keras objects are not: loading must not need them.
         networks = (run.recommender.backbone, objective.generator, objective.discriminator)
         self.network_weights = [weight.value for network in networks for weight in network.weights]
-        # Behind a function, so that saving does not look into it.
+        # Behind a function, so that saving does not track it.
         self._objective: Callable[[], DesignObjective] = lambda: objective
-        self._options, self._tailor_options, self._limits = designer.options, studio.options, limits
+        self._options, self._tailor_options, self._max_steps = designer.options, tailor.options, max_steps
         self._latent_dim = gan_run.config.latent_dim
-        self._picture = (*gan_run.manifest.image_size, 3)
+        self._image_shape = (*gan_run.manifest.image_size, 3)
 
     @served("design")
     def design(
@@ -71,25 +85,28 @@ class ServedDesigner(tf.Module):
         seeds: Any,
         realism_weights: Any,
     ) -> dict[str, Any]:
-        """See `tfdvbpr.signatures.DESIGN`; an unknown category has no picture."""
-        tastes, known_people = self.people(user_ids, liked_item_ids)
+        """See `tfdvbpr.signatures.DESIGN`; an unknown category has no image."""
+        users, known_users = self.users(user_ids, liked_item_ids)
         category_ids, known = self.categories.rows(categories)
-        num_designs = numbers_or("num_designs", num_designs, self._most_designs, self._options.num_starts)
-        num_steps = self._steps(num_steps, self._options.num_steps)
-        weights = weights_or("realism_weights", realism_weights, self._options.realism_weight)
+        starts = self._options.num_starts
+        num_designs = counts_or("num_designs", num_designs, starts, starts)
+        rows = {
+            "num_steps": counts_or("num_steps", num_steps, self._options.num_steps, self._max_steps),
+            "realism_weight": weights_or("realism_weights", realism_weights, self._options.realism_weight),
+            "num_designs": num_designs,
+        }
 
-        def drawn() -> dict[str, Any]:
-            return self._drawn(
-                tastes, tf.where(known, category_ids, 0), categories, seeds, num_steps, weights, num_designs
-            )
+        def designed() -> dict[str, Any]:
+            return self._design(users, tf.where(known, category_ids, 0), categories, seeds, rows)
 
-        answer = tf.cond(tf.size(seeds) > 0, drawn, self._nothing)
+        empty = self._empty("design", ("image_bytes", *_FIGURES, "nearest_item_ids", "steps"))
+        answer = tf.cond(tf.size(seeds) > 0, designed, lambda: empty)
         counts = tf.where(known, num_designs, 0)
         return {
-            **up_to(counts, answer),
+            **masked(answer, tf.range(tf.shape(answer["image_bytes"])[1]) < counts[:, None]),
             "counts": counts,
             "steps": tf.where(known, answer["steps"], 0),
-            **known_people,
+            **known_users,
             "known_categories": known,
         }
 
@@ -105,111 +122,100 @@ class ServedDesigner(tf.Module):
         seeds: Any,
         realism_weights: Any,
     ) -> dict[str, Any]:
-        """See `tfdvbpr.signatures.TAILOR`; an unknown category has no picture."""
-        tastes, known_people = self.people(user_ids, liked_item_ids)
+        """See `tfdvbpr.signatures.TAILOR`; an unknown category has no image."""
+        users, known_users = self.users(user_ids, liked_item_ids)
         category_ids, known = self.categories.rows(categories)
         rows = (
             tf.where(known, category_ids, 0),
-            tastes,
+            users,
             weights_or("strengths", strengths, _DEFAULT_STRENGTH),
             seeds,
-            self._steps(num_steps, self._tailor_options.num_steps),
+            counts_or("num_steps", num_steps, self._tailor_options.num_steps, self._max_steps),
             weights_or("realism_weights", realism_weights, self._tailor_options.realism_weight),
         )
-        some = tf.size(seeds) > 0
-        answer = tf.cond(some, lambda: self._moved(image_bytes, categories, rows), self._no_tailored)
-        return {**up_to(tf.cast(known, tf.int32), answer, rows_only=True), **known_people, "known_categories": known}
+        images = ("image_bytes", "inverted_image_bytes", "nearest_item_ids")
+        empty = self._empty("tailor", (*images, *_FIGURES, "distances", "steps"))
+        answer = tf.cond(tf.size(seeds) > 0, lambda: self._tailor(image_bytes, categories, rows), lambda: empty)
+        return {**masked(answer, known), **known_users, "known_categories": known}
 
     @served("generate")
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
-        """See `tfdvbpr.signatures.GENERATE`; an unknown category has no picture and NaN for its logit."""
+        """See `tfdvbpr.signatures.GENERATE`; an unknown category has no image and NaN for its logit."""
         category_ids, known = self.categories.rows(categories)
         rows = (tf.where(known, category_ids, 0), seeds, categories)
-        answer = tf.cond(tf.size(seeds) > 0, lambda: self._random(*rows), self._no_random)
-        return {**up_to(tf.cast(known, tf.int32), answer, rows_only=True), "known_categories": known}
+        empty = self._empty("generate", ("image_bytes", "realism_logits", "nearest_item_ids"))
+        answer = tf.cond(tf.size(seeds) > 0, lambda: self._generate(*rows), lambda: empty)
+        return {**masked(answer, known), "known_categories": known}
 
-    def _random(self, category_ids: Any, seeds: Any, categories: Any) -> dict[str, Any]:
-        objective = self._objective()
-        images, logits = random_images(objective, category_ids, seeds, latent_dim=self._latent_dim)
-        images = tf.ensure_shape(images, (None, *self._picture))
-        return {
-            "image_bytes": png_files(images),
-            "realism_logits": logits,
-            "nearest_item_ids": self.nearest(objective.embeddings(to_float(images)), categories),
-        }
-
-    def _no_random(self) -> dict[str, Any]:
-        """What an empty batch is answered."""
-        return {
-            "image_bytes": tf.zeros((0,), tf.string),
-            "realism_logits": tf.zeros((0,)),
-            "nearest_item_ids": tf.zeros((0, self.nearest.count), tf.string),
-        }
-
-    @property
-    def _most_designs(self) -> int:
-        return self._options.num_starts
-
-    def _drawn(
-        self, tastes: Any, category_ids: Any, categories: Any, seeds: Any, steps: Any, weights: Any, number: Any
-    ) -> dict[str, Any]:
+    def _design(self, users: Any, category_ids: Any, categories: Any, seeds: Any, rows: dict[str, Any]) -> Any:
         answer = maximize(
             self._objective(),
-            tastes,
+            users,
             category_ids,
             seeds,
             options=self._options,
             latent_dim=self._latent_dim,
-            num_steps=steps,
-            realism_weight=weights,
-            num_designs=number,
             details=True,
+            **rows,
         )
-        images = tf.ensure_shape(answer["images"], (None, None, *self._picture))  # [B, M, H, W, 3]
+        images = tf.ensure_shape(answer["images"], (None, None, *self._image_shape))  # [B, M, H, W, 3]
         shape = tf.shape(images)[:2]
-        flat = tf.reshape(images, (-1, *self._picture))
-        nearest = self.nearest(self._objective().embeddings(to_float(flat)), tf.repeat(categories, shape[1]))
+        flat = tf.reshape(images, (-1, *self._image_shape))
+        nearest = self._nearest(flat, tf.repeat(categories, shape[1]))
         return {
             "image_bytes": tf.reshape(png_files(flat), shape),
-            **{name: answer[name] for name in ("preferences", "initial_preferences", "realism_logits")},
+            **{name: answer[name] for name in _FIGURES},
             "nearest_item_ids": tf.reshape(nearest, (shape[0], shape[1], self.nearest.count)),
-            # Counted by what the loop has left behind, not by what was asked for.
-            "steps": tf.minimum(steps, tf.shape(answer["history_preferences"])[2] - 1),
+            # Counted by the history that the loop has written, not by the request.
+            "steps": tf.minimum(rows["num_steps"], tf.shape(answer["history_preferences"])[2] - 1),
         }
 
-    def _moved(self, image_bytes: Any, categories: Any, rows: tuple[Any, ...]) -> dict[str, Any]:
-        answer = self.tailored(self.pictures(image_bytes), *rows)
-        images = tf.ensure_shape(answer.pop("images"), (None, *self._picture))
-        inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._picture))
+    def _tailor(self, image_bytes: Any, categories: Any, rows: tuple[Any, ...]) -> dict[str, Any]:
+        answer = self.tailoring(self.images(image_bytes), *rows)
+        images = tf.ensure_shape(answer.pop("images"), (None, *self._image_shape))
+        inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._image_shape))
         return {
             "image_bytes": png_files(images),
             "inverted_image_bytes": png_files(inverted),
-            "nearest_item_ids": self.nearest(self._objective().embeddings(to_float(images)), categories),
+            "nearest_item_ids": self._nearest(images, categories),
             **answer,
         }
 
-    def _no_tailored(self) -> dict[str, Any]:
-        """What an empty batch is answered."""
-        figures = ("preferences", "initial_preferences", "realism_logits", "distances")
+    def _generate(self, category_ids: Any, seeds: Any, categories: Any) -> dict[str, Any]:
+        images, logits = random_images(self._objective(), category_ids, seeds, latent_dim=self._latent_dim)
+        images = tf.ensure_shape(images, (None, *self._image_shape))
         return {
-            "image_bytes": tf.zeros((0,), tf.string),
-            "inverted_image_bytes": tf.zeros((0,), tf.string),
-            "nearest_item_ids": tf.zeros((0, self.nearest.count), tf.string),
-            **{name: tf.zeros((0,)) for name in figures},
-            "steps": tf.zeros((0,), tf.int32),
+            "image_bytes": png_files(images),
+            "realism_logits": logits,
+            "nearest_item_ids": self._nearest(images, categories),
         }
 
-    def _nothing(self) -> dict[str, Any]:
-        """What an empty batch is answered."""
-        return {
-            "image_bytes": tf.zeros((0, 0), tf.string),
-            **{name: tf.zeros((0, 0)) for name in ("preferences", "initial_preferences", "realism_logits")},
-            "nearest_item_ids": tf.zeros((0, 0, self.nearest.count), tf.string),
-            "steps": tf.zeros((0,), tf.int32),
-        }
+    def _nearest(self, images_uint8: Any, categories: Any) -> Any:
+        return self.nearest(self._objective().embeddings(to_float(images_uint8)), categories)
 
-    def _steps(self, num_steps: Any, default: int) -> Any:
-        return numbers_or("num_steps", num_steps, default, self._limits.max_steps)
+    def _empty(self, signature: str, names: Sequence[str]) -> dict[str, Any]:
+        """Outputs of a request without rows."""
+        outputs = SIGNATURES[signature].outputs
+        sizes = {name: [0] * len(outputs[name].shape) for name in names}
+        sizes["nearest_item_ids"][-1] = self.nearest.count
+        return {name: tf.zeros(sizes[name], outputs[name].dtype) for name in names}
+
+
+def designer_examples(run: Run, gan_run: GanRun) -> Mapping[str, Sequence[Request]]:
+    """By signature, requests with known and unknown ids; the first is one row."""
+    user, items = run.user_ids[0], example_ids(run.items.item_ids)
+    category = gan_run.manifest.categories[0]
+    image = example_image(gan_run.manifest.image_size, "JPEG")
+    liked = [items[:2] + [""] * (2 - len(items[:2]))]
+    requests: dict[str, list[dict[str, Any]]] = {
+        "design": [
+            {"user_ids": [user], "categories": [category], "num_steps": [2]},
+            {"liked_item_ids": liked, "categories": [category], "num_designs": [1], "seeds": [7]},
+        ],
+        "tailor": [{"image_bytes": [image], "user_ids": [user], "categories": [category], "num_steps": [2]}],
+        "generate": [{"categories": [category]}, {"categories": [category, UNKNOWN_ID], "seeds": [3, 4]}],
+    }
+    return {name: [filled(name, **request) for request in requests[name]] for name in ServedDesigner.signature_names}
 
 
 def export_designer(
@@ -219,20 +225,18 @@ def export_designer(
     *,
     options: DesignOptions | None = None,
     tailor_options: TailorOptions | None = None,
-    limits: DesignerLimits | None = None,
-    version: Version = "auto",
+    max_steps: int = MAX_STEPS,
     keep: int | None = None,
 ) -> Path:
     """Writes a recommender run and a GAN run as the next version of a served designer, in this process.
 
     Args:
         run_path: a folder made by `tfdvbpr train --model dvbpr`.
-        gan_path: a folder made by `tfdvbpr train-gan`; its categories are those that can be asked for.
+        gan_path: a folder made by `tfdvbpr train-gan`; its categories are those that a request may name.
         output: the model's base path, such as `models/designer`.
-        options: of `design`: starts, and what a request that does not say gets.
+        options: of `design`: starts, and the defaults of a request.
         tailor_options: the same of `tailor`.
-        limits: of a request.
-        version: its number; "auto" is the next, "timestamp" the seconds since 1970.
+        max_steps: gradient steps of a request, at least those of `options`; a request for more gets so many.
         keep: how many of the newest versions stay; None for all.
 
     Returns:
@@ -240,32 +244,34 @@ def export_designer(
 
     Raises:
         RunError: if a run is of the wrong kind, or the factors are not finite.
-        OutputExistsError: if the version is there already.
+        OutputExistsError: if `output` is a file.
         ConfigError: if an option is out of range.
     """
-    folder = version_folder(Path(output), version, keep=keep)
-    run, gan_run, limits = Run.open(run_path), GanRun.open(gan_path), limits or DesignerLimits()
+    folder = next_version(Path(output), keep=keep)
+    check_max_steps(max_steps)
+    run, gan_run = Run.open(run_path), GanRun.open(gan_path)
     check_finite(run)
     designer = Designer(run, gan_run, options=options)
-    studio = Tailor(designer, options=tailor_options)
-    module = ServedDesigner(designer, studio, limits)
-    examples = designer_examples(run, gan_run, module.signature_names)
-    write_version(module, folder, examples=examples, about=_about(designer, studio, limits))
+    tailor = Tailor(designer, options=tailor_options)
+    max_steps = max(max_steps, designer.options.num_steps)
+    module = ServedDesigner(designer, tailor, max_steps=max_steps)
+    about = {
+        "run": run_facts(run.manifest),
+        "gan_run": run_facts(gan_run.manifest),
+        "options": {
+            **asdict(designer.options),
+            "max_steps": max_steps,
+            "max_liked_items": MAX_LIKED_ITEMS,
+            "num_nearest": NUM_NEAREST,
+        },
+        "tailor_options": asdict(tailor.options),
+        "embedding_dim": run.visual_user_embeddings.shape[1],
+        "latent_dim": gan_run.config.latent_dim,
+        "num_users": run.manifest.num_users,
+        "num_items": run.manifest.num_items,
+        "categories": list(gan_run.manifest.categories),
+        "metrics": run.metrics,
+    }
+    write_version(module, folder, examples=designer_examples(run, gan_run), about=about)
     remove_old_versions(folder, keep=keep)
     return folder
-
-
-def _about(designer: Designer, studio: Tailor, limits: DesignerLimits) -> dict[str, Any]:
-    gan = designer.gan_run.manifest
-    return {
-        "run": run_facts(designer.run.manifest),
-        "gan_run": run_facts(gan),
-        "options": {**asdict(designer.options), **asdict(limits)},
-        "tailor_options": asdict(studio.options),
-        "embedding_dim": designer.run.visual_user_embeddings.shape[1],
-        "latent_dim": designer.gan_run.config.latent_dim,
-        "num_users": designer.run.manifest.num_users,
-        "num_items": designer.run.manifest.num_items,
-        "categories": list(gan.categories),
-        "metrics": designer.run.metrics,
-    }

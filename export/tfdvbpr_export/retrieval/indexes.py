@@ -1,4 +1,4 @@
-"""Indexes over the whole catalogue: TensorFlow Recommenders' BruteForce and ScaNN. Imports TensorFlow.
+"""Ids and item embeddings as the graph holds them, and TensorFlow Recommenders' indexes. Imports TensorFlow.
 
 The only place that imports tensorflow_recommenders; see docs/decisions/0003 and 0018.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -16,37 +17,110 @@ import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders.factors import Array
-from tfdvbpr_export.options import ScannOptions
-from tfdvbpr_export.recommender.table import Table
+from tfdvbpr_export.options import Quantize, ScannOptions
 
 SCANN_NAMESPACE = "Scann"
+_DIMENSIONS_PER_BLOCK = 2  # numbers that share a hash of ScaNN; more are faster and coarser
 _LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 _SAMPLE, _SAMPLE_SEED = 256, 0
 _log = logging.getLogger(__name__)
 
 
-def recommenders_library() -> Any | None:
-    """TensorFlow Recommenders' retrieval layers; None, with a line to say why, where it cannot be had.
+class Ids(tf.Module):
+    """String ids to rows by a static hash table; an unknown id gets the row after the last.
 
-    It asks for Keras 2 under the name tf.keras, which it gets if nothing has touched tf.keras in this process before.
+    The ids are constants of the graph, not lines of an asset file, for an id may hold a line break.
+
+    Args:
+        ids: of row 0, 1, ...; all different.
     """
-    before = os.environ.get(_LEGACY_KERAS)
-    os.environ[_LEGACY_KERAS] = "1"
-    try:
-        return import_module("tensorflow_recommenders.layers.factorized_top_k")
-    except ImportError as error:
-        _log.warning("tensorflow-recommenders cannot be had here (%s); this project's own exact search is used.", error)
-        return None
-    finally:
-        if before is None:
-            del os.environ[_LEGACY_KERAS]
-        else:
-            os.environ[_LEGACY_KERAS] = before
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__()
+        self.count = len(ids)
+        self.names = tf.constant([*ids, ""])  # the row after the last is no item
+        initializer = tf.lookup.KeyValueTensorInitializer(self.names[:-1], tf.range(len(ids)))
+        self._table = tf.lookup.StaticHashTable(initializer, default_value=len(ids))
+
+    def rows(self, ids: Any) -> tuple[Any, Any]:
+        """Rows, int32, and whether each id is known, bool, both of the shape of `ids`."""
+        rows = self._table.lookup(ids)
+        return rows, rows < self.count
+
+    def optional_rows(self, ids: Any) -> tuple[Any, Any]:
+        """The same, where "" stands for no id and counts as known."""
+        rows, known = self.rows(ids)
+        return rows, known | tf.equal(ids, "")
+
+
+class EmbeddingTable(tf.Module):
+    """float32 [N, D], stored in 32, 16 or 8 bits a number, read as float32 row by row or block by block.
+
+    Rows of 8 bits are q · s with s = max|x| / 127 (symmetric, a scale a row).
+
+    Args:
+        values: float32 [N, D].
+        name: of the variable.
+        quantize: "none", "bfloat16" or "int8".
+        unquantized: float32 [N, E], further columns, which keep 32 bits.
+    """
+
+    def __init__(
+        self, values: Array, name: str, *, quantize: Quantize = "none", unquantized: Array | None = None
+    ) -> None:
+        super().__init__()
+        self.num_rows, self.width = len(values), values.shape[1]
+        self.scales, self.unquantized = None, None
+        if unquantized is not None:
+            self.width += unquantized.shape[1]
+            self.unquantized = tf.Variable(unquantized, trainable=False, name=f"{name}_unquantized")
+        if quantize == "int8":
+            scales = np.maximum(np.abs(values).max(axis=1, initial=0.0), np.finfo(np.float32).tiny) / 127.0
+            self.scales = tf.Variable(scales.astype(np.float32), trainable=False, name=f"{name}_scales")
+            values = np.rint(values / scales[:, None]).astype(np.int8)
+        dtype = tf.bfloat16 if quantize == "bfloat16" else values.dtype
+        self.values = tf.Variable(values, dtype=dtype, trainable=False, name=name)
+
+    @classmethod
+    def of_variable(cls, variable: Any) -> EmbeddingTable:
+        """A float32 table that another part of the model keeps already."""
+        table = cls.__new__(cls)
+        tf.Module.__init__(table)
+        table.scales, table.unquantized, table.values = None, None, variable
+        table.num_rows, table.width = variable.shape
+        return table
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether reading converts nothing."""
+        return bool(self.values.dtype == tf.float32) and self.unquantized is None
+
+    def gather(self, rows: Any) -> Any:
+        """float32 [..., D]: the rows, int32 [...].
+
+        Read, then gathered: gathering from the variable itself would have TensorFlow copy the whole table at each
+        later read, in every signature (`copy_on_read_mode`).
+        """
+        return self._float(lambda table: tf.gather(table.read_value(), rows))
+
+    def block(self, start: Any, size: Any) -> Any:
+        """float32 [size, D]: neighbouring rows."""
+        return self._float(lambda table: table[start : start + size])
+
+    def _float(self, take: Callable[[Any], Any]) -> Any:
+        values = tf.cast(take(self.values), tf.float32)
+        if self.scales is not None:
+            values *= take(self.scales)[..., None]
+        return values if self.unquantized is None else tf.concat([values, take(self.unquantized)], axis=-1)
+
+    def numpy(self) -> Array:
+        """float32 [N, D], as the graph reads it; outside of graphs only."""
+        return np.asarray(self.block(0, self.num_rows))
 
 
 @dataclass(frozen=True)
 class Index:
-    """A layer that answers for every category at once.
+    """A layer that ranks the whole catalogue at once.
 
     Attributes:
         layer: called with queries, float32 [B, D], and k; gives scores and rows, [B, k] each.
@@ -59,28 +133,30 @@ class Index:
     needs: tuple[str, ...] = ()
 
 
+def recommenders_library() -> Any | None:
+    """TensorFlow Recommenders' retrieval layers; None, with a log line, where it cannot be imported.
+
+    It needs Keras 2 under the name tf.keras, which it gets if nothing has touched tf.keras in this process before.
+    """
+    before = os.environ.get(_LEGACY_KERAS)
+    os.environ[_LEGACY_KERAS] = "1"
+    try:
+        return import_module("tensorflow_recommenders.layers.factorized_top_k")
+    except ImportError as error:
+        _log.warning("tensorflow-recommenders is unavailable (%s); the project's own exact search is used.", error)
+        return None
+    finally:
+        if before is None:
+            del os.environ[_LEGACY_KERAS]
+        else:
+            os.environ[_LEGACY_KERAS] = before
+
+
 def brute_force(library: Any, items: Array) -> Index:
     """TFRS's exact layer; its variable `_candidates` holds the items."""
     layer = library.BruteForce(name="brute_force")
     layer.index(tf.constant(items))
     return Index(layer)
-
-
-class _MatrixProduct(tf.Module):
-    """What TFRS's BruteForce does, where TFRS cannot be had."""
-
-    def __init__(self, items: Table) -> None:
-        super().__init__()
-        self.items = items
-
-    def __call__(self, queries: Any, k: Any) -> tuple[Any, Any]:
-        best = tf.math.top_k(tf.matmul(queries, self.items.values, transpose_b=True), k)
-        return best.values, best.indices
-
-
-def matrix_product(items: Table) -> Index:
-    """This project's own exact layer, over a whole table."""
-    return Index(_MatrixProduct(items))
 
 
 def scann(library: Any | None, items: Array, options: ScannOptions) -> Index:
@@ -91,7 +167,7 @@ def scann(library: Any | None, items: Array, options: ScannOptions) -> Index:
     """
     if library is None or not library._HAVE_SCANN:
         raise ConfigError(
-            '`retrieval` "scann" needs ScaNN and TensorFlow Recommenders. One is not here. '
+            '`retrieval` "scann" needs ScaNN and TensorFlow Recommenders. One is not installed. '
             "Install the extra: pip install 'tfdvbpr[scann]' (Linux), or take brute-force."
         )
     layer = library.ScaNN(
@@ -99,28 +175,28 @@ def scann(library: Any | None, items: Array, options: ScannOptions) -> Index:
         num_leaves=options.num_leaves,
         num_leaves_to_search=options.num_leaves_to_search,
         num_reordering_candidates=options.num_reordering_candidates,
-        dimensions_per_block=options.dimensions_per_block,
+        dimensions_per_block=_DIMENSIONS_PER_BLOCK,
         name="scann",
     )
     layer.index(tf.constant(items))
     return Index(layer, most=options.num_reordering_candidates, needs=(SCANN_NAMESPACE,))
 
 
-def recall(queries: Array, items: Array, found: Any, *, k: int) -> float:
-    """Mean share of the k truly best items among the k that were found.
+def recall(queries: Array, items: Array, search: Callable[[Any, int], tuple[Any, Any]], *, k: int) -> float:
+    """Mean share of the k truly best items among the k that a search finds.
 
     Args:
         queries: float32 [Q, D].
         items: float32 [N, D], as trained.
-        found: from float32 [B, D] and k to scores and rows.
+        search: from float32 [B, D] and k to scores and rows.
         k: cut-off.
     """
     hits = 0
     for start in range(0, len(queries), 16):
         block = queries[start : start + 16]
         exact = tf.math.top_k(block @ items.T, k).indices.numpy()
-        approximate = np.asarray(found(tf.constant(block), k)[1])
-        hits += sum(len(np.intersect1d(a, b)) for a, b in zip(exact, approximate, strict=True))
+        found = np.asarray(search(tf.constant(block), k)[1])
+        hits += sum(len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True))
     return hits / (k * max(len(queries), 1))
 
 

@@ -1,4 +1,4 @@
-"""Exact search of the catalogue, block by block, among all items or those of a category. Imports TensorFlow."""
+"""Exact search of the catalogue, the ranking of a request, and the nearest real items. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,88 +8,324 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfdvbpr_export.recommender.table import Table
+from tfdvbpr.models.recommenders.factors import Array
+from tfdvbpr.run import Run
+from tfdvbpr_export.requests import counts_or
+from tfdvbpr_export.retrieval.indexes import EmbeddingTable, Ids, Index
 
-NOTHING = -float("inf")
-EVERY_CATEGORY = -1
+DEFAULT_K = 10
+_NO_SCORE = -float("inf")
+_EVERY_CATEGORY = -1
 _BLOCK_SCORES = 1 << 21
 _LEAST_ROWS, _MOST_CONVERTED_ROWS = 1 << 12, 1 << 15
 
 
 class ExactSearch(tf.Module):
-    """The best items by dot product, with what an index cannot do: a category a row, fewer bits, and a scale an item.
+    """The best items by dot product, with what an index cannot do: a category a row, fewer bits, and cosines.
 
-    Items are scored and searched a block at a time, while its scores are in the cache. A category's items alone are
-    looked at, once for all rows that ask for it.
+    Items are scored and ranked a block at a time, while its scores are in the cache. Of a category, its items alone are
+    read, once for all rows of that category.
 
     Args:
         items: float32 [num_items, D] as a table.
         category_ids: int32 [num_items].
         num_categories: above every category id.
+        cosine_dim: the first columns of the table, whose cosine a search can rank by.
+
+    Attributes:
+        equal_items: None where no two items have the same embedding.
     """
 
-    def __init__(self, items: Table, category_ids: npt.NDArray[np.int32], *, num_categories: int) -> None:
+    def __init__(
+        self,
+        items: EmbeddingTable,
+        category_ids: npt.NDArray[np.int32],
+        *,
+        num_categories: int,
+        cosine_dim: int | None = None,
+    ) -> None:
         super().__init__()
         self.items = items
         order = np.argsort(category_ids, kind="stable").astype(np.int32)
         ends = np.cumsum(np.bincount(category_ids, minlength=num_categories), dtype=np.int32)
         self.by_category = tf.Variable(order, trainable=False, name="items_by_category")
         self.category_ends = tf.constant(ends)
+        values = items.numpy()  # as they are stored, so that an item is exactly as long as the search finds it
+        self.equal_items = EqualItems.of(values, category_ids, order, ends)
+        if cosine_dim is not None:
+            values = values[:, :cosine_dim]
+            self.equal_by_cosine = EqualItems.of(values, category_ids, order, ends)
+            lengths = np.linalg.norm(values, axis=1)[first_equal_rows(values)]
+            inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+            self.inverse_lengths = tf.Variable(inverse.astype(np.float32), trainable=False, name="inverse_lengths")
 
-    def __call__(self, queries: Any, category_ids: Any, width: Any, *, item_scales: Any = None) -> tuple[Any, Any]:
+    def __call__(self, queries: Any, category_ids: Any, width: Any, *, cosine: bool = False) -> tuple[Any, Any]:
         """The best items a row; of equal ones, the earlier in the catalogue.
 
         Args:
-            queries: float32 [B, D].
+            queries: float32 [B, D]; for cosines of length 1, and 0 past `cosine_dim`.
             category_ids: int32 [B]; -1 for every category.
             width: int32 [], how many, at most `num_items`.
-            item_scales: float32 [num_items], by which each item's score is multiplied.
+            cosine: rank by the cosine in the place of the dot product.
 
         Returns:
             Scores, float32 [B, width], -inf where no item is left, and rows, int32 [B, width].
         """
-        asked, group = tf.unique(category_ids)
+        distinct, group = tf.unique(category_ids)
 
         def step(number: Any, best: Any, rows: Any) -> tuple[Any, Any, Any]:
             members = tf.where(tf.equal(group, number))  # [b, 1]
-            found = self._search_one(tf.gather_nd(queries, members), asked[number], width, item_scales)
+            found = self._search_one(tf.gather_nd(queries, members), distinct[number], width, cosine)
             best = tf.tensor_scatter_nd_update(best, members, found[0])
             return number + 1, best, tf.tensor_scatter_nd_update(rows, members, found[1])
 
-        return _loop(step, 0, tf.size(asked), tf.shape(queries)[0], width)
+        return _best_of_steps(step, 0, tf.size(distinct), tf.shape(queries)[0], width)
 
-    def _search_one(self, queries: Any, category_id: Any, width: Any, item_scales: Any) -> tuple[Any, Any]:
+    def _search_one(self, queries: Any, category_id: Any, width: Any, cosine: bool) -> tuple[Any, Any]:
         """The same for rows of one category."""
         every = category_id < 0
-        place = tf.maximum(category_id, 0)
-        begin = tf.where(every | tf.equal(place, 0), 0, self.category_ends[tf.maximum(place - 1, 0)])
-        end = tf.where(every, self.items.num_rows, self.category_ends[place])
+        category_id = tf.maximum(category_id, 0)
+        begin = tf.where(every | tf.equal(category_id, 0), 0, self.category_ends[tf.maximum(category_id - 1, 0)])
+        end = tf.where(every, self.items.num_rows, self.category_ends[category_id])
         size = self._block_rows(tf.shape(queries)[0])
+        equal = self.equal_by_cosine if cosine else self.equal_items
+        # Without equal items, each block is scored when it is ranked.
+        all_scores = None if equal is None else equal(self._scores(queries, every, begin, end, size), every, begin, end)
 
         def step(start: Any, best: Any, rows: Any) -> tuple[Any, Any, Any]:
             stop = tf.minimum(start + size, end)
             own = tf.cond(every, lambda: tf.range(start, stop), lambda: self.by_category[start:stop])
-            items = tf.cond(every, lambda: self.items.block(start, stop - start), lambda: self.items.gather(own))
-            scores = tf.matmul(queries, items, transpose_b=True)
-            if item_scales is not None:
-                scores *= tf.gather(item_scales, own)
+            if all_scores is None:
+                scores = tf.matmul(queries, self._embeddings(every, start, stop), transpose_b=True)
+            else:
+                scores = tf.transpose(all_scores[start - begin : stop - begin])
+            if cosine:
+                scores *= tf.gather(self.inverse_lengths, own)
             found, places = tf.math.top_k(scores, tf.minimum(width, stop - start))
-            # Earlier blocks stand first, so that of equal scores the earlier item stays first.
+            # Earlier blocks come first, so that of equal scores the earlier item stays first.
             best, order = tf.math.top_k(tf.concat([best, found], 1), width)
             rows = tf.gather(tf.concat([rows, tf.gather(own, places)], 1), order, batch_dims=1)
             return stop, best, rows
 
-        return _loop(step, begin, end, tf.shape(queries)[0], width)
+        return _best_of_steps(step, begin, end, tf.shape(queries)[0], width)
+
+    def _scores(self, queries: Any, every: Any, begin: Any, end: Any, size: Any) -> Any:
+        """float32 [n, B]: of all items, or of all of a category."""
+
+        def step(start: Any, blocks: Any) -> tuple[Any, Any]:
+            stop = tf.minimum(start + size, end)
+            scores = tf.matmul(self._embeddings(every, start, stop), queries, transpose_b=True)
+            return stop, blocks.write(blocks.size(), scores)
+
+        blocks = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=(None, None))
+        blocks = blocks.write(0, tf.zeros((0, tf.shape(queries)[0])))  # an empty category has no other
+        return tf.while_loop(lambda start, _: start < end, step, (begin, blocks))[1].concat()
+
+    def _embeddings(self, every: Any, start: Any, stop: Any) -> Any:
+        return tf.cond(
+            every,
+            lambda: self.items.block(start, stop - start),
+            lambda: self.items.gather(self.by_category[start:stop]),
+        )
 
     def _block_rows(self, num_queries: Any) -> Any:
         rows = tf.maximum(_BLOCK_SCORES // tf.maximum(num_queries, 1), _LEAST_ROWS)
-        return rows if self.items.is_whole else tf.minimum(rows, _MOST_CONVERTED_ROWS)
+        return rows if self.items.is_float32 else tf.minimum(rows, _MOST_CONVERTED_ROWS)
 
 
-def _loop(step: Any, begin: Any, end: Any, num_rows: Any, width: Any) -> tuple[Any, Any]:
-    """Steps from `begin` to `end` with the best scores and rows so far, [num_rows, width] each; nothing at first."""
-    first = tf.fill([num_rows, width], NOTHING)
+class EqualItems(tf.Module):
+    """Gives all items of one embedding the score of the first of them.
+
+    Columns of one matrix product may differ in their last bits although the embeddings are equal, by the kernel. With
+    this, equal items keep the order of the catalogue on every processor; the scores of all items are then in memory at
+    once.
+
+    Args:
+        first: int32 [num_items], the first item with the same embedding.
+        first_in_category: int32 [num_items], items by category: the place, in its category, of the first equal item.
+    """
+
+    def __init__(self, first: npt.NDArray[np.int32], first_in_category: npt.NDArray[np.int32]) -> None:
+        super().__init__()
+        self.first = tf.Variable(first, trainable=False, name="first_equal")
+        self.first_in_category = tf.Variable(first_in_category, trainable=False, name="first_equal_in_category")
+
+    @classmethod
+    def of(
+        cls, embeddings: Array, category_ids: npt.NDArray[np.int32], by_category: Any, category_ends: Any
+    ) -> EqualItems | None:
+        """None where all embeddings, float32 [num_items, D], are different."""
+        first = first_equal_rows(embeddings)
+        if (first == np.arange(len(first))).all():
+            return None
+        pairs = np.stack([category_ids, first], axis=1)[by_category]
+        starts = np.concatenate([[0], category_ends])[category_ids[by_category]]
+        return cls(first, (first_equal_rows(pairs) - starts).astype(np.int32))
+
+    def __call__(self, scores: Any, every: Any, begin: Any, end: Any) -> Any:
+        """float32 [n, B] of scores of the same shape: of all items or, from begin to end, of a category's."""
+        first = tf.cond(every, self.first.read_value, lambda: self.first_in_category[begin:end])
+        return tf.gather(scores, first)
+
+
+def first_equal_rows(values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """int32 [N]: for each row of [N, D], the first row with the same numbers; -0.0 equals 0.0."""
+    if values.shape[1] == 0:
+        return np.zeros(len(values), np.int32)
+    values = np.ascontiguousarray(values + np.zeros((), values.dtype))  # -0.0 becomes 0.0
+    keys = values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first[inverse].astype(np.int32)
+
+
+def _best_of_steps(step: Any, begin: Any, end: Any, num_rows: Any, width: Any) -> tuple[Any, Any]:
+    """Steps from `begin` to `end` with the best scores and rows so far, [num_rows, width] each; no score at first."""
+    first = tf.fill([num_rows, width], _NO_SCORE)
     state = (tf.convert_to_tensor(begin), first, tf.zeros_like(first, tf.int32))
     shapes = (tf.TensorShape([]), tf.TensorShape([None, None]), tf.TensorShape([None, None]))
     _, best, rows = tf.while_loop(lambda at, *_: at < end, step, state, shape_invariants=shapes)
     return best, rows
+
+
+class Ranking(tf.Module):
+    """Ranks the catalogue for queries, each row by itself: k, category and exclusions a row.
+
+    A search returns as many items beyond k as a row excludes, and those are then dropped: a catalogue of a million is
+    searched without a mask. An index answers rows of every category; the exact search the others, and those that need
+    more than an approximate index scores exactly.
+
+    Args:
+        items: the catalogue's ids.
+        categories: its categories' names.
+        search: exact.
+        index: over the whole catalogue; None where the exact search answers everything.
+        max_k: the most items a row gets.
+    """
+
+    def __init__(self, items: Ids, categories: Ids, search: ExactSearch, index: Index | None, *, max_k: int) -> None:
+        super().__init__()
+        self.items, self.categories, self.search = items, categories, search
+        self.index_layer = index.layer if index else None
+        self._most = index.most if index else None
+        self.max_k = min(max_k, items.count)
+
+    def __call__(
+        self, queries: Any, k: Any, categories: Any, excluded: Any, *, cosine: bool = False, answered: Any = True
+    ) -> dict[str, Any]:
+        """The best items a row.
+
+        Args:
+            queries: float32 [B, D].
+            k: int32 [B], 0 for the default.
+            categories: string [B], "" for every one.
+            excluded: int32 [B, E], rows of items to leave out, in any order, filled up with `num_items`.
+            cosine: as of `ExactSearch`; an index is not used then.
+            answered: bool [B]; False gives an empty row.
+
+        Returns:
+            `item_ids` string [B, K] and `scores` float32 [B, K], K the largest k; `counts` int32 [B];
+            `known_categories` bool [B].
+        """
+        k = counts_or("k", k, min(DEFAULT_K, self.max_k), self.max_k)
+        every = tf.equal(categories, "")
+        category_ids, known = self.categories.rows(categories)
+        known |= every
+        category_ids = tf.where(every | ~known, _EVERY_CATEGORY, category_ids)
+        excluded = tf.sort(excluded, axis=1)
+        needed = k + tf.reduce_sum(tf.cast(excluded < self.items.count, tf.int32), axis=1)
+        width = tf.minimum(tf.reduce_max(tf.concat([needed, [1]], 0)), self.items.count)
+        if cosine or self.index_layer is None:
+            scores, rows = self.search(queries, category_ids, width, cosine=cosine)
+        else:
+            scores, rows = self._by_index(queries, category_ids, needed, width)
+        allowed = (known & answered)[:, None] & ~_among(rows, excluded)
+        scores = tf.where(allowed, scores, _NO_SCORE)
+        return {**self._best(scores, rows, k), "known_categories": known}
+
+    def _by_index(self, queries: Any, category_ids: Any, needed: Any, width: Any) -> tuple[Any, Any]:
+        """The index for the rows that it can answer, the exact search for the others; each gets its own rows alone."""
+        by_index = category_ids < 0
+        if self._most is not None:
+            by_index &= tf.minimum(needed, self.items.count) <= self._most
+        parts, answers = [tf.where(by_index)[:, 0], tf.where(~by_index)[:, 0]], []
+        for part, search in zip(parts, (self._indexed, self.search), strict=True):
+            own = (tf.gather(queries, part), tf.gather(category_ids, part))
+            empty = (tf.zeros((0, width)), tf.zeros((0, width), tf.int32))
+            answers.append(
+                tf.cond(tf.size(part) > 0, lambda search=search, own=own: search(*own, width), lambda e=empty: e)
+            )
+        places = [tf.cast(part, tf.int32) for part in parts]
+        scores, rows = (tf.dynamic_stitch(places, list(values)) for values in zip(*answers, strict=True))
+        shape = (tf.shape(queries)[0], width)
+        return tf.reshape(scores, shape), tf.reshape(rows, shape)
+
+    def _indexed(self, queries: Any, _: Any, width: Any) -> tuple[Any, Any]:
+        most = width if self._most is None else tf.minimum(width, self._most)
+        scores, rows = self.index_layer(queries, k=most)  # type: ignore[misc]
+        if self._most is not None:  # an approximate index gives equal scores in any order
+            order = tf.argsort(rows, axis=1, stable=True)
+            scores, rows = tf.gather(scores, order, batch_dims=1), tf.gather(rows, order, batch_dims=1)
+        # An approximate index may find fewer, which it fills up with NaN.
+        scores = tf.where(tf.math.is_finite(scores), scores, _NO_SCORE)
+        rows = tf.clip_by_value(tf.cast(rows, tf.int32), 0, self.items.count - 1)
+        padding = [[0, 0], [0, width - most]]
+        return tf.pad(scores, padding, constant_values=_NO_SCORE), tf.pad(rows, padding)
+
+    def _best(self, scores: Any, rows: Any, k: Any) -> dict[str, Any]:
+        most = tf.reduce_max(tf.concat([k, [0]], 0))
+        scores, order = tf.math.top_k(scores, most)  # of equal scores the first stays first
+        scores = tf.where(tf.range(most) < k[:, None], scores, _NO_SCORE)
+        rows = tf.where(scores > _NO_SCORE, tf.gather(rows, order, batch_dims=1), self.items.count)
+        return {
+            "item_ids": tf.gather(self.items.names, rows),
+            "scores": scores,
+            "counts": tf.reduce_sum(tf.cast(scores > _NO_SCORE, tf.int32), axis=1),
+        }
+
+
+def _among(rows: Any, sorted_rows: Any) -> Any:
+    """bool [B, W]: which of int32 [B, W] are in the same row of int32 [B, E]."""
+    # One more column, so that there is always one to compare with.
+    ends = tf.pad(sorted_rows, [[0, 0], [0, 1]], constant_values=tf.int32.max)
+    places = tf.searchsorted(ends, rows)
+    return tf.equal(tf.gather(ends, places, batch_dims=1), rows)
+
+
+class NearestItems(tf.Module):
+    """Items of a category by their Euclidean distance in Φ.
+
+    The nearest has the largest Φ(x)ᵀΦ_i - ½‖Φ_i‖², which is a dot product with one more column.
+
+    Args:
+        run: whose catalogue it is.
+        count: items an image.
+    """
+
+    def __init__(self, run: Run, *, count: int) -> None:
+        super().__init__()
+        embeddings, items = run.visual_item_embeddings, run.items
+        self.ids, self.categories = Ids(items.item_ids), Ids(items.categories)
+        table = EmbeddingTable(np.hstack([embeddings, _negative_half_squares(embeddings)]), "item_embeddings")
+        self.search = ExactSearch(table, items.category_ids, num_categories=len(items.categories))
+        self.count = min(count, len(items))
+
+    def __call__(self, embeddings: Any, categories: Any) -> Any:
+        """Item ids, nearest first.
+
+        Args:
+            embeddings: float32 [B, D], Φ of images.
+            categories: string [B]; one that the catalogue does not have stands for every one.
+
+        Returns:
+            string [B, n]; "" past a category's last item.
+        """
+        category_ids, known = self.categories.rows(categories)
+        queries = tf.pad(embeddings, [[0, 0], [0, 1]], constant_values=1.0)
+        scores, rows = self.search(queries, tf.where(known, category_ids, _EVERY_CATEGORY), tf.constant(self.count))
+        return tf.gather(self.ids.names, tf.where(scores > _NO_SCORE, rows, self.ids.count))
+
+
+def _negative_half_squares(embeddings: Array) -> Array:
+    """float32 [N, 1]: -½‖Φ_i‖²."""
+    squares = np.square(embeddings, dtype=np.float64).sum(axis=1, keepdims=True)
+    return (-0.5 * squares).astype(np.float32)

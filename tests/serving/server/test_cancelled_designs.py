@@ -12,8 +12,8 @@ from serving_toy_models import save_designer
 
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.run import GanRun, Run
-from tfdvbpr_export import DesignerLimits, export_designer
-from tfdvbpr_export.options import MOST_STEPS
+from tfdvbpr_export import export_designer
+from tfdvbpr_export.options import HIGHEST_MAX_STEPS
 from tfdvbpr_serving.client import AsyncClient, Client
 from tfdvbpr_serving.config import BatchingOptions
 from tfdvbpr_serving.errors import DeadlineError
@@ -40,9 +40,7 @@ def designer(
         save_designer(folder / "1", work=250)
     else:
         few = DesignOptions(num_starts=2, num_steps=2)
-        export_designer(
-            tiny_run.path, tiny_gan_run.path, folder, options=few, limits=DesignerLimits(max_steps=MOST_STEPS)
-        )
+        export_designer(tiny_run.path, tiny_gan_run.path, folder, options=few, max_steps=HIGHEST_MAX_STEPS)
     with LocalServer({"designer": folder}, batching=BatchingOptions(num_batch_threads=1)) as server:
         yield Served(server, "tops" if request.param == "toy" else "shirt")
 

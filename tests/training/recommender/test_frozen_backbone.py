@@ -17,7 +17,7 @@ from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
 from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export.options import RecommenderOptions
-from tfdvbpr_export.recommender.heads import ServedVisualRecommender
+from tfdvbpr_export.recommender.heads import ServedRecommender
 
 wheel = import_module("tfdvbpr.models.backbones.efficientnet_lite")  # the package has a function of this name
 
@@ -73,7 +73,7 @@ def test_the_network_is_imagenets_and_images_of_new_items_are_embedded(
     pictures = to_float(checkerboard_dataset.images.read(np.arange(16)))
     embeddings = run.recommender.embed_images(pictures).numpy()
     np.testing.assert_allclose(embeddings, run.factors.item_embeddings, atol=1e-4)
-    served = ServedVisualRecommender(run, RecommenderOptions())
+    served = ServedRecommender(run, RecommenderOptions())
     files = tf.constant([checkerboard_dataset.images.jpeg(item) for item in range(2)])
     np.testing.assert_allclose(served.embed_images(files)["embeddings"], embeddings[:2], atol=1e-4)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from export_helpers import Answering, Exported, assert_recommends_like, picture_file, unsaved, with_factors
+from export_helpers import Answering, Exported, assert_recommends_like, image_file, unsaved, with_factors
 from tiny_data import RunOf
 
 from tfdvbpr.data.dataset import PreparedDataset
@@ -20,7 +20,7 @@ from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import RecommenderOptions, ScannOptions
 
 OF_RECOMMENDER = [name for name, signature in SIGNATURES.items() if signature.model == "recommender"]
-OF_PICTURES = {"score_images", "similar_images", "embed_images"}
+OF_IMAGES = {name for name in OF_RECOMMENDER if SIGNATURES[name].takes_images}
 
 
 def test_the_signatures_are_those_of_the_table(recommender: Exported) -> None:
@@ -38,8 +38,8 @@ def test_the_signatures_are_those_of_the_table(recommender: Exported) -> None:
 
 
 def test_serving_default_is_recommend(recommender: Exported, tiny_run: Run) -> None:
-    question: dict[str, Any] = {"user_ids": ["u2"], "k": [4], "categories": [""], "exclude_seen": [True]}
-    default, named = recommender("serving_default", **question), recommender("recommend", **question)
+    request: dict[str, Any] = {"user_ids": ["u2"], "k": [4], "categories": [""], "exclude_seen": [True]}
+    default, named = recommender("serving_default", **request), recommender("recommend", **request)
     np.testing.assert_array_equal(default["item_ids"], named["item_ids"])
 
 
@@ -59,7 +59,7 @@ def test_recommendations_are_the_runs(recommender: Exported, tiny_run: Run) -> N
 def test_every_model_is_served(run_of: RunOf, model: str) -> None:
     run = run_of(model)
     served = unsaved(run)
-    without = set() if run.model_class.scores_images else OF_PICTURES
+    without = set() if run.model_class.scores_images else OF_IMAGES
     assert set(served.module.signature_names) == set(OF_RECOMMENDER) - without
     scores = served("score", user_ids=["u1", "u0"], item_ids=[["i0", "i5"], ["i3", "i15"]])["scores"]
     expected = [run.score(["u1"], ["i0", "i5"])[0], run.score(["u0"], ["i3", "i15"])[0]]
@@ -69,7 +69,7 @@ def test_every_model_is_served(run_of: RunOf, model: str) -> None:
 
 
 def _assert_folds_in_like(served: Answering, run: Run) -> None:
-    """People who like a few items, some named twice, with padding, in one batch; and one who likes none."""
+    """New users who like a few items, some named twice, with padding, in one batch; and one who likes none."""
     liked = [["i2", "i4", "i2", "i9"], ["i7", "", "", ""], ["", "no such", "", ""], ["i0", "i1", "i3", ""]]
     answer = served("recommend_for_items", liked_item_ids=liked, k=[3, 16, 2, 5])
     assert answer["folded_in"].tolist() == [True, True, False, True]
@@ -86,7 +86,7 @@ def _assert_folds_in_like(served: Answering, run: Run) -> None:
         np.testing.assert_allclose([everything[item] for item in found], scores, rtol=1e-4, atol=1e-5)
 
 
-def test_people_without_a_history_are_folded_in(recommender: Exported, tiny_run: Run) -> None:
+def test_new_users_are_folded_in(recommender: Exported, tiny_run: Run) -> None:
     _assert_folds_in_like(recommender, tiny_run)
     kept = recommender("recommend_for_items", liked_item_ids=[["i2"]], k=[16], exclude_liked=[False])
     assert b"i2" in kept["item_ids"][0]
@@ -94,7 +94,7 @@ def test_people_without_a_history_are_folded_in(recommender: Exported, tiny_run:
         recommender("recommend_for_items", liked_item_ids=[["i2"] * 257])
 
 
-def test_items_can_be_left_out(recommender: Exported, tiny_run: Run) -> None:
+def test_items_can_be_excluded(recommender: Exported, tiny_run: Run) -> None:
     everything = recommender("recommend", user_ids=["u3"], k=[16], exclude_seen=[False])["item_ids"][0].tolist()
     out = [everything[0], everything[3], b"no such"]
     answer = recommender("recommend", user_ids=["u3"], k=[16], exclude_item_ids=[[*out, b""]], exclude_seen=[False])
@@ -103,13 +103,13 @@ def test_items_can_be_left_out(recommender: Exported, tiny_run: Run) -> None:
     assert answer["item_ids"][0, : answer["counts"][0]].tolist() == left
 
 
-def test_likeness_is_the_cosine_of_looks(recommender: Exported, tiny_run: Run) -> None:
-    looks = tiny_run.visual_item_embeddings / np.linalg.norm(tiny_run.visual_item_embeddings, axis=1, keepdims=True)
+def test_similarity_is_the_cosine_of_item_embeddings(recommender: Exported, tiny_run: Run) -> None:
+    normalized = tiny_run.looks / np.linalg.norm(tiny_run.looks, axis=1, keepdims=True)
     items = tiny_run.items.item_ids
     answer = recommender("similar_items", query_item_ids=[*items, "no such"], k=[16] * 17)
     assert answer["known_items"].tolist() == [True] * 16 + [False]
     assert answer["counts"].tolist() == [15] * 16 + [0]
-    cosines = looks @ looks.T
+    cosines = normalized @ normalized.T
     for row, item in enumerate(items):
         found = [one.decode() for one in answer["item_ids"][row, :15]]
         assert sorted([*found, item]) == sorted(items)
@@ -120,25 +120,23 @@ def test_likeness_is_the_cosine_of_looks(recommender: Exported, tiny_run: Run) -
     assert {tiny_run.items.table["category"][items.index(one.decode())] for one in shoes} == {"shoe"}
 
 
-def test_pictures_are_scored_and_compared_by_their_looks(
+def test_images_are_scored_and_compared_by_their_embeddings(
     recommender: Exported, tiny_run: Run, checkerboard_dataset: PreparedDataset
 ) -> None:
     files = [checkerboard_dataset.images.jpeg(item) for item in (0, 5)]
     scored = recommender("score_images", user_ids=["u1", "nobody"], image_bytes=files)
     np.testing.assert_allclose(scored["scores"][0], tiny_run.score(["u1"], ["i0"])[0, 0], rtol=1e-4, atol=1e-6)
     assert scored["known_users"].tolist() == [True, False]
-    alike = recommender("similar_images", image_bytes=files, k=[2, 2])
-    assert alike["item_ids"][:, 0].tolist() == [b"i0", b"i5"]
-    np.testing.assert_allclose(alike["similarities"][:, 0], 1.0, atol=1e-5)
+    similar = recommender("similar_images", image_bytes=files, k=[2, 2])
+    assert similar["item_ids"][:, 0].tolist() == [b"i0", b"i5"]
+    np.testing.assert_allclose(similar["similarities"][:, 0], 1.0, atol=1e-5)
 
 
 def test_k_is_cut_to_the_most(tiny_run: Run) -> None:
-    served = unsaved(tiny_run, RecommenderOptions(max_k=3, quantize="int8", max_liked=2))
+    served = unsaved(tiny_run, RecommenderOptions(max_k=3, quantize="int8"))
     answer = served("recommend", user_ids=["u0", "u1"], k=[2**31 - 1, 0])
     assert answer["item_ids"].shape == (2, 3)
     assert answer["counts"].tolist() == [3, 3]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 2 columns"):
-        served("recommend_for_items", liked_item_ids=[["i1", "i2", "i3"]])
     assert served.module.catalogue.about["recall"] > 0.9
     scored = served("score", user_ids=["u0"], item_ids=[tiny_run.items.item_ids])["scores"]
     np.testing.assert_allclose(scored, tiny_run.score(["u0"], tiny_run.items.item_ids), atol=2e-3)
@@ -146,8 +144,8 @@ def test_k_is_cut_to_the_most(tiny_run: Run) -> None:
 
 @pytest.mark.parametrize("quantize", ["none", "bfloat16", "int8"])
 @pytest.mark.parametrize("retrieval", ["brute-force", "scann"])
-def test_every_way_of_finding_items_gives_the_same_answers(tiny_run: Run, retrieval: Any, quantize: Any) -> None:
-    """A catalogue so small that ScaNN looks at all of it; fewer bits are the same numbers where these are halves."""
+def test_every_index_gives_the_same_answers(tiny_run: Run, retrieval: Any, quantize: Any) -> None:
+    """A catalogue so small that ScaNN searches all of it; fewer bits are the same numbers where these are halves."""
     if retrieval == "scann":
         pytest.importorskip("scann")
     generator = np.random.default_rng(3)
@@ -180,7 +178,7 @@ def test_ties_stand_in_the_order_of_the_catalogue(tiny_run: Run, tmp_path: Path)
     assert_recommends_like(unsaved(run), run, ks=(2, 5, 16))
 
 
-def test_rows_do_not_know_of_each_other(recommender: Exported, tiny_run: Run) -> None:
+def test_rows_are_independent(recommender: Exported, tiny_run: Run) -> None:
     users = [*tiny_run.user_ids, "nobody"]
     together = recommender(
         "recommend", user_ids=users, k=[3] * 9, categories=["shoe", "", "hat"] * 3, exclude_seen=[True, False, True] * 3
@@ -192,24 +190,24 @@ def test_rows_do_not_know_of_each_other(recommender: Exported, tiny_run: Run) ->
         np.testing.assert_allclose(alone["scores"][0], together["scores"][row], rtol=1e-6)
 
 
-def test_pictures_are_embedded_as_in_process(recommender: Exported, tiny_run: Run) -> None:
+def test_images_are_embedded_as_in_process(recommender: Exported, tiny_run: Run) -> None:
     files = [
-        picture_file(32, 32, "JPEG"),
-        picture_file(50, 21, "JPEG"),
-        picture_file(17, 80, "PNG"),
-        picture_file(64, 64, "PNG", mode="P"),
-        picture_file(33, 31, "JPEG", mode="L"),
+        image_file(32, 32, "JPEG"),
+        image_file(50, 21, "JPEG"),
+        image_file(17, 80, "PNG"),
+        image_file(64, 64, "PNG", mode="P"),
+        image_file(33, 31, "JPEG", mode="L"),
     ]
     decode = decoder(tiny_run.manifest.image_size, tiny_run.manifest.fit)
     pixels = np.stack([decode(file).numpy() for file in files])
     expected = tiny_run.recommender.embed_images(to_float(pixels), training=False).numpy()
-    assert np.ptp(expected, axis=0).min() > 1e-4  # the pictures do differ in Φ
+    assert np.ptp(expected, axis=0).min() > 1e-4  # the images do differ in Φ
     np.testing.assert_allclose(
         recommender("embed_images", image_bytes=files)["embeddings"], expected, rtol=1e-5, atol=1e-7
     )
 
 
-def test_a_catalogue_picture_is_embedded_as_in_the_catalogue(
+def test_a_catalogue_image_is_embedded_as_in_the_catalogue(
     recommender: Exported, tiny_run: Run, checkerboard_dataset: PreparedDataset
 ) -> None:
     files = [checkerboard_dataset.images.jpeg(item) for item in range(16)]
@@ -217,18 +215,18 @@ def test_a_catalogue_picture_is_embedded_as_in_the_catalogue(
     np.testing.assert_allclose(embeddings, tiny_run.factors.item_embeddings, rtol=1e-5, atol=1e-6)
 
 
-def test_the_manifest_says_where_it_came_from(recommender: Exported, tiny_run: Run) -> None:
+def test_the_manifest_names_the_run(recommender: Exported, tiny_run: Run) -> None:
     text = (recommender.folder / "assets.extra" / "tfdvbpr.json").read_text()
-    told = json.loads(text)
-    assert told["signatures"][0] == "recommend"
-    assert set(told["signatures"]) == set(OF_RECOMMENDER)
-    assert told["retrieval"] == {"kind": "brute-force", "quantize": "none", "needs": []}
+    manifest = json.loads(text)
+    assert next(iter(manifest["signatures"])) == "recommend"
+    assert set(manifest["signatures"]) == set(OF_RECOMMENDER)
+    assert manifest["retrieval"] == {"kind": "brute-force", "quantize": "none", "needs": []}
     files = recommender.folder.rglob("*")
     on_disk = {path.relative_to(recommender.folder).as_posix(): path.stat().st_size for path in files if path.is_file()}
-    assert told["files"] == {name: size for name, size in on_disk.items() if not name.endswith("tfdvbpr.json")}
-    assert told["run"]["model"] == "dvbpr"
-    assert told["run"]["dataset_fingerprint"] == tiny_run.manifest.dataset_fingerprint
-    assert (told["num_users"], told["num_items"], told["embedding_dim"]) == (8, 16, 4)
-    assert told["categories"] == ["shirt", "shoe"]
-    assert told["metrics"] == tiny_run.metrics
+    assert manifest["files"] == {name: size for name, size in on_disk.items() if not name.endswith("tfdvbpr.json")}
+    assert manifest["run"]["model"] == "dvbpr"
+    assert manifest["run"]["dataset_fingerprint"] == tiny_run.manifest.dataset_fingerprint
+    assert (manifest["num_users"], manifest["num_items"], manifest["embedding_dim"]) == (8, 16, 4)
+    assert manifest["categories"] == ["shirt", "shoe"]
+    assert manifest["metrics"] == tiny_run.metrics
     assert str(tiny_run.path) not in text

@@ -1,4 +1,4 @@
-"""What an exported recommender answers to the unlikely: unknown ids, no rows, broken pictures, odd numbers."""
+"""An exported recommender's answers to unlikely requests: unknown ids, no rows, broken images, odd numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from export_helpers import Exported, assert_recommends_like, loaded, picture_file, with_factors
+from export_helpers import Exported, assert_recommends_like, image_file, loaded, with_factors
 from tiny_data import RED, encoded, huge_png, noisy_picture
 
 from tfdvbpr.errors import RunError
@@ -24,12 +24,12 @@ def test_uneven_rows_are_refused(recommender: Exported, inputs: dict[str, Any]) 
         recommender("recommend", **inputs)
 
 
-def test_a_bomb_is_refused_unopened(recommender: Exported) -> None:
+def test_a_decompression_bomb_is_refused_undecoded(recommender: Exported) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="at most 50000000 pixels"):
         recommender("embed_images", image_bytes=[huge_png(20_000)])
 
 
-def test_unknown_users_have_the_mean_taste(recommender: Exported, tiny_run: Run) -> None:
+def test_unknown_users_get_the_mean_user_embedding(recommender: Exported, tiny_run: Run) -> None:
     factors = tiny_run.factors
     expected = factors.user_embeddings.mean(axis=0) @ factors.item_embeddings.T + factors.item_biases
     scored = recommender("score", user_ids=["nobody", "u3"], item_ids=[tiny_run.items.item_ids] * 2)
@@ -59,8 +59,8 @@ def test_no_rows_give_no_rows(recommender: Exported) -> None:
     assert recommender("score", user_ids=[], item_ids=np.zeros((0, 2), object))["scores"].shape == (0, 2)
     assert recommender("embed_images", image_bytes=[])["embeddings"].shape == (0, 4)
     assert recommender("similar_images", image_bytes=[])["item_ids"].shape == (0, 0)
-    nobody = np.zeros((0, 3), object)
-    assert recommender("recommend_for_items", liked_item_ids=nobody)["item_ids"].shape == (0, 0)
+    no_rows = np.zeros((0, 3), object)
+    assert recommender("recommend_for_items", liked_item_ids=no_rows)["item_ids"].shape == (0, 0)
 
 
 def test_k_below_zero_is_refused_and_zero_is_the_default(recommender: Exported) -> None:
@@ -71,10 +71,10 @@ def test_k_below_zero_is_refused_and_zero_is_the_default(recommender: Exported) 
 
 
 @pytest.mark.parametrize("broken", [b"", b"%PDF-1.7", encoded(noisy_picture(RED, (32, 32), 0))[:400]])
-def test_broken_pictures_are_refused(recommender: Exported, broken: bytes) -> None:
+def test_broken_images_are_refused(recommender: Exported, broken: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
-        recommender("embed_images", image_bytes=[picture_file(32, 32, "JPEG"), broken])
-    assert len(recommender("embed_images", image_bytes=[picture_file(32, 32, "JPEG")])["embeddings"]) == 1
+        recommender("embed_images", image_bytes=[image_file(32, 32, "JPEG"), broken])
+    assert len(recommender("embed_images", image_bytes=[image_file(32, 32, "JPEG")])["embeddings"]) == 1
 
 
 def test_any_id_comes_through(tiny_run: Run, tmp_path: Path) -> None:

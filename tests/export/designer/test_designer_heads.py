@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender.train import train_recommender
-from tfdvbpr_export import DesignerLimits, export_designer
+from tfdvbpr_export import export_designer, read_manifest
 
 FIGURES = ("preferences", "realism_logits", "initial_preferences")
 USERS, CATEGORIES, SEEDS = ["u0", "u5", "u5"], ["shirt", "shoe", "shirt"], [7, -(2**40), 0]
@@ -33,13 +32,13 @@ def _difference(first: np.ndarray, second: np.ndarray) -> int:
 
 def _pixels(files: np.ndarray) -> np.ndarray:
     """uint8 [..., H, W, 3] of PNG files; black where there is none."""
-    pictures = [
+    images = [
         np.asarray(Image.open(io.BytesIO(file))) if file else np.zeros((32, 32, 3), np.uint8) for file in files.ravel()
     ]
-    return np.stack(pictures).reshape(*files.shape, 32, 32, 3)
+    return np.stack(images).reshape(*files.shape, 32, 32, 3)
 
 
-def _drawn(served: Exported, **inputs: Any) -> dict[str, Any]:
+def _designed(served: Exported, **inputs: Any) -> dict[str, Any]:
     answer = served("design", **inputs)
     return {**answer, "images": _pixels(answer["image_bytes"])}
 
@@ -62,7 +61,7 @@ def test_the_signatures_are_those_of_the_table(served_designer: Exported) -> Non
 
 def test_designs_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
     expected = designer.design(USERS, CATEGORIES, seeds=SEEDS)
-    answer = _drawn(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
+    answer = _designed(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].all()
     assert answer["known_categories"].all()
     assert _difference(answer["images"], expected.images) <= 1
@@ -70,9 +69,9 @@ def test_designs_are_those_made_in_process(served_designer: Exported, designer: 
         np.testing.assert_allclose(answer[name], getattr(expected, name), rtol=1e-5, atol=1e-7, err_msg=name)
 
 
-def test_the_ascent_climbs_and_seeds_matter(served_designer: Exported) -> None:
-    """Guards the test above: pictures that are all alike would agree too."""
-    answer = _drawn(served_designer, user_ids=["u0"] * 2, categories=["shirt"] * 2, seeds=[1, 2])
+def test_preferences_rise_and_seeds_matter(served_designer: Exported) -> None:
+    """Guards the test above: images that are all the same would agree too."""
+    answer = _designed(served_designer, user_ids=["u0"] * 2, categories=["shirt"] * 2, seeds=[1, 2])
     images = answer["images"].reshape(6, -1).astype(int)
     assert min(np.abs(images[i] - images[j]).max() for i in range(6) for j in range(i)) > 8
     moved = np.abs(answer["preferences"] - answer["initial_preferences"])
@@ -81,9 +80,9 @@ def test_the_ascent_climbs_and_seeds_matter(served_designer: Exported) -> None:
     assert (np.diff(value, axis=1) <= 1e-6).all()
 
 
-def test_rows_do_not_know_of_each_other(served_designer: Exported) -> None:
-    together = _drawn(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
-    others = _drawn(
+def test_rows_are_independent(served_designer: Exported) -> None:
+    together = _designed(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
+    others = _designed(
         served_designer,
         user_ids=["nobody", "u1", USERS[2]],
         categories=["shoe", "hat", CATEGORIES[2]],
@@ -95,42 +94,42 @@ def test_rows_do_not_know_of_each_other(served_designer: Exported) -> None:
 
 
 def test_a_row_alone_is_the_row_in_a_batch(served_designer: Exported) -> None:
-    together = _drawn(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
-    pictures = _generated(served_designer, categories=CATEGORIES, seeds=SEEDS)
+    together = _designed(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
+    generated = _generated(served_designer, categories=CATEGORIES, seeds=SEEDS)
     for row in range(3):
-        alone = _drawn(served_designer, user_ids=[USERS[row]], categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
-        # A batch of another size is added up in another order, and the ascent magnifies the last digit.
+        alone = _designed(served_designer, user_ids=[USERS[row]], categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
+        # A batch of another size is summed in another order, and gradient ascent magnifies the last digit.
         apart = np.abs(alone["images"][0].astype(int) - together["images"][row].astype(int))
         assert apart.mean() < 0.1
         np.testing.assert_allclose(alone["preferences"][0], together["preferences"][row], rtol=1e-2, atol=1e-5)
-        picture = _generated(served_designer, categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
-        assert _difference(picture["images"][0], pictures["images"][row]) <= 1
+        image = _generated(served_designer, categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
+        assert _difference(image["images"][0], generated["images"][row]) <= 1
 
 
-def test_unknown_users_are_designed_for_with_the_mean_taste(served_designer: Exported, designer: Designer) -> None:
+def test_unknown_users_get_the_mean_user_embedding(served_designer: Exported, designer: Designer) -> None:
     mean = designer.run.visual_user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
     known = designer.run.visual_user_embeddings[5]
     expected = designer.design_for_embeddings(np.stack([mean, known, mean]), CATEGORIES, seeds=SEEDS)
-    answer = _drawn(served_designer, user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
+    answer = _designed(served_designer, user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].tolist() == [False, True, False]
     assert _difference(answer["images"], expected.images) <= 1
     np.testing.assert_allclose(answer["preferences"], expected.preferences, rtol=1e-5, atol=1e-7)
 
 
 def test_unknown_categories_are_blank(served_designer: Exported) -> None:
-    answer = _drawn(served_designer, user_ids=["u0", "u0"], categories=["hat", "shoe"], seeds=[3, 3])
+    answer = _designed(served_designer, user_ids=["u0", "u0"], categories=["hat", "shoe"], seeds=[3, 3])
     assert answer["known_categories"].tolist() == [False, True]
     assert not answer["images"][0].any()
     assert answer["images"][1].any()
     for name in FIGURES:
         assert np.isnan(answer[name]).all(axis=1).tolist() == [True, False]
-    picture = _generated(served_designer, categories=["shoe", "hat"], seeds=[3, 3])
-    assert picture["known_categories"].tolist() == [True, False]
-    assert picture["images"].any(axis=(1, 2, 3)).tolist() == [True, False]
-    assert np.isnan(picture["realism_logits"]).tolist() == [False, True]
+    image = _generated(served_designer, categories=["shoe", "hat"], seeds=[3, 3])
+    assert image["known_categories"].tolist() == [True, False]
+    assert image["images"].any(axis=(1, 2, 3)).tolist() == [True, False]
+    assert np.isnan(image["realism_logits"]).tolist() == [False, True]
 
 
-def test_generated_pictures_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
+def test_generated_images_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
     expected = designer.generate(CATEGORIES, seeds=SEEDS)
     answer = _generated(served_designer, categories=CATEGORIES, seeds=SEEDS)
     assert _difference(answer["images"], expected) <= 1
@@ -138,14 +137,14 @@ def test_generated_pictures_are_those_made_in_process(served_designer: Exported,
 
 
 def test_the_manifest_names_both_runs_and_the_options(served_designer: Exported, designer: Designer) -> None:
-    told = json.loads((served_designer.folder / "assets.extra" / "tfdvbpr.json").read_text())
-    assert told["signatures"] == ["design", "tailor", "generate"]
-    assert (told["run"]["model"], told["gan_run"]["model"]) == (
+    manifest = read_manifest(served_designer.folder)
+    assert list(manifest["signatures"]) == ["design", "tailor", "generate"]
+    assert (manifest["run"]["model"], manifest["gan_run"]["model"]) == (
         designer.run.manifest.model,
         designer.gan_run.manifest.model,
     )
-    assert told["options"]["num_starts"] == 3
-    assert told["categories"] == ["shirt", "shoe"]
+    assert manifest["options"]["num_starts"] == 3
+    assert manifest["categories"] == ["shirt", "shoe"]
 
 
 def test_only_dvbpr_designs(checkerboard_dataset: PreparedDataset, tiny_gan_run: GanRun, tmp_path: Path) -> None:
@@ -154,18 +153,18 @@ def test_only_dvbpr_designs(checkerboard_dataset: PreparedDataset, tiny_gan_run:
         export_designer(run.path, tiny_gan_run.path, tmp_path / "models")
 
 
-def test_runs_may_not_change_places(tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+def test_runs_of_the_wrong_kind(tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="must be a recommender run"):
         export_designer(tiny_gan_run.path, tiny_run.path, tmp_path / "models")
-    with pytest.raises(ConfigError, match="version"):
-        export_designer(tiny_run.path, tiny_gan_run.path, tmp_path / "models", version=0)
+    with pytest.raises(ConfigError, match="keep"):
+        export_designer(tiny_run.path, tiny_gan_run.path, tmp_path / "models", keep=0)
 
 
 def test_each_row_has_its_own_steps_number_weight_and_seed(served_designer: Exported, designer: Designer) -> None:
-    """A loop that ran once, as some servers' loops did, would give every row the picture of one step."""
-    asked = [(1, 2, 0.0), (6, 3, 1.0), (25, 1, 4.0)]
-    steps, numbers, weights = zip(*asked, strict=True)
-    answer = _drawn(
+    """A loop that ran once, as some servers' loops did, would give every row the image of one step."""
+    requests = [(1, 2, 0.0), (6, 3, 1.0), (25, 1, 4.0)]
+    steps, numbers, weights = zip(*requests, strict=True)
+    answer = _designed(
         served_designer,
         user_ids=["u1"] * 3,
         categories=["shoe"] * 3,
@@ -176,17 +175,17 @@ def test_each_row_has_its_own_steps_number_weight_and_seed(served_designer: Expo
     )
     assert answer["steps"].tolist() == [1, 6, 25]
     assert answer["counts"].tolist() == [2, 3, 1]
-    for row, (num_steps, number, weight) in enumerate(asked):
+    for row, (num_steps, number, weight) in enumerate(requests):
         expected = designer.design(
             ["u1"], ["shoe"], seeds=[5], num_steps=num_steps, num_designs=number, realism_weight=weight
         )
         apart = np.abs(answer["images"][row, :number].astype(int) - expected.images[0].astype(int))
-        assert apart.mean() < 0.1, asked[row]
+        assert apart.mean() < 0.1, requests[row]
         np.testing.assert_allclose(answer["preferences"][row, :number], expected.preferences[0], rtol=1e-2, atol=1e-5)
         assert answer["image_bytes"][row, number:].tolist() == [b""] * (3 - number)
         assert np.isnan(answer["preferences"][row, number:]).all()
-    pictures = answer["images"][:, 0].astype(int)
-    assert min(np.abs(pictures[one] - pictures[other]).max() for one, other in ((0, 1), (0, 2), (1, 2))) > 2
+    images = answer["images"][:, 0].astype(int)
+    assert min(np.abs(images[one] - images[other]).max() for one, other in ((0, 1), (0, 2), (1, 2))) > 2
 
 
 def test_steps_are_bounded_and_numbers_checked(served_designer: Exported) -> None:
@@ -201,9 +200,9 @@ def test_steps_are_bounded_and_numbers_checked(served_designer: Exported) -> Non
             served_designer("design", categories=["shoe"], **wrong)
 
 
-def test_people_without_a_history_are_designed_for(served_designer: Exported, designer: Designer) -> None:
+def test_new_users_are_designed_for(served_designer: Exported, designer: Designer) -> None:
     liked = [["i1", "i3"], ["", ""]]
-    answer = _drawn(served_designer, liked_item_ids=liked, categories=["shoe"] * 2, seeds=[1, 2])
+    answer = _designed(served_designer, liked_item_ids=liked, categories=["shoe"] * 2, seeds=[1, 2])
     assert answer["folded_in"].tolist() == [True, False]
     assert not answer["known_users"].any()
     mean = designer.run.visual_user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -214,18 +213,18 @@ def test_people_without_a_history_are_designed_for(served_designer: Exported, de
     assert (own["known_users"].tolist(), own["folded_in"].tolist()) == ([True], [False])
 
 
-def test_nearest_items_are_those_nearest_in_looks(served_designer: Exported, designer: Designer) -> None:
-    answer = _drawn(served_designer, user_ids=["u0"], categories=["shoe"], seeds=[3])
+def test_nearest_items_are_those_nearest_in_phi(served_designer: Exported, designer: Designer) -> None:
+    answer = _designed(served_designer, user_ids=["u0"], categories=["shoe"], seeds=[3])
     items = designer.run.items
     shoes = np.flatnonzero(items.category_ids == items.category_id("shoe"))
-    for picture, found in zip(answer["images"][0], answer["nearest_item_ids"][0], strict=True):
-        looks = embed_images(designer.run, picture[None])[0]
-        distances = np.linalg.norm(designer.run.visual_item_embeddings[shoes] - looks, axis=1)
+    for image, found in zip(answer["images"][0], answer["nearest_item_ids"][0], strict=True):
+        embedding = embed_images(designer.run, image[None])[0]
+        distances = np.linalg.norm(designer.run.visual_item_embeddings[shoes] - embedding, axis=1)
         rows = [np.flatnonzero(shoes == items.item_ids.index(item.decode()))[0] for item in found]
         np.testing.assert_allclose(distances[rows], np.sort(distances)[:3], rtol=1e-3, atol=1e-5)
 
 
-def test_tailored_pictures_are_those_made_in_process(
+def test_tailored_images_are_those_made_in_process(
     served_designer: Exported, designer: Designer, checkerboard_dataset: PreparedDataset
 ) -> None:
     files = [checkerboard_dataset.images.jpeg(item) for item in (2, 4)]
@@ -252,7 +251,7 @@ def test_tailored_pictures_are_those_made_in_process(
     assert (blank["image_bytes"][0], blank["steps"][0]) == (b"", 0)
 
 
-@pytest.mark.parametrize(("max_steps", "refusal"), [(0, "1 or more"), (1_000_001, "1,000,000 or less")])
-def test_limits_of_steps(max_steps: int, refusal: str) -> None:
-    with pytest.raises(ConfigError, match=f"`max_steps` must be {refusal}"):
-        DesignerLimits(max_steps=max_steps)
+@pytest.mark.parametrize("max_steps", [0, 1_000_001])
+def test_limits_of_steps(max_steps: int, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`max_steps` must lie in \[1, 1,000,000\]"):
+        export_designer(tmp_path, tmp_path, tmp_path / "models", max_steps=max_steps)

@@ -1,4 +1,4 @@
-"""Asks a SavedModel in a process that can import neither Keras nor this project; run by `tfdvbpr-export validate`.
+"""Checks a SavedModel in a process that can import neither Keras nor this project; run by `tfdvbpr-export validate`.
 
 Usage: python -I validation_script.py VERSION_FOLDER RECORDED_ANSWERS OPTIONS.json REPORT.json
 """
@@ -21,7 +21,7 @@ from tensorflow_serving.apis import prediction_log_pb2  # noqa: E402
 
 _BROKEN = [
     b"",
-    b"not a picture",
+    b"not an image",
     b"\xff\xd8\xff\xe0" + b"\0" * 40,
     b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + b"\0" * 40,
 ]
@@ -38,8 +38,8 @@ def _tensors(named: Any) -> dict[str, np.ndarray[Any, Any]]:
     return {name: tf.make_ndarray(tensor) for name, tensor in named.items()}
 
 
-class Asker:
-    """A loaded SavedModel, and what was said of it so far."""
+class Checker:
+    """A loaded SavedModel, and the problems found so far."""
 
     def __init__(self, folder: str, options: dict[str, Any]) -> None:
         for module in options["op_modules"]:
@@ -50,7 +50,7 @@ class Asker:
         self.options = options
         self.problems: list[str] = []
 
-    def ask(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def answer(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """The answer of a signature."""
         function = self.model.signatures[signature]
         specs = function.structured_input_signature[1]
@@ -58,8 +58,8 @@ class Asker:
         return {name: value.numpy() for name, value in outputs.items()}
 
     def compare(self, signature: str, number: int, inputs: dict[str, Any], expected: dict[str, Any]) -> float:
-        """Holds an answer against the recorded one; returns the largest difference of numbers."""
-        answer, largest = self.ask(signature, inputs), 0.0
+        """Compares an answer with the recorded one; returns the largest difference of numbers."""
+        answer, largest = self.answer(signature, inputs), 0.0
         where = f"{signature}, recorded request {number}"
         if set(answer) != set(expected):
             self.problems.append(f"{where}: outputs {sorted(answer)} instead of {sorted(expected)}")
@@ -69,7 +69,7 @@ class Asker:
             if found.shape != value.shape:
                 self.problems.append(f"{where}: `{name}` has shape {found.shape} instead of {value.shape}")
             elif name.endswith("_bytes"):
-                largest = max(largest, self._compare_pictures(f"{where}: `{name}`", found, value))
+                self._compare_images(f"{where}: `{name}`", found, value)
             elif value.dtype == object:
                 if not np.array_equal(found, value):
                     self.problems.append(f"{where}: `{name}` differs")
@@ -80,27 +80,26 @@ class Asker:
                 largest = max(largest, apart)
         return largest
 
-    def _compare_pictures(self, where: str, found: Any, expected: Any) -> float:
+    def _compare_images(self, where: str, found: Any, expected: Any) -> None:
         for one, other in zip(found.ravel(), expected.ravel(), strict=True):
             if bool(one) != bool(other):
-                self.problems.append(f"{where}: a picture is there in one of the two only")
+                self.problems.append(f"{where}: an image is present in one of the two only")
             elif one and one != other:
                 pixels = [tf.io.decode_image(file, channels=3).numpy().astype(int) for file in (one, other)]
                 apart = int(np.abs(pixels[0] - pixels[1]).max()) if pixels[0].shape == pixels[1].shape else 256
                 if apart > self.options["pixel_tolerance"]:
-                    self.problems.append(f"{where}: a picture differs by {apart}/255")
-        return 0.0
+                    self.problems.append(f"{where}: an image differs by {apart}/255")
 
     def refuse_or_answer(self, signature: str, why: str, inputs: dict[str, Any], rows: int | None) -> str:
-        """A hostile request must be refused as one, or be answered with as many rows as it has."""
+        """A hostile request must be refused with INVALID_ARGUMENT, or be answered with as many rows as it has."""
         try:
-            answer = self.ask(signature, inputs)
+            answer = self.answer(signature, inputs)
         except tf.errors.InvalidArgumentError:
             if rows != 0:
                 return "refused"
             self.problems.append(f"{signature}, {why}: refused, where an empty answer is right")
             return "failed"
-        except Exception as error:  # whatever it is, it is what this looks for
+        except Exception as error:  # any other error is a problem of the model
             self.problems.append(f"{signature}, {why}: {type(error).__name__} instead of an answer or a refusal")
             return "failed"
         wrong = {name: len(value) for name, value in answer.items() if rows is not None and len(value) != rows}
@@ -110,20 +109,18 @@ class Asker:
         return "answered"
 
     def hostile(self, signature: str, inputs: dict[str, Any]) -> dict[str, int]:
-        """Asks for the impossible, one input at a time; how often it was refused, answered and wrong."""
-        counts = {"refused": 0, "answered": 0, "failed": 0}
-        for why, changed, rows in _hostile_requests(inputs):
-            counts[self.refuse_or_answer(signature, why, changed, rows)] += 1
-        return counts
+        """Sends the hostile requests; how many were refused and how many answered."""
+        results = [self.refuse_or_answer(signature, *request) for request in _hostile_requests(inputs)]
+        return {result: results.count(result) for result in ("refused", "answered")}
 
     def latency(self, signature: str, inputs: dict[str, Any]) -> list[float]:
         """Milliseconds of calls after the first, sorted."""
-        self.ask(signature, inputs)
+        self.answer(signature, inputs)
         found: list[float] = []
         enough = self.options["latency_seconds"] * 1000
         while len(found) < _LEAST_CALLS or (sum(found) < enough and len(found) < _MOST_CALLS):
             began = time.perf_counter()
-            self.ask(signature, inputs)
+            self.answer(signature, inputs)
             found.append((time.perf_counter() - began) * 1000)
         return sorted(found)
 
@@ -165,9 +162,10 @@ def _hostile_requests(inputs: dict[str, Any]) -> Any:
 
 
 def main(folder: str, recorded: str, options_path: str, report_path: str) -> None:
-    """Asks everything and writes the report."""
+    """Sends all requests and writes the report."""
     with open(options_path, encoding="utf-8") as file:
-        asker = Asker(folder, json.load(file))
+        options = json.load(file)
+    checker = Checker(folder, options)
     logs = [
         prediction_log_pb2.PredictionLog.FromString(record).predict_log
         for record in tf.data.TFRecordDataset(recorded).as_numpy_iterator()
@@ -177,23 +175,28 @@ def main(folder: str, recorded: str, options_path: str, report_path: str) -> Non
         (log.request.model_spec.signature_name, _tensors(log.request.inputs), _tensors(log.response.outputs))
         for log in logs
     ]
-    missing = set(asker.model.signatures) - {name for name, *_ in requests} - {"serving_default"}
-    asker.problems += [f"{name}: no recorded request" for name in sorted(missing)]
-    for number, (name, inputs, expected) in enumerate(requests, 1):
-        told = signatures.setdefault(name, {"requests": 0, "difference": 0.0, "first": inputs})
-        told["requests"] += 1
-        told["difference"] = max(told["difference"], asker.compare(name, number, inputs, expected))
-    for name, told in signatures.items():
-        first = told.pop("first")
-        told["hostile"] = asker.hostile(name, first)
-        found = asker.latency(name, first)
-        told["p50_ms"], told["p99_ms"] = found[len(found) // 2], found[min(len(found) - 1, len(found) * 99 // 100)]
-    # After all that, the model must still say what it said before.
-    for number, (name, inputs, expected) in enumerate(requests, 1):
-        asker.compare(name, number, inputs, expected)
+    found, expected = set(checker.model.signatures), {*options["signatures"], "serving_default"}
+    checker.problems += [f"{name}: in the manifest but not in the model" for name in sorted(expected - found)]
+    checker.problems += [f"{name}: in the model but not in the manifest" for name in sorted(found - expected)]
+    recorded_names = {name for name, *_ in requests}
+    checker.problems += [f"{name}: no recorded request" for name in options["signatures"] if name not in recorded_names]
+    requests = [request for request in requests if request[0] in found]
+    first_inputs: dict[str, Any] = {}
+    for number, (name, inputs, answer) in enumerate(requests, 1):
+        first_inputs.setdefault(name, inputs)
+        report = signatures.setdefault(name, {"requests": 0, "difference": 0.0})
+        report["requests"] += 1
+        report["difference"] = max(report["difference"], checker.compare(name, number, inputs, answer))
+    for name, report in signatures.items():
+        report |= checker.hostile(name, first_inputs[name])
+        times = checker.latency(name, first_inputs[name])
+        report["p50_ms"], report["p99_ms"] = times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)]
+    # The hostile requests must not have changed the model.
+    for number, (name, inputs, answer) in enumerate(requests, 1):
+        checker.compare(name, number, inputs, answer)
     loaded = [name for name, module in sys.modules.items() if module and name.partition(".")[0] in REFUSED]
-    asker.problems += [f"{name} was imported, without which the model must work" for name in sorted(loaded)]
-    report = {"signatures": signatures, "problems": asker.problems, "load_seconds": asker.load_seconds}
+    checker.problems += [f"{name} was imported, without which the model must work" for name in sorted(loaded)]
+    report = {"signatures": signatures, "problems": checker.problems, "load_seconds": checker.load_seconds}
     with open(report_path, "w", encoding="utf-8") as file:
         json.dump(report, file)
 
