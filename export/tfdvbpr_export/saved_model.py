@@ -89,8 +89,8 @@ def write_version(
         _log.info("Recording answers to %d requests.", sum(map(len, examples.values())))
         _write_logs(extra / WARMUP_NAME, (_log_of(name, requests[0]) for name, requests in examples.items()))
         recorded = ((name, request) for name, requests in examples.items() for request in requests)
-        answers = (_log_of(name, request, _answer(functions[name], name, request)) for name, request in recorded)
-        _write_logs(extra / RECORDED_NAME, answers)
+        responses = (_log_of(name, request, _answer(functions[name], name, request)) for name, request in recorded)
+        _write_logs(extra / RECORDED_NAME, responses)
         manifest = _manifest(functions, about)
         (extra / CARD_NAME).write_text(model_card(manifest), encoding="utf-8")
         # The size of each file shows a copy that was cut short.

@@ -247,15 +247,15 @@ class Ranking(tf.Module):
         by_index = category_ids < 0
         if self._most is not None:
             by_index &= tf.minimum(needed, self.items.count) <= self._most
-        parts, answers = [tf.where(by_index)[:, 0], tf.where(~by_index)[:, 0]], []
+        parts, found = [tf.where(by_index)[:, 0], tf.where(~by_index)[:, 0]], []
         for part, search in zip(parts, (self._indexed, self.search), strict=True):
             own = (tf.gather(queries, part), tf.gather(category_ids, part))
             empty = (tf.zeros((0, width)), tf.zeros((0, width), tf.int32))
-            answers.append(
+            found.append(
                 tf.cond(tf.size(part) > 0, lambda search=search, own=own: search(*own, width), lambda e=empty: e)
             )
         places = [tf.cast(part, tf.int32) for part in parts]
-        scores, rows = (tf.dynamic_stitch(places, list(values)) for values in zip(*answers, strict=True))
+        scores, rows = (tf.dynamic_stitch(places, list(values)) for values in zip(*found, strict=True))
         shape = (tf.shape(queries)[0], width)
         return tf.reshape(scores, shape), tf.reshape(rows, shape)
 
