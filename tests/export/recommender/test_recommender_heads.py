@@ -104,7 +104,9 @@ def test_items_can_be_excluded(recommender: Exported, tiny_run: Run) -> None:
 
 
 def test_similarity_is_the_cosine_of_item_embeddings(recommender: Exported, tiny_run: Run) -> None:
-    normalized = tiny_run.looks / np.linalg.norm(tiny_run.looks, axis=1, keepdims=True)
+    normalized = tiny_run.visual_item_embeddings / np.linalg.norm(
+        tiny_run.visual_item_embeddings, axis=1, keepdims=True
+    )
     items = tiny_run.items.item_ids
     answer = recommender("similar_items", query_item_ids=[*items, "no such"], k=[16] * 17)
     assert answer["known_items"].tolist() == [True] * 16 + [False]
