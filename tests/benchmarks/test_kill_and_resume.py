@@ -19,19 +19,19 @@ from killing import Trainings, kill_and_resume, weights
 
 @pytest.mark.parametrize("model", ["dvbpr", "gan"])
 def test_twenty_kills(model: str, checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    trainings = Trainings(checkerboard_dataset.path)
+    trainings = Trainings(checkerboard_dataset.path, epochs=40)
     try:
         trainings.start(model, tmp_path / "undisturbed")
         assert trainings.end() == 0
-        told = kill_and_resume(trainings, model, tmp_path / "killed", kills=20, seed=0)
+        killed = kill_and_resume(trainings, model, tmp_path / "killed", kills=20, seed=0, longest=5.0)
     finally:
         trainings.close()
-    print(f"\n{model}: 20 kills, {told.seconds} s after each start;")
-    print(f"  steps in the newest checkpoint at each: {told.steps};")
-    print(f"  {told.within_write} within the write of a checkpoint, {told.before} before the first one.")
+    print(f"\n{model}: 20 kills, {killed.seconds} s after each start;")
+    print(f"  steps in the newest checkpoint at each: {killed.steps};")
+    print(f"  {killed.within_write} within the write of a checkpoint, {killed.before} before the first one.")
     pairs = list(zip(weights(tmp_path / "killed", model), weights(tmp_path / "undisturbed", model), strict=True))
     differing = sum(not np.array_equal(weight, expected) for weight, expected in pairs)
     print(f"  {differing} of {len(pairs)} arrays differ from those of the undisturbed run.")
     assert differing == 0
-    assert told.within_write >= 5
+    assert killed.within_write >= 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "undisturbed"]

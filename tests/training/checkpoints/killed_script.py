@@ -18,29 +18,28 @@ from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.recommender.train import train_recommender
 
-STEPS = 80
 
-
-def train(dataset: PreparedDataset, model: str, output: Path) -> None:
-    """Two steps an epoch, a checkpoint after each, dropout, averages and a look at validation now and then."""
+def train(dataset: PreparedDataset, model: str, output: Path, epochs: int) -> None:
+    """A checkpoint after each step, dropout, averages and validations; of DVBPR and a GAN two steps an epoch."""
     run: dict[str, Any] = {"checkpoint_steps": 1, "checkpoint_seconds": 0.0, "global_batch_size": 8}
     if model == "gan":
-        gan = GanConfig(epochs=STEPS // 2, latent_dim=4, base_channels=4, discriminator_channels=4, **run)
+        gan = GanConfig(epochs=epochs, latent_dim=4, base_channels=4, discriminator_channels=4, **run)
         train_gan(dataset, gan, output)
         return
-    config = recommender_config("dvbpr", epochs=STEPS // 2, embedding_dim=4, dropout=0.3, average_decay=0.9, **run)
+    run |= {"dropout": 0.3} if model == "dvbpr" else {"global_batch_size": 24}
+    config = recommender_config(model, epochs=epochs, embedding_dim=4, average_decay=0.9, **run)
     train_recommender(
         dataset, config, output, validate=lambda factors: validation_metrics(factors, dataset.interactions)
     )
 
 
-def main(dataset: PreparedDataset) -> None:
+def main(dataset: PreparedDataset, epochs: int) -> None:
     for line in sys.stdin:
         model, output = line.split()
         child = os.fork()
         if child == 0:
             try:
-                train(dataset, model, Path(output))
+                train(dataset, model, Path(output), epochs)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -50,4 +49,4 @@ def main(dataset: PreparedDataset) -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-main(PreparedDataset.open(Path(sys.argv[1])))
+main(PreparedDataset.open(Path(sys.argv[1])), int(sys.argv[2]))

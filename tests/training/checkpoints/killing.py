@@ -37,13 +37,13 @@ class Kills:
 
 
 class Trainings:
-    """A process that trains on a dataset as often as it is asked, in children that may be killed."""
+    """A process that trains for some epochs on a dataset, again and again, in children that may be killed."""
 
-    def __init__(self, dataset: Path) -> None:
+    def __init__(self, dataset: Path, *, epochs: int) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
         paths = os.pathsep.join([str(HERE.parents[1]), *(path for path in sys.path if path)])
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "killed_script.py"), str(dataset)],
+            [sys.executable, str(HERE / "killed_script.py"), str(dataset), str(epochs)],
             env={**environment, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -74,37 +74,38 @@ class Trainings:
         self._process.stdout.close()
 
 
-def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: int, seed: int) -> Kills:
+def kill_and_resume(trainings: Trainings, model: str, output: Path, *, kills: int, seed: int, longest: float) -> Kills:
     """Kills a training so many times at random moments, half of them within a checkpoint's write, and lets it end.
 
     Args:
         trainings: made with the dataset.
-        model: "dvbpr" or "gan".
+        model: a recommender or "gan".
         output: the run folder to make.
         kills: how often.
-        seed: of the moments.
+        seed: of the times.
+        longest: of the kills at any time, the most seconds after the start; less than a training takes.
     """
     random = np.random.default_rng(seed)
     folder = output.parent / f".{output.name}.training"
-    told = Kills()
+    killed = Kills()
     for number in range(kills):
         child = trainings.start(model, output)
         began = time.perf_counter()
         if number % 4 == 0:  # whenever it may be, the start included
-            time.sleep(float(random.uniform(0.1, 5.0)))
+            time.sleep(float(random.uniform(0.1, longest)))
         else:  # after a few writes: in the next one, or some time after it
             _wait_for_writes(folder / f".step-{child}.npz", int(random.integers(1, 4)))
             time.sleep(float(random.uniform(0.0, 0.1)) if number % 2 == 0 else 0.0)
         os.kill(child, signal.SIGKILL)
         assert trainings.end() == -signal.SIGKILL, "the training ended before it was killed; give it more steps"
-        told.seconds.append(round(time.perf_counter() - began, 2))
-        told.within_write += (folder / f".step-{child}.npz").exists()
+        killed.seconds.append(round(time.perf_counter() - began, 2))
+        killed.within_write += (folder / f".step-{child}.npz").exists()
         steps = [int(path.name.split("-")[1]) for path in folder.glob("step-*")]
-        told.before += not steps
-        told.steps.append(max(steps, default=0))
+        killed.before += not steps
+        killed.steps.append(max(steps, default=0))
     trainings.start(model, output)
     assert trainings.end() == 0
-    return told
+    return killed
 
 
 def _wait_for_writes(unfinished: Path, writes: int) -> None:

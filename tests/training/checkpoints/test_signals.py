@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_callbacks import BeforeStep
+from training_callbacks import BeforeStep, log_lines
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DiskFullError
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     caplog.set_level("INFO", "tfdvbpr")
     config = recommender_config("bpr-mf", epochs=2, embedding_dim=4, global_batch_size=12)
     train_recommender(checkerboard_dataset, config, output)
-    assert caplog.messages[0].startswith("Continuing an interrupted training after epoch 0 of 2, step 3 of ")
+    assert log_lines(caplog)[0].startswith("Continuing an interrupted training after epoch 0 of 2, step 3 of ")
 
 
 @pytest.mark.parametrize("size", [1, 1000, 30_000])

@@ -47,11 +47,27 @@ def _finish(processes: list[subprocess.Popen[str]]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def replicas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("replicas")
     _finish([_start("replica_script.py", folder)])
-    with np.load(folder / "weights.npz") as arrays:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(replicas: Path) -> dict[str, np.ndarray]:
+    with np.load(replicas / "weights.npz") as arrays:
         return dict(arrays)
+
+
+def test_keras_callbacks_work_under_two_replicas(replicas: Path) -> None:
+    """As under one: tests/training/engine/test_callbacks.py."""
+    seen = json.loads((replicas / "callbacks.json").read_text())
+    assert seen["stopped_epoch"] == 2
+    assert seen["epochs"] == len(seen["logs"]) == 3
+    assert all({"loss", "images_per_second", "validation_auc"} <= set(logs) for logs in seen["logs"])
+    lines = (replicas / "log.csv").read_text().splitlines()
+    assert len(lines) == 1 + 3
+    assert list((replicas / "board" / "train").iterdir())
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_callbacks import PulledPlugError, pull_the_plug_before
+from training_callbacks import PulledPlugError, log_lines, pull_the_plug_before
 
 from tfdvbpr.config import GanConfig, RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
@@ -83,7 +83,7 @@ def _interrupt_twice(dataset: PreparedDataset, config: RecommenderConfig, output
 
 
 def _continued(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [message for message in caplog.messages if "Continuing" in message]
+    return [message for message in log_lines(caplog) if "Continuing" in message]
 
 
 def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
@@ -149,7 +149,7 @@ def test_a_damaged_checkpoint_is_skipped(
     (tmp_path / ".run.training" / ".step-1.npz").write_bytes(data[:100])
     caplog.set_level("INFO", "tfdvbpr")
     _assert_same(_train(checkerboard_dataset, config, output), whole)
-    lines = caplog.messages
+    lines = log_lines(caplog)
     assert lines[0].startswith(f"The checkpoint after step 5 is damaged and skipped: {newest.name} does not")
     assert lines[1] == "Continuing an interrupted training after epoch 2 of 3."
     assert "-0000000004-" in older.name

@@ -259,6 +259,7 @@ def run_epochs(
     listeners = keras.callbacks.CallbackList(list(callbacks), model=model, **params)
     if model is not None:
         model.stop_training = False
+        model.optimizer = None  # what a model that is not compiled lacks, and Keras's callbacks read
     listeners.on_train_begin()
     logs: dict[str, float] = {}
     while not progress.ended:
