@@ -13,6 +13,7 @@ import httpx
 import pytest
 from serving_toy_models import save_designer
 
+from tfdvbpr._version import __version__
 from tfdvbpr_serving.cli import main
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import InvalidRequestError
@@ -87,8 +88,17 @@ def test_help_loads_no_tensorflow() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert out.stdout.rstrip().endswith("False")
+    assert len(set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}) == 7
     assert all(f"--{name}" in out.stdout for name in ("poll-seconds", "models-config", "batching-config", "rest-port"))
     assert "tfdvbpr-serve models/recommender models/designer" in out.stdout
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["tfdvbpr-serve", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"tfdvbpr-serve {__version__}\n"
 
 
 def error_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
