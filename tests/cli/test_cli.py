@@ -193,7 +193,7 @@ def test_splits_filters_and_duplicates(call: Call, tmp_path: Path, capsys: pytes
     told = capsys.readouterr().out
     assert "2024-01-06T00:00:00Z" in told
     assert "Gini" in told
-    assert {path.name for path in output.iterdir()} == {"long_tail.png", "contact_sheet.png", "description.json"}
+    assert {path.name for path in output.iterdir()} == {"long_tail.png", "sample_grid.png", "description.json"}
     line = complaint(call, capsys, "prepare", source, "--output", tmp_path / "other", "--split", "source")
     assert "needs a column `split`" in line
     line = complaint(call, capsys, "prepare", source, "--output", tmp_path / "other", "--test-fraction", "1")

@@ -76,14 +76,14 @@ def describe(
     seed: int = 0,
     if_exists: IfExists = "error",
 ) -> Description:
-    """Counts what a dataset holds and, with `output`, plots its long tail and a contact sheet.
+    """Counts what a dataset holds and, with `output`, plots its long tail and a grid of sample images.
 
     Args:
         dataset: a prepared dataset or its folder.
-        output: a folder to make, with long_tail.png, contact_sheet.png and description.json; left out, nothing is
+        output: a folder to make, with long_tail.png, sample_grid.png and description.json; left out, nothing is
             written.
         cold_threshold: an item with fewer training actions is cold.
-        seed: which items the contact sheet shows.
+        seed: of the choice of sample images.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Raises:
@@ -96,8 +96,8 @@ def describe(
     description = describe_dataset(opened, cold_threshold=cold_threshold)
     if output is not None:
         with whole_directory(Path(output), if_exists=if_exists) as folder:
-            files.draw_long_tail(opened.interactions, folder / files.LONG_TAIL_NAME, cold_threshold=cold_threshold)
-            files.draw_contact_sheet(opened, folder / files.CONTACT_SHEET_NAME, seed=seed)
+            files.write_long_tail(opened.interactions, folder / files.LONG_TAIL_NAME, cold_threshold=cold_threshold)
+            files.write_sample_grid(opened, folder / files.SAMPLE_GRID_NAME, seed=seed)
             text = json.dumps(description.as_dict(), indent=2, ensure_ascii=False)
             (folder / "description.json").write_text(text + "\n", encoding="utf-8")
     return description

@@ -142,16 +142,16 @@ def describe(
     dataset: DatasetArgument,
     output: Annotated[
         Path | None,
-        typer.Option(help="A folder to make, with long_tail.png, contact_sheet.png and description.json."),
+        typer.Option(help="A folder to make, with long_tail.png, sample_grid.png and description.json."),
     ] = None,
     cold_threshold: Annotated[int, typer.Option(help="An item with fewer training actions is cold.", min=1)] = 5,
-    seed: Annotated[int, typer.Option(help="Of the choice of items for the contact sheet.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of the choice of sample images.", min=0)] = 0,
     verify: Annotated[bool, typer.Option("--verify", help="Also check every file against its hash.")] = False,
     if_exists: IfExistsOption = "error",
 ) -> None:
     """Print what a dataset holds, how actions spread over users and items, and what was left out.
 
-    With --output also plot the long tail of the items and a contact sheet of each category.
+    With --output also plot the long tail of the items and sample images of each category.
     """
     from tfdvbpr import api
     from tfdvbpr.cli import progress

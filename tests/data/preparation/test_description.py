@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from tiny_data import checkerboard
 
 import tfdvbpr
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.preparation.description import Description, draw_contact_sheet, draw_long_tail, gini
+from tfdvbpr.data.preparation import description
+from tfdvbpr.data.preparation.description import Description, gini, write_long_tail, write_sample_grid
 from tfdvbpr.errors import OutputExistsError
 
-PICTURES = ("contact_sheet.png", "long_tail.png")
+FILES = ("sample_grid.png", "long_tail.png")
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +34,9 @@ def described(dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory
 
 
 def _shades(path: Path) -> int:
-    """Different colours of a picture."""
-    with Image.open(path) as picture:
-        return len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0))
+    """Different colours of an image."""
+    with Image.open(path) as image:
+        return len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0))
 
 
 @pytest.mark.parametrize(
@@ -92,48 +95,56 @@ def test_times_withheld_and_untrained_users(dataset: PreparedDataset, tmp_path: 
 
 def test_the_files(described: tuple[Description, Path]) -> None:
     told, output = described
-    assert sorted(path.name for path in output.iterdir()) == sorted([*PICTURES, "description.json"])
+    assert sorted(path.name for path in output.iterdir()) == sorted([*FILES, "description.json"])
     assert json.loads((output / "description.json").read_text()) == json.loads(json.dumps(told.as_dict()))
-    for name in PICTURES:
+    for name in FILES:
         assert _shades(output / name) > 20
 
 
-def test_the_sheet_shows_the_pictures_themselves(dataset: PreparedDataset, described: tuple[Description, Path]) -> None:
-    """All 8 items of each category fit in; a picture's middle is red or blue by its item's parity."""
-    with Image.open(described[1] / "contact_sheet.png") as sheet:
-        pixels = np.asarray(sheet.convert("RGB")).astype(int)
-    middles = pixels[8 + 18 + 48 :: 96 + 2 * 18 + 8, 8 + 48 :: 96 + 8]
-    red = middles[:2, :8, 0] > middles[:2, :8, 2]
-    rows = [np.flatnonzero(dataset.items.category_ids == category) for category in range(2)]
-    np.testing.assert_array_equal(red, np.array(rows) % 2 == 0)
+@pytest.fixture
+def grids(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The contents of the sample grids that are written."""
+    written: list[dict[str, Any]] = []
+
+    def recorded(rows: Any, **texts: Any) -> Image.Image:
+        written.append({"rows": rows, **texts})
+        return image_grid(rows, **texts)
+
+    monkeypatch.setattr(description, "image_grid", recorded)
+    return written
 
 
-def test_the_sheet_is_seeded(dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfdvbpr.data.preparation.description._COLUMNS", 3)
+def test_the_grid_shows_the_images_themselves(
+    dataset: PreparedDataset, grids: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """All 8 items of each category fit in."""
+    write_sample_grid(dataset, tmp_path / "grid.png")
+    assert grids[0]["row_titles"] == ["shirt (8)", "shoe (8)"]
+    for category in range(2):
+        items = np.flatnonzero(dataset.items.category_ids == category)
+        np.testing.assert_array_equal(grids[0]["rows"][category], dataset.images.read(items))
+        assert grids[0]["captions"][category] == [dataset.items.item_ids[item] for item in items]
+
+
+def test_the_grid_is_seeded_and_counts_smaller_categories(
+    dataset: PreparedDataset, grids: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(description, "_COLUMNS", 3)
+    monkeypatch.setattr(description, "MAX_CATEGORIES", 1)
     for name, seed in (("first", 1), ("again", 1), ("other", 2)):
-        draw_contact_sheet(dataset, tmp_path / name, seed=seed)
+        write_sample_grid(dataset, tmp_path / name, seed=seed)
     first, again, other = ((tmp_path / name).read_bytes() for name in ("first", "again", "other"))
     assert first == again != other
-
-
-def test_smaller_categories_are_counted(
-    dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw_contact_sheet(dataset, tmp_path / "all.png")
-    monkeypatch.setattr("tfdvbpr.data.preparation.description.MAX_CATEGORIES", 1)
-    draw_contact_sheet(dataset, tmp_path / "one.png")
-    with Image.open(tmp_path / "all.png") as everything, Image.open(tmp_path / "one.png") as one:
-        assert one.width == everything.width
-        bottom = np.asarray(one.convert("L"))[-18:]
-        assert one.height < everything.height
-    assert bottom.min() < 200
+    assert len(grids[0]["captions"]) == 1
+    assert len(grids[0]["captions"][0]) == 3
+    assert "without 1 smaller" in grids[0]["title"]
 
 
 @pytest.mark.parametrize("parts", [[0], [2]])
 def test_a_long_tail_of_hardly_anything(tmp_path: Path, parts: list[int]) -> None:
     """One item with one training action, and none at all: logarithmic axes must bear it."""
     one = np.zeros(1, np.int32)
-    draw_long_tail(Interactions(one, one, np.array(parts, np.uint8), 1, 1), tmp_path / "tail.png")
+    write_long_tail(Interactions(one, one, np.array(parts, np.uint8), 1, 1), tmp_path / "tail.png")
     assert _shades(tmp_path / "tail.png") > 5
 
 

@@ -1,4 +1,4 @@
-"""Describes a prepared dataset: sizes, density, how actions spread, a long-tail plot, a contact sheet."""
+"""Describes a prepared dataset: sizes, density, how actions spread, a long-tail plot, a sample grid."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from tfdvbpr.data import SplitKind
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
 from tfdvbpr.files import whole_file
 
@@ -72,7 +72,7 @@ class Description:
         cold_threshold: an item with fewer training actions is cold.
         cold_item_share: of the items, in [0, 1].
         cold_test_share: of the test actions, those on cold items; 0 without any.
-        num_duplicate_items: items with the picture of an earlier one; None where they were not counted.
+        num_duplicate_items: items with the image of an earlier one; None where they were not counted.
         first_actions: by part of the split, the time of the first action, ISO 8601 UTC; empty where no time is known.
         last_actions: likewise, of the last.
         categories: in the order of their ids.
@@ -104,7 +104,7 @@ class Description:
 
 
 def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THRESHOLD) -> Description:
-    """Counts what is to be known before a model is chosen.
+    """Counts what a dataset holds.
 
     Args:
         dataset: opened.
@@ -139,7 +139,7 @@ def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THR
 
 
 def gini(counts: npt.NDArray[np.integer[Any]]) -> float:
-    """The Gini coefficient of counts: the mean difference of two of them drawn at random, over twice their mean.
+    """The Gini coefficient of counts: the mean difference of two random ones, over twice their mean.
 
     Σ_k (2k − n − 1) x_k / (n Σ x) for x sorted upwards and k from 1. It is 0 for equal counts and (n − 1) / n where
     one has all.
@@ -148,8 +148,8 @@ def gini(counts: npt.NDArray[np.integer[Any]]) -> float:
         counts: int [n], at least one of them above 0.
     """
     ordered = np.sort(counts)
-    places = 2.0 * np.arange(1, len(ordered) + 1) - len(ordered) - 1.0
-    return float((places * ordered).sum() / (len(ordered) * ordered.sum()))
+    ranks = 2.0 * np.arange(1, len(ordered) + 1) - len(ordered) - 1.0
+    return float((ranks * ordered).sum() / (len(ordered) * ordered.sum()))
 
 
 def _spread(counts: npt.NDArray[np.int64]) -> Spread:
@@ -170,8 +170,8 @@ def _times(actions: Interactions) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _iso(seconds: float) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=int(seconds))  # before 1970 too
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=int(seconds))  # before 1970 too
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _categories(dataset: PreparedDataset, cold: npt.NDArray[np.bool_]) -> tuple[CategoryFigures, ...]:
@@ -188,16 +188,14 @@ def _categories(dataset: PreparedDataset, cold: npt.NDArray[np.bool_]) -> tuple[
 
 
 LONG_TAIL_NAME = "long_tail.png"
-CONTACT_SHEET_NAME = "contact_sheet.png"
+SAMPLE_GRID_NAME = "sample_grid.png"
 MAX_CATEGORIES = 12
-_COLUMNS = 8
-_CELL, _GAP, _CAPTION = 96, 8, 18
-_INK, _FAINT = (40, 40, 40), (120, 120, 120)
+_COLUMNS, _CAPTION = 8, 18
 _WARM, _COLD = "#1f4e79", "#c0504d"
 
 
-def draw_long_tail(interactions: Interactions, path: Path, *, cold_threshold: int = COLD_THRESHOLD) -> None:
-    """Items in the order of their training actions, both axes logarithmic, the cold ones in another colour.
+def write_long_tail(interactions: Interactions, path: Path, *, cold_threshold: int = COLD_THRESHOLD) -> None:
+    """Plots items in the order of their training actions, both axes logarithmic, the cold ones in another colour.
 
     Args:
         interactions: of the dataset.
@@ -217,10 +215,10 @@ def draw_long_tail(interactions: Interactions, path: Path, *, cold_threshold: in
     axes.plot(ranks[warm], counts[warm], ".", color=_WARM, markersize=4)
     axes.plot(ranks[cold], counts[cold], ".", color=_COLD, markersize=4)
     axes.axhline(cold_threshold - 0.5, color=_COLD, linewidth=1, linestyle="--")
-    told = f"cold, fewer than {cold_threshold} training actions: {num_cold:,} of {len(counts):,} items"
+    text = f"cold, fewer than {cold_threshold} training actions: {num_cold:,} of {len(counts):,} items"
     if num_unused:
-        told += f"\n{num_unused:,} of them without any, not drawn"
-    axes.text(0.02, 0.03, told, transform=axes.transAxes, color=_COLD, fontsize=8)
+        text += f"\n{num_unused:,} of them without any, not shown"
+    axes.text(0.02, 0.03, text, transform=axes.transAxes, color=_COLD, fontsize=8)
     axes.set(xscale="log", yscale="log", xlabel="items, most popular first", ylabel="training actions")
     axes.set_xlim(0.8, len(counts) * 1.25)
     axes.set_ylim(0.4, max(float(counts[0]), 2.0 * cold_threshold) * 1.5)
@@ -230,69 +228,32 @@ def draw_long_tail(interactions: Interactions, path: Path, *, cold_threshold: in
         figure.savefig(scratch, dpi=150, format="png")
 
 
-def draw_contact_sheet(dataset: PreparedDataset, path: Path, *, seed: int = 0) -> None:
-    """Up to 8 pictures of each of up to 12 categories (the largest), drawn at random, with their item ids.
+def write_sample_grid(dataset: PreparedDataset, path: Path, *, seed: int = 0) -> None:
+    """Writes up to 8 random images of each of up to 12 categories (the largest), with their item ids, as a PNG.
 
     Args:
         dataset: opened.
         path: the PNG to write.
-        seed: which items are shown.
+        seed: of the choice of items.
     """
-    rows = _sample(dataset, seed)
-    height, width = dataset.manifest.image_size
-    scale = _CELL / max(height, width)
-    cell = (max(1, round(width * scale)), max(1, round(height * scale)))
-    line = cell[1] + 2 * _CAPTION + _GAP
-    left_out = len(dataset.items.categories) - len(rows)
-    size = (_GAP + _COLUMNS * (_CELL + _GAP), _GAP + len(rows) * line + (_CAPTION if left_out else 0))
-    sheet = Image.new("RGB", size, (255, 255, 255))
-    draw = ImageDraw.Draw(sheet)
-    for number, (title, items) in enumerate(rows.items()):
-        _draw_row(sheet, draw, dataset, title, items, top=_GAP + number * line, cell=cell)
-    if left_out:
-        text = f"and {left_out} smaller {'category' if left_out == 1 else 'categories'}"
-        draw.text((_GAP, size[1] - _CAPTION - 2), text, fill=_FAINT, font=ImageFont.load_default(size=11))
-    with whole_file(path) as scratch:
-        sheet.save(scratch, format="PNG")
-
-
-def _sample(dataset: PreparedDataset, seed: int) -> dict[str, npt.NDArray[np.int32]]:
-    """A title a category, largest first, and its drawn item rows, in the catalogue's order."""
     generator = np.random.default_rng(seed)
     ids, names = dataset.items.category_ids, dataset.items.categories
     sizes = np.bincount(ids, minlength=len(names))
-    rows: dict[str, npt.NDArray[np.int32]] = {}
+    titles, chosen = [], []
     for category in np.argsort(-sizes, kind="stable")[:MAX_CATEGORIES]:
         members = np.flatnonzero(ids == category)
-        drawn = generator.choice(members, min(_COLUMNS, len(members)), replace=False)
-        counted = f"{sizes[category]:,} item{'' if sizes[category] == 1 else 's'}"
-        rows[f"{names[category]}  ({counted})"] = np.sort(drawn).astype(np.int32)
-    return rows
+        chosen.append(np.sort(generator.choice(members, min(_COLUMNS, len(members)), replace=False)).astype(np.int32))
+        titles.append(f"{_shortened(names[category])} ({sizes[category]:,})")
+    others = len(names) - len(titles)
+    grid = image_grid(
+        [list(dataset.images.read(items)) for items in chosen],
+        title=_shortened(dataset.manifest.name) + (f", without {others} smaller categories" if others else ""),
+        row_titles=titles,
+        captions=[[_shortened(dataset.items.item_ids[item]) for item in items] for items in chosen],
+    )
+    with whole_file(path) as scratch:
+        grid.save(scratch, format="PNG")
 
 
-def _draw_row(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    dataset: PreparedDataset,
-    title: str,
-    items: npt.NDArray[np.int32],
-    *,
-    top: int,
-    cell: tuple[int, int],
-) -> None:
-    bold, plain = ImageFont.load_default(size=12), ImageFont.load_default(size=10)
-    draw.text((_GAP, top), _fitting(title, sheet.width - 2 * _GAP, bold), fill=_INK, font=bold)
-    for column, (item, pixels) in enumerate(zip(items, dataset.images.read(items), strict=True)):
-        x, y = _GAP + column * (_CELL + _GAP), top + _CAPTION
-        sheet.paste(Image.fromarray(pixels).resize(cell, Image.Resampling.LANCZOS), (x, y))
-        caption = _fitting(dataset.items.item_ids[int(item)], _CELL, plain)
-        draw.text((x, y + cell[1] + 1), caption, fill=_FAINT, font=plain)
-
-
-def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text, cut with an ellipsis where it is wider than so many pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= _CAPTION else text[: _CAPTION - 1] + "…"

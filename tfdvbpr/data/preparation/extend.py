@@ -8,9 +8,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from tfdvbpr.data.dataset import (
     DUPLICATES_NAME,
@@ -23,8 +21,7 @@ from tfdvbpr.data.dataset import (
     PreparedDataset,
 )
 from tfdvbpr.data.images.decoding import MAX_PIXELS
-from tfdvbpr.data.images.storage import CACHE_NAME, IMAGES_NAME
-from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_duplicates, write_images
+from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_duplicates, join_images, write_images
 from tfdvbpr.data.preparation.prepare import PrepareOptions, file_records
 from tfdvbpr.data.preparation.source import Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
@@ -47,13 +44,13 @@ def extend(
     categories follow in alphabetical order.
 
     Args:
-        dataset: the old one; its picture size and fit are taken over.
+        dataset: the old one; its image size and fit are used.
         source: the new items; its quarantine is filled further, also with ids that the catalogue has already. Its
-            interactions are not looked at.
+            interactions are ignored.
         output: the folder to make; it appears whole or not at all.
-        max_pixels: larger pictures are quarantined without being decoded.
+        max_pixels: larger images are quarantined without being decoded.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
-        progress: called with (pictures read, pictures in all).
+        progress: called with (images read, images in all).
 
     Raises:
         SourceError: if no new item can be used.
@@ -67,7 +64,7 @@ def extend(
             raise SourceError(
                 f"NEW_ITEMS must hold at least one usable new item. Left out: {source.quarantine.summary()}."
             )
-        _join_images([dataset.path, Path(scratch)], folder)
+        join_images([(dataset.path, None), (Path(scratch), None)], folder)
         table = pl.concat([dataset.items.table, items.drop(ROW, "image")], how="diagonal")
         table.write_parquet(folder / ITEMS_NAME)
         for name in (USERS_NAME, INTERACTIONS_NAME):
@@ -81,7 +78,7 @@ def extend(
 
 
 def _new_items(dataset: PreparedDataset, source: Source) -> pl.DataFrame:
-    """The first row of each item id that the catalogue has not got."""
+    """The first row of each item id that is not in the catalogue."""
     items = distinct_items(source)
     known = pl.col("item_id").is_in(dataset.items.table["item_id"].implode())
     for row in items.filter(known).iter_rows(named=True):
@@ -89,30 +86,8 @@ def _new_items(dataset: PreparedDataset, source: Source) -> pl.DataFrame:
     return items.filter(~known)
 
 
-def _join_images(folders: list[Path], output: Path) -> None:
-    """The packed pictures of several folders in one file, and their decoded caches where all have one."""
-    with pa.OSFile(str(output / IMAGES_NAME), "wb") as sink:
-        schema = pa.schema([("jpeg", pa.large_binary())])
-        with pa.ipc.new_file(sink, schema) as writer:
-            for folder in folders:
-                with pa.memory_map(str(folder / IMAGES_NAME)) as file:
-                    packed = pa.ipc.open_file(file)
-                    for number in range(packed.num_record_batches):
-                        writer.write_batch(packed.get_batch(number))
-    if not all((folder / CACHE_NAME).is_file() for folder in folders):
-        return
-    caches = [np.load(folder / CACHE_NAME, mmap_mode="r", allow_pickle=False) for folder in folders]
-    shape = (sum(map(len, caches)), *caches[0].shape[1:])
-    joined = np.lib.format.open_memmap(output / CACHE_NAME, mode="w+", dtype=np.uint8, shape=shape)
-    start = 0
-    for cache in caches:
-        joined[start : start + len(cache)] = cache
-        start += len(cache)
-    joined.flush()
-
-
 def _join_quarantines(dataset: PreparedDataset, source: Source) -> Quarantine:
-    """What was left out of the old dataset, then what was left out of the new items, under their folder's name."""
+    """What was left out of the old dataset, then of the new items, under their folder's name."""
     old = pl.read_csv(dataset.path / QUARANTINE_NAME, infer_schema=False).fill_null("")
     entries = [(where, int(row) if row else None, value, reason) for where, row, value, reason in old.iter_rows()]
     new = [(f"{source.name}/{where}", row, value, reason) for where, row, value, reason in source.quarantine.entries]
@@ -120,7 +95,7 @@ def _join_quarantines(dataset: PreparedDataset, source: Source) -> Quarantine:
 
 
 def _join_duplicates(dataset: PreparedDataset, items: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """What was found among the old items, then new items whose picture an earlier item has; they are only reported."""
+    """The duplicates among the old items, then new items whose image an earlier item has; they are only reported."""
     found = find_duplicates(items, folder)
     new = found.filter(~pl.col("item_id").is_in(dataset.items.table["item_id"].implode()))
     path = dataset.path / DUPLICATES_NAME

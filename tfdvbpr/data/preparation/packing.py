@@ -1,64 +1,33 @@
-"""The images of a source, checked, packed into the files of a prepared dataset, and compared."""
+"""The images of a source, checked and packed into the files that `storage.ItemImages` reads; duplicates among them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from tfdvbpr.data import ImageFit
-from tfdvbpr.data.images.decoding import MAX_PIXELS, BrokenImageError, checked_jpeg, decoder
+from tfdvbpr.data.images.decoding import BrokenImageError, checked_jpeg, decoder
 from tfdvbpr.data.images.storage import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
-from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.files import whole_file
 
-_MIN_IMAGE_SIDE = 16
+if TYPE_CHECKING:
+    from tfdvbpr.data.preparation.prepare import PrepareOptions
+
 _CHUNK = 256
 _SCHEMA = pa.schema([("jpeg", pa.large_binary())])
+_DIGEST = "__digest__"
 
 Progress = Callable[[int, int], None]
 Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class PictureOptions:
-    """How pictures are checked and packed.
-
-    Attributes:
-        image_size: (height, width) of the decoded pictures, in pixels.
-        fit: what happens to a photo of another shape: "pad", "crop" or "squash".
-        max_pixels: larger pictures are quarantined without being decoded.
-        max_cache_bytes: the decoded uint8 cache is written if it fits into this many bytes.
-    """
-
-    image_size: tuple[int, int] = (64, 64)
-    fit: ImageFit = "pad"
-    max_pixels: int = MAX_PIXELS
-    max_cache_bytes: int = 8 << 30
-
-    def __post_init__(self) -> None:
-        if min(self.image_size) < _MIN_IMAGE_SIDE:
-            raise ConfigError(f"`image_size` must be at least 16x16 pixels. Received {self.image_size}.")
-        check_choice("fit", self.fit, get_args(ImageFit))
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """A picture as it is stored, or the reason why it is not."""
-
-    jpeg: bytes = b""
-    pixels: Pixels | None = None
-    reason: str = ""
 
 
 def distinct_items(source: Source) -> pl.DataFrame:
@@ -70,35 +39,36 @@ def distinct_items(source: Source) -> pl.DataFrame:
 
 
 def write_images(
-    source: Source, items: pl.DataFrame, folder: Path, options: PictureOptions, progress: Progress | None = None
+    source: Source, items: pl.DataFrame, folder: Path, options: PrepareOptions, progress: Progress | None = None
 ) -> pl.DataFrame:
-    """Packs every usable picture, and the decoded cache if it fits; the other pictures are quarantined.
+    """Packs every usable image, and the decoded cache if it fits; the other images are quarantined.
 
     Args:
         source: reads the bytes; its quarantine is filled further.
         items: rows of `source.items`, each item id once.
         folder: where the files go.
         options: size, fit and limits.
-        progress: called with (pictures read, pictures in all).
+        progress: called with (images read, images in all).
 
     Returns:
-        The items whose picture was packed, in order.
+        The items whose image was packed, in order.
     """
-    height, width = options.image_size
+    shape = (items.height, *options.image_size, 3)
     keep: list[int] = []
-    decoded_bytes = items.height * height * width * 3
-    cached = 0 < decoded_bytes <= options.max_cache_bytes
-    cache = np.zeros((items.height, height, width, 3), np.uint8) if cached else None
+    cache = np.zeros(shape, np.uint8) if 0 < np.prod(shape) <= options.max_cache_bytes else None
     with pa.OSFile(str(folder / IMAGES_NAME), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-        for rows, pictures in _checked_chunks(source, items, options, with_pixels=cached):
+        for rows, images in _checked_chunks(source, items, options, with_pixels=cache is not None):
             packed = []
-            for row, picture in zip(rows, pictures, strict=True):
-                if picture.reason:
+            for row, image in zip(rows, images, strict=True):
+                if isinstance(image, str):
+                    path, number = items["image"][row], items[ROW][row]
+                    source.quarantine.add(path, number, path, kind="broken image", detail=image)
                     continue
-                if cache is not None and picture.pixels is not None:
-                    cache[len(keep)] = picture.pixels
+                jpeg, pixels = image
+                if cache is not None and pixels is not None:
+                    cache[len(keep)] = pixels
                 keep.append(row)
-                packed.append(picture.jpeg)
+                packed.append(jpeg)
             writer.write_batch(pa.record_batch([pa.array(packed, pa.large_binary())], schema=_SCHEMA))
             if progress is not None:
                 progress(rows[-1] + 1, items.height)
@@ -107,76 +77,28 @@ def write_images(
     return items[keep]
 
 
-def packed_jpegs(folder: Path) -> Iterator[bytes]:
-    """The stored files of a packed folder, in order."""
-    with pa.memory_map(str(folder / IMAGES_NAME)) as file:
-        reader = pa.ipc.open_file(file)
-        for number in range(reader.num_record_batches):
-            for jpeg in reader.get_batch(number).column("jpeg"):
-                yield jpeg.as_py()
-
-
-def keep_images(folder: Path, kept: npt.NDArray[np.bool_]) -> None:
-    """Takes pictures out of a packed folder.
-
-    Args:
-        folder: what `write_images` filled.
-        kept: bool, one a packed picture.
-    """
-    path, start = folder / IMAGES_NAME, 0
-    with (
-        whole_file(path) as scratch,
-        pa.memory_map(str(path)) as file,
-        pa.OSFile(str(scratch), "wb") as sink,
-        pa.ipc.new_file(sink, _SCHEMA) as writer,
-    ):
-        reader = pa.ipc.open_file(file)
-        for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
-            writer.write_batch(batch.filter(pa.array(kept[start : start + batch.num_rows])))
-            start += batch.num_rows
-    if (folder / CACHE_NAME).is_file():
-        _keep_cached(folder / CACHE_NAME, np.flatnonzero(kept))
-
-
-def _keep_cached(path: Path, rows: npt.NDArray[np.integer[Any]]) -> None:
-    cache = np.load(path, mmap_mode="r", allow_pickle=False)
-    with whole_file(path) as scratch:
-        smaller = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=(len(rows), *cache.shape[1:]))
-        for start in range(0, len(rows), _CHUNK):
-            smaller[start : start + _CHUNK] = cache[rows[start : start + _CHUNK]]
-        smaller.flush()
-
-
 def _checked_chunks(
-    source: Source, items: pl.DataFrame, options: PictureOptions, *, with_pixels: bool
-) -> Iterator[tuple[list[int], list[_Checked]]]:
-    """Chunks of row numbers and their pictures, in order, read by several threads."""
-    images, numbers = items["image"].to_list(), items[ROW].to_list()
+    source: Source, items: pl.DataFrame, options: PrepareOptions, *, with_pixels: bool
+) -> Iterator[tuple[range, list[tuple[bytes, Pixels | None] | str]]]:
+    """Chunks of row numbers and their JPEG and pixels, or what is wrong; in order, read by several threads."""
+    paths = items["image"].to_list()
 
-    def check(row: int) -> _Checked:
+    def check(row: int) -> tuple[bytes, Pixels | None] | str:
         try:
-            jpeg = checked_jpeg(source.image_bytes(images[row]), max_pixels=options.max_pixels)
-            pixels = _pixels(jpeg, options) if with_pixels else None
+            jpeg = checked_jpeg(source.image_bytes(paths[row]), max_pixels=options.max_pixels)
+            return jpeg, _pixels(jpeg, options) if with_pixels else None
         except BrokenImageError as error:
-            return _Checked(reason=str(error))
+            return str(error)
         except OSError as error:
-            return _Checked(reason=f"cannot be read: {error.strerror or error}")
-        return _Checked(jpeg, pixels)
+            return f"cannot be read: {error.strerror or error}"
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, items.height, _CHUNK):
-            rows = list(range(start, min(start + _CHUNK, items.height)))
-            pictures = list(pool.map(check, rows))
-            for row, picture in zip(rows, pictures, strict=True):
-                if picture.reason:
-                    source.quarantine.add(
-                        images[row], numbers[row], images[row], kind="broken image", detail=picture.reason
-                    )
-            yield rows, pictures
+            rows = range(start, min(start + _CHUNK, items.height))
+            yield rows, list(pool.map(check, rows))
 
 
-def _pixels(jpeg: bytes, options: PictureOptions) -> Pixels:
+def _pixels(jpeg: bytes, options: PrepareOptions) -> Pixels:
     import tensorflow as tf
 
     try:
@@ -186,24 +108,63 @@ def _pixels(jpeg: bytes, options: PictureOptions) -> Pixels:
     return pixels
 
 
-_DIGEST = "__digest__"
+def join_images(parts: Sequence[tuple[Path, npt.NDArray[np.bool_] | None]], output: Path) -> None:
+    """Writes the images of packed folders, one after another, and their decoded caches where all have one.
+
+    Args:
+        parts: folders that `write_images` filled, and of each which images to keep, bool [N], or None for all.
+        output: the folder to write to; it may be one of them.
+    """
+    with (
+        whole_file(output / IMAGES_NAME) as scratch,
+        pa.OSFile(str(scratch), "wb") as sink,
+        pa.ipc.new_file(sink, _SCHEMA) as writer,
+    ):
+        for folder, kept in parts:
+            start = 0
+            for batch in _batches(folder):
+                mask = None if kept is None else pa.array(kept[start : start + batch.num_rows])
+                writer.write_batch(batch if mask is None else batch.filter(mask))
+                start += batch.num_rows
+    if not all((folder / CACHE_NAME).is_file() for folder, _ in parts):
+        return
+    caches = [np.load(folder / CACHE_NAME, mmap_mode="r", allow_pickle=False) for folder, _ in parts]
+    rows = [
+        np.arange(len(c)) if kept is None else np.flatnonzero(kept) for c, (_, kept) in zip(caches, parts, strict=True)
+    ]
+    with whole_file(output / CACHE_NAME) as scratch:
+        shape = (sum(map(len, rows)), *caches[0].shape[1:])
+        joined = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
+        start = 0
+        for cache, chosen in zip(caches, rows, strict=True):
+            for chunk in np.split(chosen, range(_CHUNK, len(chosen), _CHUNK)):
+                joined[start : start + len(chunk)] = cache[chunk]
+                start += len(chunk)
+        joined.flush()
+
+
+def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(folder / IMAGES_NAME)) as file:
+        reader = pa.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            yield reader.get_batch(number)
 
 
 def find_duplicates(items: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """Later items whose stored picture is the same file, byte for byte, as that of an earlier one.
+    """Later items whose stored image is the same file, byte for byte, as that of an earlier one.
 
-    Stored is what `images.checked_jpeg` makes: a JPEG as it came, anything else re-encoded, so that a PNG and a
-    lossless WebP of the same pixels are the same picture, and two JPEGs with other metadata are not. Pictures that only
-    look alike are not looked for.
+    Stored is what `checked_jpeg` returns: a JPEG unchanged, anything else re-encoded, so that a PNG and a lossless WebP
+    of the same pixels are equal, and two JPEGs with other metadata are not. Similar images are not searched for.
 
     Args:
-        items: columns item_id and category, in the order of the packed pictures.
-        folder: where `packing.write_images` packed them.
+        items: columns item_id and category, in the order of the packed images.
+        folder: where `write_images` packed them.
 
     Returns:
         Columns item_id, first_item_id, category, first_category; one row a later item.
     """
-    digests = [hashlib.blake2b(jpeg, digest_size=16).hexdigest() for jpeg in packed_jpegs(folder)]
+    jpegs = (jpeg.as_py() for batch in _batches(folder) for jpeg in batch.column("jpeg"))
+    digests = [hashlib.blake2b(jpeg, digest_size=16).hexdigest() for jpeg in jpegs]
     first = pl.col("item_id", "category").first().over(_DIGEST).name.prefix("first_")
     return (
         items.with_columns(pl.Series(_DIGEST, digests, pl.String))

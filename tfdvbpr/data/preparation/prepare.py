@@ -1,4 +1,4 @@
-"""From a source to a prepared dataset, in one pass over the pictures."""
+"""From a source to a prepared dataset, in one pass over the images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
-from tfdvbpr.data import DuplicateHandling, SplitKind
+from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
 from tfdvbpr.data.dataset import (
     DUPLICATES_NAME,
     FORMAT_VERSION,
@@ -25,24 +25,19 @@ from tfdvbpr.data.dataset import (
     Manifest,
     PreparedDataset,
 )
+from tfdvbpr.data.images.decoding import MAX_PIXELS
 from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, split_actions
 from tfdvbpr.data.preparation.cleaning import chosen_split, k_core, usable_actions
-from tfdvbpr.data.preparation.packing import (
-    PictureOptions,
-    Progress,
-    distinct_items,
-    find_duplicates,
-    keep_images,
-    write_images,
-)
+from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_duplicates, join_images, write_images
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import ConfigError, SourceError, check_choice
 from tfdvbpr.files import IfExists, sha256, whole_directory
 
+_MIN_IMAGE_SIDE = 16
 # Reports; what training reads is the same with and without them.
 _NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME)
-_OPTIONS_TOLD = (
+_MANIFEST_OPTIONS = (
     "image_size",
     "fit",
     "seed",
@@ -57,13 +52,13 @@ _OPTIONS_TOLD = (
 
 
 @dataclass(frozen=True)
-class PrepareOptions(PictureOptions):
+class PrepareOptions:
     """How a source becomes a prepared dataset.
 
     Attributes:
-        image_size: (height, width) of the decoded pictures, in pixels.
-        fit: what happens to a photo of another shape: "pad", "crop" or "squash".
-        max_pixels: larger pictures are quarantined without being decoded.
+        image_size: (height, width) of the decoded images, in pixels.
+        fit: what happens to an image of another shape: "pad", "crop" or "squash".
+        max_pixels: larger images are quarantined without being decoded.
         max_cache_bytes: the decoded uint8 cache is written if it fits into this many bytes.
         seed: of the split and of the withheld items.
         withhold_items: fraction of the items kept out of training altogether.
@@ -72,10 +67,14 @@ class PrepareOptions(PictureOptions):
         test_fraction: part of the actions, the latest, that `split="time"` tests on.
         min_user_actions: users with fewer are left out; together with `min_item_actions` until nothing changes.
         min_item_actions: items with fewer are left out of the catalogue; 1 leaves out those without any.
-        duplicates: items with the same picture are only reported ("keep"), or their actions moved onto the first
+        duplicates: items with the same image are only reported ("keep"), or their actions moved onto the first
             of them ("merge").
     """
 
+    image_size: tuple[int, int] = (64, 64)
+    fit: ImageFit = "pad"
+    max_pixels: int = MAX_PIXELS
+    max_cache_bytes: int = 8 << 30
     seed: int = 0
     withhold_items: float = 0.0
     split: SplitKind | None = None
@@ -86,15 +85,14 @@ class PrepareOptions(PictureOptions):
     duplicates: DuplicateHandling = "keep"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        if min(self.image_size) < _MIN_IMAGE_SIDE:
+            raise ConfigError(f"`image_size` must be at least 16x16 pixels. Received {self.image_size}.")
+        check_choice("fit", self.fit, get_args(ImageFit))
         if not 0.0 <= self.withhold_items < 1.0:
             raise ConfigError(f"`withhold_items` must be in [0, 1). Received {self.withhold_items}.")
         if self.split is not None:
             check_choice("split", self.split, SPLITS)
         check_choice("duplicates", self.duplicates, get_args(DuplicateHandling))
-        self._check_numbers()
-
-    def _check_numbers(self) -> None:
         fractions = (self.validation_fraction, self.test_fraction)
         if not (min(fractions) >= 0.0 and sum(fractions) < 1.0):
             raise ConfigError(
@@ -118,12 +116,12 @@ def prepare(
     """Writes a prepared dataset.
 
     Args:
-        source: what an importer found; its quarantine is filled further.
+        source: an importer's; its quarantine is filled further.
         output: the folder to make; it appears whole or not at all.
         options: sizes, fit, split, filters.
         source_format: the importer's name, for the manifest.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
-        progress: called with (pictures read, pictures in all).
+        progress: called with (images read, images in all).
 
     Raises:
         SourceError: if no item or no action is left, or the source lacks what the split needs.
@@ -140,7 +138,8 @@ def prepare(
         items = packed.join(merged, on="item_id", how="anti", maintain_order="left")
         items, actions, filtered = _filtered(items, actions, options)
         if items.height < packed.height:
-            keep_images(folder, packed["item_id"].is_in(items["item_id"].implode()).to_numpy())
+            kept = packed["item_id"].is_in(items["item_id"].implode()).to_numpy()
+            join_images([(folder, kept)], folder)
         users = actions.select("user_id").unique(maintain_order=True)
         interactions = _split(actions, items, users, split, options)
         items.drop(ROW, "image").write_parquet(folder / ITEMS_NAME)
@@ -170,7 +169,7 @@ def _check_left(source: Source, table: pl.DataFrame, what: str) -> None:
 def _filtered(
     items: pl.DataFrame, actions: pl.DataFrame, options: PrepareOptions
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
-    """Items and actions that have enough company, and how many users, items and actions have not."""
+    """Items and actions that the filters keep, and the numbers of users, items and actions that they do not."""
     least = {"min_user_actions": options.min_user_actions, "min_item_actions": options.min_item_actions}
     kept = k_core(actions, **least)
     if kept.height == 0:
@@ -221,15 +220,15 @@ def _manifest(
     options: PrepareOptions,
     folder: Path,
     interactions: Interactions,
-    **told: Any,
+    **fields: Any,
 ) -> Manifest:
-    """The manifest of what lies in `folder`; `told` are the fields that cannot be read off the other arguments."""
+    """The manifest of what lies in `folder`; `fields` are those that the other arguments do not determine."""
     files, fingerprint = file_records(folder)
     counts = Counter(interactions.splits.tolist())
     return Manifest(
         format_version=FORMAT_VERSION,
         name=source.name,
-        **{name: getattr(options, name) for name in _OPTIONS_TOLD},
+        **{name: getattr(options, name) for name in _MANIFEST_OPTIONS},
         num_users=interactions.num_users,
         num_items=interactions.num_items,
         num_interactions=len(interactions),
@@ -244,7 +243,7 @@ def _manifest(
         quarantine=dict(source.quarantine.counts),
         fingerprint=fingerprint,
         files=files,
-        **told,
+        **fields,
     )
 
 
@@ -253,5 +252,5 @@ def file_records(folder: Path) -> tuple[dict[str, FileRecord], str]:
     files = {
         path.name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256(path)) for path in sorted(folder.iterdir())
     }
-    told = "".join(f"{name} {record.sha256}\n" for name, record in files.items() if name not in _NOT_IN_FINGERPRINT)
-    return files, hashlib.sha256(told.encode()).hexdigest()[:16]
+    listed = "".join(f"{name} {record.sha256}\n" for name, record in files.items() if name not in _NOT_IN_FINGERPRINT)
+    return files, hashlib.sha256(listed.encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from tfdvbpr.data.synthetic.garment_shapes import Material, Part, Points, shapes
+from tfdvbpr.data.synthetic.garment_shapes import SHAPES, Material, Part, Points
 
 Pixels = npt.NDArray[np.float32]
 
@@ -117,8 +117,8 @@ _PALETTE_LAB = lab(np.array(list(PALETTE.values()), np.uint8))
 
 Channel = npt.NDArray[np.floating]
 
-CATEGORIES: tuple[str, ...] = tuple(shapes())
-CUTS: dict[str, tuple[str, ...]] = {category: tuple(cuts) for category, cuts in shapes().items()}
+CATEGORIES: tuple[str, ...] = tuple(SHAPES)
+CUTS: dict[str, tuple[str, ...]] = {category: tuple(cuts) for category, cuts in SHAPES.items()}
 PATTERNS: tuple[str, ...] = ("plain", "stripes", "checks", "dots")
 
 _GROUND = np.array([247, 246, 243], np.float32)
@@ -221,7 +221,7 @@ def render_garment(garment: Garment, size: int) -> Image.Image:
     """
     if size < 8:
         raise ValueError(f"`size` must be at least 8 pixels. Received {size}.")
-    parts = shapes()[garment.category][garment.cut]
+    parts = SHAPES[garment.category][garment.cut]
     cover, tone, plainness = _drawn(garment, parts, size)
     cloth = _cloth(garment, np.clip(1 - 2 * plainness, 0, 1), size)
     pale = np.clip(2 * plainness - 1, 0, 1)[..., None]
