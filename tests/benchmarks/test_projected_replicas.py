@@ -23,7 +23,7 @@ def test_one_and_two_replicas_give_the_same_projected_gan(tmp_path: Path) -> Non
     subprocess.run([sys.executable, str(SCRIPT), str(tmp_path), "projected"], env=environment, check=True)
     with np.load(tmp_path / "weights.npz") as arrays:
         found = dict(arrays)
-    for kind, rounding, least in (("weight", 0.0, 50), ("moment", 2e-3, 50), ("kept", 0.0, 30)):
+    for kind, rounding, least in (("weight", 0.0, 50), ("moment", 2e-3, 50), ("kept", 1e-3, 30)):
         names = [name for name in found if f",one-device,{kind}" in name]
         assert len(names) > least
         largest = max(np.abs(found[name]).max() for name in names)

@@ -54,7 +54,7 @@ def test_the_bilinear_generator_has_no_transposed_convolution() -> None:
 
 def test_discriminator_is_the_authors(discriminator: Any) -> None:
     convolutions = _layers(discriminator, keras.layers.Conv2D)
-    # c joins the picture and the first two hidden maps as 6 constant maps.
+    # c joins the image and the first two hidden maps as 6 constant maps.
     assert [tuple(layer.kernel.shape) for layer in convolutions] == [
         (5, 5, 3 + 6, 64),
         (5, 5, 64 + 6, 128),

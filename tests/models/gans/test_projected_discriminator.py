@@ -33,9 +33,9 @@ def test_the_folded_backbone_has_the_maps_of_the_whole_one(discriminator: Projec
     whole = FEATURE_NETWORKS["efficientnet_lite0"](SIZE, imagenet=True)
     taps = ["blocks.3._expand_conv", "conv_head"]
     expected = keras.Model(whole.input, [whole.get_layer(tap).input for tap in taps])(_images(2))
-    seen = discriminator.backbone(_images(2))
-    assert [maps.shape[1:3] for maps in seen] == [(12, 8), (6, 4), (3, 2), (2, 1)]
-    for maps, own in zip(expected, (seen[0], seen[3]), strict=True):
+    pyramid = discriminator.backbone(_images(2))
+    assert [maps.shape[1:3] for maps in pyramid] == [(12, 8), (6, 4), (3, 2), (2, 1)]
+    for maps, own in zip(expected, (pyramid[0], pyramid[3]), strict=True):
         np.testing.assert_allclose(own, maps, atol=1e-3)
     kinds = {type(layer).__name__ for layer in discriminator.backbone.layers}
     assert "BatchNormalization" not in kinds

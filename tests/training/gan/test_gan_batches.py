@@ -54,16 +54,16 @@ def test_by_default_every_image_comes_once(dataset: PreparedDataset) -> None:
 def test_probabilities_by_hand(dataset: PreparedDataset, power: float, expected: dict[str, float]) -> None:
     plan = plan_categories(dataset, _config(category_power=power))
     assert plan.probabilities.sum() == pytest.approx(1.0)
-    for name, share in expected.items():
-        assert plan.probabilities[plan.names.index(name)] == pytest.approx(share)
+    for name, probability in expected.items():
+        assert plan.probabilities[plan.names.index(name)] == pytest.approx(probability)
 
 
 def test_categories_come_by_their_probabilities_and_images_evenly(dataset: PreparedDataset) -> None:
     """Every category as often: 12 of 48, to one; the two gloves 6 times each."""
     batches = list(_parts(dataset, _config(category_power=0.0), epochs=3))
     for epoch in range(3):
-        drawn = [batch["item_ids"] for batch in batches[6 * epoch : 6 * epoch + 6]]
-        items = np.bincount(np.concatenate(drawn), minlength=48)
+        sampled = [batch["item_ids"] for batch in batches[6 * epoch : 6 * epoch + 6]]
+        items = np.bincount(np.concatenate(sampled), minlength=48)
         by_category = np.bincount(dataset.items.category_ids, items)
         np.testing.assert_allclose(by_category, 12, atol=1.01, err_msg=str(epoch))
         gloves = dataset.items.category_ids == dataset.manifest.categories.index("glove")

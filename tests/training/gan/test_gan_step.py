@@ -122,11 +122,11 @@ def test_a_step_by_hand_of_relativistic_losses_with_r1_and_r2() -> None:
     keras.utils.set_random_seed(0)
     generator = GENERATORS["dcgan"]((16, 16), num_categories=2, latent_dim=3, base_channels=4)
     discriminator = LinearDiscriminator()
-    still = {"generator_optimizer": keras.optimizers.SGD(0.0), "discriminator_optimizer": keras.optimizers.SGD(1.0)}
     step = GanStep(
-        generator,
-        discriminator,
-        **still,
+        generator=generator,
+        discriminator=discriminator,
+        generator_optimizer=keras.optimizers.SGD(0.0),
+        discriminator_optimizer=keras.optimizers.SGD(1.0),
         objective=Relativistic(),
         augmentation=(),
         mismatch_weight=0.0,

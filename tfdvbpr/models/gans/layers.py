@@ -140,7 +140,7 @@ def spectral_norm(kernel: Any, direction: Any) -> tuple[Any, Any]:
     No gradient flows through the two singular vectors, as in the paper.
 
     Args:
-        kernel: float32 [..., F], seen as a matrix of F columns.
+        kernel: float32 [..., F], reshaped to a matrix of F columns.
         direction: float32 [F], the right singular vector so far.
 
     Returns:

@@ -40,16 +40,16 @@ class LogitScale:
         *,
         num_categories: int,
     ) -> LogitScale:
-        """The mean random picture of a category becomes 0, its mean photo 1.
+        """The mean generated image of a category becomes 0, its mean photo 1.
 
-        Where D tells them apart by less than the photos' own standard deviation, that deviation is the unit, so that a
-        penalty is never blown up by a D that cannot tell. The figures of a category are shrunk toward those of all,
-        which count as 8 of its pictures.
+        Where the means differ by less than the photos' own standard deviation, that deviation is the unit, so that a
+        penalty never explodes under a D that cannot separate them. The moments of a category are shrunk toward those of
+        all, which count as 8 of its images.
 
         Args:
             real_logits: float32 [R], of real photos.
             real_ids: int32 [R], their categories.
-            fake_logits: float32 [F], of random generated pictures.
+            fake_logits: float32 [F], of random generated images.
             fake_ids: int32 [F].
             num_categories: N.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ from tfdvbpr.training.gan.variety import Variety
 Metrics = dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
 class GanStep:
     """One step of D, then one step of G against the new D, on the same images.
 
@@ -27,7 +29,7 @@ class GanStep:
 
     and G descends L_G(D(f(A G(z, c)), c)) - `variety_weight` · variety.
 
-    Args:
+    Attributes:
         generator: G.
         discriminator: D.
         generator_optimizer: of G's variables.
@@ -40,30 +42,16 @@ class GanStep:
         num_replicas: of the strategy.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        discriminator: Discriminator,
-        *,
-        generator_optimizer: Any,
-        discriminator_optimizer: Any,
-        objective: AdversarialObjective,
-        augmentation: tuple[str, ...],
-        mismatch_weight: float,
-        variety_weight: float,
-        variety: Variety,
-        num_replicas: int,
-    ) -> None:
-        self._generator = generator
-        self._discriminator = discriminator
-        self._generator_optimizer = generator_optimizer
-        self._discriminator_optimizer = discriminator_optimizer
-        self._objective = objective
-        self._augmentation = augmentation
-        self._mismatch_weight = mismatch_weight
-        self._variety_weight = variety_weight
-        self._variety = variety
-        self._num_replicas = num_replicas
+    generator: Generator
+    discriminator: Discriminator
+    generator_optimizer: Any
+    discriminator_optimizer: Any
+    objective: AdversarialObjective
+    augmentation: tuple[str, ...]
+    mismatch_weight: float
+    variety_weight: float
+    variety: Variety
+    num_replicas: int
 
     def __call__(self, batch: Mapping[str, Any]) -> Metrics:
         """Updates both networks by one replica's part of a batch of `GanBatches`.
@@ -73,38 +61,38 @@ class GanStep:
             often D is right; with `mismatch_weight`, `category_margin`, D(x, c) - D(x, c'); with `variety_weight`,
             `variety` in [0, 1].
         """
-        count = tf.cast(tf.size(batch["category_ids"]) * self._num_replicas, tf.float32)
+        count = tf.cast(tf.size(batch["category_ids"]) * self.num_replicas, tf.float32)
         real = self._features(to_float(batch["images"]), batch["real_draws"])
         with tf.GradientTape() as tape:
-            images = self._generator({"latents": batch["latents"], "category_ids": batch["fake_ids"]}, training=True)
+            images = self.generator({"latents": batch["latents"], "category_ids": batch["fake_ids"]}, training=True)
             fake = self._features(images, batch["fake_draws"])
             with tape.stop_recording():
                 metrics = self._update_discriminator(real, tf.nest.map_structure(tf.stop_gradient, fake), batch, count)
-            logits = self._discriminator.logits(fake, batch["fake_ids"], training=True)
+            logits = self.discriminator.logits(fake, batch["fake_ids"], training=True)
             loss = metrics["generator_loss"] = self._generator_loss(logits, real, batch["category_ids"], count)
-            if self._variety_weight:
-                metrics["variety"] = tf.reduce_sum(self._variety(images, batch["fake_ids"])) / (count / 2.0)
-                loss -= self._variety_weight * metrics["variety"]
-        _descend(tape, loss, self._generator, self._generator_optimizer)
+            if self.variety_weight:
+                metrics["variety"] = tf.reduce_sum(self.variety(images, batch["fake_ids"])) / (count / 2.0)
+                loss -= self.variety_weight * metrics["variety"]
+        _descend(tape, loss, self.generator, self.generator_optimizer)
         return metrics
 
     def _update_discriminator(self, real: Features, fake: Features, batch: Mapping[str, Any], count: Any) -> Metrics:
-        category_ids, fake_ids, mismatch = batch["category_ids"], batch["fake_ids"], self._mismatch_weight
+        category_ids, fake_ids, mismatch = batch["category_ids"], batch["fake_ids"], self.mismatch_weight
         other_ids = batch["other_ids"] if mismatch else None
         with tf.GradientTape() as tape:
-            real_logits, fake_logits, other_logits = self._discriminator.training_logits(
+            real_logits, fake_logits, other_logits = self.discriminator.training_logits(
                 real, fake, category_ids, fake_ids, other_ids
             )
-            losses = _per_image(self._objective.discriminator_loss, real_logits, fake_logits)
+            losses = _per_image(self.objective.discriminator_loss, real_logits, fake_logits)
             if other_logits is not None:
-                mismatched = _per_image(self._objective.discriminator_loss, real_logits, other_logits)
+                mismatched = _per_image(self.objective.discriminator_loss, real_logits, other_logits)
                 losses = (1.0 - mismatch) * losses + mismatch * mismatched
-            penalties = self._objective.regularizer(
+            penalties = self.objective.regularizer(
                 lambda: self._squared_gradients(real, category_ids), lambda: self._squared_gradients(fake, fake_ids)
             )
             loss = tf.reduce_sum(losses if penalties is None else losses + penalties) / count
-        _descend(tape, loss, self._discriminator, self._discriminator_optimizer)
-        boundary, of_real, of_fake = self._objective.boundary, mean_logits(real_logits), mean_logits(fake_logits)
+        _descend(tape, loss, self.discriminator, self.discriminator_optimizer)
+        boundary, of_real, of_fake = self.objective.boundary, mean_logits(real_logits), mean_logits(fake_logits)
         metrics = {
             "discriminator_loss": loss,
             "real_accuracy": tf.reduce_sum(tf.cast(of_real > boundary, tf.float32)) / count,
@@ -115,20 +103,20 @@ class GanStep:
         return metrics
 
     def _generator_loss(self, fake_logits: PatchLogits, real: Features, category_ids: Any, count: Any) -> Any:
-        loss = self._objective.generator_loss
-        if not self._objective.relativistic:
+        loss = self.objective.generator_loss
+        if not self.objective.relativistic:
             return tf.reduce_sum(_per_image(loss, fake_logits)) / count
-        real_logits = self._discriminator.logits(real, category_ids, training=True)
+        real_logits = self.discriminator.logits(real, category_ids, training=True)
         return tf.reduce_sum(_per_image(loss, fake_logits, real_logits)) / count
 
-    def _features(self, images: Any, draws: Any) -> Features:
-        return self._discriminator.features(augment(images, draws, self._augmentation))
+    def _features(self, images: Any, random_numbers: Any) -> Features:
+        return self.discriminator.features(augment(images, random_numbers, self.augmentation))
 
     def _squared_gradients(self, features: Features, category_ids: Any) -> Any:
         """‖∂D(x, c)/∂f(x)‖² of each image, float32 [B]; in inference mode, where no logit depends on other rows."""
         with tf.GradientTape() as tape:
             tape.watch(features)
-            logits = tf.reduce_sum(mean_logits(self._discriminator.logits(features, category_ids)))
+            logits = tf.reduce_sum(mean_logits(self.discriminator.logits(features, category_ids)))
         gradients = tape.gradient(logits, features)
         return tf.add_n([tf.reduce_sum(tf.square(each), axis=(1, 2, 3)) for each in gradients])
 

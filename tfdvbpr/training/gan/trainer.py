@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,12 @@ class GanTrainer:
         config: sizes and hyper-parameters.
         strategy: a tf.distribute strategy.
 
+    Attributes:
+        batches: see `GanBatches`.
+        generator: under training; `averaged` gives it the weights that the run keeps.
+        discriminator: under training.
+        replica_step: see `GanStep`.
+
     Raises:
         ConfigError: as `GanBatches`, or if weights of a pretrained backbone are unavailable.
         ValueError: if a side of the images is no multiple of 16.
@@ -58,9 +64,9 @@ class GanTrainer:
             self.discriminator_optimizer = self._adam(config.discriminator_learning_rate)
             self.generator_optimizer.build(self.generator.trainable_variables)
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
-        self._step = GanStep(
-            self.generator,
-            self.discriminator,
+        self.replica_step = GanStep(
+            generator=self.generator,
+            discriminator=self.discriminator,
             generator_optimizer=self.generator_optimizer,
             discriminator_optimizer=self.discriminator_optimizer,
             objective=self._objective,
@@ -70,15 +76,9 @@ class GanTrainer:
             variety=Variety(images, category_ids, shape[1]),
             num_replicas=strategy.num_replicas_in_sync,
         )
-        self._recalibrate = tf.function(
-            lambda inputs: self.generator(inputs, training=True), reduce_retracing=True, autograph=False
-        )
-        self._generate = tf.function(
-            lambda inputs: self.generator(inputs, training=False), reduce_retracing=True, autograph=False
-        )
-        self._classify = tf.function(
-            lambda inputs: self.discriminator(inputs, training=False), reduce_retracing=True, autograph=False
-        )
+        self._recalibrate = _compiled(self.generator, training=True)
+        self._generate = _compiled(self.generator, training=False)
+        self._classify = _compiled(self.discriminator, training=False)
 
     def _random(self, purpose: int) -> np.random.Generator:
         """A generator apart from those of the steps, whose seeds have three numbers and not four."""
@@ -109,10 +109,6 @@ class GanTrainer:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
-
-    def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """See `GanStep`."""
-        return self._step(batch)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -162,6 +158,10 @@ class GanTrainer:
             np.concatenate(real_logits), real_ids, np.concatenate(fake_logits), fake_ids, num_categories=len(plan.names)
         )
         return GanFacts.of(plan, scale)
+
+
+def _compiled(network: keras.Model, *, training: bool) -> Any:
+    return tf.function(lambda inputs: network(inputs, training=training), reduce_retracing=True, autograph=False)
 
 
 def _inputs(name: str, values: Any, category_ids: npt.NDArray[np.int32]) -> dict[str, Any]:
