@@ -1,4 +1,4 @@
-"""A step of the projected GAN on one and on two replicas: the same weights. Slow, for the backbone is compiled for each.
+"""A step of the projected GAN on one and two replicas: the same weights. Slow, for each compiles the backbone.
 
 One step alone: a second one's gradients, through fifty layers of batches of eight, make a hundredth of the last bit.
 """
