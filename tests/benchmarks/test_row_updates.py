@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.models.recommenders.bpr_mf import BPRMF
-from tfdvbpr.training.optimizers.adam import RowAdam
+from tfdvbpr.training.optimizers import RowAdam
 
 COMMAND = "python -m pytest tests/benchmarks/test_row_updates.py -s"
 DIM, BATCH, STEPS = 100, 4096, 20

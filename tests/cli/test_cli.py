@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 from tiny_data import RED, encoded, huge_png, noisy_picture, write_source
 
+import tfdvbpr
 from tfdvbpr import cli
 from tfdvbpr.cli import progress
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.run import GanRun, Run
 
 Call = Callable[..., int]
@@ -213,6 +215,25 @@ def test_help_names_every_source(call: Call, capsys: pytest.CaptureFixture[str])
     assert call("prepare", "--help") == 0
     told = capsys.readouterr().out
     assert all(f"{name}: " in told for name in IMPORTERS)
+
+
+def test_help_names_every_recommender(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "--help") == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in RECOMMENDERS)
+
+
+def test_help_is_wrapped_by_the_terminal(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    """Paragraphs of docstrings are unwrapped, but for examples of files."""
+    assert call("experiment", "--help") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "seeds: [0, 1, 2]" in lines
+    assert max(map(len, lines)) > 130
+
+
+def test_version(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--version") == 0
+    assert capsys.readouterr().out.strip() == tfdvbpr.__version__
 
 
 def test_published_sources(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
-"""What people call: one function a command, from a source folder to designs.
+"""The public functions, one for each command and of the same name: from a source folder to designs.
 
-Each function is the command of the same name without the command line. One module a room of the library.
+`data` prepares datasets, `training` makes runs of them, `evaluation` measures runs, `runs` explains, extends and
+exports them, and `designing` generates images.
 """
 
 from tfdvbpr.api.data import describe, prepare
@@ -13,8 +14,7 @@ from tfdvbpr.api.evaluation import (
     evaluate_gan,
     experiment,
 )
-from tfdvbpr.api.exporting import export_designer, export_recommender
-from tfdvbpr.api.recommending import explain, update_items
+from tfdvbpr.api.runs import explain, export_designer, export_recommender, update_items
 from tfdvbpr.api.training import train, train_gan
 
 __all__ = [

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfdvbpr.api.opening import opened_dataset
 from tfdvbpr.config.loading import resolve_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
@@ -18,6 +17,11 @@ from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.preparation.prepare import prepare as prepare_source
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.files import IfExists, check_output, whole_directory
+
+
+def opened_dataset(dataset: PreparedDataset | Path | str) -> PreparedDataset:
+    """The dataset, opened if it is a folder."""
+    return dataset if isinstance(dataset, PreparedDataset) else PreparedDataset.open(dataset)
 
 
 def prepare(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfdvbpr.api.opening import opened_run
+from tfdvbpr.api.training import opened_run
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import GanRun, Run

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfdvbpr.api.opening import opened_dataset, opened_run
-from tfdvbpr.api.training import train
+from tfdvbpr.api.data import opened_dataset
+from tfdvbpr.api.training import opened_run, train
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import IfExists, check_output, whole_directory

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfdvbpr.api.opening import opened_dataset
+from tfdvbpr.api.data import opened_dataset
 from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
@@ -18,8 +18,13 @@ from tfdvbpr.run import GanRun, Run
 if TYPE_CHECKING:
     import keras
 
-    from tfdvbpr.training.checkpoints.manager import TrainingIfExists
+    from tfdvbpr.config.training import TrainingIfExists
     from tfdvbpr.training.engine.tensorboard import StepProfile
+
+
+def opened_run(run: Run | Path | str) -> Run:
+    """The run, opened if it is a folder."""
+    return run if isinstance(run, Run) else Run.open(run)
 
 
 def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -37,11 +38,21 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Visually-aware recommendation and design: from product photos and clicks to rankings and new pictures.",
-    epilog="The whole way on made-up data: [bold]tfdvbpr demo --output demo[/bold]. "
-    "On your own: prepare, train, evaluate, train-gan, design; then tfdvbpr-export and tfdvbpr-serve.",
+    help="Visually-aware recommendation and design: from product photos and clicks to rankings and new images.",
+    epilog="Every step on synthetic data: [bold]tfdvbpr demo --output demo[/bold]. "
+    "On your own data: prepare, train, evaluate, train-gan, design; then tfdvbpr-export and tfdvbpr-serve.",
 )
+
+
+def _unwrapped(text: str) -> str:
+    """A docstring whose paragraphs are one line each, for the terminal to wrap; those that begin with \\b stay."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(each if each.startswith("\b") else " ".join(each.split("\n")) for each in paragraphs)
+
+
 for commands in (datasets, training, evaluation, recommending, designing):
+    for each in commands.app.registered_commands:
+        each.help = _unwrapped(each.callback.__doc__ or "") if each.callback else None
     app.add_typer(commands.app)
 
 
@@ -71,14 +82,14 @@ def _root(
 @app.command(epilog="Example: [bold]tfdvbpr demo --output demo[/bold], then open demo/report.html")
 def demo(
     output: Annotated[Path, typer.Option(help="The folder to make.")],
-    seed: Annotated[int, typer.Option(help="Of everything.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = 0,
     if_exists: IfExistsOption = "error",
 ) -> None:
-    """Walk the whole way on made-up data: train, compare, design, export, serve, report.
+    """Run every step on synthetic data: train, compare, design, export, serve, and write a report.
 
-    Renders garments, simulates shoppers with known tastes, trains DVBPR and baselines, trains a GAN, designs for
-    several users, checks the designs against the known tastes, exports both models, serves them, and holds the served
-    answers against the ones in Python. About 12 minutes on 2 cores. An interrupted demo goes on where it stopped.
+    Renders garments and simulates shoppers with known preferences; trains DVBPR, baselines and a GAN; generates designs
+    for several users and checks them against the known preferences; exports and serves both models, and compares the
+    served responses with Python's. About 12 minutes on 2 cores. The same command continues an interrupted demo.
     """
     from tfdvbpr.demo import run_demo
 
@@ -87,7 +98,7 @@ def demo(
 
 
 def main() -> None:
-    """The entry point: one line on stderr, exit code 2 for what the user can mend and 1 for the rest."""
+    """The entry point: one line on stderr, exit code 2 for what the user can correct and 1 for the rest."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()

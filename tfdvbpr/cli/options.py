@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from tfdvbpr.config.training import StrategyName, TrainingIfExists
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import IfExists
 
 out = Console()
-
-
-class Strategy(str, Enum):
-    """Which devices train."""
-
-    auto = "auto"
-    one_device = "one-device"
-    mirrored = "mirrored"
-    multi_worker = "multi-worker"
-
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder made by `tfdvbpr prepare`.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]
 IfExistsOption = Annotated[
     IfExists,
     typer.Option(
-        "--if-exists", help="What to do where the output folder holds something: end with an error, or replace it."
+        "--if-exists", help="What to do where the output folder holds files: end with an error, or replace them."
     ),
 ]
 TrainingIfExistsOption = Annotated[
-    Literal["error", "overwrite", "restart", "resume"],
+    TrainingIfExists,
     typer.Option(
         "--if-exists",
         help="What to do where the output is a run, or its training was interrupted. error: refuse a run, continue an "
@@ -51,11 +41,13 @@ TensorBoardOption = Annotated[
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of configuration values.")]
 SetValues = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Overrides one configuration value; repeat for more."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one configuration value; repeat for more."),
 ]
 StrategyOption = Annotated[
-    Strategy,
-    typer.Option(help="Devices: auto mirrors over the GPUs there are, or follows TF_CONFIG to several machines."),
+    StrategyName,
+    typer.Option(
+        help="Devices: auto takes the machines that TF_CONFIG names, else all GPUs of this machine, else its CPU."
+    ),
 ]
 
 
@@ -67,8 +59,8 @@ def parse_image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def strategy_of(strategy: Strategy) -> Any:
+def strategy_of(strategy: StrategyName) -> Any:
     """The tf.distribute strategy of an option."""
     from tfdvbpr.training.distributed.strategy import make_strategy
 
-    return make_strategy(strategy.value)
+    return make_strategy(strategy)

@@ -11,7 +11,6 @@ from tfdvbpr.cli.options import (
     ConfigFile,
     DatasetArgument,
     SetValues,
-    Strategy,
     StrategyOption,
     TensorBoardOption,
     TrainingIfExistsOption,
@@ -43,7 +42,7 @@ def train(
     ] = None,
     config: ConfigFile = None,
     set_values: SetValues = None,
-    strategy: StrategyOption = Strategy.auto,
+    strategy: StrategyOption = "auto",
     if_exists: TrainingIfExistsOption = "error",
     tensorboard: TensorBoardOption = None,
     profile: Annotated[
@@ -99,7 +98,7 @@ def train_gan(
     ] = "default",
     config: ConfigFile = None,
     set_values: SetValues = None,
-    strategy: StrategyOption = Strategy.auto,
+    strategy: StrategyOption = "auto",
     if_exists: TrainingIfExistsOption = "error",
     tensorboard: TensorBoardOption = None,
 ) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# Which devices train, see `make_strategy`.
+StrategyName = Literal["auto", "one-device", "mirrored", "multi-worker"]
+# What to do with an earlier training of the same output, see `TrainingFolder`.
+TrainingIfExists = Literal["error", "overwrite", "restart", "resume"]
 
 
 class TrainingConfig(BaseModel):

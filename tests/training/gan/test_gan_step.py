@@ -20,7 +20,7 @@ from tfdvbpr.training.gan.step import GanStep
 from tfdvbpr.training.gan.train import gan_notes
 from tfdvbpr.training.gan.trainer import GanTrainer
 from tfdvbpr.training.gan.variety import Variety
-from tfdvbpr.training.optimizers.schedules import AveragingAdam
+from tfdvbpr.training.optimizers import AveragingAdam
 
 RATE, BETA_1, BETA_2, EPSILON = 1e-4, 0.5, 0.99, 1e-8
 

@@ -1,0 +1,1 @@
+"""Training state on disk: one checkpoint file (`file`), the folder and its checkpoints (`manager`), and signals."""

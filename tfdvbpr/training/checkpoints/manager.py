@@ -14,9 +14,10 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from tfdvbpr.config import TrainingConfig
+from tfdvbpr.config.training import TrainingIfExists
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import IfExists, check_output, sha256, write_text
 from tfdvbpr.run import MANIFEST_NAME
@@ -37,8 +38,6 @@ from tfdvbpr.training.checkpoints.signals import Interrupted, Interrupts
 from tfdvbpr.training.distributed.strategy import broadcast_bytes, broadcast_number, is_multi_worker
 from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.engine.loop import TrainingProgress
-
-TrainingIfExists = Literal["error", "overwrite", "restart", "resume"]
 
 _IDENTITY = "training.json"
 _LOCK = "lock"

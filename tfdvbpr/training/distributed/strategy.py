@@ -7,19 +7,19 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import tensorflow as tf
 
 from tfdvbpr import errors
+from tfdvbpr.config.training import StrategyName
 from tfdvbpr.errors import ConfigError, TfdvbprError, check_choice
 
-STRATEGIES = ("auto", "one-device", "mirrored", "multi-worker")
 _MESSAGE_WORDS = 1 << 21  # 16 MiB a message
 
 
-def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -> Any:
+def make_strategy(name: StrategyName = "auto", *, devices: Sequence[str] | None = None) -> Any:
     """A tf.distribute strategy.
 
     Args:
@@ -34,7 +34,7 @@ def make_strategy(name: str = "auto", *, devices: Sequence[str] | None = None) -
     Raises:
         ConfigError: if the name is unknown or TF_CONFIG holds no cluster for "multi-worker".
     """
-    check_choice("strategy", name, STRATEGIES)
+    check_choice("strategy", name, get_args(StrategyName))
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster")
     if name == "multi-worker" and not cluster:
         raise ConfigError("TF_CONFIG must name a cluster for `strategy` multi-worker. Set it on every worker.")

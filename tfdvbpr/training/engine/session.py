@@ -16,10 +16,11 @@ import polars as pl
 import tensorflow as tf
 
 from tfdvbpr.config import TrainingConfig
+from tfdvbpr.config.training import TrainingIfExists
 from tfdvbpr.errors import DiskFullError, LostWorkerError
 from tfdvbpr.files import IfExists
 from tfdvbpr.training.checkpoints.file import variables
-from tfdvbpr.training.checkpoints.manager import Checkpoints, TrainingFolder, TrainingIfExists
+from tfdvbpr.training.checkpoints.manager import Checkpoints, TrainingFolder
 from tfdvbpr.training.checkpoints.signals import Interrupts
 from tfdvbpr.training.distributed.strategy import (
     broadcast_bytes,

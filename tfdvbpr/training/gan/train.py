@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.config import GanConfig
+from tfdvbpr.config.training import TrainingIfExists
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
 from tfdvbpr.errors import check_choice
@@ -20,7 +21,6 @@ from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS
 from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, new_manifest, write_run_header
 from tfdvbpr.run.gan_run import SAMPLES_FOLDER
-from tfdvbpr.training.checkpoints.manager import TrainingIfExists
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.engine.session import Session

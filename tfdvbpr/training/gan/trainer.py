@@ -21,7 +21,7 @@ from tfdvbpr.run.gan_run import GanFacts
 from tfdvbpr.training.gan.batches import GanBatches
 from tfdvbpr.training.gan.step import GanStep
 from tfdvbpr.training.gan.variety import Variety
-from tfdvbpr.training.optimizers.schedules import AveragingAdam
+from tfdvbpr.training.optimizers import AveragingAdam
 
 _BETA_2 = 0.99
 # With a momentum of 0.9, 48 steps leave less than a hundredth of the batch statistics that were there before.

@@ -21,8 +21,7 @@ from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.engine.loop import Batches
-from tfdvbpr.training.optimizers.adam import FusedAdam, Optimizers, RowAdam
-from tfdvbpr.training.optimizers.schedules import averages_in_place, make_adam
+from tfdvbpr.training.optimizers import FusedAdam, Optimizers, RowAdam, averages_in_place, make_adam
 from tfdvbpr.training.recommender.batches import ProfileBatches, make_batches
 from tfdvbpr.training.recommender.objective import RankingObjective, network_input
 from tfdvbpr.training.recommender.precision import check_precision, computing_in, loss_scaled

@@ -12,6 +12,7 @@ import keras
 import polars as pl
 
 from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.config.training import TrainingIfExists
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features.catalogue import catalogue_features
@@ -24,7 +25,6 @@ from tfdvbpr.run import (
     write_recommender_tables,
     write_run_header,
 )
-from tfdvbpr.training.checkpoints.manager import TrainingIfExists
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.callbacks import BestWeights, Validate
 from tfdvbpr.training.engine.session import Session

@@ -1,0 +1,161 @@
+"""From runs to explanations, new items and exports: `explain`, `update_items` and the exporters.
+
+An export runs `tfdvbpr-export` in a process of its own, for TensorFlow Recommenders needs Keras 2 there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfdvbpr.api.training import opened_run
+from tfdvbpr.errors import RunError, TfdvbprError
+from tfdvbpr.files import IfExists
+from tfdvbpr.run import GanRun, Run
+
+if TYPE_CHECKING:
+    from tfdvbpr.run.explanation import Explanation
+
+_USER_ERROR = 2
+
+
+def update_items(
+    run: Run | Path | str,
+    new_items: Path | str,
+    output: Path | str,
+    *,
+    dataset: Path | str | None = None,
+    if_exists: IfExists = "error",
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Adds new items to a run's catalogue, without training; see `tfdvbpr.run.new_items`.
+
+    Args:
+        run: a run or its folder, of a model that embeds items by their images.
+        new_items: a folder with items.csv or .parquet and images.
+        output: the run folder to make; the larger dataset goes into it.
+        dataset: where the run's dataset is now, if it has been moved.
+        if_exists: whether to replace a folder that is already there.
+        progress: called with (images read, in all).
+
+    Raises:
+        RunError: if the model cannot embed an item by its image.
+        SourceError: if no new item can be used.
+        OutputExistsError: if `output` holds something already.
+    """
+    from tfdvbpr.run.new_items import update_items as update
+
+    where = None if dataset is None else Path(dataset)
+    return update(opened_run(run), Path(new_items), Path(output), dataset=where, if_exists=if_exists, progress=progress)
+
+
+def explain(
+    run: Run | Path | str,
+    user_id: str,
+    item_ids: Sequence[str],
+    *,
+    output: Path | str | None = None,
+    baseline: str = "white",
+    steps: int = 64,
+    dataset: Path | str | None = None,
+) -> list[Explanation]:
+    """Explains items' scores for a user by their pixels and by the user's liked items.
+
+    Integrated gradients, Sundararajan et al. 2017; see `tfdvbpr.run.explanation`.
+
+    Args:
+        run: a dvbpr, hybrid-dvbpr or siamese run or its folder.
+        user_id: as in the interactions.
+        item_ids: what to explain.
+        output: a PNG of the heat maps; left out, none is written.
+        baseline: "white" or "blurred": the image without information.
+        steps: gradients per image.
+        dataset: where the run's dataset is now, if it has been moved.
+
+    Raises:
+        RunError: if the model does not learn from pixels.
+        UnknownIdError: if the run does not know the user or an item.
+    """
+    from tfdvbpr.run import explanation
+
+    opened = opened_run(run)
+    explanation.check_explained(opened)
+    images = opened.open_dataset(None if dataset is None else Path(dataset))
+    explanations = explanation.explain(opened, user_id, item_ids, dataset=images, baseline=baseline, steps=steps)
+    if output is not None:
+        visual = opened.factors.user_embeddings.shape[1] > opened.config.embedding_dim
+        title = f"The score{', its visual part,' if visual else ''} of user {user_id}"
+        explanation.write_explanations(Path(output), explanations, dataset=images, title=title, baseline=baseline)
+    return explanations
+
+
+def export_recommender(run: Run | Path | str, output: Path | str, **options: str | int) -> Path:
+    """Writes a run as the next version of a served recommender; see `tfdvbpr-export recommender --help`.
+
+    Args:
+        run: a recommender run or its folder.
+        output: the model's base path.
+        **options: of the command, with underscores: `retrieval="scann"`, `quantize="int8"`, `max_k=100`, `keep=3`.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        TfdvbprError: with the command's message, for what the caller can correct.
+        RunError: if the export failed for another reason.
+
+    Example:
+        >>> tfdvbpr.export_recommender("runs/dvbpr", "models/recommender", keep=3)  # doctest: +SKIP
+        PosixPath('models/recommender/1')
+    """
+    return _export("recommender", [_path(run), "--output", str(output)], options, Path(output))
+
+
+def export_designer(run: Run | Path | str, gan_run: GanRun | Path | str, output: Path | str, **options: float) -> Path:
+    """Writes a run and a GAN run as the next version of a served designer; see `tfdvbpr-export designer --help`.
+
+    Args:
+        run: a recommender run that learns from pixels, or its folder.
+        gan_run: a GAN run or its folder.
+        output: the model's base path.
+        **options: of the command, with underscores: `starts=8`, `steps=40`, `learning_rate=0.1`, `keep=3`.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        TfdvbprError: with the command's message, for what the caller can correct.
+        RunError: if the export failed for another reason.
+
+    Example:
+        >>> tfdvbpr.export_designer("runs/dvbpr", "runs/gan", "models/designer", starts=8)  # doctest: +SKIP
+        PosixPath('models/designer/1')
+    """
+    arguments = [_path(run), "--gan", _path(gan_run), "--output", str(output)]
+    return _export("designer", arguments, options, Path(output))
+
+
+def _path(run: Run | GanRun | Path | str) -> str:
+    return str(run if isinstance(run, Path | str) else run.path)
+
+
+def _export(kind: str, arguments: list[str], options: Mapping[str, str | float], output: Path) -> Path:
+    for name, value in options.items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    command = [sys.executable, "-m", "tfdvbpr_export.cli", kind, *arguments]
+    # The process gets the import path of this one.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("tfdvbpr-export: ")
+        if done.returncode == _USER_ERROR:
+            raise TfdvbprError(message)
+        raise RunError(f"Exporting the {kind} failed: {message}")
+    for line in reversed(done.stdout.splitlines()):
+        if line.startswith("Wrote version "):
+            return output / line.split()[2]
+    raise RunError(f"tfdvbpr-export must name the version it wrote. It wrote {done.stdout[-200:]!r}. Try the command.")
