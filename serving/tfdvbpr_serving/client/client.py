@@ -30,7 +30,7 @@ from tfdvbpr_serving.client.responses import (
     ImageScores,
     ModelMetadata,
     ModelVersion,
-    Recommendation,
+    Recommendations,
     Scores,
     SimilarItems,
     read_metadata,
@@ -104,7 +104,7 @@ class ClientMethods(DesignerMethods):
         exclude_items: Sequence[str] | Rows | None = None,
         exclude_seen: bool = True,
         allow_unknown: bool = False,
-    ) -> tuple[Recommendation, ...]:
+    ) -> tuple[Recommendations, ...]:
         """The best items of the catalogue for each user, best first.
 
         Args:
@@ -130,7 +130,7 @@ class ClientMethods(DesignerMethods):
         )
         if not allow_unknown:
             self._check_known("recommend", rows, user_ids=users, categories=categories)
-        return tuple(map(Recommendation.from_row, users, categories, rows))
+        return tuple(map(Recommendations.from_row, users, categories, rows))
 
     @method
     async def recommend_for_items(
@@ -142,7 +142,7 @@ class ClientMethods(DesignerMethods):
         exclude_items: Sequence[str] | Rows | None = None,
         exclude_liked: bool = True,
         allow_unknown: bool = False,
-    ) -> tuple[Recommendation, ...]:
+    ) -> tuple[Recommendations, ...]:
         """The best items for new users, from items that they like.
 
         Args:
@@ -167,7 +167,7 @@ class ClientMethods(DesignerMethods):
         )
         if not allow_unknown:
             self._check_known("recommend_for_items", rows, id_rows=liked, categories=categories)
-        return tuple(map(Recommendation.from_row, [""] * count, categories, rows))
+        return tuple(map(Recommendations.from_row, [""] * count, categories, rows))
 
     @method
     async def similar_items(

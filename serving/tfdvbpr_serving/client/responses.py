@@ -75,7 +75,7 @@ class ImageScores:
 
 
 @dataclass(frozen=True, eq=False)
-class Recommendation:
+class Recommendations:
     """The best items for one user.
 
     Attributes:
@@ -95,7 +95,7 @@ class Recommendation:
     known_category: bool
 
     @classmethod
-    def from_row(cls, user_id: str, category: str, row: Row) -> Recommendation:
+    def from_row(cls, user_id: str, category: str, row: Row) -> Recommendations:
         """A row of `recommend` or `recommend_for_items`."""
         count = int(row["counts"])
         known = row["known_users"] if "known_users" in row else row["folded_in"]

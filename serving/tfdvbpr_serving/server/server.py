@@ -72,6 +72,10 @@ class LocalServer:
     Raises:
         ModelLoadError: if a model has no version folder; from `start`, if one cannot be loaded.
         ServerStartError: from `start`, if it cannot listen at host and port.
+
+    Example:
+        >>> with LocalServer({"recommender": "models/recommender"}) as server:  # doctest: +SKIP
+        ...     Client(server.target).recommend(["u1"])
     """
 
     def __init__(

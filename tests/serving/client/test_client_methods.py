@@ -13,7 +13,7 @@ from image_files import png
 
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_serving.client import Client
-from tfdvbpr_serving.client.responses import Recommendation, Scores
+from tfdvbpr_serving.client.responses import Recommendations, Scores
 from tfdvbpr_serving.errors import (
     DeadlineError,
     IncompatibleModelError,
@@ -213,7 +213,7 @@ def test_a_response_wider_than_its_request_is_cut() -> None:
         "known_users": True,
         "known_categories": True,
     }
-    assert Recommendation.from_row("u", "", ranked).item_ids == ("a", "b")
+    assert Recommendations.from_row("u", "", ranked).item_ids == ("a", "b")
     with pytest.raises(IncompatibleModelError, match="4 columns"):
         Scores.from_rows(("u",), (("a", "b", "c", "d"),), [row])
 

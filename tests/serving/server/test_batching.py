@@ -16,7 +16,7 @@ import pytest
 from image_files import png
 
 from tfdvbpr_serving.client import Client
-from tfdvbpr_serving.client.responses import Recommendation
+from tfdvbpr_serving.client.responses import Recommendations
 from tfdvbpr_serving.config import BatchingOptions
 from tfdvbpr_serving.errors import InvalidRequestError, ModelLoadError, ServerBusyError
 from tfdvbpr_serving.protocol.messages import Arrays
@@ -181,7 +181,7 @@ def test_many_threads_get_their_own_rows() -> None:
 def test_batched_responses_equal_unbatched_ones(model_folders: dict[str, Path]) -> None:
     """With a batch timeout, so that requests of different users, widths and k do share batches."""
 
-    def recommend(client: Client, i: int) -> Recommendation:  # u4 is unknown
+    def recommend(client: Client, i: int) -> Recommendations:  # u4 is unknown
         return client.recommend([f"u{i % 5}"], k=1 + i % 3, exclude_items=["i0"], allow_unknown=True)[0]
 
     slow = BatchingOptions(max_batch_size=8, batch_timeout_micros=20_000, num_batch_threads=1)
