@@ -10,7 +10,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.folders import TailorRequest, sampled_requests, write_tailored
-from tfdvbpr.designing.optimize.objective import score_images
+from tfdvbpr.designing.optimize.objective import image_preferences
 from tfdvbpr.designing.options import TailorOptions
 from tfdvbpr.designing.tailor import Tailor, Tailored, structural_similarity
 from tfdvbpr.errors import ConfigError, UnknownIdError
@@ -63,7 +63,7 @@ def test_figures_are_those_of_the_images(tailored: Tailored, designer: Designer)
             (tailored.images[row], tailored.preferences[row]),
             (tailored.originals[row : row + 1], tailored.original_preferences[row : row + 1]),
         ):
-            scores = score_images(run, images, np.repeat(theta, len(images), axis=0))
+            scores = image_preferences(run, images, np.repeat(theta, len(images), axis=0))
             np.testing.assert_allclose(preferences, (scores - real.mean()) / real.std(), atol=0.05)
 
 

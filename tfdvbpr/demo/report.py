@@ -1,10 +1,12 @@
-"""The demo's report: one HTML file that carries its own pictures."""
+"""The demo's report: what several users liked, are recommended and would be designed, in one HTML file."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -18,14 +20,110 @@ from PIL import Image
 
 from tfdvbpr._version import __version__
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.demo.gallery import Gallery
-from tfdvbpr.demo.serving_check import ServingCheck
-from tfdvbpr.demo.taste_check import TasteCheck
-from tfdvbpr.designing.sample import SAMPLES_NAME
+from tfdvbpr.data.images.grids import image_grid
+from tfdvbpr.data.interactions import Split
+from tfdvbpr.demo.checks import ColourCheck, ServingCheck
+from tfdvbpr.designing.audience import Audience
+from tfdvbpr.designing.designer import Designer
+from tfdvbpr.designing.folders import write_designs
+from tfdvbpr.designing.sample import SAMPLES_NAME, sample_images
+from tfdvbpr.files import whole_file
 from tfdvbpr.run import HISTORY_NAME, GanRun, Run
 
 _TEMPLATE = "report.html.jinja"
 _INK, _ACCENT, _SECOND = "#33302c", "#b4462f", "#3b6a8f"
+_COLUMNS = 5
+_MIN_LIKED = 6
+_RANDOM_SEEDS = 2_000_000
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ShownUser:
+    """One user's part of the report.
+
+    Attributes:
+        user_id: as in the interactions.
+        category: the one the user acted on most; designs are of it.
+        images: by row of the report, uint8 [N, H, W, 3]: `liked` training items; `recommended`, best first, of the
+            whole catalogue; `random` images of the generator, of `category`; `designed`, best first.
+        preferences: float32 [N], θᵀΦ of the designs.
+        grid: the image of the ascents from start to design.
+    """
+
+    user_id: str
+    category: str
+    images: dict[str, Images]
+    preferences: npt.NDArray[np.float32]
+    grid: Path
+
+
+def design_for_users(
+    designer: Designer, dataset: PreparedDataset, output: Path, *, num_users: int, seed: int
+) -> list[ShownUser]:
+    """Designs for users of different categories: writes a folder for each, and `designs.png`, a grid of all.
+
+    Args:
+        designer: the two runs.
+        dataset: theirs.
+        output: the folder of the designs.
+        num_users: at most this many; fewer if there are not enough categories.
+        seed: of the users and of the designs' starts.
+    """
+    sampled = _sample_users(designer, dataset, num_users=num_users, seed=seed)
+    users = [
+        _show(designer, dataset, output, user=user, category=category, seed=seed) for category, user in sampled.items()
+    ]
+    columns = ("liked", "recommended", "designed")
+    rows = [[image for name in columns for image in (*user.images[name], None)] for user in users]
+    titles = [title for name in columns for title in (name, *[""] * _COLUMNS)]
+    with whole_file(output / "designs.png") as scratch:
+        grid = image_grid(rows, column_titles=titles, row_titles=[user.category for user in users], cell_height=64)
+        grid.save(scratch)
+    return users
+
+
+def _sample_users(designer: Designer, dataset: PreparedDataset, *, num_users: int, seed: int) -> dict[str, int]:
+    """Category to user row: random users with enough actions, one per category."""
+    matrix = designer.run.interactions.matrix(Split.TRAIN)
+    enough = np.flatnonzero(np.diff(matrix.indptr) >= _MIN_LIKED)
+    sampled: dict[str, int] = {}
+    for user in np.random.default_rng(seed).permutation(enough):
+        liked = designer.run.seen_items(int(user), Split.TRAIN)
+        category_id = Counter(dataset.items.category_ids[liked].tolist()).most_common(1)[0][0]
+        sampled.setdefault(dataset.manifest.categories[category_id], int(user))
+        if len(sampled) == num_users:
+            break
+    return sampled
+
+
+def _show(
+    designer: Designer, dataset: PreparedDataset, output: Path, *, user: int, category: str, seed: int
+) -> ShownUser:
+    run = designer.run
+    user_id = run.user_ids[user]
+    best = [row.item_id for row in run.recommend(user_id, k=_COLUMNS)]
+    folder = output / user_id
+    audience = Audience.user(user_id)
+    designs = write_designs(
+        designer,
+        folder,
+        audience,
+        category=category,
+        dataset=dataset,
+        num_designs=_COLUMNS,
+        seed=seed,
+        if_exists="overwrite",
+    )
+    seeds = range(_RANDOM_SEEDS, _RANDOM_SEEDS + _COLUMNS)
+    images = {
+        "liked": dataset.images.read(run.seen_items(user, Split.TRAIN)[:_COLUMNS]),
+        "recommended": dataset.images.read(run.items.indices(best)),
+        "random": sample_images(designer.gan_run, [category] * _COLUMNS, seeds=seeds),
+        "designed": designs.images[0],
+    }
+    return ShownUser(user_id, category, images, designs.preferences[0], folder / "grid.png")
 
 
 def render(
@@ -34,21 +132,21 @@ def render(
     figures: Sequence[Mapping[str, Any]],
     runs: Mapping[str, Run],
     gan: GanRun,
-    gallery: Gallery,
-    tastes: TasteCheck,
+    users: Sequence[ShownUser],
+    colours: ColourCheck,
     serving: ServingCheck,
     seconds: float,
 ) -> str:
-    """The page as HTML, with every picture inside it.
+    """The page as HTML, with every image inside it.
 
     Args:
         dataset: of the demo.
         figures: of every run, on the test split.
         runs: by model name.
         gan: the generator's run.
-        gallery: pictures of several users.
-        tastes: designs against known tastes.
-        serving: served answers against the ones in Python.
+        users: whose images are shown.
+        colours: designs compared with known preferences.
+        serving: served answers compared with those in Python.
         seconds: what this pass of the demo took.
     """
     environment = jinja2.Environment(
@@ -68,31 +166,26 @@ def render(
             {
                 "user_id": user.user_id,
                 "category": user.category,
-                "rows": {
-                    "liked": _pictures(user.liked),
-                    "recommended": _pictures(user.recommended),
-                    "random": _pictures(user.random),
-                    "designed": _pictures(user.designed),
-                },
+                "rows": {name: [_png(image) for image in images] for name, images in user.images.items()},
                 "preferences": [f"{value:+.2f}" for value in user.preferences],
                 "grid": _file(user.grid),
             }
-            for user in gallery.users
+            for user in users
         ],
         samples=_file(gan.path / SAMPLES_NAME),
         training_curve=_training_curve(_history(runs["dvbpr"].path)),
         gan_curve=_gan_curve(_history(gan.path)),
-        tastes=tastes,
+        colours=colours,
         serving=serving,
     )
 
 
-def summary(tastes: TasteCheck, serving: ServingCheck) -> str:
+def summary(colours: ColourCheck, serving: ServingCheck) -> str:
     """The two checks in two lines, for the terminal."""
     verdict = "equal" if serving.equal else "[bold red]NOT equal[/bold red]"
     return (
-        f"Favourite colours show in {tastes.designs} of {tastes.num_users} designs and in {tastes.random} random "
-        f"pictures (exact McNemar test, one-sided: p = {tastes.p_value:.2g}).\n"
+        f"Favourite colours show in {colours.designs} of {colours.num_users} designs and in {colours.random} random "
+        f"images (exact McNemar test, one-sided: p = {colours.p_value:.2g}).\n"
         f"Served answers are {verdict} to those in Python (scores {serving.score:.1e}, pixels {serving.pixels}/255)."
     )
 
@@ -106,10 +199,10 @@ def _training_curve(history: pl.DataFrame) -> str:
     axes.plot(history["epoch"] + 1, history["loss"], color=_SECOND, label="training loss (nats)")
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss", color=_SECOND)
-    looks = history.drop_nulls("validation_auc")
+    validated = history.drop_nulls("validation_auc")
     right = axes.twinx()
     right.spines[["top", "left"]].set_visible(False)
-    right.plot(looks["epoch"] + 1, looks["validation_auc"], color=_ACCENT, marker="o", markersize=3)
+    right.plot(validated["epoch"] + 1, validated["validation_auc"], color=_ACCENT, marker="o", markersize=3)
     right.set_ylabel("validation AUC", color=_ACCENT)
     return _svg(figure)
 
@@ -138,10 +231,6 @@ def _svg(figure: Any) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg")
     return _data("image/svg+xml", buffer.getvalue())
-
-
-def _pictures(images: npt.NDArray[np.uint8]) -> list[str]:
-    return [_png(image) for image in images]
 
 
 def _png(image: npt.NDArray[np.uint8]) -> str:

@@ -1,4 +1,4 @@
-"""The steps of the demo, each skipped where an interrupted demo has already finished it."""
+"""The steps of the demo; those that an interrupted demo has finished are skipped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Made = TypeVar("Made")
 
 
 def run_demo(output: Path, *, seed: int = 0, if_exists: IfExists = "error") -> Path:
-    """Makes or finishes the demo.
+    """Runs the demo, or finishes an interrupted one.
 
     Args:
         output: the folder to make; what an interrupted demo of the same seed and version finished there is used again.
@@ -90,7 +90,7 @@ def _claim(output: Path, *, seed: int, if_exists: IfExists) -> None:
 
 
 def _once(folder: Path, opened: Callable[[Path], Made], make: Callable[[], Made]) -> Made:
-    """What an earlier demo has left whole, or what is made now."""
+    """Opens what an earlier demo has finished, or makes it."""
     if (folder / MANIFEST_NAME).is_file():
         progress.console.print(f"[dim]kept[/dim] {folder}", highlight=False)
         return opened(folder)
@@ -148,45 +148,36 @@ def _report(
     seed: int,
     began: float,
 ) -> Path:
-    from tfdvbpr.demo import report, serving_check, taste_check
-    from tfdvbpr.demo.gallery import draw_gallery
+    from tfdvbpr.demo import checks, report
     from tfdvbpr.designing.designer import Designer
-    from tfdvbpr.designing.options import DesignOptions
 
     run = runs["dvbpr"]
-    designer = Designer(run, gan, options=DesignOptions())
+    designer = Designer(run, gan)
     with progress.status("Designing for several users"):
-        gallery = draw_gallery(designer, dataset, output / "designs", num_users=_SHOWN_USERS, seed=seed)
-    with progress.status("Holding designs against the known tastes"):
+        users = report.design_for_users(designer, dataset, output / "designs", num_users=_SHOWN_USERS, seed=seed)
+    with progress.status("Comparing designs with known preferences"):
         truth = read_truth(output / "garments")
-        tastes = taste_check.check_tastes(run, gan, truth, num_users=_CHECKED_USERS, seed=seed)
+        colours = checks.check_colours(run, gan, truth, num_users=_CHECKED_USERS, seed=seed)
     with progress.status("Exporting, serving, and comparing over gRPC"):
-        folders = _export(output, run, gan)
-        users = [shown.user_id for shown in gallery.users]
-        with serving_check.served(folders) as client:
-            serving = serving_check.compare(client, run, designer, users=users, category=gallery.users[0].category)
-    checks = {"tastes": asdict(tastes), "serving": {**asdict(serving), "equal": serving.equal}}
-    write_text(output / "checks.json", json.dumps(checks, indent=2) + "\n")
+        models = output / "models"
+        shutil.rmtree(models, ignore_errors=True)
+        checks.export("recommender", [str(run.path), "--output", str(models / "recommender")])
+        checks.export("designer", [str(run.path), "--gan", str(gan.path), "--output", str(models / "designer")])
+        user_ids, category = [user.user_id for user in users], users[0].category
+        with checks.served([models / "recommender", models / "designer"]) as client:
+            serving = checks.check_served(client, run, designer, users=user_ids, category=category)
+    found = {"colours": asdict(colours), "serving": {**asdict(serving), "equal": serving.equal}}
+    write_text(output / "checks.json", json.dumps(found, indent=2) + "\n")
     page = report.render(
         dataset=dataset,
         figures=figures,
         runs=runs,
         gan=gan,
-        gallery=gallery,
-        tastes=tastes,
+        users=users,
+        colours=colours,
         serving=serving,
         seconds=time.perf_counter() - began,
     )
     write_text(output / REPORT_NAME, page)
-    progress.console.print(report.summary(tastes, serving))
+    progress.console.print(report.summary(colours, serving))
     return output / REPORT_NAME
-
-
-def _export(output: Path, run: Run, gan: GanRun) -> list[Path]:
-    from tfdvbpr.demo.serving_check import export
-
-    models = output / "models"
-    shutil.rmtree(models, ignore_errors=True)
-    export("recommender", [str(run.path), "--output", str(models / "recommender")])
-    export("designer", [str(run.path), "--gan", str(gan.path), "--output", str(models / "designer")])
-    return [models / "recommender", models / "designer"]

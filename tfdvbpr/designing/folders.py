@@ -19,7 +19,7 @@ from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardize
 from tfdvbpr.designing.designer import Designer, Designs
 from tfdvbpr.designing.nearest_items import EXTRACTOR, Neighbours, RealItems
 from tfdvbpr.designing.optimize.gradient_ascent import frame_steps
-from tfdvbpr.designing.optimize.objective import embed_images, score_images
+from tfdvbpr.designing.optimize.objective import embed_images, image_preferences
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
 
@@ -91,8 +91,8 @@ def write_designs(
         "novelty": near.novelties,
     }
     if second_run is not None:
-        columns["second_initial_preference"] = score_images(second_run, frames[0], second_users)
-        columns["second_preference"] = score_images(second_run, images, second_users)
+        columns["second_initial_preference"] = image_preferences(second_run, frames[0], second_users)
+        columns["second_preference"] = image_preferences(second_run, images, second_users)
     members = _member_preferences(designer, audience, category, {"initial_members": frames[0], "members": images})
     rows = [
         {
@@ -295,7 +295,7 @@ def tailored_figures(
         audiences, categories = [each.audience for each in requests], [each.category for each in requests]
         users = AudienceEmbeddings.of_users(*standardized_users(second_run, audiences, categories))
         before, *after = (
-            score_images(second_run, images, users)
+            image_preferences(second_run, images, users)
             for images in (tailored.reconstructions, *np.moveaxis(tailored.images, 1, 0))
         )
         columns["second_reconstruction_preference"] = before

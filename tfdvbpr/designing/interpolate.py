@@ -14,7 +14,7 @@ from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.folders import DESIGNS_NAME, LATENTS_NAME
-from tfdvbpr.designing.optimize.objective import score_images
+from tfdvbpr.designing.optimize.objective import image_preferences
 from tfdvbpr.errors import ConfigError
 
 _PARALLEL = 1e-4
@@ -140,7 +140,7 @@ def interpolate(designer: Designer, first: WrittenDesign, last: WrittenDesign, *
     images = designer.objective.images(tf.constant(latents), category_ids)
     images_uint8 = to_uint8(images).numpy()
     first_preferences, last_preferences = (
-        score_images(designer.run, images_uint8, end.audience.embeddings(designer.run, end.category))
+        image_preferences(designer.run, images_uint8, end.audience.embeddings(designer.run, end.category))
         for end in (first, last)
     )
     logits = designer.objective.realism_logits(images, category_ids).numpy()

@@ -15,7 +15,7 @@ from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardize
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, frame_steps
 from tfdvbpr.designing.optimize.inversion import invert, tailor
-from tfdvbpr.designing.optimize.objective import score_images
+from tfdvbpr.designing.optimize.objective import image_preferences
 from tfdvbpr.designing.optimize.perceptual_features import PerceptualFeatures
 from tfdvbpr.designing.options import TailorOptions, check_weight
 from tfdvbpr.errors import ConfigError
@@ -150,10 +150,11 @@ class Tailor:
         whole = {
             name: np.concatenate([part[name] for part in parts], axis=1 if name == "frames" else 0) for name in parts[0]
         }
+        users_of_rows = AudienceEmbeddings.of_users(embeddings, offsets)
         return Tailored(
             strengths=tuple(strengths),
             originals=images_uint8,
-            original_preferences=score_images(self.run, images_uint8, AudienceEmbeddings.of_users(embeddings, offsets)),
+            original_preferences=image_preferences(self.run, images_uint8, users_of_rows),
             frame_steps=at,
             ssim=structural_similarity(images_uint8, whole["reconstructions"]),
             **whole,

@@ -98,7 +98,7 @@ def embed_images(run: Run, images_uint8: npt.NDArray[np.uint8]) -> Floats:
     return np.concatenate(parts) if parts else np.zeros((0, run.config.embedding_dim), np.float32)
 
 
-def score_images(run: Run, images_uint8: npt.NDArray[np.uint8], users: Any) -> Floats:
+def image_preferences(run: Run, images_uint8: npt.NDArray[np.uint8], users: Any) -> Floats:
     """θᵀΦ(Δ x): float32 [N].
 
     Args:
