@@ -29,7 +29,6 @@ def mean_over_replicas(value: Any) -> Any:
     return sum_over_replicas(value) / (1 if context is None else context.num_replicas_in_sync)
 
 
-@keras.saving.register_keras_serializable(package="tfdvbpr")
 class ConditionalNormalization(layers.Layer):
     """Batch normalisation whose gain and offset come from a style: γ(s) · (x - μ)/σ + β(s), de Vries et al. 2017.
 
@@ -50,17 +49,13 @@ class ConditionalNormalization(layers.Layer):
         """Makes the moving averages, and the map from styles to gains and offsets."""
         maps, style = input_shape
         channels = int(maps[-1] or 0)
-        self.moving_mean = self._moving("moving_mean", channels, "zeros")
-        self.moving_variance = self._moving("moving_variance", channels, "ones")
+        moving = {"shape": (channels,), "trainable": False, "aggregation": "mean"}
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **moving)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **moving)
         small = keras.initializers.RandomNormal(stddev=0.02)
         self.modulate = layers.Dense(2 * channels, kernel_initializer=small)
         self.modulate.build(style)
         self.built = True
-
-    def _moving(self, name: str, channels: int, initializer: str) -> Any:
-        return self.add_weight(
-            name=name, shape=(channels,), initializer=initializer, trainable=False, aggregation="mean"
-        )
 
     def call(self, inputs: list[Any], training: bool = False) -> Any:
         """Maps float32 [B, h, w, C] and styles float32 [B, S] to float32 [B, h, w, C]."""
@@ -77,12 +72,7 @@ class ConditionalNormalization(layers.Layer):
         shift = offsets - mean * scale
         return maps * scale[:, None, None, :] + shift[:, None, None, :]
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras."""
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
-
-@keras.saving.register_keras_serializable(package="tfdvbpr")
 class BatchSpread(layers.Layer):
     """Appends to each hidden map how much the images of the batch differ from others of their category.
 
@@ -129,10 +119,6 @@ class BatchSpread(layers.Layer):
         maps = ops.broadcast_to(spread[None], (ops.shape(hidden)[0], *spread.shape))
         return ops.concatenate([hidden, ops.cast(maps, hidden.dtype)], axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras."""
-        return {**super().get_config(), "momentum": self.momentum}
-
 
 def spectral_norm(kernel: Any, direction: Any) -> tuple[Any, Any]:
     """The largest singular value of a kernel, by one step of the power iteration; Miyato et al. 2018.
@@ -171,7 +157,6 @@ def _add_direction(layer: layers.Layer, length: int) -> Any:
 
 # Not keras.layers.SpectralNormalization: it overwrites the kernel with the divided one at each training call, so the
 # gradient does not see the norm, Adam's step is undone in part, and a replica may not assign a trainable variable.
-@keras.saving.register_keras_serializable(package="tfdvbpr")
 class SpectralConv2D(layers.Conv2D):
     """A convolution whose kernel is divided by its spectral norm; arguments are those of `keras.layers.Conv2D`."""
 
@@ -189,7 +174,6 @@ class SpectralConv2D(layers.Conv2D):
         return outputs + self.bias if self.use_bias else outputs
 
 
-@keras.saving.register_keras_serializable(package="tfdvbpr")
 class CategoryProjection(layers.Layer):
     """The category's part of a logit, h · e_c at each position of a map; Miyato and Koyama 2018.
 
@@ -218,7 +202,3 @@ class CategoryProjection(layers.Layer):
             self.direction.assign(direction)
         rows = ops.take(self.table / norm, category_ids, axis=0)  # [B, C]
         return ops.sum(maps * rows[:, None, None, :], axis=-1, keepdims=True)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for Keras."""
-        return {**super().get_config(), "num_categories": self.num_categories}

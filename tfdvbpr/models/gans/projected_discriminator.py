@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import numpy.typing as npt
@@ -159,8 +159,10 @@ class ProjectedDiscriminator(Discriminator):
         return [weight for part in parts for weight in part.weights]
 
     def save_weights(self, filepath: Any, **kwargs: Any) -> None:
-        """Writes `own_weights`."""
-        _Numbered(self.own_weights).save_weights(filepath, **kwargs)
+        """Writes `own_weights` by their numbers."""
+        with h5py.File(filepath, "w") as file:
+            for number, weight in enumerate(self.own_weights):
+                file[str(number)] = weight.numpy()
 
     def load_weights(self, filepath: Any, **kwargs: Any) -> None:
         """Reads what `save_weights` wrote; the backbone has its weights already.
@@ -168,32 +170,17 @@ class ProjectedDiscriminator(Discriminator):
         Raises:
             ValueError: if they are of another discriminator.
         """
-        _Numbered(self.own_weights).load_weights(filepath, **kwargs)
+        with h5py.File(filepath) as file:
+            arrays = [np.asarray(file[str(number)]) for number in range(len(file))]
+        if [array.shape for array in arrays] != [tuple(weight.shape) for weight in self.own_weights]:
+            raise ValueError("Weights must be those of this discriminator. They are of another. Give the right run.")
+        for weight, array in zip(self.own_weights, arrays, strict=True):
+            weight.assign(array)
 
     def _backbone_maps(self, images: Any) -> list[Any]:
         if self._resizes:
             images = ops.image.resize(images, self._backbone_size, interpolation="bilinear")
         return list(self.backbone(images, training=False))
-
-
-class _Numbered(keras.Model):
-    """Gives Keras's weights files a list of weights, by their numbers."""
-
-    def __init__(self, weights: list[Any]) -> None:
-        super().__init__(name="numbered")
-        self._listed: Callable[[], list[Any]] = lambda: weights  # not tracked, and so not written a second time
-        self.built = True
-
-    def save_own_variables(self, store: Any) -> None:
-        for number, weight in enumerate(self._listed()):
-            store[str(number)] = weight.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        shapes = [tuple(store[str(number)].shape) for number in range(len(store.keys()))]
-        if shapes != [tuple(weight.shape) for weight in self._listed()]:
-            raise ValueError("Weights must be those of this discriminator. They are of another. Give the right run.")
-        for number, weight in enumerate(self._listed()):
-            weight.assign(store[str(number)])
 
 
 def _mixing(shapes: list[tuple[int, ...]], channels: int) -> keras.Model:
