@@ -127,10 +127,14 @@ def _flat(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
 
 
 def _traced(module: tf.Module, names: list[str]) -> dict[str, Any]:
-    """The methods of signatures as concrete functions, put in their place: saving would trace the methods once more."""
+    """The methods of signatures as concrete functions, put in their place: saving would trace the methods once more.
+
+    A method that is not served becomes None, for saving would trace it too.
+    """
     functions = {name: getattr(module, name).get_concrete_function() for name in names}
-    for name, function in functions.items():
-        setattr(module, name, function)
+    for name in SIGNATURES:
+        if hasattr(module, name):
+            setattr(module, name, functions.get(name))
     return functions
 
 

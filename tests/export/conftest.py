@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
-from export_helpers import OPTIONS, TAILORING, Exported, loaded
+from export_helpers import MAX_STEPS, OPTIONS, TAILORING, Exported, loaded
 from shared_folders import own_copy
 
 from tfdvbpr.designing.designer import Designer
@@ -12,9 +13,13 @@ from tfdvbpr_export import export_designer, export_recommender
 
 
 @pytest.fixture(scope="session")
-def recommender(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    models = own_copy(tmp_path_factory, "recommender", lambda folder: export_recommender(tiny_run.path, folder))
-    return loaded(models / "1")
+def recommender_folder(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return own_copy(tmp_path_factory, "recommender", lambda folder: export_recommender(tiny_run.path, folder)) / "1"
+
+
+@pytest.fixture(scope="session")
+def recommender(recommender_folder: Path) -> Exported:
+    return loaded(recommender_folder)
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +44,14 @@ def designer(tiny_run: Run, lively_gan_run: GanRun) -> Designer:
 
 
 @pytest.fixture(scope="session")
-def served_designer(tiny_run: Run, lively_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    runs = (tiny_run.path, lively_gan_run.path)
-    models = own_copy(
-        tmp_path_factory,
-        "designer",
-        lambda folder: export_designer(*runs, folder, options=OPTIONS, tailor_options=TAILORING),
-    )
-    return loaded(models / "1")
+def designer_folder(tiny_run: Run, lively_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def export(folder: Path) -> None:
+        options = {"options": OPTIONS, "tailor_options": TAILORING, "max_steps": MAX_STEPS}
+        export_designer(tiny_run.path, lively_gan_run.path, folder, **options)  # type: ignore[arg-type]
+
+    return own_copy(tmp_path_factory, "designer", export) / "1"
+
+
+@pytest.fixture(scope="session")
+def served_designer(designer_folder: Path) -> Exported:
+    return loaded(designer_folder)

@@ -20,6 +20,7 @@ from tfdvbpr_export import RecommenderOptions
 from tfdvbpr_export.recommender.heads import ServedRecommender
 from tfdvbpr_export.requests import filled
 
+MAX_STEPS = 25
 OPTIONS = DesignOptions(num_starts=3, num_steps=6)
 TAILORING = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
 
@@ -54,16 +55,18 @@ class Exported(Answering):
 
 @dataclass(frozen=True)
 class Unsaved(Answering):
-    """A module before it is saved: for tests of answers, not of saving, which takes seconds."""
+    """A module before it is saved: for tests of answers, not of saving. Tracing takes seconds, so it runs eagerly."""
 
     module: Any
+    traced: bool = False
 
     def function(self, signature: str) -> Any:
-        return getattr(self.module, signature)
+        function = getattr(self.module, signature)
+        return function if self.traced else function.python_function
 
 
-def unsaved(run: Run, options: RecommenderOptions | None = None) -> Unsaved:
-    return Unsaved(ServedRecommender(run, options or RecommenderOptions()))
+def unsaved(run: Run, options: RecommenderOptions | None = None, *, traced: bool = False) -> Unsaved:
+    return Unsaved(ServedRecommender(run, options or RecommenderOptions()), traced)
 
 
 def loaded(folder: Path) -> Exported:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,16 +13,15 @@ import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
-from export_helpers import Exported
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
 from tiny_data import BLUE, RED, encoded, noisy_picture
 
 from tfdvbpr.data.images.decoding import decoder, to_float
-from tfdvbpr.designing.designer import Designer
 from tfdvbpr.run import Run
 from tfdvbpr.signatures import SIGNATURES
-from tfdvbpr_export.saved_model import EXTRA, WARMUP_NAME
+from tfdvbpr_export.saved_model import WARMUP_NAME
+from tfdvbpr_export.versions import EXTRA, RECORDED_NAME
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import InvalidRequestError, UnknownIdError
 from tfdvbpr_serving.server.server import LocalServer
@@ -30,13 +30,13 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 @pytest.fixture(scope="module")
-def exported(recommender: Exported, served_designer: Exported) -> dict[str, Exported]:
-    return {"recommender": recommender, "designer": served_designer}
+def folders(recommender_folder: Path, designer_folder: Path) -> dict[str, Path]:
+    return {"recommender": recommender_folder, "designer": designer_folder}
 
 
 @pytest.fixture(scope="module")
-def server(exported: dict[str, Exported]) -> Iterator[LocalServer]:
-    with LocalServer({name: model.folder.parent for name, model in exported.items()}, rest_port=0) as server:
+def server(folders: dict[str, Path]) -> Iterator[LocalServer]:
+    with LocalServer({name: folder.parent for name, folder in folders.items()}, rest_port=0) as server:
         yield server
 
 
@@ -78,22 +78,6 @@ def test_embed_images(client: Client, tiny_run: Run) -> None:
     np.testing.assert_allclose(client.embed_images(files), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_design(client: Client, designer: Designer) -> None:
-    users, categories, seeds = ["u0", "u3", "u4"], ["shoe", "shirt", "shoe"], [11, 12, -3]
-    expected = designer.design(users, categories, seeds=seeds)
-    for row, answer in enumerate(client.design(users, categories, seeds=seeds)):
-        assert np.abs(answer.images.astype(int) - expected.images[row].astype(int)).max() <= 1
-        for name in ("preferences", "realism_logits", "initial_preferences"):
-            np.testing.assert_allclose(getattr(answer, name), getattr(expected, name)[row], rtol=1e-5, atol=1e-7)
-
-
-def test_generate(client: Client, designer: Designer) -> None:
-    expected = designer.generate(["shoe", "shirt"], seeds=[5, 6])
-    answers = client.generate(["shoe", "shirt"], seeds=[5, 6])
-    for answer, image in zip(answers, expected, strict=True):
-        assert np.abs(answer.image.astype(int) - image.astype(int)).max() <= 1
-
-
 def test_wrong_requests(client: Client) -> None:
     with pytest.raises(UnknownIdError, match="nobody"):
         client.score(["nobody"], ["i0"])
@@ -104,23 +88,21 @@ def test_wrong_requests(client: Client) -> None:
     assert client.recommend(["u0"], k=1)[0].known_user  # the server still answers
 
 
-def test_every_signature_is_warmed_up(recommender: Exported, served_designer: Exported) -> None:
+def logs(folder: Path, name: str) -> list[prediction_log_pb2.PredictLog]:
+    records = tf.data.TFRecordDataset(str(folder / EXTRA / name)).as_numpy_iterator()
+    return [prediction_log_pb2.PredictionLog.FromString(record).predict_log for record in records]
+
+
+def test_every_signature_is_warmed_up(folders: dict[str, Path]) -> None:
     """The server has answered these already; TensorFlow Serving reads the same file."""
     names = []
-    for exported in (recommender, served_designer):
-        for record in tf.data.TFRecordDataset(str(exported.folder / EXTRA / WARMUP_NAME)).as_numpy_iterator():
-            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-            signature = SIGNATURES[request.model_spec.signature_name]
-            assert request.model_spec.name == signature.model == exported.folder.parent.name
-            assert set(request.inputs) == set(signature.inputs)
-            names.append(request.model_spec.signature_name)
+    for model, folder in folders.items():
+        for log in logs(folder, WARMUP_NAME):
+            signature = SIGNATURES[log.request.model_spec.signature_name]
+            assert log.request.model_spec.name == signature.model == model
+            assert set(log.request.inputs) == set(signature.inputs)
+            names.append(log.request.model_spec.signature_name)
     assert sorted(names) == sorted(SIGNATURES)
-
-
-def recorded(model: Exported, signature: str) -> list[predict_pb2.PredictRequest]:
-    records = tf.data.TFRecordDataset(str(model.folder / EXTRA / WARMUP_NAME)).as_numpy_iterator()
-    requests = [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
-    return [request for request in requests if request.model_spec.signature_name == signature]
 
 
 def by_rest(server: LocalServer, request: predict_pb2.PredictRequest) -> Arrays:
@@ -175,19 +157,34 @@ def pixels(file: bytes) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_every_transport_gives_the_same_answer(
-    server: LocalServer, exported: dict[str, Exported], signature: str
+def test_every_transport_gives_the_recorded_answer(
+    server: LocalServer, folders: dict[str, Path], signature: str
 ) -> None:
-    """Every recorded request of every signature: the SavedModel alone, gRPC and REST."""
-    model = exported[SIGNATURES[signature].model]
-    function = model.model.signatures[signature]
-    requests = recorded(model, signature)
-    assert requests
+    """gRPC and REST; `validate` compares the SavedModel alone with the same answers."""
+    recorded = [
+        log
+        for log in logs(folders[SIGNATURES[signature].model], RECORDED_NAME)
+        if log.request.model_spec.signature_name == signature
+    ]
+    assert recorded
     with grpc.insecure_channel(server.target) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        for request in requests:
-            tensors = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
-            expected = {name: value.numpy() for name, value in function(**tensors).items()}
-            answer = stub.Predict(request, timeout=60).outputs
-            assert_same({name: tf.make_ndarray(tensor) for name, tensor in answer.items()}, expected)
-            assert_same(by_rest(server, request), expected)
+        for log in recorded:
+            expected = arrays(log.response.outputs)
+            assert_same(arrays(stub.Predict(log.request, timeout=60).outputs), expected)
+            assert_same(by_rest(server, log.request), expected)
+
+
+def arrays(tensors: Any) -> Arrays:
+    return {name: tf.make_ndarray(tensor) for name, tensor in tensors.items()}
+
+
+def test_the_client_gives_the_recorded_designs(client: Client, designer_folder: Path) -> None:
+    log = next(log for log in logs(designer_folder, RECORDED_NAME))
+    inputs, expected = arrays(log.request.inputs), arrays(log.response.outputs)
+    users, categories = ([value.decode() for value in inputs[name]] for name in ("user_ids", "categories"))
+    answer = client.design(users, categories, num_steps=int(inputs["num_steps"][0]))[0]
+    assert answer.steps == 2
+    for image, file in zip(answer.images, expected["image_bytes"][0], strict=True):
+        assert np.abs(image.astype(int) - pixels(file)).max() <= 1
+    np.testing.assert_allclose(answer.preferences, expected["preferences"][0], rtol=1e-5, atol=1e-7)

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from export_helpers import Exported
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.validation import validate
-from tfdvbpr_export.versions import EXTRA, RECORDED_NAME
+from tfdvbpr_export.versions import EXTRA, MANIFEST_NAME, RECORDED_NAME
 
 
-@pytest.mark.parametrize("model", ["recommender", "served_designer"])
+@pytest.mark.parametrize("model", ["recommender", "designer"])
 def test_a_version_is_fit_to_be_served(model: str, request: pytest.FixtureRequest) -> None:
-    exported: Exported = request.getfixturevalue(model)
-    found = validate(exported.folder.parent, latency_seconds=0.0)
+    folder: Path = request.getfixturevalue(f"{model}_folder")
+    found = validate(folder.parent, latency_seconds=0.0)
     assert found.problems == ()
-    assert {*found.signatures, "serving_default"} == set(exported.model.signatures)
+    assert set(found.signatures) == {name for name, signature in SIGNATURES.items() if signature.model == model}
     for name, report in found.signatures.items():
         assert report.requests >= 1, name
         assert report.difference <= 1e-5, name
@@ -30,9 +30,9 @@ def test_a_version_is_fit_to_be_served(model: str, request: pytest.FixtureReques
         assert report.p50_ms > 0, name
 
 
-def test_another_answer_than_the_recorded_one_is_found(recommender: Exported, tmp_path: Path) -> None:
+def test_another_answer_than_the_recorded_one_is_found(recommender_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "recommender" / "1"
-    shutil.copytree(recommender.folder, folder)
+    shutil.copytree(recommender_folder, folder)
     path = folder / EXTRA / RECORDED_NAME
     records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -41,16 +41,23 @@ def test_another_answer_than_the_recorded_one_is_found(recommender: Exported, tm
             outputs = log.predict_log.response.outputs
             if log.predict_log.request.model_spec.signature_name == "score":
                 outputs["scores"].CopyFrom(tf.make_tensor_proto(tf.make_ndarray(outputs["scores"]) + 0.25))
-            writer.write(log.SerializeToString())
+                writer.write(log.SerializeToString())
+    manifest = folder / EXTRA / MANIFEST_NAME
+    values = json.loads(manifest.read_text())
+    values["files"][f"{EXTRA}/{RECORDED_NAME}"] = path.stat().st_size
+    manifest.write_text(json.dumps(values))
     found = validate(folder, latency_seconds=0.0)
+    assert [problem for problem in found.problems if "no recorded request" in problem] == [
+        f"{name}: no recorded request" for name in values["signatures"] if name != "score"
+    ]
     assert any(
         problem.startswith("score, recorded request") and "`scores` differs" in problem for problem in found.problems
     )
 
 
-def test_files_cut_short_are_found(recommender: Exported, tmp_path: Path) -> None:
+def test_files_cut_short_are_found(recommender_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "recommender" / "1"
-    shutil.copytree(recommender.folder, folder)
+    shutil.copytree(recommender_folder, folder)
     data = folder / "variables" / "variables.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:-1])
     found = validate(folder)
@@ -60,11 +67,11 @@ def test_files_cut_short_are_found(recommender: Exported, tmp_path: Path) -> Non
     assert "missing instead of" in validate(folder).problems[0]
 
 
-def test_folders_that_are_no_export(recommender: Exported, tmp_path: Path) -> None:
+def test_folders_that_are_no_export(recommender_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is neither"):
         validate(tmp_path)
     folder = tmp_path / "1"
-    shutil.copytree(recommender.folder, folder)
+    shutil.copytree(recommender_folder, folder)
     manifest = folder / EXTRA / "tfdvbpr.json"
     values = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**values, "signatures": {**values["signatures"], "guess": {}}}))
@@ -77,9 +84,9 @@ def test_folders_that_are_no_export(recommender: Exported, tmp_path: Path) -> No
         validate(folder)
 
 
-def test_a_graph_that_does_not_load(recommender: Exported, tmp_path: Path) -> None:
+def test_a_graph_that_does_not_load(recommender_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "1"
-    shutil.copytree(recommender.folder, folder)
+    shutil.copytree(recommender_folder, folder)
     graph = folder / "saved_model.pb"
     graph.write_bytes(b"\xff" * graph.stat().st_size)
     assert validate(folder).problems[0].startswith("the clean process ended with code 1: ")

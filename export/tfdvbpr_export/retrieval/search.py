@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfdvbpr.models.recommenders.factors import Array
+from tfdvbpr.models.recommenders.factors import Array, DistinctItems
 from tfdvbpr.run import Run
 from tfdvbpr_export.requests import counts_or
 from tfdvbpr_export.retrieval.indexes import EmbeddingTable, Ids, Index
@@ -55,7 +55,7 @@ class ExactSearch(tf.Module):
         if cosine_dim is not None:
             values = values[:, :cosine_dim]
             self.equal_by_cosine = EqualItems.of(values, category_ids, order, ends)
-            lengths = np.linalg.norm(values, axis=1)[first_equal_rows(values)]
+            lengths = np.linalg.norm(values, axis=1)[first_equal(values)]
             inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
             self.inverse_lengths = tf.Variable(inverse.astype(np.float32), trainable=False, name="inverse_lengths")
 
@@ -155,12 +155,13 @@ class EqualItems(tf.Module):
         cls, embeddings: Array, category_ids: npt.NDArray[np.int32], by_category: Any, category_ends: Any
     ) -> EqualItems | None:
         """None where all embeddings, float32 [num_items, D], are different."""
-        first = first_equal_rows(embeddings)
+        first = first_equal(embeddings)
         if (first == np.arange(len(first))).all():
             return None
-        pairs = np.stack([category_ids, first], axis=1)[by_category]
+        pairs = (category_ids.astype(np.int64) * len(first) + first)[by_category]
+        _, places, pair = np.unique(pairs, return_index=True, return_inverse=True)
         starts = np.concatenate([[0], category_ends])[category_ids[by_category]]
-        return cls(first, (first_equal_rows(pairs) - starts).astype(np.int32))
+        return cls(first, (places[pair] - starts).astype(np.int32))
 
     def __call__(self, scores: Any, every: Any, begin: Any, end: Any) -> Any:
         """float32 [n, B] of scores of the same shape: of all items or, from begin to end, of a category's."""
@@ -168,14 +169,10 @@ class EqualItems(tf.Module):
         return tf.gather(scores, first)
 
 
-def first_equal_rows(values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """int32 [N]: for each row of [N, D], the first row with the same numbers; -0.0 equals 0.0."""
-    if values.shape[1] == 0:
-        return np.zeros(len(values), np.int32)
-    values = np.ascontiguousarray(values + np.zeros((), values.dtype))  # -0.0 becomes 0.0
-    keys = values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1]))).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return first[inverse].astype(np.int32)
+def first_equal(embeddings: Array) -> npt.NDArray[np.int32]:
+    """int32 [num_items]: for each item, the first one with the same embedding, float32 [num_items, D]."""
+    distinct = DistinctItems.of(embeddings, np.zeros(len(embeddings), np.float32))
+    return distinct.first[distinct.group_of]
 
 
 def _best_of_steps(step: Any, begin: Any, end: Any, num_rows: Any, width: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from export_helpers import TAILORING, Exported
+from export_helpers import MAX_STEPS, TAILORING, Exported
 from PIL import Image
 
 from tfdvbpr.data.dataset import PreparedDataset
@@ -190,7 +190,7 @@ def test_each_row_has_its_own_steps_number_weight_and_seed(served_designer: Expo
 
 def test_steps_are_bounded_and_numbers_checked(served_designer: Exported) -> None:
     answer = served_designer("design", categories=["shoe"], num_steps=[2**31 - 1], num_designs=[99])
-    assert answer["steps"].tolist() == [200]
+    assert answer["steps"].tolist() == [MAX_STEPS]
     assert answer["counts"].tolist() == [3]
     for wrong, match in (
         ({"num_steps": [-1]}, "`num_steps` must be 0"),

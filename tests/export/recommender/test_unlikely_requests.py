@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import tensorflow as tf
-from export_helpers import Exported, assert_recommends_like, image_file, loaded, with_factors
+from export_helpers import Exported, image_file, with_factors
 from tiny_data import RED, encoded, huge_png, noisy_picture
 
 from tfdvbpr.errors import RunError
-from tfdvbpr.run import ITEMS_NAME, USERS_NAME, Run
+from tfdvbpr.run import Run
 from tfdvbpr_export import export_recommender
 
 
@@ -75,23 +73,6 @@ def test_broken_images_are_refused(recommender: Exported, broken: bytes) -> None
     with pytest.raises(tf.errors.InvalidArgumentError):
         recommender("embed_images", image_bytes=[image_file(32, 32, "JPEG"), broken])
     assert len(recommender("embed_images", image_bytes=[image_file(32, 32, "JPEG")])["embeddings"]) == 1
-
-
-def test_any_id_comes_through(tiny_run: Run, tmp_path: Path) -> None:
-    """Line breaks, tabs, other alphabets: ids are bytes to the tables."""
-    strange = ["a\nb", "a\r", "\t", "käse", "羽織", "☃", " x ", "0"]
-    folder = tmp_path / "run"
-    shutil.copytree(tiny_run.path, folder)
-    pl.DataFrame({"user_id": strange}).write_parquet(folder / USERS_NAME)
-    items = pl.read_parquet(folder / ITEMS_NAME)
-    items.with_columns(item_id=pl.Series([*strange, *(f"{name}!" for name in strange)])).write_parquet(
-        folder / ITEMS_NAME
-    )
-    run = Run.open(folder)
-    served = loaded(export_recommender(folder, tmp_path / "models"))
-    answer = served("score", user_ids=strange, item_ids=[run.items.item_ids] * 8)
-    np.testing.assert_allclose(answer["scores"], run.score(strange, run.items.item_ids), rtol=1e-5, atol=1e-7)
-    assert_recommends_like(served, run)
 
 
 def test_a_diverged_run_is_refused(tiny_run: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr_export.retrieval.indexes import EmbeddingTable
-from tfdvbpr_export.retrieval.search import ExactSearch, first_equal_rows
+from tfdvbpr_export.retrieval.search import ExactSearch, first_equal
 
 NUM_CATEGORIES = 3
 
@@ -49,7 +49,7 @@ def test_equal_items_keep_the_order_of_the_catalogue(num_items: int, dim: int, q
     items, categories = _catalogue(num_items, dim)
     table = EmbeddingTable(items, "items", quantize=quantize)
     search = ExactSearch(table, categories, num_categories=NUM_CATEGORIES, cosine_dim=dim)
-    equal = first_equal_rows(table.numpy())
+    equal = first_equal(table.numpy())
     generator = np.random.default_rng(0)
     for batch in (1, 3, 64):
         queries = generator.standard_normal((batch, dim)).astype(np.float32)
@@ -83,7 +83,7 @@ def test_a_catalogue_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         scores, rows = (part.numpy() for part in search(queries, np.full(3, category, np.int32), 9))
         for row in range(3):
             own = np.flatnonzero((category < 0) | (categories == category))
-            first = first_equal_rows(items)[own]
+            first = first_equal(items)[own]
             expected = own[np.lexsort((own, -whole[row, first]))][:9]
             assert rows[row].tolist() == expected.tolist()
             np.testing.assert_allclose(scores[row], whole[row, expected], rtol=1e-5)
@@ -100,9 +100,3 @@ def test_an_empty_category() -> None:
     search = ExactSearch(EmbeddingTable(items, "items"), np.zeros(4, np.int32), num_categories=2)
     scores, _ = search(np.ones((1, 2), np.float32), np.array([1], np.int32), 2)
     assert np.isneginf(scores).all()
-
-
-def test_first_equal_rows() -> None:
-    values = np.array([[1, 0], [2, 3], [1, -0.0], [2, 3], [4, 4]], np.float32)
-    assert first_equal_rows(values).tolist() == [0, 1, 0, 1, 4]
-    assert first_equal_rows(np.zeros((3, 0), np.float32)).tolist() == [0, 0, 0]
