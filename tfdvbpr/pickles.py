@@ -1,4 +1,9 @@
-"""Reading pickles that somebody else wrote: nothing is called that the reader has not named."""
+"""Safe reading of pickles and of NumPy object arrays from outside: only named stand-ins are ever called.
+
+Names in NumPy pickles are answered by stand-ins of ours. NumPy's own `_reconstruct`, `scalar` and `dtype.__setstate__`
+trust what they are given: a forged state can make raw bytes pass for object pointers. The stand-ins take fixed-size
+numbers and text by value, and object arrays as lists of what the same restricted unpickler has built.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +35,14 @@ class _Restricted(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """The one way by which a pickle reaches code."""
-        asked = f"{module}.{name}"
-        if asked not in self._allowed:
+        requested = f"{module}.{name}"
+        if requested not in self._allowed:
             known = ", ".join(["plain containers", *sorted(self._allowed)])
             raise SourceError(
-                f"A pickle from outside may ask for {known} alone. This one asks for {asked}, which could run code. "
+                f"A pickle from outside may only need {known}. This one needs {requested}, which could run code. "
                 "It was not read; do not trust the file."
             )
-        return self._allowed[asked]
+        return self._allowed[requested]
 
     def persistent_load(self, pid: Any) -> Any:
         """What the pickle keeps outside of itself."""
@@ -146,9 +151,9 @@ class _Sealed:
         raise SourceError(_refusal("a change of what a name means"))
 
 
-def _refusal(asked: str) -> str:
+def _refusal(requested: str) -> str:
     return (
-        f"A pickle from outside may ask for numbers, text and plain containers alone. This one asks for {asked}. "
+        f"A pickle from outside may only need numbers, text and plain containers. This one needs {requested}. "
         "It was not read; do not trust the file."
     )
 

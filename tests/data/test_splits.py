@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfdvbpr.data import SplitKind
-from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, split_actions
+from tfdvbpr.data.interactions import SPLITS, Actions, Interactions, Split, split_actions
 from tfdvbpr.errors import SourceError
 
 Pairs = list[tuple[int, int]]
@@ -35,11 +36,10 @@ def _split(
     seed: int = 0,
     withhold_items: float = 0.0,
     num_items: int = 15,
-    fractions: Fractions | None = None,
+    fractions: tuple[float, float] = (0.1, 0.1),
 ) -> Parts:
-    return split_actions(
-        actions, kind=kind, num_items=num_items, withhold_items=withhold_items, seed=seed, fractions=fractions
-    )
+    actions = replace(actions, fractions=fractions)
+    return split_actions(actions, kind=kind, num_items=num_items, withhold_items=withhold_items, seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_time_cuts_by_hand() -> None:
     """Ten actions at times 0..9, given in reverse; the last is the test, the two before it validation."""
     pairs = [(row % 2, row) for row in range(10)]
     times = [9.0 - row for row in range(10)]
-    splits = _split(_actions(pairs, times), "time", fractions=Fractions(validation=0.2, test=0.1))
+    splits = _split(_actions(pairs, times), "time", fractions=(0.2, 0.1))
     assert splits.tolist() == [TEST, VALIDATION, VALIDATION, *[TRAIN] * 7]
 
 
@@ -151,14 +151,14 @@ def test_actions_of_one_moment_stay_together_and_the_nearest_cut_is_taken() -> N
     """Moments 0 (5 actions), 1 (2), 2 (3): for 20 % the 3 of moment 2 are nearer than none; then 5 of the wanted 5."""
     pairs = [(0, item) for item in range(10)]
     times = [0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 2.0, 0.0, 0.0]
-    splits = _split(_actions(pairs, times), "time", fractions=Fractions(validation=0.3, test=0.2))
+    splits = _split(_actions(pairs, times), "time", fractions=(0.3, 0.2))
     assert splits.tolist() == [TRAIN, VALIDATION, TEST, TRAIN, VALIDATION, TEST, TRAIN, TEST, TRAIN, TRAIN]
 
 
 def test_who_came_after_the_cut_is_neither_validated_nor_tested() -> None:
     """User 1 has no action before the cut; user 0 has two test actions."""
     pairs = [*((0, item) for item in range(8)), (1, 0), (1, 1), (0, 8), (0, 9)]
-    splits = _split(_actions(pairs, range(12)), "time", fractions=Fractions(validation=0.2, test=0.2))
+    splits = _split(_actions(pairs, range(12)), "time", fractions=(0.2, 0.2))
     assert splits.tolist() == [*[TRAIN] * 7, VALIDATION, WITHHELD, WITHHELD, TEST, TEST]
 
 
@@ -179,10 +179,10 @@ def test_who_has_only_withheld_items_before_the_cut_counts_as_untrained() -> Non
     pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 14)), unique=True, min_size=1, max_size=60),
     seed=st.integers(0, 100),
     spread=st.integers(1, 40),
-    fractions=st.sampled_from([Fractions(), Fractions(0.3, 0.2), Fractions(0.0, 0.5), Fractions(0.2, 0.0)]),
+    fractions=st.sampled_from([(0.1, 0.1), (0.3, 0.2), (0.0, 0.5), (0.2, 0.0)]),
 )
 def test_no_training_action_is_later_than_a_held_out_one(
-    pairs: Pairs, seed: int, spread: int, fractions: Fractions
+    pairs: Pairs, seed: int, spread: int, fractions: tuple[float, float]
 ) -> None:
     times = np.random.default_rng(seed).integers(0, spread, len(pairs)).astype(np.float64)
     actions = _actions(pairs, times.tolist())

@@ -22,7 +22,7 @@ from tfdvbpr.files import sha256
 
 @dataclass(frozen=True)
 class Items:
-    """The rows of the catalogue, without pictures.
+    """The rows of the catalogue, without images.
 
     Attributes:
         table: columns item_id, category, and the source's other columns as strings; row n is item n.
@@ -37,7 +37,7 @@ class Items:
 
     @cached_property
     def item_ids(self) -> list[str]:
-        """Item ids as the outside knows them."""
+        """The source's item ids."""
         return self.table["item_id"].to_list()
 
     @cached_property
@@ -90,10 +90,9 @@ class FileRecord(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a prepared dataset says of itself (`manifest.json`).
+    """Counts, options and hashes of a prepared dataset (`manifest.json`).
 
-    Fields with a default came after the first release; a folder made before has none of what they tell, except that
-    None means not counted.
+    Fields with a default were added after the first release; None means not counted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -147,7 +146,7 @@ class PreparedDataset:
 
         Args:
             path: the folder.
-            verify: also read every file and hold it against its hash.
+            verify: also check every file against its hash.
 
         Raises:
             DatasetError: if it is not a prepared dataset, is of another version, or a file is missing or damaged.
@@ -174,7 +173,7 @@ class PreparedDataset:
                 or file.stat().st_size != record.num_bytes
                 or (verify and sha256(file) != record.sha256)
             ):
-                raise DatasetError(f"{file} must be as the manifest says; it is missing or damaged. Prepare it again.")
+                raise DatasetError(f"{file} must agree with the manifest; it is missing or damaged. Prepare it again.")
         return cls(path, manifest)
 
     @cached_property
@@ -184,12 +183,12 @@ class PreparedDataset:
 
     @cached_property
     def images(self) -> ItemImages:
-        """The catalogue's pictures."""
+        """The catalogue's images."""
         return ItemImages(self.path, image_size=self.manifest.image_size, fit=self.manifest.fit)
 
     @cached_property
     def user_ids(self) -> list[str]:
-        """User ids as the outside knows them; user n is the n-th."""
+        """The source's user ids; user n is the n-th."""
         return pl.read_parquet(self.path / USERS_NAME)["user_id"].to_list()
 
     @cached_property

@@ -18,7 +18,10 @@ from scipy import sparse
 from tfdvbpr.data import SplitKind
 from tfdvbpr.errors import SourceError
 
-COLD_THRESHOLD = 5
+COLD_THRESHOLD, MIN_ACTIONS_TO_EVALUATE = 5, 3
+
+Parts = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
 
 
 class Split(IntEnum):
@@ -88,10 +91,10 @@ class Interactions:
         return np.bincount(self.of(Split.TRAIN)[1], minlength=self.num_items)
 
     def popularity_offsets(self, power: float) -> npt.NDArray[np.float32]:
-        """float32 [num_items]: α ln(1 + n_i), what scores of items are given while training and not afterwards.
+        """float32 [num_items]: α ln(1 + n_i), added to the scores of items while training and not afterwards.
 
-        The logit adjustment of Menon et al. 2021 with items in the place of classes: how often an item was bought is
-        explained beforehand, which leaves it to the model to learn what people like of it.
+        The logit adjustment of Menon et al. 2021 with items as classes: the offset explains popularity, and the model
+        learns preferences.
 
         Args:
             power: α; 0 gives zeros.
@@ -128,35 +131,23 @@ class Interactions:
         return cls(user_ids, item_ids, splits, num_users, num_items, timestamps)
 
 
-MIN_ACTIONS_TO_EVALUATE = 3
-
-Parts = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
-
-
 @dataclass(frozen=True)
 class Actions:
-    """What a split looks at: distinct actions in any order.
+    """What is split: distinct actions in any order.
 
     Attributes:
         user_ids: int32 [N].
         item_ids: int32 [N].
         times: float64 [N], seconds since 1970 UTC, without NaN; for the kinds that need times.
         given: uint8 [N], the source's own `Split`; for the kind "source".
+        fractions: of all actions, for validation and for the test; for the kind "time".
     """
 
     user_ids: npt.NDArray[np.int32]
     item_ids: npt.NDArray[np.int32]
     times: Floats | None = None
     given: Parts | None = None
-
-
-@dataclass(frozen=True)
-class Fractions:
-    """The parts of all actions that a split by time holds out."""
-
-    validation: float = 0.1
-    test: float = 0.1
+    fractions: tuple[float, float] = (0.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -164,32 +155,23 @@ class SplitMethod:
     """One way to split.
 
     Attributes:
-        assign: from the actions, seeded uniform draws float64 [N] and the fractions to uint8 [N], values of `Split`.
+        assign: from the actions and seeded random numbers float64 [N] to uint8 [N], values of `Split`.
         needs_times: every action must have a time.
         needs_given: every action must have the source's own part.
         trained_users_only: the held-out actions of users without a training action become WITHHELD.
     """
 
-    assign: Callable[[Actions, Floats, Fractions], Parts]
+    assign: Callable[[Actions, Floats], Parts]
     needs_times: bool = False
     needs_given: bool = False
     trained_users_only: bool = False
 
 
-def split_actions(
-    actions: Actions,
-    *,
-    kind: SplitKind,
-    num_items: int,
-    withhold_items: float,
-    seed: int,
-    fractions: Fractions | None = None,
-) -> Parts:
+def split_actions(actions: Actions, *, kind: SplitKind, num_items: int, withhold_items: float, seed: int) -> Parts:
     """Gives each action its part.
 
-    The training actions left on withheld items leave training too (`Split.WITHHELD`), so that a test action on such an
-    item meets an item no gradient has touched. The withheld items depend on the seed and the numbers of actions and
-    items, not on the kind.
+    The training actions on withheld items become `Split.WITHHELD` too, so that no gradient has touched the item of a
+    test action on them. The withheld items depend on the seed and the numbers of actions and items, not on the kind.
 
     Args:
         actions: distinct (user, item) pairs.
@@ -197,7 +179,6 @@ def split_actions(
         num_items: size of the catalogue.
         withhold_items: fraction of the catalogue to keep out of training, in [0, 1).
         seed: the same seed gives the same split of the same actions.
-        fractions: for "time".
 
     Returns:
         uint8 [N], values of `Split`, aligned with the input.
@@ -210,8 +191,7 @@ def split_actions(
         raise ValueError(f"`withhold_items` must be in [0, 1). Received {withhold_items}.")
     method = SPLITS[kind]
     generator = np.random.default_rng(seed)
-    draws = generator.random(len(actions.user_ids))
-    splits = method.assign(actions, draws, fractions or Fractions())
+    splits = method.assign(actions, generator.random(len(actions.user_ids)))
     withheld = generator.permutation(num_items)[: round(withhold_items * num_items)]
     splits[(splits == Split.TRAIN) & np.isin(actions.item_ids, withheld)] = Split.WITHHELD
     if method.trained_users_only:
@@ -220,20 +200,17 @@ def split_actions(
     return splits
 
 
-def _leave_one_out(actions: Actions, draws: Floats, fractions: Fractions) -> Parts:
-    """One validation and one test action a user with at least 3, drawn uniformly from the user's actions."""
-    order = np.lexsort((draws, actions.user_ids))
+def _leave_one_out(actions: Actions, random_numbers: Floats) -> Parts:
+    """One random validation and one random test action of each user with at least 3."""
+    order = np.lexsort((random_numbers, actions.user_ids))
     return _first_two_of_each_user(actions.user_ids, order, first=Split.VALIDATION, second=Split.TEST)
 
 
-def _leave_last_out(actions: Actions, draws: Floats, fractions: Fractions) -> Parts:
-    """A user's last action is the test, the one before it validation; of users with at least 3 actions.
-
-    Among actions of the same time the draws decide.
-    """
+def _leave_last_out(actions: Actions, random_numbers: Floats) -> Parts:
+    """The last action of each user with at least 3 is the test, the one before it validation; ties are random."""
     if actions.times is None:
         raise ValueError("A split by time needs `times`. Received none.")
-    latest_first = np.lexsort((draws, -actions.times, actions.user_ids))
+    latest_first = np.lexsort((random_numbers, -actions.times, actions.user_ids))
     return _first_two_of_each_user(actions.user_ids, latest_first, first=Split.TEST, second=Split.VALIDATION)
 
 
@@ -253,35 +230,35 @@ def _first_two_of_each_user(
     return splits
 
 
-def _by_time(actions: Actions, draws: Floats, fractions: Fractions) -> Parts:
-    """Two cut times for everyone: what comes before both is training, then validation, then test.
+def _by_time(actions: Actions, random_numbers: Floats) -> Parts:
+    """Two cuts for all users: what comes before both is training, then validation, then test.
 
-    A cut lies between two distinct times, so that actions of the same moment stay together; of the possible cuts the
-    one is taken that leaves nearest to the wanted fraction behind it, the earlier of two equally near.
+    A cut lies between two distinct times, so that actions of the same time stay together; the cut is the one that
+    leaves nearest to the wanted fraction behind it, the earlier of two equally near.
     """
     if actions.times is None:
         raise ValueError("A split by time needs `times`. Received none.")
-    moments, counts = np.unique(actions.times, return_counts=True)
+    validation, test = actions.fractions
+    times, counts = np.unique(actions.times, return_counts=True)
     num_actions = len(actions.times)
-    behind = num_actions - np.r_[0, np.cumsum(counts)]  # actions from each moment on; [moments + 1]
-    test_cut = int(np.argmin(np.abs(behind - fractions.test * num_actions)))
-    held_out_cut = int(np.argmin(np.abs(behind - (fractions.validation + fractions.test) * num_actions)))
-    places = np.searchsorted(moments, actions.times)
+    behind = num_actions - np.r_[0, np.cumsum(counts)]  # actions from each time on; [times + 1]
+    test_cut = int(np.argmin(np.abs(behind - test * num_actions)))
+    held_out_cut = int(np.argmin(np.abs(behind - (validation + test) * num_actions)))
+    found = np.searchsorted(times, actions.times)
     splits = np.full(num_actions, Split.TRAIN, dtype=np.uint8)
-    splits[places >= held_out_cut] = Split.VALIDATION
-    splits[places >= test_cut] = Split.TEST
+    splits[found >= held_out_cut] = Split.VALIDATION
+    splits[found >= test_cut] = Split.TEST
     sizes = np.bincount(splits, minlength=3)[:3]
-    wanted = np.array([True, fractions.validation > 0, fractions.test > 0])
-    if (wanted & (sizes == 0)).any():
+    if (np.array([True, validation > 0, test > 0]) & (sizes == 0)).any():
         raise SourceError(
             "A split by time must leave actions for training, validation and test. "
-            f"{num_actions} actions at {len(moments)} different times give {sizes[0]}, {sizes[1]} and {sizes[2]}. "
+            f"{num_actions} actions at {len(times)} different times give {sizes[0]}, {sizes[1]} and {sizes[2]}. "
             "Choose other fractions, or --split leave-last-out."
         )
     return splits
 
 
-def _as_given(actions: Actions, draws: Floats, fractions: Fractions) -> Parts:
+def _as_given(actions: Actions, random_numbers: Floats) -> Parts:
     """The source's own split, unchanged."""
     if actions.given is None:
         raise ValueError("The source's own split needs `given`. Received none.")

@@ -15,16 +15,16 @@ NUM_USERS, NUM_ITEMS = 12, 26
 
 
 def _images(items: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
-    """A picture whose every pixel names its item."""
+    """A image whose every pixel names its item."""
     return np.broadcast_to(items.astype(np.uint8)[:, None, None, None], (len(items), 4, 4, 3)).copy()
 
 
 @pytest.fixture
 def interactions() -> Interactions:
     """Random actions; the last two items have none, item 0 only a test action."""
-    drawn = random_interactions(0, num_users=NUM_USERS, num_items=NUM_ITEMS - 2, density=0.25)
-    splits = np.where(drawn.item_ids == 0, Split.TEST, Split.TRAIN).astype(np.uint8)
-    return Interactions(drawn.user_ids, drawn.item_ids, splits, NUM_USERS, NUM_ITEMS)
+    sampled = random_interactions(0, num_users=NUM_USERS, num_items=NUM_ITEMS - 2, density=0.25)
+    splits = np.where(sampled.item_ids == 0, Split.TEST, Split.TRAIN).astype(np.uint8)
+    return Interactions(sampled.user_ids, sampled.item_ids, splits, NUM_USERS, NUM_ITEMS)
 
 
 def _source(interactions: Interactions, *, seed: int = 5, num_replicas: int = 1) -> BatchSource:
@@ -85,7 +85,7 @@ def test_shared_item_thins_to_max_pairs(interactions: Interactions) -> None:
     matrix = interactions.training_matrix.toarray()
     batches = _shared(interactions, size=12, max_pairs=7)
     assert batches.num_pairs == 7
-    drawn = []
+    sampled = []
     for parts in batches.epoch(0):
         part = parts[0]
         assert part["user_ids"].shape == (7,)
@@ -95,9 +95,9 @@ def test_shared_item_thins_to_max_pairs(interactions: Interactions) -> None:
         assert len(pairs) == 7
         on_drawn = matrix[:, part["item_ids"]].sum()  # each kept action also stands for those that were left out
         np.testing.assert_allclose(part["weights"], on_drawn / 7, rtol=1e-6)
-        drawn.append(pairs)
+        sampled.append(pairs)
     others = [set(_pairs(parts[0])) for parts in batches.epoch(1)]
-    assert drawn != others
+    assert sampled != others
 
 
 def _pairs(part: Batch) -> list[tuple[int, int]]:
@@ -105,7 +105,7 @@ def _pairs(part: Batch) -> list[tuple[int, int]]:
 
 
 def test_shared_item_gives_no_weight_to_an_action_without_a_negative() -> None:
-    """One user acted on every drawn item: nothing can be ranked below them."""
+    """One user acted on every sampled item: nothing can be ranked below them."""
     users = np.array([0, 0, 0, 1], np.int32)
     items = np.array([0, 1, 2, 0], np.int32)
     interactions = Interactions(users, items, np.zeros(4, np.uint8), 2, 3)
@@ -198,7 +198,7 @@ def test_triplets_with_several_negatives_and_an_anchor(interactions: Interaction
     assert anchors_of[user, positive] == set(np.flatnonzero(matrix[user]).tolist()) - {positive}
 
 
-def test_a_model_without_pictures_reads_none(interactions: Interactions) -> None:
+def test_a_model_without_images_reads_none(interactions: Interactions) -> None:
     source = BatchSource(interactions, None, ("flip", "shift"), 0, 1)
     parts = next(iter(TripletBatches(source, global_batch_size=4, sampler="uniform").epoch(0)))
     assert parts[0]["positive_images"].shape == (4, 0)

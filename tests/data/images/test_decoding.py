@@ -47,7 +47,7 @@ def test_a_plain_jpeg_is_kept_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     ("fit", "top", "middle"), [("pad", (255, 255, 255), (0, 200, 0)), ("crop", (0, 200, 0), (0, 200, 0))]
 )
-def test_pad_and_crop_of_a_wide_picture(fit: ImageFit, top: tuple[int, ...], middle: tuple[int, ...]) -> None:
+def test_pad_and_crop_of_a_wide_image(fit: ImageFit, top: tuple[int, ...], middle: tuple[int, ...]) -> None:
     """Green, with a red and a blue end that cropping to a square cuts off."""
     wide = np.zeros((40, 120, 3), np.uint8)
     wide[:, :30], wide[:, 30:90], wide[:, 90:] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
@@ -58,7 +58,7 @@ def test_pad_and_crop_of_a_wide_picture(fit: ImageFit, top: tuple[int, ...], mid
     np.testing.assert_allclose(fitted[12, 1], left, atol=1)
 
 
-def test_pad_of_a_tall_picture_keeps_all_of_it_in_the_middle() -> None:
+def test_pad_of_a_tall_image_keeps_all_of_it_in_the_middle() -> None:
     tall = np.zeros((60, 20, 3), np.uint8)
     fitted = _pixels(encoded(tall, "PNG"), (30, 30), "pad")
     assert (fitted[:, :9] == 255).all()
@@ -75,7 +75,7 @@ def test_squash_ignores_the_aspect() -> None:
     assert (fitted[:, 19:] > 237).all()
 
 
-def test_a_picture_of_the_right_size_is_not_touched() -> None:
+def test_an_image_of_the_right_size_is_not_touched() -> None:
     exact = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
     for fit in ("pad", "crop", "squash"):
         np.testing.assert_array_equal(_pixels(encoded(exact, "PNG"), (16, 24), fit), exact)
@@ -141,19 +141,19 @@ def _truncated() -> bytes:
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"<html>not found</html>", "not a picture"),
+        (b"<html>not found</html>", "not an image"),
         (_truncated(), "truncated"),
         (encoded(np.zeros((30, 30, 3), np.uint8), "PNG")[:60], "cannot be decoded"),
         (encoded(np.zeros((101, 100, 3), np.uint8)), "101 pixels is more than the limit of 10000"),
     ],
     ids=["empty", "html", "truncated-jpeg", "truncated-png", "large"],
 )
-def test_broken_pictures_say_why(data: bytes, reason: str) -> None:
+def test_broken_images_say_why(data: bytes, reason: str) -> None:
     with pytest.raises(BrokenImageError, match=reason):
         checked_jpeg(data, max_pixels=10_000)
 
 
-def test_a_huge_picture_is_refused_from_its_header() -> None:
+def test_a_huge_image_is_refused_from_its_header() -> None:
     data = huge_png(20_000)
     assert len(data) < 200_000
     with pytest.raises(BrokenImageError, match="limit of 50000000"):

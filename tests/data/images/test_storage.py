@@ -29,11 +29,11 @@ COUNT = 300  # more than one record batch of the packed file
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    """No decoded file; every tenth picture is of another size than the dataset's."""
+    """No decoded file; every tenth image is of another size than the dataset's."""
     folder = tmp_path_factory.mktemp("stored")
     sizes = [(20, 28) if number % 10 == 0 else (24, 16) for number in range(COUNT)]
-    pictures = [encoded(noisy_picture((number % 256, 90, 30), size, number)) for number, size in enumerate(sizes)]
-    items = [(f"i{number}", "shirt", picture) for number, picture in enumerate(pictures)]
+    images = [encoded(noisy_picture((number % 256, 90, 30), size, number)) for number, size in enumerate(sizes)]
+    items = [(f"i{number}", "shirt", image) for number, image in enumerate(images)]
     source = write_source(folder / "source", items, [(f"u{number}", f"i{number}") for number in range(COUNT)])
     options = PrepareOptions(image_size=(24, 16), max_cache_bytes=0)
     return prepare(read_folder(source), folder / "dataset", options=options, source_format="folder")
@@ -47,8 +47,8 @@ def test_packed_files_are_found_by_position(dataset: PreparedDataset) -> None:
         assert jpeg[:2] == b"\xff\xd8"
         assert jpeg[-2:] == b"\xff\xd9"
     rows = np.array([COUNT - 1, 1, 256, 1])
-    for row, picture in zip(rows, packed.read(rows), strict=True):
-        np.testing.assert_array_equal(picture, decoder((24, 16), "pad")(packed.jpeg(row)).numpy())
+    for row, image in zip(rows, packed.read(rows), strict=True):
+        np.testing.assert_array_equal(image, decoder((24, 16), "pad")(packed.jpeg(row)).numpy())
     assert packed.read(np.array([], np.int32)).shape == (0, 24, 16, 3)
 
 
@@ -60,9 +60,9 @@ def test_the_fast_way_gives_tensorflow_s_pixels(mode: str, subsampling: int, pro
     height, width = 37, 51
     smooth = np.linspace(0, 255, height * width * 3).reshape(height, width, 3)
     noise = np.random.default_rng(0).normal(0, 30, smooth.shape)
-    picture = Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)).convert(mode)
+    image = Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)).convert(mode)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
+    image.save(buffer, "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
     into = np.zeros((height, width, 3), np.uint8)
     assert decode_into(into, buffer.getvalue())
     np.testing.assert_array_equal(into, decoder((height, width), "pad")(buffer.getvalue()).numpy())

@@ -17,9 +17,9 @@ CATEGORIES = ["Clothing, Shoes & Jewelry", "Women", "Clothing", "Dresses", "Casu
 
 
 def review(user: str, item: str, **fields: Any) -> dict[str, Any]:
-    told = {"rating": 5.0, "title": "x", "text": 'Nice\nand "warm"', "images": [], "asin": "V" + item}
+    facts = {"rating": 5.0, "title": "x", "text": 'Nice\nand "warm"', "images": [], "asin": "V" + item}
     return {
-        **told,
+        **facts,
         "parent_asin": item,
         "user_id": user,
         "timestamp": 1588687728923,
@@ -29,12 +29,18 @@ def review(user: str, item: str, **fields: Any) -> dict[str, Any]:
 
 
 def meta(item: str, **fields: Any) -> dict[str, Any]:
-    pictures = [
+    images = [
         {"thumb": "https://x/t.jpg", "large": "https://x/l.jpg", "variant": "PT01", "hi_res": None},
         {"thumb": "https://y/t.jpg", "large": "https://y/l.jpg", "variant": "MAIN", "hi_res": None},
     ]
-    told = {"main_category": "AMAZON FASHION", "title": f"Item {item}", "price": 9.5, "images": pictures, "store": None}
-    return {**told, "categories": CATEGORIES, "parent_asin": item, **fields}
+    facts = {
+        "main_category": "AMAZON FASHION",
+        "title": f"Item {item}",
+        "price": 9.5,
+        "images": images,
+        "store": None,
+    }
+    return {**facts, "categories": CATEGORIES, "parent_asin": item, **fields}
 
 
 def write(folder: Path, reviews: list[Any], metas: list[Any], *, packed: bool = False) -> Path:
@@ -98,9 +104,9 @@ def test_a_bad_line_is_listed_and_the_rest_read(tmp_path: Path, line: bytes, rea
         write(tmp_path / "x", [review("u1", "B1"), b"", line, review("u2", "B1")], [meta("B1")])
     )
     assert source.interactions["user_id"].to_list() == ["u1", "u2"]
-    ((where, row, _, told),) = source.quarantine.entries
+    ((where, row, _, facts),) = source.quarantine.entries
     assert (where, row) == ("Fashion.jsonl", 3)
-    assert told.startswith(reason)
+    assert facts.startswith(reason)
 
 
 def test_numbers_are_ids_too(tmp_path: Path) -> None:
@@ -111,7 +117,7 @@ def test_numbers_are_ids_too(tmp_path: Path) -> None:
     assert source.interactions["timestamp"].to_list() == ["2020-01-01"]
 
 
-def test_missing_pictures_and_unknown_items_are_quarantined(tmp_path: Path) -> None:
+def test_missing_images_and_unknown_items_are_quarantined(tmp_path: Path) -> None:
     items = ["B1", "B2", "../Fashion", "a/b\0"]
     reviews = [review(f"u{user}", item) for user in range(4) for item in ("B1", "B2", "B9")]
     folder = write(tmp_path / "x", [*reviews, review("u1", "B1")], [meta(item) for item in items])
@@ -129,8 +135,8 @@ def test_missing_pictures_and_unknown_items_are_quarantined(tmp_path: Path) -> N
         "action on a quarantined item": 4,
         "duplicate action": 1,
     }
-    told = {(where, row): reason for where, row, _, reason in source.quarantine.entries}
-    assert told["images/B2.jpg", 2] == "broken image: cannot be read: No such file or directory"
+    facts = {(where, row): reason for where, row, _, reason in source.quarantine.entries}
+    assert facts["images/B2.jpg", 2] == "broken image: cannot be read: No such file or directory"
 
 
 def test_a_damaged_archive_is_an_error(tmp_path: Path) -> None:

@@ -53,13 +53,13 @@ def test_photos_classes_and_names(tmp_path: Path, packed: bool) -> None:
     assert source.items["item_id"].to_list() == [f"fashion-mnist-{number:05d}" for number in range(130)]
     assert source.items["category"].to_list() == [CLASSES[number % 10] for number in range(130)]
     for number, image in enumerate(source.items["image"]):
-        with Image.open(io.BytesIO(source.image_bytes(image))) as picture:
-            assert picture.mode == "RGB"
-            np.testing.assert_array_equal(np.asarray(picture), np.repeat(pixels[number, ..., None], 3, axis=2))
+        with Image.open(io.BytesIO(source.image_bytes(image))) as opened:
+            assert opened.mode == "RGB"
+            np.testing.assert_array_equal(np.asarray(opened), np.repeat(pixels[number, ..., None], 3, axis=2))
     assert source.interactions["user_id"].str.starts_with("simulated-").all()
 
 
-def test_shoppers_act_by_their_liking_for_classes(tmp_path: Path) -> None:
+def test_users_act_by_their_preferences_for_classes(tmp_path: Path) -> None:
     folder = write(tmp_path / "idx")
     source = SMALL.read(folder)
     again, other = (
@@ -74,9 +74,9 @@ def test_shoppers_act_by_their_liking_for_classes(tmp_path: Path) -> None:
     assert (counts.min(), counts.max(), len(counts)) == (4, 12, 300)
 
     def favourite_share(spread: float) -> float:
-        """How much of a shopper's actions her commonest class takes, on average."""
-        drawn = SMALL.model_copy(update={"preference_stddev": spread}).read(folder)
-        table = drawn.interactions.join(drawn.items, on="item_id").group_by("user_id", "category").len()
+        """How much of a user's actions the commonest class takes, on average."""
+        sampled = SMALL.model_copy(update={"preference_stddev": spread}).read(folder)
+        table = sampled.interactions.join(sampled.items, on="item_id").group_by("user_id", "category").len()
         shares = table.group_by("user_id").agg(pl.col("len").max() / pl.col("len").sum())["len"]
         return float(shares.to_numpy().mean())
 

@@ -87,7 +87,7 @@ def test_parquet_tables_of_numbers(tmp_path: Path) -> None:
     assert source.items_name == "articles.parquet"
 
 
-def test_it_prepares_with_a_picture_missing(tmp_path: Path) -> None:
+def test_it_prepares_with_a_image_missing(tmp_path: Path) -> None:
     articles = "article_id,product_type_name\n" + "".join(f"{100000000 + n:010d},Top\n" for n in range(6))
     users = [f"2018-09-{day:02d},c{user},{100000000 + day - 1:010d}\n" for user in range(5) for day in range(1, 7)]
     folder = write(tmp_path / "hm", articles, "t_dat,customer_id,article_id\n" + "".join(users) + users[0])

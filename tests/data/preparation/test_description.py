@@ -54,19 +54,19 @@ def test_gini_is_the_mean_difference_over_twice_the_mean() -> None:
 
 def test_figures_by_hand(described: tuple[Description, Path]) -> None:
     """Each item has 4 users of its parity; of each user's 8 actions the two on the diagonals are held out."""
-    told, _ = described
-    assert (told.num_users, told.num_items, told.num_actions, told.density) == (8, 16, 64, 0.5)
-    assert told.parts == {"train": 48, "validation": 8, "test": 8, "withheld": 0}
-    assert (told.num_tested_users, told.num_untrained_users) == (8, 0)
-    spread = told.actions_per_user
+    found, _ = described
+    assert (found.num_users, found.num_items, found.num_actions, found.density) == (8, 16, 64, 0.5)
+    assert found.parts == {"train": 48, "validation": 8, "test": 8, "withheld": 0}
+    assert (found.num_tested_users, found.num_untrained_users) == (8, 0)
+    spread = found.actions_per_user
     assert (spread.mean, spread.median, spread.most, spread.gini) == (8.0, 8.0, 8, 0.0)
-    assert (told.actions_per_item.mean, told.actions_per_item.most) == (4.0, 4)
-    assert (told.cold_item_share, told.cold_test_share) == (1.0, 1.0)
-    assert [(row.category, row.num_items, row.num_actions, row.cold_share) for row in told.categories] == [
+    assert (found.actions_per_item.mean, found.actions_per_item.most) == (4.0, 4)
+    assert (found.cold_item_share, found.cold_test_share) == (1.0, 1.0)
+    assert [(row.category, row.num_items, row.num_actions, row.cold_share) for row in found.categories] == [
         ("shirt", 8, 32, 1.0),
         ("shoe", 8, 32, 1.0),
     ]
-    assert (told.split, told.num_duplicate_items, told.first_actions) == ("source", 0, {})
+    assert (found.split, found.num_duplicate_items, found.first_actions) == ("source", 0, {})
 
 
 def test_the_cold_threshold_counts_training_actions(dataset: PreparedDataset) -> None:
@@ -85,18 +85,18 @@ def test_times_withheld_and_untrained_users(dataset: PreparedDataset, tmp_path: 
     )
     folder = shutil.copytree(dataset.path, tmp_path / "copy")
     actions.write(folder / "interactions.parquet")
-    told = tfdvbpr.describe(PreparedDataset(folder, dataset.manifest.model_copy(update={"num_users": 2})))
-    assert told.first_actions == {"train": "1969-12-31T00:00:00Z", "test": "1970-01-01T00:00:00Z"}
-    assert told.last_actions == told.first_actions
-    assert (told.num_tested_users, told.num_untrained_users, told.parts["withheld"]) == (1, 1, 1)
-    assert (told.actions_per_item.mean, told.actions_per_item.median, told.actions_per_item.most) == (3 / 16, 0, 2)
-    assert (told.actions_per_user.mean, told.actions_per_user.most) == (1.5, 2)
+    found = tfdvbpr.describe(PreparedDataset(folder, dataset.manifest.model_copy(update={"num_users": 2})))
+    assert found.first_actions == {"train": "1969-12-31T00:00:00Z", "test": "1970-01-01T00:00:00Z"}
+    assert found.last_actions == found.first_actions
+    assert (found.num_tested_users, found.num_untrained_users, found.parts["withheld"]) == (1, 1, 1)
+    assert (found.actions_per_item.mean, found.actions_per_item.median, found.actions_per_item.most) == (3 / 16, 0, 2)
+    assert (found.actions_per_user.mean, found.actions_per_user.most) == (1.5, 2)
 
 
 def test_the_files(described: tuple[Description, Path]) -> None:
-    told, output = described
+    found, output = described
     assert sorted(path.name for path in output.iterdir()) == sorted([*FILES, "description.json"])
-    assert json.loads((output / "description.json").read_text()) == json.loads(json.dumps(told.as_dict()))
+    assert json.loads((output / "description.json").read_text()) == json.loads(json.dumps(found.as_dict()))
     for name in FILES:
         assert _shades(output / name) > 20
 

@@ -29,7 +29,7 @@ def test_hashes_find_a_flipped_byte(source: Path, tmp_path: Path) -> None:
         whole = file.read_bytes()
         file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         PreparedDataset.open(dataset.path)
-        with pytest.raises(DatasetError, match=f"{name} must be as the manifest says"):
+        with pytest.raises(DatasetError, match=f"{name} must agree with the manifest"):
             PreparedDataset.open(dataset.path, verify=True)
         file.write_bytes(whole[:-1])
         with pytest.raises(DatasetError, match="missing or damaged"):
@@ -46,8 +46,8 @@ def test_manifest_lists_every_file(source: Path, tmp_path: Path) -> None:
 def test_another_version_a_damaged_manifest_and_no_dataset(source: Path, tmp_path: Path) -> None:
     dataset = prepared(source, tmp_path / "dataset")
     manifest = dataset.path / "manifest.json"
-    told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**told, "format_version": 99}))
+    reported = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**reported, "format_version": 99}))
     with pytest.raises(DatasetError, match=r"is of version 99\. Prepare it again"):
         PreparedDataset.open(dataset.path)
     manifest.write_text('{"format_version": 1}')
@@ -179,8 +179,8 @@ def test_wrong_header(source: Path, tmp_path: Path, name: str, header: str, miss
 
 
 def test_nothing_left(source: Path, tmp_path: Path) -> None:
-    for picture in (source / "images").iterdir():
-        picture.write_bytes(b"")
+    for image in (source / "images").iterdir():
+        image.write_bytes(b"")
     with pytest.raises(SourceError, match=r"at least one usable item\. Left out: 12 broken image"):
         prepared(source, tmp_path / "dataset")
     (source / "images" / "0.jpg").write_bytes(item(0)[2])

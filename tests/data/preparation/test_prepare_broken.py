@@ -52,7 +52,7 @@ def broken_dataset(broken_source: Path, tmp_path_factory: pytest.TempPathFactory
         (f"images/{NUM_GOOD}.jpg", "broken image: "),
         ("images/zero.jpg", "broken image: empty file"),
         ("images/huge.png", "broken image: larger than the limit of 50000000 pixels"),
-        ("images/page.jpg", "broken image: not a picture in a known format"),
+        ("images/page.jpg", "broken image: not an image in a known format"),
         ("images/gone.jpg", "broken image: cannot be read: No such file"),
         ("../outside.jpg", "broken image: cannot be read: the path leaves the source folder"),
         ("/etc/hostname", "broken image: cannot be read: the path leaves the source folder"),
@@ -70,8 +70,8 @@ def broken_dataset(broken_source: Path, tmp_path_factory: pytest.TempPathFactory
     ],
 )
 def test_every_defect_is_listed_with_its_reason(broken_dataset: PreparedDataset, value: str, reason: str) -> None:
-    (told,) = [row["reason"] for row in quarantine_rows(broken_dataset) if row["value"] == value]
-    assert told.startswith(reason)
+    (reported,) = [row["reason"] for row in quarantine_rows(broken_dataset) if row["value"] == value]
+    assert reported.startswith(reason)
 
 
 def test_everything_else_is_imported_and_the_counts_agree(broken_dataset: PreparedDataset) -> None:
@@ -128,7 +128,7 @@ def test_ids_and_actions_round_trip(broken_dataset: PreparedDataset) -> None:
             ask()
 
 
-def test_pictures_belong_to_their_items(broken_dataset: PreparedDataset) -> None:
+def test_images_belong_to_their_items(broken_dataset: PreparedDataset) -> None:
     pixels = broken_dataset.images.read(np.array([4, 3, 94]))
     middle = pixels[:, 8, 8].astype(int)
     np.testing.assert_allclose(middle, [RED, BLUE, RED], atol=40)

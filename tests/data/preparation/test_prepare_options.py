@@ -21,12 +21,12 @@ from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError, SourceError
 
 Rows = Sequence[tuple[str, ...]]
-PICTURES = [encoded(noisy_picture((RED, BLUE)[number % 2], (20, 20), number)) for number in range(8)]
+IMAGES = [encoded(noisy_picture((RED, BLUE)[number % 2], (20, 20), number)) for number in range(8)]
 
 
-def _source(folder: Path, header: str, rows: Rows, *, pictures: Sequence[bytes] = PICTURES) -> Path:
-    """Items i0.. with the given pictures, and interactions of any columns."""
-    write_source(folder, [(f"i{number}", "ab"[number % 2], data) for number, data in enumerate(pictures)], [])
+def _source(folder: Path, header: str, rows: Rows, *, images: Sequence[bytes] = IMAGES) -> Path:
+    """Items i0.. with the given images, and interactions of any columns."""
+    write_source(folder, [(f"i{number}", "ab"[number % 2], data) for number, data in enumerate(images)], [])
     lines = [header, *(",".join(row) for row in rows)]
     (folder / "interactions.csv").write_text("\n".join(lines) + "\n")
     return folder
@@ -97,10 +97,10 @@ def test_times_are_kept_whatever_the_split(timed: Path, tmp_path: Path) -> None:
     assert (dataset.manifest.num_interactions, dataset.manifest.num_timed) == (8, 6)
     actions = dataset.interactions
     assert actions.timestamps is not None
-    told = dict(zip(_parts(dataset), actions.timestamps.tolist(), strict=True))
-    assert told["v", "i0"] == (datetime(2024, 1, 4) - datetime(1970, 1, 1)).total_seconds()
-    assert told["u", "i1"] == 1704067200.0
-    assert np.isnan([told["v", "i3"], told["v", "i1"]]).all()
+    reported = dict(zip(_parts(dataset), actions.timestamps.tolist(), strict=True))
+    assert reported["v", "i0"] == (datetime(2024, 1, 4) - datetime(1970, 1, 1)).total_seconds()
+    assert reported["u", "i1"] == 1704067200.0
+    assert np.isnan([reported["v", "i3"], reported["v", "i1"]]).all()
 
 
 def test_a_split_by_time(tmp_path: Path) -> None:
@@ -166,10 +166,10 @@ def test_parquet_datetimes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("max_cache_bytes", [0, 1 << 20])
-def test_filters_take_out_users_items_and_their_pictures(tmp_path: Path, max_cache_bytes: int) -> None:
+def test_filters_take_out_users_items_and_their_images(tmp_path: Path, max_cache_bytes: int) -> None:
     """i2 has one action, i3 none; without i2, w has one action left."""
     rows = [("u", "i0"), ("u", "i4"), ("v", "i0"), ("v", "i4"), ("w", "i2"), ("w", "i0")]
-    source = _source(tmp_path / "source", "user_id,item_id", rows, pictures=PICTURES[:5])
+    source = _source(tmp_path / "source", "user_id,item_id", rows, images=IMAGES[:5])
     options = {"min_user_actions": 2, "min_item_actions": 2, "max_cache_bytes": max_cache_bytes}
     dataset = _prepare(source, tmp_path / "dataset", **options)
     assert dataset.items.item_ids == ["i0", "i4"]
@@ -178,7 +178,7 @@ def test_filters_take_out_users_items_and_their_pictures(tmp_path: Path, max_cac
     assert about.filtered == {"users": 1, "items": 3, "actions": 2}
     assert (about.min_user_actions, about.min_item_actions) == (2, 2)
     assert (about.num_quarantined, about.num_interactions) == (0, 4)
-    assert [dataset.images.jpeg(row) for row in range(2)] == [PICTURES[0], PICTURES[4]]
+    assert [dataset.images.jpeg(row) for row in range(2)] == [IMAGES[0], IMAGES[4]]
     whole = _prepare(source, tmp_path / "whole", max_cache_bytes=1 << 20)
     np.testing.assert_array_equal(dataset.images.read(np.array([0, 1])), whole.images.read(np.array([0, 4])))
     assert PreparedDataset.open(dataset.path, verify=True).manifest == about
@@ -201,9 +201,9 @@ def doubled(tmp_path: Path) -> Path:
     """i3 shows i0's file, i5 and i6 one PNG and one BMP of the same pixels, i7 the pixels of i0 at another quality."""
     pixels = noisy_picture(BLUE, (20, 20), 99)
     again = encoded(np.asarray(Image.fromarray(noisy_picture(RED, (20, 20), 0))), "PNG")
-    pictures = [*PICTURES[:3], PICTURES[0], PICTURES[4], encoded(pixels, "PNG"), encoded(pixels, "BMP"), again]
+    images = [*IMAGES[:3], IMAGES[0], IMAGES[4], encoded(pixels, "PNG"), encoded(pixels, "BMP"), again]
     rows = [("u", "i0"), ("u", "i3"), ("u", "i1"), ("v", "i3"), ("v", "i6"), ("v", "i4"), ("w", "i5"), ("w", "i6")]
-    return _source(tmp_path / "doubled", "user_id,item_id", rows, pictures=pictures)
+    return _source(tmp_path / "doubled", "user_id,item_id", rows, images=images)
 
 
 SAME = [
@@ -231,14 +231,14 @@ def test_merging_moves_actions_onto_the_first(doubled: Path, tmp_path: Path) -> 
     }
     assert [row["value"] for row in _listed(dataset)] == ["u,i3", "w,i6"]
     assert dataset.manifest.quarantine == {"duplicate action": 2}
-    assert dataset.images.jpeg(3) == PICTURES[4]
+    assert dataset.images.jpeg(3) == IMAGES[4]
     assert len(dataset.images) == dataset.manifest.num_items == 6
 
 
 def test_of_merged_items_the_first_in_time_counts(tmp_path: Path) -> None:
     rows = [("u", "i0", "2024-01-05"), ("u", "i1", "2024-01-01"), ("u", "i2", "2024-01-02"), ("u", "i3", "2024-01-03")]
-    pictures = [PICTURES[0], PICTURES[0], *PICTURES[2:4]]
-    source = _source(tmp_path / "source", "user_id,item_id,timestamp", rows, pictures=pictures)
+    images = [IMAGES[0], IMAGES[0], *IMAGES[2:4]]
+    source = _source(tmp_path / "source", "user_id,item_id,timestamp", rows, images=images)
     merged = _prepare(source, tmp_path / "merged", split="leave-last-out", duplicates="merge")
     assert _parts(merged) == {("u", "i0"): "train", ("u", "i2"): "validation", ("u", "i3"): "test"}
 
@@ -254,10 +254,10 @@ def test_a_folder_of_the_first_release_opens(timed: Path, tmp_path: Path) -> Non
     """Its manifest lacks what came later."""
     dataset = _prepare(timed, tmp_path / "dataset")
     path = dataset.path / "manifest.json"
-    told = json.loads(path.read_text())
+    reported = json.loads(path.read_text())
     new = {"split", "validation_fraction", "test_fraction", "min_user_actions", "min_item_actions", "duplicates"}
     new |= {"num_timed", "num_untrained_users", "filtered", "num_duplicate_items"}
-    path.write_text(json.dumps({name: value for name, value in told.items() if name not in new}))
+    path.write_text(json.dumps({name: value for name, value in reported.items() if name not in new}))
     old = PreparedDataset.open(dataset.path).manifest
     assert (old.split, old.filtered, old.num_duplicate_items, old.num_untrained_users) == (
         "leave-one-out",

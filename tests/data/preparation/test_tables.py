@@ -41,10 +41,10 @@ def test_a_bad_row_is_listed_and_the_rest_read(tmp_path: Path, row: bytes, reaso
     table, quarantine = _read(tmp_path, b"a,b\n5,6\n" + row + b"\n7,\xc3\xa9\n")
     assert table["a"].to_list() == ["5", "7"]
     assert table["b"].to_list() == ["6", "é"]
-    ((where, number, _, told),) = quarantine.entries
+    ((where, number, _, reported),) = quarantine.entries
     assert (where, number) == ("things.csv", 3)
-    assert told.startswith("malformed row")
-    assert reason in told
+    assert reported.startswith("malformed row")
+    assert reason in reported
 
 
 def test_ids_are_text_and_not_numbers(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_parquet_is_taken_first_and_read_as_text(tmp_path: Path) -> None:
     )
     table, quarantine = _read(tmp_path, b"a,b\nnot,this\n")
     assert table.to_dicts() == [{"a": "1", "b": "x", ROW: 1}]
-    assert [(row, told) for _, row, _, told in quarantine.entries] == [
+    assert [(row, reported) for _, row, _, reported in quarantine.entries] == [
         (2, "malformed row: nothing in b"),
         (3, "malformed row: nothing in a"),
     ]

@@ -39,7 +39,7 @@ def _read(*texts: str | None) -> list[float | None]:
         ("1969-12-31T23:59:59Z", -1.0),
     ],
 )
-def test_times_people_write(text: str, expected: float) -> None:
+def test_times_in_common_formats(text: str, expected: float) -> None:
     assert _read(text) == [expected]
 
 
@@ -67,10 +67,10 @@ def test_one_moment_is_one_number_however_it_is_written(moment: datetime, minute
     zone = timezone(timedelta(minutes=minutes))
     zoned = moment.replace(tzinfo=timezone.utc).astimezone(zone)
     micros = (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
-    plain, told, as_number = _read(
+    plain, reported, as_number = _read(
         moment.isoformat(" "), zoned.isoformat(), f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
     )
-    assert plain == told
+    assert plain == reported
     assert plain == pytest.approx(micros / 1e6, abs=1e-4, rel=1e-15)
     if 0 <= micros < 10**15:  # a float64 tells microseconds apart, and the number is no milliseconds
         assert as_number == plain

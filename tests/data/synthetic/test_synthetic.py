@@ -37,7 +37,7 @@ ALL_CUTS = [(category, cut) for category in CATEGORIES for cut in CUTS[category]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default shoppers and garments; only the pictures are smaller."""
+    """The default users and garments; only the images are smaller."""
     folder = tmp_path_factory.mktemp("synthetic") / "source"
     write_synthetic(folder, DEFAULT)
     return folder
@@ -79,18 +79,18 @@ def _figures(folder: Path) -> tuple[float, float, float]:
     return float(np.mean(true_aucs)), float(np.mean(popularity_aucs)), float((counts < 5).mean())
 
 
-def _pictures(garments: list[Garment], size: int = 64) -> npt.NDArray[np.uint8]:
+def _images(garments: list[Garment], size: int = 64) -> npt.NDArray[np.uint8]:
     return np.stack([np.asarray(render_garment(garment, size)) for garment in garments])
 
 
-def test_tastes_drive_the_actions_popularity_hardly_and_many_items_are_cold(source: Path) -> None:
+def test_preferences_drive_the_actions_and_popularity_hardly_and_many_items_are_cold(source: Path) -> None:
     true_auc, popularity_auc, cold = _figures(source)
     assert 0.90 <= true_auc <= 0.93
     assert 0.55 <= popularity_auc <= 0.62
     assert 0.30 <= cold <= 0.50
 
 
-def test_noise_hides_tastes_and_exposure_makes_popularity(tmp_path: Path) -> None:
+def test_noise_hides_preferences_and_exposure_makes_popularity(tmp_path: Path) -> None:
     options = SyntheticImporter(num_items=200, num_users=300, image_size=16)
     write_synthetic(tmp_path / "noisy", options.model_copy(update={"temperature": 40.0, "exposure_stddev": 0.0}))
     write_synthetic(tmp_path / "advertised", options.model_copy(update={"exposure_stddev": 2.5}))
@@ -123,14 +123,14 @@ def test_truth_is_what_the_scores_are_made_of(small_source: Path) -> None:
     assert scores.shape == (SMALL.num_users, SMALL.num_items)
     assert scores.dtype == np.float32
     for row, column in ((0, 0), (7, 31), (29, 79)):
-        shopper, item = truth.row(row, named=True), items.row(column, named=True)
-        weights = [shopper[f"{kind}:{item[kind]}"] for kind in ("colour", "category", "pattern")]
-        cut = shopper[f"cut:{item['category']}:{item['cut']}"]
+        user, item = truth.row(row, named=True), items.row(column, named=True)
+        weights = [user[f"{kind}:{item[kind]}"] for kind in ("colour", "category", "pattern")]
+        cut = user[f"cut:{item['category']}:{item['cut']}"]
         assert scores[row, column] == pytest.approx(sum(weights) + cut, abs=1e-5)
-    for shopper in truth.iter_rows(named=True):
-        by_weight = sorted(PALETTE, key=lambda name: -shopper[f"colour:{name}"])
-        assert shopper["favourite_colours"] == by_weight[: len(shopper["favourite_colours"])]
-        assert 1 <= len(shopper["favourite_colours"]) <= 3
+    for user in truth.iter_rows(named=True):
+        by_weight = sorted(PALETTE, key=lambda name: -user[f"colour:{name}"])
+        assert user["favourite_colours"] == by_weight[: len(user["favourite_colours"])]
+        assert 1 <= len(user["favourite_colours"]) <= 3
 
 
 def test_no_truth(tmp_path: Path) -> None:
@@ -230,29 +230,29 @@ def test_options_out_of_range(name: str, value: object) -> None:
 
 
 def test_every_cut_looks_different_and_none_is_blank() -> None:
-    pictures = _pictures([Garment(category, cut, "blue", "plain") for category, cut in ALL_CUTS]).astype(float)
-    assert len(pictures) == 21
-    covered = (np.abs(pictures - pictures[:, :1, :1]).max(axis=-1) > 60).mean(axis=(1, 2))
+    images = _images([Garment(category, cut, "blue", "plain") for category, cut in ALL_CUTS]).astype(float)
+    assert len(images) == 21
+    covered = (np.abs(images - images[:, :1, :1]).max(axis=-1) > 60).mean(axis=(1, 2))
     assert covered.min() > 0.12
     assert covered.max() < 0.7
-    for (name, one), (other_name, other) in combinations(zip(ALL_CUTS, pictures, strict=True), 2):
+    for (name, one), (other_name, other) in combinations(zip(ALL_CUTS, images, strict=True), 2):
         assert np.abs(one - other).mean() > 4, (name, other_name)
 
 
-def test_patterns_and_jitter_change_the_picture() -> None:
+def test_patterns_and_jitter_change_the_image() -> None:
     plain = Garment("t-shirt", "tank", "teal", "plain")
     variants = [plain, *(replace(plain, pattern=pattern) for pattern in PATTERNS[1:])]
     variants += [replace(plain, width=0.93), replace(plain, shade=0.9), replace(plain, shift=(0.02, 0.0))]
     variants.append(replace(variants[1], phase=0.5))
-    for one, other in combinations(_pictures(variants).astype(float), 2):
+    for one, other in combinations(_images(variants).astype(float), 2):
         assert np.abs(one - other).mean() > 0.5
 
 
 @pytest.mark.parametrize("size", [32, 64])
-def test_garments_stay_inside_the_picture(size: int) -> None:
+def test_garments_stay_inside_the_image(size: int) -> None:
     rng = np.random.default_rng(3)
-    pictures = _pictures([random_garment(rng, category, cut=cut) for category, cut in ALL_CUTS for _ in range(4)], size)
-    border = np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
+    images = _images([random_garment(rng, category, cut=cut) for category, cut in ALL_CUTS for _ in range(4)], size)
+    border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
     assert border.min() > 200
 
 
@@ -261,9 +261,9 @@ def test_colours_are_readable_clean_and_blurred(pattern: str) -> None:
     rng = np.random.default_rng(4)
     garments = [random_garment(rng, pattern=pattern) for _ in range(80)]
     clean = [render_garment(garment, 64) for garment in garments]
-    blurred = [picture.filter(ImageFilter.GaussianBlur(1.5)) for picture in clean]
-    for pictures, enough in ((clean, 0.98), (blurred, 0.95)):
-        read = read_colours(np.stack([np.asarray(picture) for picture in pictures]))
+    blurred = [image.filter(ImageFilter.GaussianBlur(1.5)) for image in clean]
+    for images, enough in ((clean, 0.98), (blurred, 0.95)):
+        read = read_colours(np.stack([np.asarray(image) for image in images]))
         assert np.mean([name == garment.colour for name, garment in zip(read, garments, strict=True)]) >= enough
 
 
@@ -299,6 +299,6 @@ def test_unknown_names_and_sizes() -> None:
 def test_drawing_is_seeded() -> None:
     one, other = (random_garment(np.random.default_rng(9)) for _ in range(2))
     assert one == other
-    picture = render_garment(one, 48)
-    assert isinstance(picture, Image.Image)
-    assert (picture.mode, picture.size) == ("RGB", (48, 48))
+    image = render_garment(one, 48)
+    assert isinstance(image, Image.Image)
+    assert (image.mode, image.size) == ("RGB", (48, 48))

@@ -145,7 +145,7 @@ class TripletBatches:
         sampler: a name in SAMPLERS.
         num_negatives: N, negatives a positive; the paper has 1.
         popularity_power: α of samplers that go by popularity.
-        anchors: also draw another training item of u, uniformly; users with a single one are left out then.
+        anchors: also sample another training item of u, uniformly; users with a single one are left out then.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class TripletBatches:
     def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
         """The steps of one epoch from `first_step`, a part for each of `replicas` (of all, where left out)."""
         for step in range(first_step, self.steps_per_epoch):
-            plan = self._draw(step_generator(self._source.seed, epoch, step))
+            plan = self._plan(step_generator(self._source.seed, epoch, step))
             yield [self._with_images(part) for part in cut_into_parts(plan, self._source.num_replicas, replicas)]
 
     def _with_images(self, part: Batch) -> Batch:
@@ -198,7 +198,7 @@ class TripletBatches:
             whole[f"{name}_images"] = images.reshape(*items.shape, *images.shape[1:])
         return whole
 
-    def _draw(self, generator: np.random.Generator) -> Plan:
+    def _plan(self, generator: np.random.Generator) -> Plan:
         starts, sizes = self._matrix.indptr[:-1], np.diff(self._matrix.indptr)
         users = generator.choice(self._active, self.global_batch_size)
         offsets = (generator.random(len(users)) * sizes[users]).astype(np.int64)

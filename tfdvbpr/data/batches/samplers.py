@@ -44,7 +44,7 @@ class NegativeSampler:
         raise NotImplementedError
 
     def propose(self, count: int, positive_item_ids: Ids, generator: np.random.Generator) -> Ids:
-        """int32 [count]: items drawn by `weights`; positives of the user are replaced afterwards."""
+        """int32 [count]: items sampled by `weights`; positives of the user are replaced afterwards."""
         weights = self.weights(positive_item_ids)
         found = np.searchsorted(np.cumsum(weights) / weights.sum(), generator.random(count), side="right")
         return np.minimum(found, self.interactions.num_items - 1).astype(np.int32)
@@ -55,7 +55,7 @@ class NegativeSampler:
         Args:
             user_ids: int32 [B].
             positive_item_ids: int32 [B].
-            generator: decides every draw.
+            generator: the source of all random numbers.
 
         Returns:
             int32 [B], none of them a training action of its user; see `check_users`.
@@ -76,9 +76,9 @@ class NegativeSampler:
         """Which items of a shared-item batch serve as negatives in this step, each by its weight.
 
         Args:
-            item_ids: int32 [M], uniformly drawn; the most likely of them is always accepted.
+            item_ids: int32 [M], a uniform sample; the most likely of them is always accepted.
             positive_item_ids: int32 [P], of the batch's actions.
-            generator: decides every draw.
+            generator: the source of all random numbers.
 
         Returns:
             bool [M].
@@ -125,7 +125,7 @@ class UniformSampler(NegativeSampler):
         return generator.integers(0, self.interactions.num_items, size=count, dtype=np.int32)
 
     def accept(self, item_ids: Ids, positive_item_ids: Ids, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-        """All, without a draw."""
+        """All of them."""
         return np.ones(len(item_ids), bool)
 
 
@@ -152,7 +152,7 @@ class InBatchSampler(NegativeSampler):
         return np.bincount(positive_item_ids, minlength=self.interactions.num_items).astype(np.float64)
 
     def propose(self, count: int, positive_item_ids: Ids, generator: np.random.Generator) -> Ids:
-        """Positives of the batch, drawn uniformly."""
+        """Positives of the batch, uniformly."""
         return positive_item_ids[generator.integers(0, len(positive_item_ids), count)]
 
 

@@ -1,16 +1,15 @@
-"""What batches are drawn from, what decides a draw, and how a global batch is cut for its replicas.
+"""What batches are sampled from, what decides their random numbers, and how a global batch is cut for its replicas.
 
-A step is a function of (seed, epoch, step). It is planned for all replicas at once (ids, and how each picture is to be
-changed), then cut into equal parts, one a replica; pictures are read for the wanted parts alone. So the same global
-batch is met however many replicas share it, an interrupted epoch goes on at any step without reading what went before,
-and a worker decodes nothing but its own share.
+A step is a function of (seed, epoch, step). It is planned for all replicas at once (ids and random numbers), then cut
+into equal parts, one a replica; images are read for the wanted parts alone. So the global batch does not depend on the
+number of replicas, an interrupted epoch resumes at any step without reading what went before, and a worker decodes only
+its own part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,23 +20,19 @@ from tfdvbpr.data.interactions import Interactions
 Batch = Mapping[str, npt.NDArray[np.generic]]
 
 
-class ReadImages(Protocol):
-    """uint8 [N, H, W, 3] of item rows, int [N]; or float32 [N, F], what a network has seen of them already."""
-
-    def __call__(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
-        """Reads the pictures."""
-        ...
+ReadImages = Callable[[npt.NDArray[np.int32]], npt.NDArray[np.generic]]
+"""From item rows, int32 [N], to images uint8 [N, H, W, 3] or to features float32 [N, F] of a frozen network."""
 
 
 @dataclass(frozen=True)
 class BatchSource:
-    """What both batchings draw from.
+    """What both batchings sample from.
 
     Attributes:
         interactions: training actions are used, nothing else.
-        read_images: pictures of item rows, or None for a model that sees none.
+        read_images: images of item rows, or None for a model without images.
         augmentation: names in AUGMENTATIONS.
-        seed: with the epoch and the step, decides every draw.
+        seed: with the epoch and the step, decides all that is random.
         num_replicas: parts of a global batch.
     """
 
@@ -52,19 +47,19 @@ class BatchSource:
         return draw_random_numbers(generator, count, self.augmentation)
 
     def images(self, items: npt.NDArray[np.int32]) -> npt.NDArray[np.generic]:
-        """uint8 [N, H, W, 3]; [N, 0] for a model that sees no pictures; float32 [N, F] as it was read."""
+        """uint8 [N, H, W, 3] or float32 [N, F]; uint8 [N, 0] for a model without images."""
         if self.read_images is None:
             return np.zeros((len(items), 0), np.uint8)
         return self.read_images(items)
 
 
 def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
-    """What decides the order of an epoch."""
+    """The generator of an epoch's order."""
     return np.random.default_rng((seed, epoch))
 
 
 def step_generator(seed: int, epoch: int, step: int) -> np.random.Generator:
-    """What decides everything else of one step, so that none before it has to be drawn."""
+    """The generator of everything else of one step, so that no earlier step has to be planned."""
     return np.random.default_rng((seed, epoch, 1 + step))  # (seed, epoch, 0) would be the epoch's
 
 

@@ -1,6 +1,6 @@
 """Random augmentation of images on the device that trains: what AUGMENTATIONS lists, for recommenders and GANs alike.
 
-The random numbers are drawn with the batch, a few an image. A batch can so be planned without reading a pixel, and each
+The random numbers come with the batch, a few an image. So a batch is planned without reading a pixel, and each
 replica augments its own images. All functions are differentiable (Zhao et al. 2020 augment what a discriminator is
 given, real and generated images alike, and the generator's gradient flows back through the augmentation).
 """
@@ -137,8 +137,8 @@ def num_random_numbers(names: Sequence[str]) -> int:
 def draw_random_numbers(generator: np.random.Generator, count: int, names: Sequence[str]) -> npt.NDArray[np.float64]:
     """float64 [count, num_random_numbers(names)] in [0, 1).
 
-    At least 9 an image are taken from the generator, so that what else is drawn of it does not depend on the usual
-    choices of augmentation.
+    At least 9 an image are taken from the generator, so that its further random numbers do not depend on the
+    usual choices of augmentation.
     """
     needed = num_random_numbers(names)
     return generator.random((count, max(needed, _MIN_COLUMNS)))[:, :needed]

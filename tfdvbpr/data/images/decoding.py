@@ -1,7 +1,7 @@
-"""Pictures: check, decode, fit to a size, and uint8 to [-1, 1] and back.
+"""Checks, decodes and fits images to a size, and converts uint8 to [-1, 1] and back.
 
-One implementation in TensorFlow ops serves preparation, training and the exported graph, so that a served picture meets
-exactly the pixels the network was trained on.
+One implementation in TensorFlow ops serves preparation, training and the exported graph, so that a served image has
+exactly the pixels that the network was trained on.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _COMPILING = threading.Lock()
 
 
 class BrokenImageError(ValueError):
-    """A picture that cannot be used; its message is the quarantine's reason."""
+    """An image that cannot be used; the message is the quarantine's reason."""
 
 
 def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
-    """JPEG bytes of a picture file that is known to decode.
+    """Checks an image file and returns it as JPEG bytes.
 
     An RGB or grey JPEG is kept byte for byte. Anything else (PNG, WebP, palette, CMYK, an EXIF rotation) is decoded,
     turned upright, laid on white where transparent, and stored as a JPEG of quality 95.
@@ -38,7 +38,7 @@ def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
         max_pixels: the largest width × height; read from the header, before anything is decoded.
 
     Raises:
-        BrokenImageError: if the bytes are empty, not a picture, truncated or larger than `max_pixels`.
+        BrokenImageError: if the bytes are empty, not an image, truncated or larger than `max_pixels`.
     """
     if not data:
         raise BrokenImageError("empty file")
@@ -59,7 +59,7 @@ def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     except BrokenImageError:
         raise
     except UnidentifiedImageError:
-        raise BrokenImageError("not a picture in a known format") from None
+        raise BrokenImageError("not an image in a known format") from None
     except Image.DecompressionBombError as error:
         raise BrokenImageError(f"larger than the limit of {max_pixels} pixels: {error}") from None
     except Exception as error:  # a decoder may raise anything on damaged bytes
@@ -70,7 +70,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):  # Pillow would clip 16-bit tones at 255, which leaves white
         return Image.fromarray((np.asarray(image) / 257.0).round().astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise BrokenImageError("its 32-bit tones have no agreed range; store it with 8 or 16 bits")
+        raise BrokenImageError("its 32-bit tones have no defined range; store it with 8 or 16 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -88,9 +88,9 @@ def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> 
     """Decodes a JPEG or PNG and fits it to a size, in graph ops.
 
     Args:
-        data: string scalar tensor, a whole picture file.
+        data: string scalar tensor, a whole image file.
         image_size: (height, width) in pixels.
-        fit: "pad" keeps the whole picture on white, "crop" fills the frame from the centre, "squash" ignores the
+        fit: "pad" keeps the whole image on white, "crop" fills the frame from the centre, "squash" ignores the
             aspect.
 
     Returns:
@@ -102,7 +102,7 @@ def decode_and_fit(data: Any, *, image_size: tuple[int, int], fit: ImageFit) -> 
     decoded = tf.io.decode_image(data, channels=3, expand_animations=False)
     decoded.set_shape([None, None, 3])
     fits = tf.reduce_all(tf.equal(tf.shape(decoded)[:2], image_size))
-    # Resized to the size it has, a picture comes out as it went in, later.
+    # Resizing to the same size would change nothing, and takes time.
     fitted = tf.cond(fits, lambda: decoded, lambda: _fitted(decoded, height, width, fit))
     return tf.ensure_shape(fitted, [height, width, 3])
 
@@ -118,7 +118,7 @@ def _fitted(decoded: Any, height: int, width: int, fit: ImageFit) -> Any:
         scale = tf.reduce_min(ratios) if fit == "pad" else tf.reduce_max(ratios)
         new_size = tf.maximum(tf.cast(tf.round(size * scale), tf.int32), 1)
         resized = tf.image.resize(decoded, new_size, antialias=True)
-        # 255 less the picture, so that the zeros of the padding become white.
+        # 255 minus the image, so that the zeros of the padding become white.
         resized = 255.0 - tf.image.resize_with_crop_or_pad(255.0 - resized, height, width)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
 

@@ -1,7 +1,7 @@
-"""Amazon Reviews 2023 (McAuley Lab): one category's reviews and metadata as JSON lines, and a folder of pictures.
+"""Amazon Reviews 2023 (McAuley Lab): one category's reviews and metadata as JSON lines, and a folder of images.
 
-Every review is an action, whatever its rating: that someone bought and wrote speaks for the item's pull, and the
-paper's data were made so. Nothing is downloaded; metadata name pictures by address, kept in the column `image_url`.
+Every review is an action, whatever its rating: the paper's data were made so.
+Nothing is downloaded; the metadata's image addresses are kept in the column `image_url`.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _category(record: Record) -> Any:
 
 
 def _image_url(record: Record) -> Any:
-    """Of the main picture, or else of the first, the largest there is."""
+    """The largest version of the main image, or else of the first."""
     images = record.get("images")
     listed = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
     listed.sort(key=lambda image: image.get("variant") != "MAIN")

@@ -50,13 +50,13 @@ class DvbprNpyImporter(Importer):
             )
         quarantine = Quarantine()
         interactions = _interactions(path.name, entries[:3], entries[4], quarantine)
-        items, pictures = _items(path.name, entries[3], entries[5], quarantine)
+        items, jpegs = _items(path.name, entries[3], entries[5], quarantine)
 
         def image_bytes(image: str) -> bytes:
-            picture = pictures.get(image)
-            if not picture:
+            jpeg = jpegs.get(image)
+            if not jpeg:
                 raise OSError("the item has no bytes in `imgs`")
-            return picture
+            return jpeg
 
         return Source(path.stem, items, interactions, image_bytes, quarantine, f"{path.name}: Item", path.name)
 
@@ -104,17 +104,17 @@ def _interactions(name: str, parts: list[Any], num_users: Any, quarantine: Quara
 
 
 def _items(name: str, items: Any, num_items: Any, quarantine: Quarantine) -> tuple[pl.DataFrame, dict[str, bytes]]:
-    """The table of items, and the pictures by item id."""
+    """The table of items, and the JPEG files by item id."""
     numbers: list[int] = []
     categories: list[str] = []
-    pictures: dict[str, bytes] = {}
+    jpegs: dict[str, bytes] = {}
     for number, item in _numbered(items, f"{name}: Item", num_items):
         if not _is_number(number) or not isinstance(item, dict):
             quarantine.add(f"{name}: Item", None, brief(number), kind="malformed row", detail="no dict of an item")
             continue
-        picture, one_hot = _field(item, "imgs"), _field(item, "c")
-        if isinstance(picture, bytes | bytearray):
-            pictures[str(number)] = bytes(picture)  # no copy of what is bytes already
+        jpeg, one_hot = _field(item, "imgs"), _field(item, "c")
+        if isinstance(jpeg, bytes | bytearray):
+            jpegs[str(number)] = bytes(jpeg)  # no copy of what is bytes already
         category = DEFAULT_CATEGORY if one_hot is None else _category(one_hot)
         if category is None:
             detail = "`c` is not one-hot; taken as having no category"
@@ -123,7 +123,7 @@ def _items(name: str, items: Any, num_items: Any, quarantine: Quarantine) -> tup
         categories.append(category or DEFAULT_CATEGORY)
     ids = pl.Series(numbers, dtype=pl.Int64).cast(pl.String)
     table = pl.DataFrame({"item_id": ids, "category": pl.Series(categories, dtype=pl.String), "image": ids})
-    return table.with_columns(pl.Series(ROW, numbers, dtype=pl.Int64)), pictures
+    return table.with_columns(pl.Series(ROW, numbers, dtype=pl.Int64)), jpegs
 
 
 def _numbered(part: Any, where: str, expected: Any) -> Iterator[tuple[Any, Any]]:

@@ -14,27 +14,27 @@ from tfdvbpr.errors import SourceError
 GIVEN_PARTS = {"train": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
 
 
-def chosen_split(source: Source, asked: SplitKind | None) -> SplitKind:
-    """The split to make: the one asked for, else the source's own where it has one, else leave-one-out.
+def chosen_split(source: Source, requested: SplitKind | None) -> SplitKind:
+    """The split to make: the requested one, else the source's own where it has one, else leave-one-out.
 
     Raises:
         SourceError: if the source lacks what the split needs.
     """
-    kind: SplitKind = asked or ("source" if _brought(source, "split") else "leave-one-out")
-    if SPLITS[kind].needs_times and not _brought(source, "timestamp"):
+    kind: SplitKind = requested or ("source" if _has(source, "split") else "leave-one-out")
+    if SPLITS[kind].needs_times and not _has(source, "timestamp"):
         raise SourceError(
-            f"--split {kind} needs a column `timestamp` in {source.interactions_name}. The source brought none. "
+            f"--split {kind} needs a column `timestamp` in {source.interactions_name}. The source has none. "
             "Add it, or choose --split leave-one-out."
         )
-    if SPLITS[kind].needs_given and not _brought(source, "split"):
+    if SPLITS[kind].needs_given and not _has(source, "split"):
         raise SourceError(
             f"--split source needs a column `split` (train, validation, test) in {source.interactions_name}. "
-            "The source brought none. Add it, or choose --split leave-one-out."
+            "The source has none. Add it, or choose --split leave-one-out."
         )
     return kind
 
 
-def _brought(source: Source, column: str) -> bool:
+def _has(source: Source, column: str) -> bool:
     table = source.interactions
     return column in table.columns and bool((table[column].fill_null("").str.strip_chars() != "").any())
 
@@ -73,8 +73,8 @@ def usable_actions(
     actions = _mark_repeated(_moved(actions, duplicates))
     for row in actions.filter(pl.col("kind").is_not_null()).iter_rows(named=True):
         value = f"{row['user_id']},{row['listed_item_id']}"
-        told = {"malformed timestamp": "timestamp", "malformed split": "split"}.get(row["kind"])
-        detail = repr(row[told] or "")[:200] if told else ""
+        column = {"malformed timestamp": "timestamp", "malformed split": "split"}.get(row["kind"])
+        detail = repr(row[column] or "")[:200] if column else ""
         source.quarantine.add(source.interactions_name, row[ROW], value, kind=row["kind"], detail=detail)
     return actions.filter(pl.col("kind").is_null()).select("user_id", "item_id", "time", "part")
 
@@ -83,8 +83,8 @@ def _with_times_and_parts(actions: pl.DataFrame) -> pl.DataFrame:
     time = seconds("timestamp") if "timestamp" in actions.columns else pl.lit(None, pl.Float64)
     part = pl.lit(None, pl.UInt8)
     if "split" in actions.columns:
-        told = pl.col("split").str.strip_chars().str.to_lowercase()
-        part = told.replace_strict({name: int(part) for name, part in GIVEN_PARTS.items()}, default=None)
+        name = pl.col("split").str.strip_chars().str.to_lowercase()
+        part = name.replace_strict({each: int(part) for each, part in GIVEN_PARTS.items()}, default=None)
     return actions.with_columns(time.alias("time"), part.cast(pl.UInt8).alias("part"))
 
 
@@ -131,7 +131,7 @@ def seconds(column: str) -> pl.Expr:
     number = text.cast(pl.Float64, strict=False)
     microseconds = (number * pl.when(number.abs() > _MILLISECONDS_FROM).then(1e3).otherwise(1e6)).round()
     in_reach = (microseconds >= _YEAR_1 * 1e6) & (microseconds < _YEAR_10000 * 1e6)  # false for NaN and infinity
-    # Whole microseconds first, so that the same moment is the same number however it was written.
+    # Whole microseconds first, so that the same time is the same number however it was written.
     whole = pl.coalesce(pl.when(in_reach).then(microseconds).cast(pl.Int64), _iso_microseconds(text))
     return whole / 1e6
 

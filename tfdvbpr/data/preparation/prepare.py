@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,7 +26,7 @@ from tfdvbpr.data.dataset import (
     PreparedDataset,
 )
 from tfdvbpr.data.images.decoding import MAX_PIXELS
-from tfdvbpr.data.interactions import SPLITS, Actions, Fractions, Interactions, Split, split_actions
+from tfdvbpr.data.interactions import SPLITS, Actions, Interactions, Split, split_actions
 from tfdvbpr.data.preparation.cleaning import chosen_split, k_core, usable_actions
 from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_duplicates, join_images, write_images
 from tfdvbpr.data.preparation.source import Source
@@ -37,18 +37,7 @@ from tfdvbpr.files import IfExists, sha256, whole_directory
 _MIN_IMAGE_SIDE = 16
 # Reports; what training reads is the same with and without them.
 _NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME)
-_MANIFEST_OPTIONS = (
-    "image_size",
-    "fit",
-    "seed",
-    "withhold_items",
-    "split",
-    "validation_fraction",
-    "test_fraction",
-    "min_user_actions",
-    "min_item_actions",
-    "duplicates",
-)
+_NOT_IN_MANIFEST = ("max_pixels", "max_cache_bytes")
 
 
 @dataclass(frozen=True)
@@ -201,15 +190,14 @@ def _split(
     )
     user_ids, item_ids = table["user"].to_numpy(), table["item"].to_numpy()
     times = table["time"].fill_null(np.nan).to_numpy()
-    method = SPLITS[kind]
+    method, fractions = SPLITS[kind], (options.validation_fraction, options.test_fraction)
     given = table["part"].to_numpy() if method.needs_given else None
     splits = split_actions(
-        Actions(user_ids, item_ids, times if method.needs_times else None, given),
+        Actions(user_ids, item_ids, times if method.needs_times else None, given, fractions),
         kind=kind,
         num_items=items.height,
         withhold_items=options.withhold_items,
         seed=options.seed,
-        fractions=Fractions(options.validation_fraction, options.test_fraction),
     )
     timestamps = None if np.isnan(times).all() else times
     return Interactions(user_ids, item_ids, splits, users.height, items.height, timestamps)
@@ -228,7 +216,7 @@ def _manifest(
     return Manifest(
         format_version=FORMAT_VERSION,
         name=source.name,
-        **{name: getattr(options, name) for name in _MANIFEST_OPTIONS},
+        **{name: value for name, value in asdict(options).items() if name not in _NOT_IN_MANIFEST},
         num_users=interactions.num_users,
         num_items=interactions.num_items,
         num_interactions=len(interactions),

@@ -33,42 +33,34 @@ class TableBuilder:
         self.columns = tuple(columns)
         self._schema = {**dict.fromkeys(self.columns, pl.String), ROW: pl.Int64}
         self._frames = [pl.DataFrame(schema=self._schema)]
-        self._values: list[list[str | None]] = [[] for _ in self.columns]
-        self._numbers: list[int] = []
+        self._rows: list[tuple[Any, ...]] = []
 
     def add(self, number: int, values: Sequence[str | None]) -> None:
-        """One row: its line number, and a value a column."""
-        self._numbers.append(number)
-        for column, value in zip(self._values, values, strict=True):
-            column.append(value)
-        if len(self._numbers) >= _CHUNK_ROWS:
-            self._flush()
+        """Adds one row: its line number, and a value a column."""
+        self._rows.append((*values, number))
+        if len(self._rows) >= _CHUNK_ROWS:
+            self.extend(pl.DataFrame(schema=self._schema))
 
     def extend(self, frame: pl.DataFrame) -> None:
-        """Many rows at once; columns as the builder's, and `ROW`."""
-        self._flush()
+        """Adds many rows; columns as the builder's, and `ROW`."""
+        if self._rows:
+            self._frames.append(pl.DataFrame(self._rows, schema=self._schema, orient="row"))
+            self._rows = []
         self._frames.append(frame.select(*self.columns, ROW))
 
     def build(self) -> pl.DataFrame:
-        """All rows in the order they came."""
-        self._flush()
+        """All rows in the order in which they were added."""
+        self.extend(pl.DataFrame(schema=self._schema))
         return pl.concat(self._frames)
-
-    def _flush(self) -> None:
-        if self._numbers:
-            data = {**dict(zip(self.columns, self._values, strict=True)), ROW: self._numbers}
-            self._frames.append(pl.DataFrame(data, schema=self._schema))
-            self._values = [[] for _ in self.columns]
-            self._numbers = []
 
 
 def is_text(value: str) -> bool:
-    """False for NUL and for what UTF-8 cannot hold: lone surrogates, and the bytes they stand for."""
+    """Whether UTF-8 without NUL can hold the value; lone surrogates stand for bytes that are no text."""
     return "\x00" not in value and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))
 
 
 def printable(value: str) -> str:
-    """The value with what is no text spelt out, for the quarantine."""
+    """The value with escapes for what is no text, for the quarantine."""
     return value.encode("utf-8", "backslashreplace").decode()
 
 

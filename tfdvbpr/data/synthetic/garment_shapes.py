@@ -34,8 +34,8 @@ class Part:
 
     Attributes:
         material: how it is painted.
-        outlines: float64 [N, 2] points each, in units of the picture's side, [0, 1].
-        width: of the line or dot in units of the picture's side; 0 for an area.
+        outlines: float64 [N, 2] points each, in units of the image's side, [0, 1].
+        width: of the line or dot in units of the image's side; 0 for an area.
     """
 
     material: Material

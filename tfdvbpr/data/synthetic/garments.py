@@ -35,7 +35,7 @@ _CHROMA_WEIGHT = 0.4
 
 
 def read_colours(images_uint8: npt.NDArray[np.uint8]) -> list[str]:
-    """The palette name of the garment in each picture.
+    """The palette name of the garment in each image.
 
     The ground is the median of the border where that is light, off-white otherwise. What differs from the ground is
     the garment; its most strongly coloured half (its darkest half, if little of it has a hue) is compared with the
@@ -45,7 +45,7 @@ def read_colours(images_uint8: npt.NDArray[np.uint8]) -> list[str]:
         images_uint8: uint8 [N, H, W, 3], sRGB; rendered, photographed or generated.
 
     Returns:
-        N names of PALETTE; "" for a picture in which less than 2 % of the pixels differ from the ground.
+        N names of PALETTE; "" for an image in which less than 2 % of the pixels differ from the ground.
 
     Raises:
         ValueError: if the shape or dtype is another.
@@ -86,7 +86,7 @@ def _differences(colour: Pixels, others: Pixels) -> Pixels:
 
 
 def _ground(pixels: Pixels) -> Pixels:
-    """float32 [3]: CIELAB of the picture's ground."""
+    """float32 [3]: CIELAB of the image's background."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     ground = np.median(border, axis=0).astype(np.float32)
     return ground if ground[0] > _LIGHT_GROUND else lab(_OFF_WHITE)[0, 0]
@@ -139,10 +139,10 @@ class Garment:
         pattern: a name in PATTERNS.
         width: stretch from side to side, about 1.
         length: stretch from top to bottom, about 1.
-        shift: (right, down) of the whole garment, in units of the picture's side.
+        shift: (right, down) of the whole garment, in units of the image's side.
         shade: factor of the colour's brightness, about 1.
         phase: where the pattern begins, in periods, [0, 1).
-        period: of the pattern, in units of the picture's side.
+        period: of the pattern, in units of the image's side.
     """
 
     category: str
@@ -176,10 +176,10 @@ def random_garment(
     colour: str | None = None,
     pattern: str | None = None,
 ) -> Garment:
-    """A garment drawn uniformly, except for what is given.
+    """Samples a garment uniformly, except for what is given.
 
     Args:
-        rng: every draw comes from here.
+        rng: the source of all random numbers.
         category: a name in CATEGORIES.
         cut: a name in CUTS of that category.
         colour: a name in PALETTE.
@@ -205,16 +205,16 @@ def random_garment(
 
 
 def render_garment(garment: Garment, size: int) -> Image.Image:
-    """Draws a garment.
+    """Renders a garment.
 
-    Areas and lines are drawn at four times the size and scaled down, the shading is computed at the size itself.
+    Areas and lines are rasterized at four times the size and scaled down, the shading is computed at the size itself.
 
     Args:
-        garment: what to draw.
+        garment: what to render.
         size: width and height in pixels.
 
     Returns:
-        An RGB picture, size x size.
+        An RGB image, size x size.
 
     Raises:
         ValueError: if `size` is below 8.
@@ -222,7 +222,7 @@ def render_garment(garment: Garment, size: int) -> Image.Image:
     if size < 8:
         raise ValueError(f"`size` must be at least 8 pixels. Received {size}.")
     parts = SHAPES[garment.category][garment.cut]
-    cover, tone, plainness = _drawn(garment, parts, size)
+    cover, tone, plainness = _rasterized(garment, parts, size)
     cloth = _cloth(garment, np.clip(1 - 2 * plainness, 0, 1), size)
     pale = np.clip(2 * plainness - 1, 0, 1)[..., None]
     cloth = (cloth + pale * (_PALE - cloth)) * tone[..., None]
@@ -240,7 +240,7 @@ def _placed(garment: Garment, points: Points, side: int) -> list[tuple[float, fl
     return [(x, y) for x, y in (placed * side).tolist()]
 
 
-def _drawn(garment: Garment, parts: tuple[Part, ...], size: int) -> tuple[Channel, Channel, Channel]:
+def _rasterized(garment: Garment, parts: tuple[Part, ...], size: int) -> tuple[Channel, Channel, Channel]:
     """[size, size] each: cover in [0, 1], tone about 1, and plainness as in `Material`."""
     side = _SUPERSAMPLING * size
     canvas = Image.new("RGB", (side, side), (0, _FULL_TONE, 0))
