@@ -11,7 +11,8 @@ import pytest
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.evaluation.generative import metrics as generative
 from tfdvbpr.evaluation.generative.distances import Estimate, frechet_distance
-from tfdvbpr.evaluation.generative.metrics import GenerativeMetric, ImageComparison, ImageSet
+from tfdvbpr.evaluation.generative.metrics import GenerativeMetric
+from tfdvbpr.evaluation.generative.photos import ImageComparison, ImageSet
 from tfdvbpr.evaluation.ranking import metrics as ranking
 from tfdvbpr.evaluation.ranking.metrics import RankingMetric, Rankings
 from tfdvbpr.models.recommenders.factors import Factors

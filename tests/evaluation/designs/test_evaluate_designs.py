@@ -30,7 +30,6 @@ from tfdvbpr.evaluation.designs.baselines import (
     sample_requests,
 )
 from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluation, DesignEvaluationOptions
-from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
 from tfdvbpr.evaluation.generative.distances import frechet_distance
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun, Run
@@ -39,10 +38,8 @@ NAME = "colour-and-edges"  # the descriptor that needs no weights
 OPTIONS = DesignEvaluationOptions(
     num_users=6,
     realism_weights=(0.0, 50.0),
-    min_items=4,
     design=DesignOptions(num_starts=2, num_steps=4, learning_rate=0.2),
     extractor=NAME,
-    classifier=ClassifierOptions(min_photos=4, held_out=0.25, epochs=2),
 )
 
 
@@ -60,6 +57,7 @@ def evaluated(
     tiny_gan_run: GanRun,
     second: Run,
     checkerboard_dataset: PreparedDataset,
+    small_classifier: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[DesignEvaluation, Path]:
     output = tmp_path_factory.mktemp("designs") / "out"

@@ -9,15 +9,15 @@ from tiny_data import encoded, noisy_picture, write_source
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
-from tfdvbpr.errors import ConfigError, DatasetError
-from tfdvbpr.evaluation.generative.category_classifier import (
-    FOLDER,
-    ClassifierOptions,
-    category_classifier,
-    photo_split,
-)
+from tfdvbpr.errors import DatasetError
+from tfdvbpr.evaluation.generative import category_classifier as module
+from tfdvbpr.evaluation.generative.category_classifier import FOLDER, PhotoSplit, category_classifier
 
-OPTIONS = ClassifierOptions(min_photos=10, epochs=6)
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MIN_PHOTOS", 10)
+    monkeypatch.setattr(module, "EPOCHS", 6)
 
 
 @pytest.fixture(scope="module")
@@ -40,36 +40,35 @@ def test_it_learns_the_categories_and_knows_its_accuracy(
     dataset: PreparedDataset, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    classifier = category_classifier(dataset, options=OPTIONS)
+    split = PhotoSplit.of(dataset)
+    classifier = category_classifier(dataset, split)
     assert classifier.categories == ("shirt", "shoe")  # two hats are too few
     assert classifier.accuracy == 1.0
-    assert classifier.num_held_out == 8
     assert classifier.category_accuracy == {"shirt": 1.0, "shoe": 1.0}
     assert "2 categories on 32 photos. Its accuracy is 100.0 % on 8 held-out ones" in _lines(caplog)[0]
-    again = category_classifier(dataset, options=OPTIONS)
+    again = category_classifier(dataset, split)
     assert len(_lines(caplog)) == 1  # read, not trained
     images = dataset.images.read(np.arange(42))
     np.testing.assert_allclose(again.logits(images), classifier.logits(images), atol=1e-6)
     assert again.accuracy == classifier.accuracy
     (cache,) = (dataset.path / FOLDER).iterdir()
     (cache / "classifier.weights.h5").write_bytes(b"damaged")
-    monkeypatch.setattr("tfdvbpr.evaluation.generative.category_classifier._trained", lambda *given: classifier)
-    retrained = category_classifier(dataset, options=OPTIONS)
+    monkeypatch.setattr(module, "_trained", lambda *given: classifier)
+    retrained = category_classifier(dataset, split)
     assert len(_lines(caplog)) == 2
     np.testing.assert_allclose(retrained.logits(images), classifier.logits(images), atol=1e-4)
 
 
 def test_the_split_holds_out_photos_of_every_category(dataset: PreparedDataset) -> None:
-    split = photo_split(dataset, OPTIONS)
+    split = PhotoSplit.of(dataset)
     assert np.bincount(dataset.items.category_ids[split.held_out], minlength=3).max() == 4
     assert len(np.intersect1d(split.train, split.held_out)) == 0
     assert len(split.train) + len(split.held_out) == 40
 
 
-def test_invalid_options_and_datasets_are_refused(dataset: PreparedDataset) -> None:
+def test_a_dataset_with_one_large_category_is_refused(
+    dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MIN_PHOTOS", 30)
     with pytest.raises(DatasetError, match="two categories of at least 30 photos"):
-        photo_split(dataset, ClassifierOptions(min_photos=30))
-    with pytest.raises(ConfigError, match="`held_out` must be between 0 and 1"):
-        ClassifierOptions(held_out=1.0)
-    with pytest.raises(ConfigError, match="`min_photos` must be at least 2"):
-        ClassifierOptions(min_photos=1)
+        PhotoSplit.of(dataset)

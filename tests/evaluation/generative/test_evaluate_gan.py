@@ -16,7 +16,6 @@ from tfdvbpr import api
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError, OutputExistsError
-from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
 from tfdvbpr.evaluation.generative.distances import frechet_distance
 from tfdvbpr.evaluation.generative.evaluate_gan import (
     REAL,
@@ -27,24 +26,28 @@ from tfdvbpr.evaluation.generative.evaluate_gan import (
     in_proportion,
 )
 from tfdvbpr.evaluation.generative.gan_report import table_rows
-from tfdvbpr.evaluation.generative.metrics import ImageComparison, ImageSet
-from tfdvbpr.evaluation.generative.photos import check_extractor, class_posteriors, gan_category_ids, merged_categories
+from tfdvbpr.evaluation.generative.photos import (
+    ImageComparison,
+    ImageSet,
+    check_extractor,
+    class_posteriors,
+    gan_category_ids,
+    merged_categories,
+)
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun
 from tfdvbpr.run.gan_run import CategoryFacts, GanFacts
 
 NAME = "colour-and-edges"
-OPTIONS = GanEvaluationOptions(
-    extractor=NAME,
-    num_samples=60,
-    samples_per_category=4,
-    classifier=ClassifierOptions(min_photos=4, held_out=0.25, epochs=2),
-)
+OPTIONS = GanEvaluationOptions(extractor=NAME, num_samples=60, samples_per_category=4)
 
 
 @pytest.fixture(scope="module")
 def evaluated(
-    tiny_gan_run: GanRun, checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory
+    tiny_gan_run: GanRun,
+    checkerboard_dataset: PreparedDataset,
+    small_classifier: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[GanEvaluation, Path]:
     output = tmp_path_factory.mktemp("evaluated") / "out"
     runs = [tiny_gan_run.path, tiny_gan_run.path]

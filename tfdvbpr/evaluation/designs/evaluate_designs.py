@@ -30,12 +30,9 @@ from tfdvbpr.evaluation.designs.baselines import (
     sample_requests,
     score_images,
 )
-from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
 from tfdvbpr.evaluation.generative.gan_report import markdown_table, metric_notes
 from tfdvbpr.evaluation.generative.metrics import (
     METRICS,
-    ImageComparison,
-    ImageSet,
     column_of,
     format_number,
     metric_text,
@@ -44,6 +41,8 @@ from tfdvbpr.evaluation.generative.metrics import (
 )
 from tfdvbpr.evaluation.generative.photos import (
     DEFAULT_EXTRACTOR,
+    ImageComparison,
+    ImageSet,
     RealPhotos,
     check_extractor,
     gan_category_ids,
@@ -61,6 +60,8 @@ COLUMNS = {
     "realism": "D̂, 1 for what the discriminator classifies as real",
     "realism_penalty": "mean (D̂ − 1)²",
 }
+CATEGORIES_PER_USER = 2
+MIN_ITEMS = 20  # categories with fewer real items are left out
 _GRID_ROWS = 16
 
 
@@ -70,26 +71,20 @@ class DesignEvaluationOptions:
 
     Attributes:
         num_users: users, sampled at random.
-        categories_per_user: requests a user, in the categories in which the user has the most training actions.
         realism_weights: values of η.
-        min_items: categories with fewer real items are left out.
         design: starts and steps.
         extractor: a name in FEATURE_EXTRACTORS.
         seed: of users, random items, latents and starts.
-        classifier: how the category classifier is trained.
     """
 
     num_users: int = 500
-    categories_per_user: int = 2
     realism_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
-    min_items: int = 20
     design: DesignOptions = field(default_factory=lambda: DesignOptions(num_starts=8))
     extractor: str = DEFAULT_EXTRACTOR
     seed: int = 0
-    classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
 
     def __post_init__(self) -> None:
-        for name, least in (("num_users", 2), ("categories_per_user", 1), ("min_items", 2), ("seed", 0)):
+        for name, least in (("num_users", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"`{name}` must be at least {least}. Received {getattr(self, name)}.")
         if not self.realism_weights:
@@ -168,13 +163,13 @@ def compare_designs(
         run,
         set(names) & set(gan_run.manifest.categories) & set(dataset.manifest.categories),
         num_users=options.num_users,
-        categories_per_user=options.categories_per_user,
-        min_items=options.min_items,
+        categories_per_user=CATEGORIES_PER_USER,
+        min_items=MIN_ITEMS,
         seed=options.seed,
     )
     scale = PreferenceScale.of(run, requests)
     second_scale = None if second_run is None else PreferenceScale.of(second_run, requests)
-    photos = RealPhotos.of(dataset, options.extractor, classifier_options=options.classifier, progress=progress)
+    photos = RealPhotos.of(dataset, options.extractor, progress=progress)
     real = real_images(dataset, run, requests, scale, seed=options.seed)
     retrieved = {RETRIEVED: real.pop(RETRIEVED)}
     images = (
@@ -301,7 +296,7 @@ def notes(evaluation: DesignEvaluation) -> str:
         runs += f" The second one, which was not ascended: {second.config.backbone}, seed {second.config.seed}."
     return (
         f"{photos.dataset.manifest.name}: {len(requests)} requests of {len(np.unique(requests.users))} users, each in "
-        f"up to {options.categories_per_user} categories in which the user has the most training actions; one image a "
+        f"up to {CATEGORIES_PER_USER} categories in which the user has the most training actions; one image a "
         f"request in every row. {runs} The metrics compare with {evaluation.num_photos} photos, those of the requested "
         f"categories; FID of {len(requests)} images compares only within this table. The category classifier's "
         f"accuracy is {photos.classifier.accuracy:.1%} on held-out photos. Designs: best of {design.num_starts} starts "

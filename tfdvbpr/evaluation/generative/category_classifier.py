@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,48 +20,26 @@ from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import flip, shift
 from tfdvbpr.data.images.decoding import to_float
-from tfdvbpr.errors import ConfigError, DatasetError
+from tfdvbpr.errors import DatasetError
 from tfdvbpr.files import whole_directory
 from tfdvbpr.models.backbones import BackboneOptions, build_backbone
 
 FOLDER = "classifier"
-_WEIGHTS_NAME, _ABOUT_NAME = "classifier.weights.h5", "classifier.json"
-_VERSION = 1
+MIN_PHOTOS = 20  # categories with fewer are left out
+HELD_OUT = 0.2  # share of each category's photos that the classifier is tested on and not trained on
+EPOCHS = 16
+_LEARNING_RATE = 2e-3  # of Adam at the start; it falls to 0 by a cosine
+_WEIGHTS_NAME, _ACCURACY_NAME = "classifier.weights.h5", "classifier.json"
+_VERSION = 2
 _SIDE = 64
 _UNITS = 128
+_DROPOUT = 0.3
 _BATCH = 128
 _SHIFT = 3
-_LEARNING_RATE = 2e-3  # of Adam at the start; it falls to 0 by a cosine
-_DROPOUT = 0.3
 _SEED = 0
-
 _log = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ClassifierOptions:
-    """How the classifier is trained.
-
-    Attributes:
-        min_photos: categories with fewer photos are left out.
-        held_out: share of each category's photos that it is tested on and not trained on.
-        epochs: passes over the others.
-    """
-
-    min_photos: int = 20
-    held_out: float = 0.2
-    epochs: int = 16
-
-    def __post_init__(self) -> None:
-        if self.min_photos < 2 or self.epochs < 1:
-            raise ConfigError(
-                "`min_photos` must be at least 2 and `epochs` at least 1. "
-                f"Received {self.min_photos} and {self.epochs}."
-            )
-        if not 0 < self.held_out < 1:
-            raise ConfigError(f"`held_out` must be between 0 and 1. Received {self.held_out}.")
 
 
 @dataclass(frozen=True)
@@ -78,7 +56,36 @@ class PhotoSplit:
     held_out: Rows
     categories: tuple[int, ...]
 
+    @classmethod
+    def of(cls, dataset: PreparedDataset) -> PhotoSplit:
+        """Splits the photos of each category with enough of them.
 
+        Raises:
+            DatasetError: if fewer than two categories have enough photos.
+        """
+        generator = np.random.default_rng((_SEED, 5))
+        ids = dataset.items.category_ids
+        counts = np.bincount(ids, minlength=len(dataset.manifest.categories))
+        known = tuple(int(category) for category in np.flatnonzero(counts >= MIN_PHOTOS))
+        if len(known) < 2:
+            raise DatasetError(
+                f"A category classifier must have two categories of at least {MIN_PHOTOS} photos. "
+                f"{dataset.path} has {len(known)}. Use a larger dataset."
+            )
+        train, held_out = [], []
+        for category in known:
+            rows = generator.permutation(np.flatnonzero(ids == category))
+            count = min(max(round(len(rows) * HELD_OUT), 1), len(rows) - 1)
+            held_out.append(rows[:count])
+            train.append(rows[count:])
+        return cls(np.sort(np.concatenate(train)), np.sort(np.concatenate(held_out)), known)
+
+    def classes(self, dataset: PreparedDataset, rows: Rows) -> Rows:
+        """int64 [N]: indices of the photos' categories in `categories`."""
+        return np.searchsorted(np.array(self.categories), dataset.items.category_ids[rows]).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
 class CategoryClassifier:
     """A small CNN from pixels to the categories of a dataset, and its accuracy.
 
@@ -87,23 +94,12 @@ class CategoryClassifier:
         categories: names of the C categories it knows.
         accuracy: share of held-out photos that it classifies correctly.
         category_accuracy: the same a category, by name.
-        num_held_out: photos it was tested on.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        categories: tuple[str, ...],
-        *,
-        accuracy: float = float("nan"),
-        category_accuracy: dict[str, float] | None = None,
-        num_held_out: int = 0,
-    ) -> None:
-        self.model = model
-        self.categories = categories
-        self.accuracy = accuracy
-        self.category_accuracy = category_accuracy or {}
-        self.num_held_out = num_held_out
+    model: keras.Model
+    categories: tuple[str, ...]
+    accuracy: float
+    category_accuracy: dict[str, float]
 
     @cached_property
     def _logits(self) -> Any:
@@ -116,35 +112,8 @@ class CategoryClassifier:
         return map_chunks(self._logits, images_uint8, chunk_rows=_BATCH)
 
 
-def photo_split(dataset: PreparedDataset, options: ClassifierOptions) -> PhotoSplit:
-    """Splits the photos of each category with enough of them, by the seed alone.
-
-    Raises:
-        DatasetError: if fewer than two categories have enough photos.
-    """
-    generator = np.random.default_rng((_SEED, 5))
-    ids = dataset.items.category_ids
-    counts = np.bincount(ids, minlength=len(dataset.manifest.categories))
-    known = tuple(int(category) for category in np.flatnonzero(counts >= options.min_photos))
-    if len(known) < 2:
-        raise DatasetError(
-            f"A category classifier must have two categories of at least {options.min_photos} photos. "
-            f"{dataset.path} has {len(known)}. Use a larger dataset."
-        )
-    train, held_out = [], []
-    for category in known:
-        rows = generator.permutation(np.flatnonzero(ids == category))
-        kept = min(max(round(len(rows) * options.held_out), 1), len(rows) - 1)
-        held_out.append(rows[:kept])
-        train.append(rows[kept:])
-    return PhotoSplit(np.sort(np.concatenate(train)), np.sort(np.concatenate(held_out)), known)
-
-
 def category_classifier(
-    dataset: PreparedDataset,
-    *,
-    options: ClassifierOptions | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    dataset: PreparedDataset, split: PhotoSplit, *, progress: Callable[[int, int], None] | None = None
 ) -> CategoryClassifier:
     """Trains the classifier of a dataset's categories on its photos, or reads it from the dataset's folder.
 
@@ -153,66 +122,65 @@ def category_classifier(
     dataset's folder, under its fingerprint, as features are.
 
     Args:
-        dataset: whose photos and categories.
-        options: see `ClassifierOptions`.
+        dataset: of the photos and categories.
+        split: of its photos.
         progress: called with (steps done, steps in total).
-
-    Raises:
-        DatasetError: if fewer than two categories have enough photos.
     """
-    options = options or ClassifierOptions()
-    split = photo_split(dataset, options)
     names = tuple(dataset.manifest.categories[category] for category in split.categories)
     folder = dataset.path / FOLDER / f"{_VERSION}-{dataset.manifest.fingerprint}"
-    kept = _read(folder / _ABOUT_NAME, options)
-    if kept is not None:
-        model = _build(dataset.manifest.image_size, len(names), options)
-        with suppress(OSError, ValueError):  # damaged: trained again
-            model.load_weights(folder / _WEIGHTS_NAME)
-            return CategoryClassifier(model, names, **kept)
-    classifier = _trained(dataset, split, names, options, progress)
+    model = _build(dataset.manifest.image_size, len(names))
+    cached = _read(model, folder)
+    if cached is not None:
+        return CategoryClassifier(model, names, **cached)
+    classifier = _trained(dataset, split, names, progress)
     _log.info(
         "Trained a classifier of %d categories on %d photos. Its accuracy is %.1f %% on %d held-out ones.",
-        len(names),
-        len(split.train),
-        100.0 * classifier.accuracy,
-        len(split.held_out),
+        *(len(names), len(split.train), 100.0 * classifier.accuracy, len(split.held_out)),
     )
     # The dataset's folder may be read-only; the classifier is valid all the same.
     with suppress(OSError), whole_directory(folder, if_exists="overwrite") as scratch:
         classifier.model.save_weights(scratch / _WEIGHTS_NAME)
-        about = {"options": asdict(options), "figures": _figures(classifier)}
-        (scratch / _ABOUT_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        accuracy = {"accuracy": classifier.accuracy, "category_accuracy": classifier.category_accuracy}
+        (scratch / _ACCURACY_NAME).write_text(json.dumps(accuracy, indent=2) + "\n", encoding="utf-8")
     return classifier
+
+
+def _read(model: keras.Model, folder: Path) -> dict[str, Any] | None:
+    """Loads cached weights and returns their accuracies; None if there are none or they are damaged."""
+    try:
+        accuracy: dict[str, Any] = json.loads((folder / _ACCURACY_NAME).read_text(encoding="utf-8"))
+        model.load_weights(folder / _WEIGHTS_NAME)
+    except (OSError, ValueError):
+        return None
+    return accuracy
 
 
 def _trained(
     dataset: PreparedDataset,
     split: PhotoSplit,
     names: tuple[str, ...],
-    options: ClassifierOptions,
     progress: Callable[[int, int], None] | None,
 ) -> CategoryClassifier:
     keras.utils.set_random_seed(_SEED)
-    model = _build(dataset.manifest.image_size, len(names), options)
-    steps = max(len(split.train) // _BATCH, 1) * options.epochs
+    model = _build(dataset.manifest.image_size, len(names))
+    steps = max(len(split.train) // _BATCH, 1) * EPOCHS
     model.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,  # compiling costs more than it saves on so few steps
     )
-    for number, (images, classes) in enumerate(_batches(dataset, split, options), start=1):
+    for number, (images, classes) in enumerate(_batches(dataset, split), start=1):
         model.train_on_batch(images, classes)
         if progress is not None:
             progress(number, steps)
-    classifier = CategoryClassifier(model, names)
-    truth = _classes(dataset, split, split.held_out)
-    right = classifier.logits(dataset.images.read(split.held_out)).argmax(axis=1) == truth
-    of = {name: float(right[truth == number].mean()) for number, name in enumerate(names)}
-    return CategoryClassifier(model, names, accuracy=float(right.mean()), category_accuracy=of, num_held_out=len(right))
+    classes = split.classes(dataset, split.held_out)
+    logits = CategoryClassifier(model, names, np.nan, {}).logits(dataset.images.read(split.held_out))
+    correct = logits.argmax(axis=1) == classes
+    by_category = {name: float(correct[classes == number].mean()) for number, name in enumerate(names)}
+    return CategoryClassifier(model, names, float(correct.mean()), by_category)
 
 
-def _build(image_size: tuple[int, int], num_classes: int, options: ClassifierOptions) -> keras.Model:
+def _build(image_size: tuple[int, int], num_classes: int) -> keras.Model:
     scale = min(1.0, _SIDE / max(image_size))
     size = (max(round(image_size[0] * scale), 1), max(round(image_size[1] * scale), 1))
     images = keras.Input((*image_size, 3), name="images")
@@ -222,12 +190,10 @@ def _build(image_size: tuple[int, int], num_classes: int, options: ClassifierOpt
     return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(hidden), name="category_classifier")
 
 
-def _batches(
-    dataset: PreparedDataset, split: PhotoSplit, options: ClassifierOptions
-) -> Iterator[tuple[npt.NDArray[np.float32], Rows]]:
+def _batches(dataset: PreparedDataset, split: PhotoSplit) -> Iterator[tuple[npt.NDArray[np.float32], Rows]]:
     """Flipped and shifted photos in whole batches, epoch after epoch."""
     size = min(_BATCH, len(split.train))
-    for epoch in range(options.epochs):
+    for epoch in range(EPOCHS):
         generator = np.random.default_rng((_SEED, 6, epoch))
         order = generator.permutation(split.train)
         for start in range(0, len(order) - size + 1, size):
@@ -235,27 +201,4 @@ def _batches(
             images = flip(dataset.images.read(rows), generator.random((size, 1)))
             offsets = generator.integers(0, 2 * _SHIFT + 1, (size, 2))
             images = shift(images, (offsets + 0.5) / (2 * _SHIFT + 1), max_shift=_SHIFT).numpy()
-            yield images.astype(np.float32) / 127.5 - 1.0, _classes(dataset, split, rows)
-
-
-def _classes(dataset: PreparedDataset, split: PhotoSplit, rows: Rows) -> Rows:
-    """int64 [N]: positions of the photos' categories among those the classifier knows."""
-    return np.searchsorted(np.array(split.categories), dataset.items.category_ids[rows]).astype(np.int64)
-
-
-def _figures(classifier: CategoryClassifier) -> dict[str, Any]:
-    return {
-        "accuracy": classifier.accuracy,
-        "category_accuracy": classifier.category_accuracy,
-        "num_held_out": classifier.num_held_out,
-    }
-
-
-def _read(about: Path, options: ClassifierOptions) -> dict[str, Any] | None:
-    """The test results of a classifier that was trained with these options; None if there is none."""
-    try:
-        kept = json.loads(about.read_text(encoding="utf-8"))
-        figures: dict[str, Any] = kept["figures"]
-        return figures if kept["options"] == asdict(options) else None
-    except (OSError, ValueError, KeyError):
-        return None
+            yield images.astype(np.float32) / 127.5 - 1.0, split.classes(dataset, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,12 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.similarity import WEIGHTS, num_scales
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import ConfigError, DatasetError
-from tfdvbpr.evaluation.generative.category_classifier import ClassifierOptions
-from tfdvbpr.evaluation.generative.metrics import ImageComparison, ImageSet, category_metrics, overall_metrics
+from tfdvbpr.evaluation.generative.category_classifier import MIN_PHOTOS
+from tfdvbpr.evaluation.generative.metrics import category_metrics, overall_metrics
 from tfdvbpr.evaluation.generative.photos import (
     DEFAULT_EXTRACTOR,
+    ImageComparison,
+    ImageSet,
     RealPhotos,
     check_extractor,
     gan_category_ids,
@@ -43,14 +45,12 @@ class GanEvaluationOptions:
         num_samples: images in the photos' mix of categories, for the overall metrics.
         samples_per_category: images of each category at least, for the metrics of a category.
         seed: of latents, subsets and pairs.
-        classifier: how the category classifier is trained.
     """
 
     extractor: str = DEFAULT_EXTRACTOR
     num_samples: int = 5000
     samples_per_category: int = 50
     seed: int = 0
-    classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
 
     def __post_init__(self) -> None:
         for name, least in (("num_samples", 10), ("samples_per_category", 2), ("seed", 0)):
@@ -122,7 +122,7 @@ def compare_gans(
         raise ConfigError("`gan_runs` must name at least one. Received none.")
     check_extractor(options.extractor, gan_runs.values())
     category_ids, left_out = common_categories(gan_runs, dataset)
-    photos = RealPhotos.of(dataset, options.extractor, classifier_options=options.classifier, progress=progress)
+    photos = RealPhotos.of(dataset, options.extractor, progress=progress)
     gans = {}
     for label, run in gan_runs.items():
         _log.info("Evaluating %s.", label)
@@ -255,7 +255,7 @@ def _warnings(photos: RealPhotos, gans: Mapping[str, EvaluatedGan], options: Gan
     unknown = sorted({name for gan in gans.values() for name in gan.categories} - set(photos.classifier.categories))
     if unknown:
         found.append(
-            f"Category accuracy leaves out {len(unknown)} categories with fewer than {options.classifier.min_photos} "
+            f"Category accuracy leaves out {len(unknown)} categories with fewer than {MIN_PHOTOS} "
             f"photos, which the classifier does not know: {', '.join(unknown)}."
         )
     return found

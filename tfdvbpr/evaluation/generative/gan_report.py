@@ -57,7 +57,7 @@ def as_dict(evaluation: GanEvaluation) -> dict[str, Any]:
         "seed": options.seed,
         "classifier": {
             "trained_on": len(photos.split.train),
-            "held_out": photos.classifier.num_held_out,
+            "held_out": len(photos.split.held_out),
             "accuracy": photos.classifier.accuracy,
             "category_accuracy": photos.classifier.category_accuracy,
         },
@@ -106,7 +106,7 @@ def notes(evaluation: GanEvaluation) -> str:
         f"{photos.extractor}. {options.num_samples} images in the photos' mix of categories are compared with all "
         f"photos of the categories generated, which are those of the training. The category classifier was trained on "
         f"{len(photos.split.train)} of the photos; its accuracy is {photos.classifier.accuracy:.1%} on "
-        f"{photos.classifier.num_held_out} held-out ones. {REAL}: the same metrics of {len(photos.split.held_out)} "
+        f"{len(photos.split.held_out)} held-out ones. {REAL}: the same metrics of {len(photos.split.held_out)} "
         "photos compared with the others; their FID is of another number of images."
     )
     return "\n\n".join([text, *evaluation.warnings])

@@ -19,21 +19,6 @@ Features = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class PrecisionRecall:
-    """Precision and recall of a set of generated images.
-
-    Attributes:
-        precision: share of the generated images within the real ones' manifold: do they look real?
-        recall: share of the real images within the generated ones' manifold: is everything there?
-        size: members of each set that were compared.
-    """
-
-    precision: float
-    recall: float
-    size: int
-
-
-@dataclass(frozen=True)
 class Memorisation:
     """Whether generated images are nearer to training photos than new photos are.
 
@@ -52,8 +37,10 @@ class Memorisation:
     held_out_distance: float
 
 
-def precision_recall(real: Features, generated: Features, *, k: int = NEIGHBOURHOOD, seed: int = 0) -> PrecisionRecall:
-    """Shares within each other's manifold: Kynkäänniemi et al. 2019.
+def precision_recall(
+    real: Features, generated: Features, *, k: int = NEIGHBOURHOOD, seed: int = 0
+) -> tuple[float, float]:
+    """The share of generated images within the real ones' manifold, and the reverse: Kynkäänniemi et al. 2019.
 
     A set's manifold is the union of balls around its members that reach to their k-th nearest other member. Both shares
     depend on the sizes, so the larger set is subsampled to the size of the smaller one.
@@ -75,7 +62,7 @@ def precision_recall(real: Features, generated: Features, *, k: int = NEIGHBOURH
         np.asarray(values, np.float64)[np.sort(generator.choice(len(values), size, replace=False))]
         for values in (real, generated)
     )
-    return PrecisionRecall(_share_within(two, one, k), _share_within(one, two, k), size)
+    return _share_within(two, one, k), _share_within(one, two, k)
 
 
 def _share_within(queries: Features, members: Features, k: int) -> float:

@@ -3,148 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tfdvbpr.evaluation.generative.distances import (
     Estimate,
-    category_diversity,
     frechet_distance,
     inception_score,
     kernel_distance,
     softmax,
 )
-from tfdvbpr.evaluation.generative.manifold import (
-    NEIGHBOURHOOD,
-    Memorisation,
-    PrecisionRecall,
-    memorisation,
-    precision_recall,
-)
 from tfdvbpr.registry import Registry
 
 if TYPE_CHECKING:
-    from tfdvbpr.evaluation.generative.photos import RealPhotos
+    from tfdvbpr.evaluation.generative.photos import ImageComparison
 
 # With fewer images of a category, its Fréchet distance and its kernel distance tell next to nothing.
 MIN_IMAGES_FRECHET = 50
 MIN_IMAGES_KERNEL = 10
 
-Names = npt.NDArray[np.str_]
 # NaN is a metric that is undefined for these images, None one that does not exist with this extractor.
 Value = float | Estimate | None
 ByCategory = Mapping[str, Value]
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images to evaluate.
-
-    Attributes:
-        images: uint8 [N, H, W, 3].
-        features: float32 [N, F], of the extractor.
-        categories: names, one an image: the category that it should show.
-        in_proportion: bool [N], the images that together have the photos' mix of categories.
-        merged_into: category names by the names of categories that were merged into them.
-    """
-
-    images: npt.NDArray[np.uint8]
-    features: npt.NDArray[np.float32]
-    categories: Names
-    in_proportion: npt.NDArray[np.bool_]
-    merged_into: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ImageComparison:
-    """Images and the photos that they are compared with: what every metric computes from.
-
-    Attributes:
-        generated: the images to evaluate.
-        photos: the real ones.
-        photo_categories: names, one a photo; "" for photos that are left out.
-        seed: of subsets and pairs.
-    """
-
-    generated: ImageSet
-    photos: RealPhotos
-    photo_categories: Names
-    seed: int = 0
-
-    @cached_property
-    def real_features(self) -> npt.NDArray[np.float32]:
-        """float32 [M, F] of all photos that are compared."""
-        return self.photos.features[np.flatnonzero(self.photo_categories != "")]
-
-    @cached_property
-    def generated_features(self) -> npt.NDArray[np.float32]:
-        """float32 [N, F] of the images in proportion."""
-        return self.generated.features[self.generated.in_proportion]
-
-    @cached_property
-    def logits(self) -> npt.NDArray[np.float32]:
-        """float32 [N, C] of the category classifier."""
-        return self.photos.classifier.logits(self.generated.images)
-
-    @cached_property
-    def known(self) -> npt.NDArray[np.bool_]:
-        """bool [N], images whose category the classifier knows."""
-        return np.isin(self.generated.categories, self._classes)
-
-    @cached_property
-    def correct(self) -> npt.NDArray[np.bool_]:
-        """bool [N], images that the classifier assigns to their own category, or to one merged into it."""
-        return self._classes[self.logits.argmax(axis=1)] == self.generated.categories
-
-    @cached_property
-    def _classes(self) -> Names:
-        merged = self.generated.merged_into
-        return np.array([merged.get(name, name) for name in self.photos.classifier.categories])
-
-    @cached_property
-    def manifold(self) -> PrecisionRecall | None:
-        """Precision and recall; None with too few images."""
-        real, generated = self.real_features, self.generated_features
-        enough = min(len(real), len(generated)) > NEIGHBOURHOOD
-        return precision_recall(real, generated, seed=self.seed) if enough else None
-
-    @cached_property
-    def memorisation(self) -> Memorisation:
-        """Distances to the photos that are not held out, beside those of the held-out ones."""
-        train, held_out = (self.photos.features[rows] for rows in self.photos.sides)
-        return memorisation(self.generated_features, train, held_out)
-
-    @cached_property
-    def names(self) -> list[str]:
-        """Names of the images' categories, in the order in which they come."""
-        return list(dict.fromkeys(self.generated.categories.tolist()))
-
-    @cached_property
-    def diversity(self) -> dict[str, float]:
-        """`category_diversity` of the images, by category name."""
-        return self._diversity(self.generated.images, self.generated.categories)
-
-    @cached_property
-    def photo_diversity(self) -> dict[str, float]:
-        """`category_diversity` of the photos of the same categories, by category name."""
-        rows = np.flatnonzero(np.isin(self.photo_categories, self.names))
-        return self._diversity(self.photos.dataset.images.read(rows), self.photo_categories[rows])
-
-    def _diversity(self, images: npt.NDArray[np.uint8], categories: Names) -> dict[str, float]:
-        numbers = {name: number for number, name in enumerate(self.names)}
-        found = category_diversity(images, np.array([numbers[name] for name in categories]), seed=self.seed)
-        return {name: found.get(number, math.nan) for name, number in numbers.items()}
-
-    def features_by_category(self) -> Iterator[tuple[str, Any, Any]]:
-        """The name of each category with the features of its photos and of all of its images."""
-        for name in self.names:
-            real, generated = self.photo_categories == name, self.generated.categories == name
-            yield name, self.photos.features[real], self.generated.features[generated]
 
 
 def _fid(comparison: ImageComparison) -> Value:
@@ -152,10 +36,7 @@ def _fid(comparison: ImageComparison) -> Value:
 
 
 def _fid_by_category(comparison: ImageComparison) -> ByCategory:
-    return {
-        name: frechet_distance(real, generated) if min(len(real), len(generated)) >= MIN_IMAGES_FRECHET else math.nan
-        for name, real, generated in comparison.features_by_category()
-    }
+    return comparison.by_category(frechet_distance, min_images=MIN_IMAGES_FRECHET, otherwise=math.nan)
 
 
 def _kid(comparison: ImageComparison) -> Value:
@@ -163,12 +44,8 @@ def _kid(comparison: ImageComparison) -> Value:
 
 
 def _kid_by_category(comparison: ImageComparison) -> ByCategory:
-    return {
-        name: kernel_distance(real, generated, seed=comparison.seed)
-        if min(len(real), len(generated)) >= MIN_IMAGES_KERNEL
-        else Estimate(math.nan, math.nan)
-        for name, real, generated in comparison.features_by_category()
-    }
+    distance = partial(kernel_distance, seed=comparison.seed)
+    return comparison.by_category(distance, min_images=MIN_IMAGES_KERNEL, otherwise=Estimate(math.nan, math.nan))
 
 
 def _imagenet_inception_score(comparison: ImageComparison) -> Value:
@@ -272,13 +149,13 @@ METRICS: Registry[GenerativeMetric] = Registry(
             higher_is_better=True,
         ),
         "precision": GenerativeMetric(
-            lambda comparison: None if comparison.manifold is None else comparison.manifold.precision,
+            lambda comparison: comparison.precision_recall[0],
             "share of images within the photos' manifold, k = 3 (Kynkäänniemi et al. 2019)",
             column="precision_{extractor}",
             higher_is_better=True,
         ),
         "recall": GenerativeMetric(
-            lambda comparison: None if comparison.manifold is None else comparison.manifold.recall,
+            lambda comparison: comparison.precision_recall[1],
             "share of photos within the images' manifold, k = 3 (Kynkäänniemi et al. 2019)",
             column="recall_{extractor}",
             higher_is_better=True,

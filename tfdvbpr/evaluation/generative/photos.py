@@ -1,9 +1,10 @@
-"""The real photos that images are compared with: their features, their classifier, and how a GAN counts categories."""
+"""The real photos, images to evaluate, and what metrics need of both: features, a classifier, category ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,14 +15,9 @@ import numpy.typing as npt
 from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError
-from tfdvbpr.evaluation.generative.category_classifier import (
-    CategoryClassifier,
-    ClassifierOptions,
-    PhotoSplit,
-    category_classifier,
-    photo_split,
-)
-from tfdvbpr.evaluation.generative.distances import softmax
+from tfdvbpr.evaluation.generative.category_classifier import CategoryClassifier, PhotoSplit, category_classifier
+from tfdvbpr.evaluation.generative.distances import category_diversity, softmax
+from tfdvbpr.evaluation.generative.manifold import NEIGHBOURHOOD, Memorisation, memorisation, precision_recall
 from tfdvbpr.models.backbones.efficientnet_lite import LITE_SIZES, imagenet_classifier
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.features.catalogue import catalogue_features
@@ -33,6 +29,7 @@ _CHUNK = 256
 
 Images = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
+Names = npt.NDArray[np.str_]
 
 
 def network_of(extractor: str) -> str:
@@ -122,30 +119,22 @@ class RealPhotos:
 
     @classmethod
     def of(
-        cls,
-        dataset: PreparedDataset,
-        extractor: str,
-        *,
-        classifier_options: ClassifierOptions | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        cls, dataset: PreparedDataset, extractor: str, *, progress: Callable[[int, int], None] | None = None
     ) -> RealPhotos:
         """Extracts features and trains the classifier, or reads both from the dataset's folder.
 
         Args:
             dataset: of the photos.
             extractor: a name in FEATURE_EXTRACTORS.
-            classifier_options: how the classifier is trained.
             progress: called with (steps of the classifier done, steps in total).
 
         Raises:
             ConfigError: if the extractor's weights are unavailable.
             DatasetError: if fewer than two categories have enough photos.
         """
-        options = classifier_options or ClassifierOptions()
-        split = photo_split(dataset, options)
+        split = PhotoSplit.of(dataset)
         features = catalogue_features(dataset, network_of(extractor))
-        classifier = category_classifier(dataset, options=options, progress=progress)
-        return cls(dataset, extractor, features, classifier, split)
+        return cls(dataset, extractor, features, category_classifier(dataset, split, progress=progress), split)
 
     @cached_property
     def sides(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -165,6 +154,117 @@ class RealPhotos:
             return extract_features(self.extractor, block)
 
         return map_chunks(extract, images_uint8, chunk_rows=_CHUNK, progress=progress)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images to evaluate.
+
+    Attributes:
+        images: uint8 [N, H, W, 3].
+        features: float32 [N, F], of the extractor.
+        categories: names, one an image: the category that it should show.
+        in_proportion: bool [N], the images that together have the photos' mix of categories.
+        merged_into: category names by the names of categories that were merged into them.
+    """
+
+    images: npt.NDArray[np.uint8]
+    features: Features
+    categories: Names
+    in_proportion: npt.NDArray[np.bool_]
+    merged_into: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImageComparison:
+    """Images and the photos that they are compared with: what every metric computes from.
+
+    Attributes:
+        generated: the images to evaluate.
+        photos: the real ones.
+        photo_categories: names, one a photo; "" for photos that are left out.
+        seed: of subsets and pairs.
+    """
+
+    generated: ImageSet
+    photos: RealPhotos
+    photo_categories: Names
+    seed: int = 0
+
+    @cached_property
+    def real_features(self) -> Features:
+        """float32 [M, F] of all photos that are compared."""
+        return self.photos.features[np.flatnonzero(self.photo_categories != "")]
+
+    @cached_property
+    def generated_features(self) -> Features:
+        """float32 [N, F] of the images in proportion."""
+        return self.generated.features[self.generated.in_proportion]
+
+    @cached_property
+    def logits(self) -> Features:
+        """float32 [N, C] of the category classifier."""
+        return self.photos.classifier.logits(self.generated.images)
+
+    @cached_property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """bool [N], images whose category the classifier knows."""
+        return np.isin(self.generated.categories, self._classes)
+
+    @cached_property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """bool [N], images that the classifier assigns to their own category, or to one merged into it."""
+        return self._classes[self.logits.argmax(axis=1)] == self.generated.categories
+
+    @cached_property
+    def _classes(self) -> Names:
+        merged = self.generated.merged_into
+        return np.array([merged.get(name, name) for name in self.photos.classifier.categories])
+
+    @cached_property
+    def precision_recall(self) -> tuple[float | None, float | None]:
+        """Precision and recall; None with too few images."""
+        real, generated = self.real_features, self.generated_features
+        enough = min(len(real), len(generated)) > NEIGHBOURHOOD
+        return precision_recall(real, generated, seed=self.seed) if enough else (None, None)
+
+    @cached_property
+    def memorisation(self) -> Memorisation:
+        """Distances to the photos that are not held out, beside those of the held-out ones."""
+        train, held_out = (self.photos.features[rows] for rows in self.photos.sides)
+        return memorisation(self.generated_features, train, held_out)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the images' categories, in the order in which they come."""
+        return list(dict.fromkeys(self.generated.categories.tolist()))
+
+    @cached_property
+    def diversity(self) -> dict[str, float]:
+        """`category_diversity` of the images, by category name."""
+        return self._diversity(self.generated.images, self.generated.categories)
+
+    @cached_property
+    def photo_diversity(self) -> dict[str, float]:
+        """`category_diversity` of the photos of the same categories, by category name."""
+        rows = np.flatnonzero(np.isin(self.photo_categories, self.names))
+        return self._diversity(self.photos.dataset.images.read(rows), self.photo_categories[rows])
+
+    def _diversity(self, images: npt.NDArray[np.uint8], categories: Names) -> dict[str, float]:
+        numbers = {name: number for number, name in enumerate(self.names)}
+        found = category_diversity(images, np.array([numbers[name] for name in categories]), seed=self.seed)
+        return {name: found.get(number, math.nan) for name, number in numbers.items()}
+
+    def by_category(
+        self, distance: Callable[[Features, Features], Any], *, min_images: int, otherwise: Any
+    ) -> dict[str, Any]:
+        """A distance of the features of each category's photos and images, where there are enough of both."""
+        found = {}
+        for name in self.names:
+            real = self.photos.features[self.photo_categories == name]
+            generated = self.generated.features[self.generated.categories == name]
+            found[name] = distance(real, generated) if min(len(real), len(generated)) >= min_images else otherwise
+        return found
 
 
 def merged_categories(gan_run: GanRun) -> dict[str, str]:

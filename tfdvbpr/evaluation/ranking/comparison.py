@@ -108,26 +108,15 @@ def compare_evaluations(groups: Mapping[str, Sequence[Evaluation]], metrics: Seq
 
 
 _TABLE = {
-    "model": pl.String,
-    "metric": pl.String,
-    "seeds": pl.Int64,
-    "users": pl.Int64,
-    "mean": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "seed_sd": pl.Float64,
+    **dict.fromkeys(("model", "metric"), pl.String),
+    **dict.fromkeys(("seeds", "users"), pl.Int64),
+    **dict.fromkeys(("mean", "low", "high", "seed_sd"), pl.Float64),
     "best": pl.Boolean,
 }
 _PAIRS = {
-    "metric": pl.String,
-    "first": pl.String,
-    "second": pl.String,
+    **dict.fromkeys(("metric", "first", "second"), pl.String),
     "users": pl.Int64,
-    "difference": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "p_value": pl.Float64,
-    "adjusted": pl.Float64,
+    **dict.fromkeys(("difference", "low", "high", "p_value", "adjusted"), pl.Float64),
     "winner": pl.String,
 }
 

@@ -58,23 +58,20 @@ def resampled_means(values: Values, *, num_resamples: int = NUM_RESAMPLES, seed:
     return np.array([[column[rows].sum() for column in columns] for rows in samples]) / num_users
 
 
-def percentile_interval(mean: float, resampled: Values, *, level: float = LEVEL) -> Interval:
-    """A mean with the percentiles of its resampled values, float64 [num_resamples]."""
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+def percentile_interval(mean: float, resampled: Values) -> Interval:
+    """A mean with the 95 % interval of its resampled values, float64 [num_resamples]."""
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(mean, float(low), float(high))
 
 
-def mean_interval(
-    values: Values, *, level: float = LEVEL, num_resamples: int = NUM_RESAMPLES, seed: int = 0
-) -> Interval:
-    """Percentile bootstrap interval of a mean over users.
+def mean_interval(values: Values, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> Interval:
+    """95 % percentile bootstrap interval of a mean over users.
 
     It says how the mean would vary with other users of the same kind, not with other seeds of the training.
     For the difference of two models pass the differences of the same users.
 
     Args:
         values: float64 [U], one a user, no NaN.
-        level: of confidence, in (0, 1).
         num_resamples: number of samples of users.
         seed: the same seed gives the same interval.
 
@@ -82,7 +79,7 @@ def mean_interval(
         ValueError: if there is no user.
     """
     resampled = resampled_means(values[:, None], num_resamples=num_resamples, seed=seed)[:, 0]
-    return percentile_interval(float(values.mean()), resampled, level=level)
+    return percentile_interval(float(values.mean()), resampled)
 
 
 def wilcoxon(first: Values, second: Values) -> PairedTest:
