@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.similarity import nearest_members
 from tfdvbpr.designing.optimize.objective import embed_images
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import Run
 
 EXTRACTOR = "colour-and-edges"
-_BLOCK = 512
+_CHUNK = 512
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,8 +56,9 @@ class RealItems:
         if run is not None and len(run.visual_item_embeddings) == len(dataset.items):
             self._real: Floats = run.visual_item_embeddings[self._rows]
         else:
-            blocks = [self._rows[start : start + _BLOCK] for start in range(0, len(self._rows), _BLOCK)]
-            self._real = np.concatenate([self.features(dataset.images.read(block)) for block in blocks])
+            self._real = map_chunks(
+                lambda rows: self.features(dataset.images.read(rows)), self._rows, chunk_rows=_CHUNK
+            )
         self._typical = self._median_nearest_distance()
 
     def features(self, images_uint8: npt.NDArray[np.uint8]) -> Floats:
@@ -75,14 +78,10 @@ class RealItems:
             images_uint8: uint8 [N, H, W, 3].
             k: items per image.
         """
-        squares = _squared_distances(self.features(images_uint8), self._real)
-        nearest = np.argsort(squares, axis=1, kind="stable")[:, :k]
-        distances = np.sqrt(np.maximum(np.take_along_axis(squares, nearest, axis=1), 0.0))
-        items = self._rows[nearest]
-        ids = self._dataset.items.item_ids
-        return Neighbours(
-            [[ids[item] for item in row] for row in items], items, distances, distances[:, 0] / self._typical
-        )
+        found = nearest_members(self.features(images_uint8), self._real, k=min(k, len(self._real)))
+        items, ids = self._rows[found.rows], self._dataset.items.item_ids
+        names = [[ids[item] for item in row] for row in items]
+        return Neighbours(names, items, found.distances, found.distances[:, 0] / self._typical)
 
     def mean_distance(self, num_pairs: int) -> float:
         """The mean distance between two real items, over so many seeded pairs; 1 if there is but one item."""
@@ -94,16 +93,6 @@ class RealItems:
         return float(np.linalg.norm(self._real[first] - self._real[second], axis=1).mean()) or 1.0
 
     def _median_nearest_distance(self) -> float:
-        found = []
-        for start in range(0, len(self._real), _BLOCK):
-            squares = _squared_distances(self._real[start : start + _BLOCK], self._real)
-            squares[np.arange(len(squares)), np.arange(start, start + len(squares))] = np.inf
-            found.append(squares.min(axis=1))
-        median = float(np.median(np.sqrt(np.maximum(np.concatenate(found), 0.0))))
-        return median if np.isfinite(median) and median > 0 else 1.0
-
-
-def _squared_distances(first: Floats, second: Floats) -> npt.NDArray[np.float64]:
-    wide, other = first.astype(np.float64), second.astype(np.float64)
-    found: npt.NDArray[np.float64] = (wide**2).sum(1)[:, None] - 2.0 * wide @ other.T + (other**2).sum(1)
-    return found
+        if len(self._real) < 2:
+            return 1.0
+        return float(np.median(nearest_members(self._real, self._real, k=2).distances[:, 1])) or 1.0

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_float, to_uint8
+from tfdvbpr.data.images.similarity import ssim
 from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardized_users
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, frame_steps
@@ -156,7 +157,7 @@ class Tailor:
             originals=images_uint8,
             original_preferences=image_preferences(self.run, images_uint8, users_of_rows),
             frame_steps=at,
-            ssim=structural_similarity(images_uint8, whole["reconstructions"]),
+            ssim=ssim(images_uint8, whole["reconstructions"], filter_size=_SSIM_WINDOW),
             **whole,
         )
 
@@ -198,12 +199,6 @@ class Tailor:
             "history": moved["history_preferences"].numpy().reshape(count, columns, -1),
             "frames": frames.reshape(len(at), count, columns, *frames.shape[2:]),
         }
-
-
-def structural_similarity(first: Images, second: Images) -> Floats:
-    """float32 [N]: SSIM (Wang et al. 2004), a 7×7 Gaussian window of σ 1.5, of images uint8 [N, H, W, 3]."""
-    found: Floats = tf.image.ssim(tf.constant(first), tf.constant(second), 255, filter_size=_SSIM_WINDOW).numpy()
-    return found
 
 
 def check_images(images_uint8: Any, image_size: tuple[int, int]) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.designing.audience import AudienceEmbeddings, check_learns_from_pixels
 from tfdvbpr.losses.adversarial import AdversarialObjective
 from tfdvbpr.run import Run
 
-_ROWS = 256
+_CHUNK = 256
 Floats = npt.NDArray[np.float32]
 
 
@@ -89,13 +90,16 @@ def embed_images(run: Run, images_uint8: npt.NDArray[np.uint8]) -> Floats:
     """
     check_learns_from_pixels(run)
     size = run.manifest.image_size
-    parts = []
-    for start in range(0, len(images_uint8), _ROWS):
-        images = to_float(tf.constant(images_uint8[start : start + _ROWS]))
+    if not len(images_uint8):
+        return np.zeros((0, run.config.embedding_dim), np.float32)
+
+    def embed(chunk: npt.NDArray[np.uint8]) -> Any:
+        images = to_float(tf.constant(chunk))
         if tuple(images.shape[1:3]) != tuple(size):
             images = tf.image.resize(images, size, method="nearest")
-        parts.append(run.recommender.embed_images(images, training=False).numpy())
-    return np.concatenate(parts) if parts else np.zeros((0, run.config.embedding_dim), np.float32)
+        return run.recommender.embed_images(images, training=False)
+
+    return map_chunks(embed, images_uint8, chunk_rows=_CHUNK)
 
 
 def image_preferences(run: Run, images_uint8: npt.NDArray[np.uint8], users: Any) -> Floats:

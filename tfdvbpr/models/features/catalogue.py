@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.files import whole_file
@@ -68,14 +69,8 @@ def network_features(dataset: PreparedDataset, network: Any, *, name: str) -> Fe
 
 def compute_features(dataset: PreparedDataset, extract: Extract, progress: Progress | None = None) -> Features:
     """float32 [num_items, F]: `extract` of every image, a batch at a time."""
-    count = dataset.manifest.num_items
-    parts = []
-    for start in range(0, count, _BATCH):
-        rows = np.arange(start, min(start + _BATCH, count), dtype=np.int32)
-        parts.append(extract(dataset.images.read(rows)))
-        if progress is not None:
-            progress(int(rows[-1]) + 1, count)
-    return np.concatenate(parts)
+    rows = np.arange(dataset.manifest.num_items, dtype=np.int32)
+    return map_chunks(lambda chunk: extract(dataset.images.read(chunk)), rows, chunk_rows=_BATCH, progress=progress)
 
 
 def _log_tenths(name: str) -> Progress:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.models.backbones import FEATURE_NETWORKS
 
 _SIDE = 224
@@ -46,8 +47,7 @@ class NetworkFeatures:
         if size not in self._networks:
             self._networks[size] = self._build(size)
         extract = self._networks[size]
-        starts = range(0, len(images_uint8), _BATCH)
-        return np.concatenate([extract(images_uint8[start : start + _BATCH]).numpy() for start in starts])
+        return map_chunks(extract, images_uint8, chunk_rows=_BATCH)
 
     def _build(self, size: tuple[int, int]) -> Callable[[Any], Any]:
         network = FEATURE_NETWORKS[self._name](size, imagenet=True)
