@@ -26,6 +26,7 @@ EXPECTED = [
     "describe",
     "design",
     "evaluate",
+    "evaluate_attributes",
     "evaluate_designs",
     "evaluate_gan",
     "experiment",

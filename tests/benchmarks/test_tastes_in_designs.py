@@ -1,7 +1,10 @@
-"""The liked attributes show in designs: synthetic shoppers with known tastes, the whole way, by steps and η.
+"""Designs show attributes that simulated users are known to like: from the dataset to the table, by steps and η.
+
+The documented results were measured with version 0.1.0, whose GAN was trained with options that later versions do not
+have (reconstruction_weight, prior_weight, saturation_slope). This version's own results are not documented.
 
 With -s the table is printed; with TFDVBPR_KEEP=FOLDER in the environment dataset, runs and plot are kept there, and
-what is there already is not made again.
+a later call uses them.
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluation, Att
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 
-# Many actions with little noise: patterns and cuts matter less than colours, and a recommender has to learn them too.
+# Many actions with little noise: patterns and cuts matter less than colours, and the recommender must learn them too.
 _USERS = {"actions_per_user": (40, 80), "temperature": 0.5}
-# A table of tastes by gradient: means of what she acted on know colours, and of cuts hardly anything.
+# User embeddings trained as a table: means of the items a user acted on hold colours, and hardly anything of cuts.
 _RECOMMENDER = {"user_embeddings": "free", "user_l2": 0.01, "loss": "sampled-softmax", "max_pairs": 32768}
 # Half as wide as the preset: rendered garments are simpler than photos.
 _GAN = {
@@ -39,7 +42,7 @@ _GAN = {
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> AttributeEvaluation:
     kept = os.environ.get("TFDVBPR_KEEP")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("tastes")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("attributes")
     folder.mkdir(parents=True, exist_ok=True)
     dataset, run, gan_run = _walked(folder)
     options = AttributeEvaluationOptions(
@@ -87,7 +90,7 @@ def test_designs_show_more_than_colours(found: AttributeEvaluation, attribute: s
 
 
 def test_liked_attributes_grow_with_the_steps(found: AttributeEvaluation) -> None:
-    """At the chosen η, on shoppers it was not chosen by."""
+    """At the chosen η, on users it was not chosen by."""
     line = found.table.filter((pl.col("part") == "test") & (pl.col("realism_weight") == found.best["realism_weight"]))
     at_start = line.filter(pl.col("step") == 0)["colour"][0]
     assert line.filter(pl.col("step") == found.best["step"])["colour"][0] > at_start
