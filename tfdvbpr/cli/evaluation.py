@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -17,32 +18,29 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class _RankingHelp(TyperCommand):
-    """A command whose help lists the ranking metrics, which are imported only when it is printed."""
+class _MetricsHelp(TyperCommand):
+    """A command whose help lists metrics, which are imported only when it is printed."""
+
+    metrics = "tfdvbpr.evaluation.ranking.metrics"
+    settings: ClassVar[dict[str, bool]] = {}
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Puts the metrics in the place of {metrics}."""
-        from tfdvbpr.evaluation.ranking.metrics import metrics_help
-
-        for parameter in self.params:
-            if getattr(parameter, "help", None):
-                parameter.help = parameter.help.replace("{metrics}", metrics_help())  # type: ignore[attr-defined]
+        """Replaces {metrics} by their names and descriptions."""
+        lines = import_module(self.metrics).metrics_help(**self.settings)
+        self.help = (self.help or "").replace("{metrics}", lines)
         super().format_help(ctx, formatter)
 
 
-class _GenerativeHelp(TyperCommand):
-    """A command whose help lists the generative metrics, which are imported only when it is printed."""
+class _ComparedMetricsHelp(_MetricsHelp):
+    settings: ClassVar[dict[str, bool]] = {"per_user": True}
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Puts the metrics in the place of {metrics}."""
-        from tfdvbpr.evaluation.generative.metrics import metrics_help
 
-        self.help = (self.help or "").replace("{metrics}", metrics_help())
-        super().format_help(ctx, formatter)
+class _GenerativeMetricsHelp(_MetricsHelp):
+    metrics = "tfdvbpr.evaluation.generative.metrics"
 
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")]
-SplitOption = Annotated[str, typer.Option(help="validation (to choose by) or test (to report once).")]
+SplitOption = Annotated[Literal["validation", "test"], typer.Option(help="Choose by validation, report test once.")]
 GanDataset = Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")]
 Extractor = Annotated[
     str,
@@ -54,17 +52,14 @@ Extractor = Annotated[
 
 
 @app.command(
-    cls=_RankingHelp,
+    cls=_MetricsHelp,
     epilog="Example: [bold]tfdvbpr evaluate runs/dvbpr runs/popularity --output metrics.json[/bold]",
 )
 def evaluate(
     runs: Runs,
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A metric; repeat for more. All but the legacy ones when left out. {metrics}. Any number may stand in "
-            "the place of 10."
-        ),
+        typer.Option(help="A metric, with any number for 10; repeat for more. All but the legacy ones when left out."),
     ] = None,
     split: SplitOption = "test",
     dataset: Annotated[
@@ -76,6 +71,9 @@ def evaluate(
 
     No negative is sampled; ties count one half; items that the user has acted on are masked. The means of each run are
     also written to its metrics.json, and the values of every user to its per_user-SPLIT.parquet.
+
+    \b
+    {metrics}
     """
     import json
 
@@ -96,7 +94,7 @@ def evaluate(
 
 
 @app.command(
-    cls=_RankingHelp,
+    cls=_ComparedMetricsHelp,
     epilog="Example: [bold]tfdvbpr compare runs/dvbpr-0 runs/dvbpr-1 runs/vbpr-0 runs/vbpr-1 --output compared[/bold]",
 )
 def compare(
@@ -108,8 +106,7 @@ def compare(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="A column of the table; repeat for more. auc, auc_cold, recall@10 and ndcg@10 when left out. "
-            "{metrics}. Any number may stand in the place of 10."
+            help="A metric, with any number for 10; repeat for more. auc, auc_cold, recall@10, ndcg@10 when left out."
         ),
     ] = None,
     if_exists: IfExistsOption = "error",
@@ -119,6 +116,9 @@ def compare(
     Runs that differ in nothing but the seed are one model: each user's values are averaged over them, and their spread
     is shown. A mean is marked where its model is better than every other by Wilcoxon's signed-rank test over users,
     p < 0.05 after Holm's correction over all pairs of the table.
+
+    \b
+    {metrics}
     """
     from tfdvbpr import api
     from tfdvbpr.cli import progress
@@ -183,7 +183,7 @@ def _print_comparison(comparison: Comparison) -> None:
 
 @app.command(
     "evaluate-gan",
-    cls=_GenerativeHelp,
+    cls=_GenerativeMetricsHelp,
     epilog="Example: [bold]tfdvbpr evaluate-gan runs/gan runs/gan-paper --dataset shop.dataset --output gans[/bold]",
 )
 def evaluate_gan(

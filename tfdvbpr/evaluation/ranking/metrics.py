@@ -317,6 +317,7 @@ def metric_title(name: str) -> str:
     return find_metric(name)[0].title or name
 
 
-def metrics_help() -> str:
-    """The names and descriptions of all metrics, for `--help`."""
-    return "; ".join(f"{key.replace('@k', f'@{DEFAULT_K}')}: {metric.description}" for key, metric in METRICS.items())
+def metrics_help(*, per_user: bool = False) -> str:
+    """The names and descriptions of all metrics, or of those with a value for each user, a line each, for `--help`."""
+    shown = {key: metric for key, metric in METRICS.items() if metric.per_user or not per_user}
+    return "\n".join(f"{key.replace('@k', f'@{DEFAULT_K}')}: {metric.description}" for key, metric in shown.items())
