@@ -95,8 +95,11 @@ def test_errors_say_what_to_do(toy: Client, toy_server: LocalServer) -> None:
         pytest.raises(ModelNotFoundError, match=r'"recommend" not found.*It has: design, generate'),
     ):
         c.recommend(["u0"])
-    with Client(toy_server.target, timeout_seconds=1e-6) as c, pytest.raises(DeadlineError, match="1e-06 s"):
-        c.recommend(["u0"])
+    with (
+        Client(toy_server.target, design_timeout_seconds=0.2) as c,
+        pytest.raises(DeadlineError, match=r"within 0\.2 s"),
+    ):
+        c.design(["u0"], "tops", num_steps=2_000_000_000)
     with Client(toy_server.target, max_message_bytes=200) as c, pytest.raises(MessageTooLargeError, match="200"):
         c.embed_images([png() * 4])
     assert toy.recommend(["u0"])  # the server stays up

@@ -11,7 +11,6 @@ import pytest
 from serving_toy_models import save_designer
 
 from tfdvbpr.designing.options import DesignOptions
-from tfdvbpr.run import GanRun, Run
 from tfdvbpr_export import export_designer
 from tfdvbpr_export.options import HIGHEST_MAX_STEPS
 from tfdvbpr_serving.client import AsyncClient, Client
@@ -24,23 +23,22 @@ FOREVER = 2_000_000_000
 
 @dataclass(frozen=True)
 class Served:
-    """A server of a designer, and a category of its."""
+    """A server of a designer, and one of its categories."""
 
     server: LocalServer
     category: str
 
 
 @pytest.fixture(scope="module", params=["toy", "exported"])
-def designer(
-    request: pytest.FixtureRequest, tiny_run: Run, tiny_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def designer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A designer whose loop only takes time, and an exported one with gradient ascent."""
     folder = tmp_path_factory.mktemp("slow") / "designer"
     if request.param == "toy":
         save_designer(folder / "1", work=250)
     else:
+        runs = [request.getfixturevalue(name).path for name in ("tiny_run", "tiny_gan_run")]
         few = DesignOptions(num_starts=2, num_steps=2)
-        export_designer(tiny_run.path, tiny_gan_run.path, folder, options=few, max_steps=HIGHEST_MAX_STEPS)
+        export_designer(*runs, folder, options=few, max_steps=HIGHEST_MAX_STEPS)
     with LocalServer({"designer": folder}, batching=BatchingOptions(num_batch_threads=1)) as server:
         yield Served(server, "tops" if request.param == "toy" else "shirt")
 
