@@ -89,7 +89,7 @@ def test_the_dataset_is_gone_or_has_moved(copy: Path, checkerboard_dataset: Prep
     gone = tmp_path / "gone"
     _change(copy, dataset_path=str(gone))
     message = _message(DatasetError, Run.open(copy).open_dataset)
-    assert message.endswith(f"{gone}, which must still be there. It is gone. Give its place with --dataset.")
+    assert message.endswith(f"{gone}, which must still be there. It is gone. Give its folder with --dataset.")
     moved = Path(shutil.copytree(checkerboard_dataset.path, tmp_path / "moved"))
     assert Run.open(copy).open_dataset(moved).path == moved
 

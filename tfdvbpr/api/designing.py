@@ -52,7 +52,7 @@ def design(
         options: starts, steps, step size, η.
         second_run: another recommender, which the ascent does not use, to score the written designs too.
         seed: of the starts; the same seed gives the same designs.
-        dataset: where the run's dataset lies now, if it has been moved; needed for the folder alone.
+        dataset: where the run's dataset is now, if it has been moved; needed for the folder alone.
         if_exists: whether to replace a folder that is already there.
 
     Returns:
@@ -133,7 +133,7 @@ def tailor(
         options: steps and starts of inversion and ascent, η.
         second_run: another recommender, to score before and after.
         seed: of the random latents, and of the sample.
-        dataset: where the run's dataset lies now, if it has been moved.
+        dataset: where the run's dataset is now, if it has been moved.
         if_exists: whether to replace a folder that is already there.
         progress: called with (items done, in all).
 
@@ -234,7 +234,7 @@ def generate(
         categories: each gives a row; all when left out.
         count: images per category.
         seed: of the first image of each category.
-        dataset: where the GAN's dataset lies now; left out, where it lay, and nearest items are left out if it is gone.
+        dataset: where the GAN's dataset is now; left out, where it was, and nearest items are left out if it is gone.
         if_exists: whether to replace a folder that is already there.
 
     Raises:

@@ -128,9 +128,9 @@ def _add_nearest(samples: list[dict[str, Any]], images: npt.NDArray[np.uint8], d
     for category in dict.fromkeys(each["category"] for each in samples):
         rows = [number for number, each in enumerate(samples) if each["category"] == category]
         near = RealItems(dataset, category).nearest(images[rows], k=1)
-        for place, row in enumerate(rows):
+        for number, row in enumerate(rows):
             samples[row] |= {
-                "nearest_item": near.item_ids[place][0],
-                "distance": round(float(near.distances[place, 0]), 6),
-                "novelty": round(float(near.novelties[place]), 6),
+                "nearest_item": near.item_ids[number][0],
+                "distance": round(float(near.distances[number, 0]), 6),
+                "novelty": round(float(near.novelties[number]), 6),
             }

@@ -15,9 +15,8 @@ from tfdvbpr.data.images.similarity import ssim
 from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardized_users
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, frame_steps
-from tfdvbpr.designing.optimize.inversion import invert, tailor
+from tfdvbpr.designing.optimize.inversion import PerceptualFeatures, invert, tailor
 from tfdvbpr.designing.optimize.objective import image_preferences
-from tfdvbpr.designing.optimize.perceptual_features import PerceptualFeatures
 from tfdvbpr.designing.options import TailorOptions, check_weight
 from tfdvbpr.errors import ConfigError
 

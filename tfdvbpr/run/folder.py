@@ -123,7 +123,7 @@ class RunFolder:
         if path is None and not where.exists():
             raise DatasetError(
                 f"{self.path} was trained on the dataset {where}, which must still be there. It is gone. "
-                "Give its place with --dataset."
+                "Give its folder with --dataset."
             )
         dataset = PreparedDataset.open(where)
         if dataset.manifest.fingerprint != self.manifest.dataset_fingerprint:

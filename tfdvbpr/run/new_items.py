@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr._version import __version__
+from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.images.storage import ItemImages
@@ -144,7 +145,8 @@ def _larger_model(run: Run, manifest: RunManifest) -> Any:
 
 def _embed(model: Any, images: ItemImages, rows: npt.NDArray[np.int32], factors: Factors) -> tuple[Array, Array]:
     parts = []
-    for part in _blocks(rows):
+    for start in range(0, len(rows), _BATCH):
+        part = rows[start : start + _BATCH]
         pixels = to_float(images.read(part)) if model.uses_images else None
         parts.append(model.embed_new_items(part, pixels, factors))
     items, biases = zip(*parts, strict=True)
@@ -155,8 +157,4 @@ def _features(run: Run, images: ItemImages, rows: npt.NDArray[np.int32]) -> Arra
     """float32 [N, F]: off-the-shelf features of the new items, centred on the mean of the run's training catalogue."""
     extract, mean = FEATURE_EXTRACTORS[run.config.features], run.factors.feature_mean
     assert mean is not None
-    return centred(np.concatenate([extract(images.read(part)) for part in _blocks(rows)]), mean)
-
-
-def _blocks(rows: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int32]]:
-    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+    return centred(map_chunks(lambda part: extract(images.read(part)), rows, chunk_rows=_BATCH), mean)

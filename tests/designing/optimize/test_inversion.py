@@ -1,4 +1,4 @@
-"""Inversion and tailoring with networks that can be computed by hand."""
+"""Perceptual features; inversion and tailoring with networks that can be computed by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.designing.optimize.inversion import invert, tailor
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.designing.optimize.inversion import (
+    PerceptualFeatures,
+    feature_distances,
+    feature_layers,
+    invert,
+    pixel_distances,
+    tailor,
+)
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import TailorOptions
 from tfdvbpr.losses.adversarial import LeastSquares
+from tfdvbpr.run import Run
 
 OPTIONS = TailorOptions(num_candidates=8, num_starts=2, invert_steps=150, num_steps=60)
 
@@ -99,3 +108,24 @@ def test_every_row_may_have_its_own_steps(objective: DesignObjective) -> None:
     )
     np.testing.assert_allclose(moved["latents"][0, 0], 0.05, atol=1e-3)
     assert moved["latents"][1, 0] > moved["latents"][0, 0]
+
+
+def test_the_backbones_maps_from_large_to_small(tiny_run: Run) -> None:
+    sizes = [tuple(layer.output.shape[1:3]) for layer in feature_layers(tiny_run.recommender.backbone)]
+    assert sizes == [(16, 16), (8, 8), (4, 4), (2, 2)]
+
+
+def test_the_distance_is_zero_for_equal_images_and_grows(tiny_run: Run, checkerboard_dataset: PreparedDataset) -> None:
+    images = tf.constant(checkerboard_dataset.images.read(np.array([0, 1])).astype(np.float32) / 127.5 - 1.0)
+    distance = PerceptualFeatures.of_backbone(tiny_run.recommender.backbone).distance_to(images)
+    np.testing.assert_allclose(distance(images), 0.0, atol=1e-6)
+    near, far = distance(images + 0.05), distance(images[::-1])
+    assert (near.numpy() < far.numpy()).all()
+
+
+def test_golden_distances() -> None:
+    """Two cells of two channels: equal in one, orthogonal in the other; ‖(1, 0) − (0, 1)‖² = 2, half of it."""
+    first = [tf.constant([[[[1.0, 0.0], [1.0, 0.0]]]])]
+    second = [tf.constant([[[[1.0, 0.0], [0.0, 1.0]]]])]
+    assert float(feature_distances(first, second)[0]) == pytest.approx(1.0)
+    assert float(pixel_distances(tf.zeros([1, 2, 2, 3]), tf.fill([1, 2, 2, 3], 0.5))[0]) == pytest.approx(0.25)
