@@ -128,9 +128,7 @@ def test_a_step_by_hand_of_relativistic_losses_with_r1_and_r2() -> None:
         generator_optimizer=keras.optimizers.SGD(0.0),
         discriminator_optimizer=keras.optimizers.SGD(1.0),
         objective=Relativistic(),
-        augmentation=(),
-        mismatch_weight=0.0,
-        variety_weight=0.0,
+        config=gan_config("plain"),
         variety=Variety(np.zeros((2, 16, 16, 3), np.float32), np.zeros(2, np.int32), 2),
         num_replicas=1,
     )

@@ -77,7 +77,7 @@ class DcganGenerator(Generator):
 
     def enlarged(self, hidden: Any, filters: int, strides: int) -> Any:
         """Builds one convolution with its normalisation, and the growth by `strides`, 1 or 2."""
-        hidden = _normalized(_convolution(layers.Conv2D, filters)(hidden))
+        hidden = _normalized(_convolution(layers.Conv2D, filters, _normal())(hidden))
         return hidden if strides == 1 else layers.UpSampling2D(strides, interpolation="bilinear")(hidden)
 
 
@@ -94,7 +94,7 @@ class TransposedDcganGenerator(DcganGenerator):
 
     def enlarged(self, hidden: Any, filters: int, strides: int) -> Any:
         """See `DcganGenerator.enlarged`."""
-        return _normalized(_convolution(layers.Conv2DTranspose, filters, strides=strides)(hidden))
+        return _normalized(_convolution(layers.Conv2DTranspose, filters, _normal(), strides=strides)(hidden))
 
 
 class ConditionalGenerator(Generator):
@@ -121,9 +121,9 @@ class ConditionalGenerator(Generator):
         hidden = _modulated(layers.Reshape(coarse)(hidden), style)
         earlier = [hidden]
         for number, filters in enumerate(widths[1:]):
-            hidden = _modulated(_he_convolution(filters)(hidden), style)
+            hidden = _modulated(_convolution(layers.Conv2D, filters, "he_normal")(hidden), style)
             hidden = layers.UpSampling2D(2, interpolation="bilinear")(hidden)
-            hidden = _modulated(_he_convolution(filters)(hidden), style)
+            hidden = _modulated(_convolution(layers.Conv2D, filters, "he_normal")(hidden), style)
             if number >= 2:
                 hidden = _excited(hidden, earlier[number - 2])
             earlier.append(hidden)
@@ -134,9 +134,8 @@ def _normal() -> Any:
     return keras.initializers.RandomNormal(stddev=_STDDEV)
 
 
-def _convolution(kind: Any, filters: int, **values: Any) -> layers.Layer:
-    layer: layers.Layer = kind(filters, 3, padding="same", use_bias=False, kernel_initializer=_normal(), **values)
-    return layer
+def _convolution(kind: Any, filters: int, initializer: Any, strides: int = 1) -> Any:
+    return kind(filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer=initializer)
 
 
 def _normalized(hidden: Any) -> Any:
@@ -145,10 +144,6 @@ def _normalized(hidden: Any) -> Any:
 
 def _modulated(hidden: Any, style: Any) -> Any:
     return layers.LeakyReLU(0.2)(ConditionalNormalization()([hidden, style]))
-
-
-def _he_convolution(filters: int) -> layers.Layer:
-    return layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")
 
 
 def _excited(fine: Any, coarse: Any) -> Any:

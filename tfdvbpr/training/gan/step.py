@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdvbpr.config import GanConfig
 from tfdvbpr.data.images.augmentation import augment
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.losses.adversarial import AdversarialObjective
@@ -35,10 +36,8 @@ class GanStep:
         generator_optimizer: of G's variables.
         discriminator_optimizer: of D's variables.
         objective: L_D, L_G and a regulariser.
-        augmentation: names in AUGMENTATIONS.
-        mismatch_weight: m, in [0, 1).
-        variety_weight: at least 0; 0 computes no variety.
         variety: compares generated images with photos.
+        config: `augmentation`, `mismatch_weight` and `variety_weight`; a weight of 0 computes nothing.
         num_replicas: of the strategy.
     """
 
@@ -47,10 +46,8 @@ class GanStep:
     generator_optimizer: Any
     discriminator_optimizer: Any
     objective: AdversarialObjective
-    augmentation: tuple[str, ...]
-    mismatch_weight: float
-    variety_weight: float
     variety: Variety
+    config: GanConfig
     num_replicas: int
 
     def __call__(self, batch: Mapping[str, Any]) -> Metrics:
@@ -70,14 +67,14 @@ class GanStep:
                 metrics = self._update_discriminator(real, tf.nest.map_structure(tf.stop_gradient, fake), batch, count)
             logits = self.discriminator.logits(fake, batch["fake_ids"], training=True)
             loss = metrics["generator_loss"] = self._generator_loss(logits, real, batch["category_ids"], count)
-            if self.variety_weight:
+            if self.config.variety_weight:
                 metrics["variety"] = tf.reduce_sum(self.variety(images, batch["fake_ids"])) / (count / 2.0)
-                loss -= self.variety_weight * metrics["variety"]
+                loss -= self.config.variety_weight * metrics["variety"]
         _descend(tape, loss, self.generator, self.generator_optimizer)
         return metrics
 
     def _update_discriminator(self, real: Features, fake: Features, batch: Mapping[str, Any], count: Any) -> Metrics:
-        category_ids, fake_ids, mismatch = batch["category_ids"], batch["fake_ids"], self.mismatch_weight
+        category_ids, fake_ids, mismatch = batch["category_ids"], batch["fake_ids"], self.config.mismatch_weight
         other_ids = batch["other_ids"] if mismatch else None
         with tf.GradientTape() as tape:
             real_logits, fake_logits, other_logits = self.discriminator.training_logits(
@@ -110,7 +107,7 @@ class GanStep:
         return tf.reduce_sum(_per_image(loss, fake_logits, real_logits)) / count
 
     def _features(self, images: Any, random_numbers: Any) -> Features:
-        return self.discriminator.features(augment(images, random_numbers, self.augmentation))
+        return self.discriminator.features(augment(images, random_numbers, self.config.augmentation))
 
     def _squared_gradients(self, features: Features, category_ids: Any) -> Any:
         """‖∂D(x, c)/∂f(x)‖² of each image, float32 [B]; in inference mode, where no logit depends on other rows."""

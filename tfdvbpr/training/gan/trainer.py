@@ -64,16 +64,15 @@ class GanTrainer:
             self.discriminator_optimizer = self._adam(config.discriminator_learning_rate)
             self.generator_optimizer.build(self.generator.trainable_variables)
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        several = len(self.batches.categories.trained) > 1  # or no category is wrong
         self.replica_step = GanStep(
             generator=self.generator,
             discriminator=self.discriminator,
             generator_optimizer=self.generator_optimizer,
             discriminator_optimizer=self.discriminator_optimizer,
             objective=self._objective,
-            augmentation=config.augmentation,
-            mismatch_weight=config.mismatch_weight if len(self.batches.categories.trained) > 1 else 0.0,
-            variety_weight=config.variety_weight,
             variety=Variety(images, category_ids, shape[1]),
+            config=config if several else config.model_copy(update={"mismatch_weight": 0.0}),
             num_replicas=strategy.num_replicas_in_sync,
         )
         self._recalibrate = _compiled(self.generator, training=True)
@@ -148,15 +147,10 @@ class GanTrainer:
         images, real_ids = self.batches.real_images(random, most=_SCALED_IMAGES)
         fake_ids = np.repeat(plan.trained, _SCALED_IMAGES)
         latents = random.standard_normal((len(fake_ids), self._config.latent_dim), np.float32)
-        real_logits, fake_logits = [], []
-        for rows in _blocks(len(images)):
-            real_logits.append(self._classify(_inputs("images", images[rows], real_ids[rows])).numpy())
-        for rows in _blocks(len(fake_ids)):
-            generated = self._generate(_inputs("latents", latents[rows], fake_ids[rows]))
-            fake_logits.append(self._classify(_inputs("images", generated, fake_ids[rows])).numpy())
-        scale = LogitScale.fitted(
-            np.concatenate(real_logits), real_ids, np.concatenate(fake_logits), fake_ids, num_categories=len(plan.names)
-        )
+        generated = _in_blocks(self._generate, "latents", latents, fake_ids)
+        real_logits = _in_blocks(self._classify, "images", images, real_ids)
+        fake_logits = _in_blocks(self._classify, "images", generated, fake_ids)
+        scale = LogitScale.fitted(real_logits, real_ids, fake_logits, fake_ids, num_categories=len(plan.names))
         return GanFacts.of(plan, scale)
 
 
@@ -169,5 +163,7 @@ def _inputs(name: str, values: Any, category_ids: npt.NDArray[np.int32]) -> dict
     return {name: tf.convert_to_tensor(values), "category_ids": tf.constant(category_ids)}
 
 
-def _blocks(count: int) -> list[slice]:
-    return [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
+def _in_blocks(network: Any, name: str, values: npt.NDArray[np.float32], category_ids: npt.NDArray[np.int32]) -> Any:
+    """A network's outputs for many rows."""
+    blocks = [slice(start, start + _BATCH) for start in range(0, len(values), _BATCH)]
+    return np.concatenate([network(_inputs(name, values[rows], category_ids[rows])).numpy() for rows in blocks])
