@@ -6,9 +6,8 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -85,7 +84,7 @@ class PhotoSplit:
         return np.searchsorted(np.array(self.categories), dataset.items.category_ids[rows]).astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class CategoryClassifier:
     """A small CNN from pixels to the categories of a dataset, and its accuracy.
 
@@ -98,8 +97,8 @@ class CategoryClassifier:
 
     model: keras.Model
     categories: tuple[str, ...]
-    accuracy: float
-    category_accuracy: dict[str, float]
+    accuracy: float = np.nan
+    category_accuracy: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def _logits(self) -> Any:
@@ -128,10 +127,11 @@ def category_classifier(
     """
     names = tuple(dataset.manifest.categories[category] for category in split.categories)
     folder = dataset.path / FOLDER / f"{_VERSION}-{dataset.manifest.fingerprint}"
-    model = _build(dataset.manifest.image_size, len(names))
-    cached = _read(model, folder)
-    if cached is not None:
-        return CategoryClassifier(model, names, **cached)
+    with suppress(OSError, ValueError):  # not there, or damaged
+        accuracy = json.loads((folder / _ACCURACY_NAME).read_text(encoding="utf-8"))
+        model = _build(dataset.manifest.image_size, len(names))
+        model.load_weights(folder / _WEIGHTS_NAME)
+        return CategoryClassifier(model, names, **accuracy)
     classifier = _trained(dataset, split, names, progress)
     _log.info(
         "Trained a classifier of %d categories on %d photos. Its accuracy is %.1f %% on %d held-out ones.",
@@ -143,16 +143,6 @@ def category_classifier(
         accuracy = {"accuracy": classifier.accuracy, "category_accuracy": classifier.category_accuracy}
         (scratch / _ACCURACY_NAME).write_text(json.dumps(accuracy, indent=2) + "\n", encoding="utf-8")
     return classifier
-
-
-def _read(model: keras.Model, folder: Path) -> dict[str, Any] | None:
-    """Loads cached weights and returns their accuracies; None if there are none or they are damaged."""
-    try:
-        accuracy: dict[str, Any] = json.loads((folder / _ACCURACY_NAME).read_text(encoding="utf-8"))
-        model.load_weights(folder / _WEIGHTS_NAME)
-    except (OSError, ValueError):
-        return None
-    return accuracy
 
 
 def _trained(
@@ -173,11 +163,11 @@ def _trained(
         model.train_on_batch(images, classes)
         if progress is not None:
             progress(number, steps)
-    classes = split.classes(dataset, split.held_out)
-    logits = CategoryClassifier(model, names, np.nan, {}).logits(dataset.images.read(split.held_out))
-    correct = logits.argmax(axis=1) == classes
-    by_category = {name: float(correct[classes == number].mean()) for number, name in enumerate(names)}
-    return CategoryClassifier(model, names, float(correct.mean()), by_category)
+    classifier, classes = CategoryClassifier(model, names), split.classes(dataset, split.held_out)
+    correct = classifier.logits(dataset.images.read(split.held_out)).argmax(axis=1) == classes
+    classifier.accuracy = float(correct.mean())
+    classifier.category_accuracy = {name: float(correct[classes == at].mean()) for at, name in enumerate(names)}
+    return classifier
 
 
 def _build(image_size: tuple[int, int], num_classes: int) -> keras.Model:
