@@ -47,7 +47,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name in self._lazy:
-            self._builtin[name] = resolve_name(self._lazy[name])
+            loaded: T = resolve_name(self._lazy[name])
+            return loaded
         return self._builtin[name] if name in self._builtin else _loaded(self._plugins()[name])
 
     def __contains__(self, name: object) -> bool:

@@ -1,7 +1,7 @@
 """Validated configurations of a training run: defaults, then a YAML file, then KEY=VALUE overrides."""
 
 from tfdvbpr.config.gan import GAN_PRESETS, GanConfig, gan_config
-from tfdvbpr.config.loading import Config, dump_yaml, resolve_config
+from tfdvbpr.config.loading import Config, describe_yaml, dump_yaml, resolve_config
 from tfdvbpr.config.recommender import RecommenderConfig
 from tfdvbpr.config.training import TrainingConfig
 
@@ -11,6 +11,7 @@ __all__ = [
     "GanConfig",
     "RecommenderConfig",
     "TrainingConfig",
+    "describe_yaml",
     "dump_yaml",
     "gan_config",
     "resolve_config",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +24,7 @@ def resolve_config(
     file: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Config:
-    """Lays a YAML file and KEY=VALUE pairs over the defaults and validates the whole.
+    """Lay a YAML file and KEY=VALUE pairs over the defaults, and validate the whole.
 
     Args:
         kind: the configuration class.
@@ -64,6 +66,25 @@ def dump_yaml(config: TrainingConfig) -> str:
     return text
 
 
+def describe_yaml(config: TrainingConfig) -> str:
+    """The configuration as YAML by group, each value below its description as a comment.
+
+    `resolve_config` reads the text back as the same configuration.
+    """
+    values, fields = config.model_dump(mode="json"), type(config).model_fields
+    own = [name for name in type(config).__annotations__ if name in fields]
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys([*own, *fields]):
+        field = fields[name]
+        extra = field.json_schema_extra
+        group = str(extra.get("group", "other")) if isinstance(extra, dict) else "other"
+        comment = textwrap.wrap(str(field.description), 118, initial_indent="# ", subsequent_indent="# ")
+        value = yaml.safe_dump({name: values[name]}, default_flow_style=False, width=1000).rstrip()
+        groups.setdefault(group, []).append("\n".join([*comment, value]))
+    titled = [f"# == {group}\n\n" + "\n\n".join(parts) for group, parts in groups.items()]
+    return "\n\n\n".join(titled) + "\n"
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
@@ -81,5 +102,7 @@ def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"`{name}` is no field of the configuration. Known: {', '.join(sorted(kind.model_fields))}."
+        near = get_close_matches(name, kind.model_fields)
+        known = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(sorted(kind.model_fields))}."
+        return f"`{name}` must be a field of the configuration. There is none of this name. {known}"
     return f"`{name}` has a wrong value: {first['msg']}. Received {first['input']!r}."

@@ -1,8 +1,8 @@
-"""What every training run has."""
+"""The fields that every training run has, and how a field of a configuration is declared."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,21 +12,33 @@ StrategyName = Literal["auto", "one-device", "mirrored", "multi-worker"]
 TrainingIfExists = Literal["error", "overwrite", "restart", "resume"]
 
 
+def option(group: str, default: Any, description: str, **limits: Any) -> Any:
+    """A field of a configuration.
+
+    Args:
+        group: the heading under which `tfdvbpr config` prints it.
+        default: its value where nothing sets another.
+        description: what it means, in the units and symbols of docs/reference/equations.md.
+        **limits: of pydantic's `Field`, such as `ge=0`.
+    """
+    return Field(default, description=description, json_schema_extra={"group": group}, **limits)
+
+
 class TrainingConfig(BaseModel):
     """What every training run has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(0, ge=0, description="Seeds weights, batches and augmentation.")
-    epochs: int = Field(20, ge=1, description="Passes over the data; see `batching` for what one is.")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size for the network.")
-    final_learning_rate: float = Field(
-        0.02, ge=0, le=1, description="Fraction left at the end of a cosine decay; 1 is none."
+    seed: int = option("data", 0, "Seed of weights, batches and augmentation.", ge=0)
+    epochs: int = option("optimizer", 20, "Passes over the data; see `batching` for what one is.", ge=1)
+    learning_rate: float = option("optimizer", 1e-3, "Adam's step size for the network.", gt=0)
+    final_learning_rate: float = option(
+        "optimizer", 0.02, "Fraction of the step sizes left at the end of their cosine decay; 1 keeps them constant.",
+        ge=0, le=1,
+    )  # fmt: skip
+    checkpoint_steps: int = option(
+        "checkpoint", 0, "Steps between checkpoints, beside one each 30 seconds; 0 for those by the clock alone.", ge=0
     )
-    checkpoint_seconds: float = Field(
-        30.0, ge=0, description="A checkpoint after so many seconds, also within an epoch; 0 never by the clock."
-    )
-    checkpoint_steps: int = Field(0, ge=0, description="And after each so many steps; 0 never by steps.")
 
     # An interrupted training may be continued with other values: the weights do not depend on them.
-    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset({"checkpoint_seconds", "checkpoint_steps"})
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps"})

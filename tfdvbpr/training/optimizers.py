@@ -7,8 +7,7 @@ keeps moving averages. `Optimizers` holds the two of a recommender.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +26,14 @@ def make_adam(config: RecommenderConfig, kind: Any, rate: float, *, steps_per_ep
     """Adam, or a class like it, with a step size that falls from `rate` by a cosine (Loshchilov and Hutter 2017).
 
     Args:
-        config: `epochs`, `final_learning_rate`, `adam_epsilon` and `average_decay`.
+        config: `epochs`, `final_learning_rate` and `adam_epsilon`.
         kind: the class.
         rate: the first and largest step size.
         steps_per_epoch: steps of an epoch.
     """
     steps = config.epochs * steps_per_epoch
-    average = config.average_decay
-    return kind(
-        keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate),
-        epsilon=config.adam_epsilon,
-        use_ema=average > 0,
-        ema_momentum=average or None,
-    )
+    schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate)
+    return kind(schedule, epsilon=config.adam_epsilon)
 
 
 @keras.saving.register_keras_serializable(package="tfdvbpr")
@@ -64,24 +58,6 @@ class AveragingAdam(keras.optimizers.Adam):
     def get_config(self) -> dict[str, Any]:
         """Arguments to make it again."""
         return {**super().get_config(), "ema_momentum": self._decay}
-
-
-@contextmanager
-def averages_in_place(pairs: Sequence[tuple[Any, Sequence[Any]]]) -> Iterator[None]:
-    """Puts moving averages in the weights' place for the length of the block, as far as an optimizer has them.
-
-    Args:
-        pairs: optimizers and the variables they were built with.
-    """
-    kept = [(variable, variable.value.numpy()) for optimizer, those in pairs if optimizer.use_ema for variable in those]
-    for optimizer, those in pairs:
-        if optimizer.use_ema:
-            optimizer.finalize_variable_values(those)
-    try:
-        yield
-    finally:
-        for variable, value in kept:
-            variable.assign(value)
 
 
 class FusedAdam(keras.optimizers.Adam):

@@ -20,14 +20,14 @@ from tfdvbpr.training.recommender.train import train_recommender
 
 
 def train(dataset: PreparedDataset, model: str, output: Path, epochs: int) -> None:
-    """A checkpoint after each step, dropout, averages and validations; of DVBPR and a GAN two steps an epoch."""
-    run: dict[str, Any] = {"checkpoint_steps": 1, "checkpoint_seconds": 0.0, "global_batch_size": 8}
+    """A checkpoint after each step, dropout and validations; of DVBPR and a GAN two steps an epoch."""
+    run: dict[str, Any] = {"checkpoint_steps": 1, "global_batch_size": 8}
     if model == "gan":
         gan = GanConfig(epochs=epochs, latent_dim=4, base_channels=4, discriminator_channels=4, **run)
         train_gan(dataset, gan, output)
         return
     run |= {"dropout": 0.3} if model == "dvbpr" else {"global_batch_size": 24}
-    config = recommender_config(model, epochs=epochs, embedding_dim=4, average_decay=0.9, **run)
+    config = recommender_config(model, epochs=epochs, embedding_dim=4, **run)
     train_recommender(
         dataset, config, output, validate=lambda factors: validation_metrics(factors, dataset.interactions)
     )

@@ -104,8 +104,8 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_averages_and_tables_go_on_bit_for_bit(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    values = {"batching": "triplet", "user_embeddings": "free", "global_batch_size": 24, "average_decay": 0.9}
+def test_tables_go_on_bit_for_bit(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
+    values = {"batching": "triplet", "user_embeddings": "free", "global_batch_size": 24}
     config = _config(**values)
     _interrupt_twice(checkerboard_dataset, config, tmp_path / "run")
     resumed = _train(checkerboard_dataset, config, tmp_path / "run")
@@ -131,7 +131,7 @@ def test_steps_after_the_last_checkpoint_are_not_counted_twice(
     with pytest.raises(PulledPlugError):
         _train(checkerboard_dataset, config, output, callbacks=[pull_the_plug_before(3)])
     # How often checkpoints are written may change: the weights do not depend on it.
-    other = _config(checkpoint_steps=0, checkpoint_seconds=0.0)
+    other = _config(checkpoint_steps=0)
     _assert_same(_train(checkerboard_dataset, other, output), whole)
 
 

@@ -13,28 +13,15 @@ from tfdvbpr.data.interactions import Split
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.evaluation.ranking.evaluate import mean_metrics
 from tfdvbpr.losses.ranking import RANKING_LOSSES
-from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
+from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.recommender.train import train_recommender
-
-STEPS = {"dvbpr": 10, "hybrid-dvbpr": 10, "siamese": 4, "visrank": 1}
-PERSONAL = [name for name in RECOMMENDERS if name != "popularity"]
 
 
 def _test_auc(dataset: PreparedDataset, output: Path, model: str, **values: Any) -> float:
-    settings = {"embedding_dim": 4, "global_batch_size": 16, "epochs": STEPS.get(model, 25), "backbone_l2": 0.0}
+    settings = {"embedding_dim": 4, "global_batch_size": 16, "epochs": 25, "backbone_l2": 0.0}
     config = recommender_config(model, **{**settings, **values})
     run = train_recommender(dataset, config, output)
     return mean_metrics(run.factors, dataset.interactions, Split.TEST)["auc"]
-
-
-@pytest.mark.parametrize("model", PERSONAL)
-def test_every_personal_model_learns(model: str, checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    assert _test_auc(checkerboard_dataset, tmp_path / "run", model) > 0.95
-
-
-def test_popularity_cannot_tell_users_apart(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    """Every candidate is as popular as the held-out item, or more: its own test action is hidden."""
-    assert _test_auc(checkerboard_dataset, tmp_path / "run", "popularity") <= 0.5
 
 
 @pytest.mark.parametrize("loss", RANKING_LOSSES)

@@ -12,8 +12,7 @@ from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders import recommender_config
-from tfdvbpr.training.recommender.checks import check_names, notes
-from tfdvbpr.training.recommender.train import RecommenderTrainer
+from tfdvbpr.training.recommender.train import RecommenderTrainer, _log_image_size, check_config
 
 LAMBDA_CNN, LAMBDA_USER, RATE, EPSILON = 1e-3, 1.0, 1e-4, 1e-8
 
@@ -105,10 +104,12 @@ def test_a_preset_is_a_models_own() -> None:
     with pytest.raises(ConfigError, match=r"`preset` must be left out for vbpr, which has none\. Received 'paper'"):
         recommender_config("vbpr", preset="paper")
     with pytest.raises(ConfigError, match="`reduction` may be sum with triplet batching alone"):
-        check_names(recommender_config("dvbpr", reduction="sum"))
+        check_config(recommender_config("dvbpr", reduction="sum"))
 
 
-def test_another_picture_size_is_told_of(checkerboard_dataset: PreparedDataset) -> None:
-    (line,) = notes(recommender_config("dvbpr", preset="paper"), checkerboard_dataset)
-    assert line.startswith("Warning: the configuration is meant for pictures of 224x224. The dataset has 32x32")
-    assert not list(notes(recommender_config("dvbpr"), checkerboard_dataset))
+def test_another_image_size_is_logged(checkerboard_dataset: PreparedDataset, caplog: pytest.LogCaptureFixture) -> None:
+    _log_image_size(recommender_config("dvbpr", preset="paper"), checkerboard_dataset)
+    assert caplog.messages[0].startswith("cnn_f is meant for images of 224x224. The dataset has 32x32, which are used.")
+    caplog.clear()
+    _log_image_size(recommender_config("dvbpr"), checkerboard_dataset)
+    assert not caplog.messages

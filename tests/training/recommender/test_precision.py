@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,9 +13,8 @@ from tfdvbpr.models.backbones import BackboneOptions, build_backbone
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs
-from tfdvbpr.training.recommender import precision
-from tfdvbpr.training.recommender.precision import check_precision, computing_in, settled_precision
-from tfdvbpr.training.recommender.train import RecommenderTrainer
+from tfdvbpr.training.recommender.step import computing_in
+from tfdvbpr.training.recommender.train import RecommenderTrainer, check_config
 
 
 def _types(function: Any, images: Any) -> dict[str, set[str]]:
@@ -47,13 +45,17 @@ def test_a_network_computes_in_another_precision_only_meanwhile() -> None:
     assert (mixed(images).numpy() != plain(images).numpy()).any()
 
 
-@pytest.mark.parametrize(
-    "values", [{"precision": "mixed_bfloat16"}, {"precision": "mixed_float16"}, {"jit_compile": True}]
-)
-def test_it_trains(checkerboard_dataset: PreparedDataset, values: dict[str, Any]) -> None:
-    """Free tastes: tables learn beside the network, and with float16 from a loss that is scaled."""
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_it_trains(checkerboard_dataset: PreparedDataset, precision: str) -> None:
+    """Tables of free user embeddings learn beside the network; with float16 the loss is scaled."""
     config = recommender_config(
-        "dvbpr", epochs=8, embedding_dim=4, global_batch_size=16, user_embeddings="free", dropout=0.0, **values
+        "dvbpr",
+        epochs=8,
+        embedding_dim=4,
+        global_batch_size=16,
+        user_embeddings="free",
+        dropout=0.0,
+        precision=precision,
     )
     strategy = make_strategy("one-device")
     trainer = RecommenderTrainer(checkerboard_dataset, config, strategy)
@@ -67,42 +69,12 @@ def test_it_trains(checkerboard_dataset: PreparedDataset, values: dict[str, Any]
     for old, variable in zip(before, trainer.model.trainable_variables, strict=True):
         change = np.abs(variable.numpy() - old).max()
         assert 0 < change < 1, variable.path
-    if values.get("precision") == "mixed_float16":
+    if precision == "mixed_float16":
         assert float(trainer.optimizers.loss_scale) > 1
         tables = trainer.model.user_embeddings.numpy()
         assert np.isfinite(tables).all()
 
 
-def test_auto_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = {"float32": 1.0, "mixed_bfloat16": 0.5}
-    monkeypatch.setattr(precision, "_step_seconds", lambda network, size, pictures, name: seconds[name])
-    config = recommender_config("dvbpr", precision="auto")
-    lines: list[str] = []
-    settled = settled_precision(config, (32, 32), tmp_path, told=lines.append)
-    assert settled.precision == "mixed_bfloat16"
-    assert lines == [
-        "Precision: mixed_bfloat16; forward and backward of 128 pictures through small_cnn: "
-        "float32 1000 ms, mixed_bfloat16 500 ms."
-    ]
-    seconds["mixed_bfloat16"] = 0.95
-    assert settled_precision(config, (32, 32), tmp_path).precision == "mixed_bfloat16"  # as it began
-    other = tmp_path / "other"
-    other.mkdir()
-    assert settled_precision(config, (32, 32), other).precision == "float32"  # not a tenth faster
-
-
-def test_the_measurement_leaves_a_time_for_each(tmp_path: Path) -> None:
-    lines: list[str] = []
-    config = recommender_config("dvbpr", precision="auto", global_batch_size=4)
-    chosen = settled_precision(config, (32, 32), tmp_path, told=lines.append).precision
-    assert lines[0].startswith(f"Precision: {chosen}; forward and backward of 4 pictures through small_cnn: float32 ")
-    assert (
-        settled_precision(recommender_config("vbpr", precision="auto"), (32, 32), tmp_path / "x").precision == "float32"
-    )
-
-
 def test_what_is_refused() -> None:
-    with pytest.raises(ConfigError, match="bpr-mf has none"):
-        check_precision(recommender_config("bpr-mf", precision="mixed_bfloat16"))
-    with pytest.raises(ConfigError, match="with one replica"):
-        check_precision(recommender_config("dvbpr", jit_compile=True), num_replicas=2)
+    with pytest.raises(ConfigError, match="of bpr-mf, which has no backbone, must be float32"):
+        check_config(recommender_config("bpr-mf", precision="mixed_bfloat16"))

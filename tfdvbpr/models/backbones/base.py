@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import keras
 from keras import layers
@@ -46,6 +46,19 @@ class Backbone(Protocol):
             ConfigError: if the images are too small for it, or its weights are not installed.
         """
         ...
+
+
+Builder = TypeVar("Builder", bound=Callable[..., keras.Model])
+
+
+def intended_for(height: int, width: int) -> Callable[[Builder], Builder]:
+    """Mark a backbone as meant for images of a size; training warns where they have another."""
+
+    def mark(build: Builder) -> Builder:
+        vars(build)["intended_image_size"] = (height, width)
+        return build
+
+    return mark
 
 
 class FeatureNetwork(Protocol):

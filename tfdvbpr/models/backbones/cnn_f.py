@@ -5,9 +5,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from tfdvbpr.models.backbones.base import BackboneOptions, freeze_below_head
+from tfdvbpr.models.backbones.base import BackboneOptions, freeze_below_head, intended_for
 
 
+@intended_for(224, 224)
 def cnn_f(image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
     """CNN-F: five convolutions, two dense layers of 4,096, and a linear embedding.
 

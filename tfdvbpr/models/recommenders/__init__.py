@@ -63,4 +63,7 @@ def recommender_config(
         check_choice("preset", preset, kind.presets)
         defaults |= kind.presets[preset]
     defaults |= {**values, "model": model}
-    return resolve_config(RecommenderConfig, defaults=defaults, file=file, overrides=overrides)
+    config = resolve_config(RecommenderConfig, defaults=defaults, file=file, overrides=overrides)
+    if config.model != model:
+        raise ConfigError(f"`model` of the configuration must be {model}. Received {config.model}. Use that model.")
+    return config

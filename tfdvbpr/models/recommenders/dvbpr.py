@@ -61,7 +61,6 @@ class DVBPR(ImageRecommender, FactorRecommender):
             "user_initializer": "uniform",
             "augmentation": (),
             "evaluate_every": 1,
-            "intended_image_size": (224, 224),
         },
         "pretrained": {
             "backbone": "efficientnet_lite0_pyramid",

@@ -1,9 +1,9 @@
-"""Fold-in: a new user's embedding from the items she liked, with everything else left as it was trained.
+"""Fold-in: a new user's embedding from the items the user liked, with everything else left as it was trained.
 
 θ = [c; f]. The closed part c is a shrunk mean of vectors of the liked items; the fitted part f minimises the user's own
-share of the BPR loss and of its penalty. DVBPR with leave-one-out tastes, VisRank and the siamese CNN have c alone, a
-free θ is f alone, and hybrid DVBPR has both: θ and γ. The functions are plain Keras operations on arrays, many users at
-once, and run in a graph as they do outside one.
+share of the BPR loss and of its penalty. DVBPR with user profiles, VisRank and the siamese CNN have c alone, a free θ
+is f alone, and hybrid DVBPR has both: θ and γ. The functions are plain Keras operations on arrays, many users at once,
+and run in a graph as they do outside one.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def fit_users(
         liked: float32 [B, n, F], φ of each user's liked items, padded.
         others: float32 [S, F], φ of the items they are ranked against.
         liked_offsets: float32 [B, n], what the score holds beside fᵀφ.
-        other_offsets: float32 [B, S] or [1, S], the same.
+        other_offsets: float32 [B, S] or [1, S], the same for the others.
         weights: float32 [B, n], summing to 1 a row, 0 on padding.
         is_negative: float32 [B, S], 0 where the other item is one of the liked.
-        first: float32 [B, F], where to begin.
+        first: float32 [B, F], initial values.
         user_l2: λ, above 0.
 
     Returns:
@@ -85,14 +85,14 @@ def fit_users(
     pairs = weights[:, :, None] * is_negative[:, None, :]  # [B, n, S]
     pairs = pairs / ops.maximum(ops.sum(is_negative, axis=1), 1.0)[:, None, None]
 
-    def less(users: Any, offsets: tuple[Any, Any] | None = None) -> Any:
-        """x_j - x_i, [B, n, S]; of a direction, without the offsets, how fast they change along it."""
+    def differences(users: Any, offsets: tuple[Any, Any] | None = None) -> Any:
+        """x_j - x_i, [B, n, S]; of a direction, without the offsets, their change along it."""
         own, other = offsets or (0.0, 0.0)
         scores = ops.matmul(users, ops.transpose(others)) + other
         return scores[:, None, :] - (ops.einsum("bf,bnf->bn", users, liked) + own)[:, :, None]
 
     def step(users: Any, done: Any) -> tuple[Any, Any]:
-        margins = less(users, (liked_offsets, other_offsets))
+        margins = differences(users, (liked_offsets, other_offsets))
         slopes = ops.sigmoid(margins)
         curves = pairs * slopes * (1.0 - slopes)
         slopes = pairs * slopes
@@ -103,7 +103,7 @@ def fit_users(
         hessian += ops.einsum("bnf,bng->bfg", liked * ops.sum(curves, axis=2)[:, :, None], liked)
         hessian += user_l2 * ops.eye(size) - cross - ops.transpose(cross, (0, 2, 1))
         direction = -ops.solve(hessian, gradient[:, :, None])[:, :, 0]
-        length = _step_length(users, direction, margins, less(direction), pairs, user_l2)
+        length = _step_length(users, direction, margins, differences(direction), pairs, user_l2)
         done = ops.logical_or(done, ops.max(ops.abs(gradient), axis=1) < _TOLERANCE)
         return ops.where(done[:, None], users, users + length[:, None] * direction), done
 
@@ -134,7 +134,7 @@ def _step_length(users: Any, direction: Any, margins: Any, changes: Any, pairs: 
 
 @dataclass(frozen=True)
 class LikedItems:
-    """What folding in takes of the items each person liked, padded; arrays or tensors of a graph.
+    """What folding in takes of the items each user liked, padded; arrays or tensors of a graph.
 
     Attributes:
         rows: int32 [B, n].
@@ -166,7 +166,7 @@ class FoldIn:
         others: int32 [S], rows of the items that the liked ones are ranked against.
         action_weights: float32 [num_items], what an action on each item counts in the fit.
         user_l2: λ of the fit.
-        offsets: float32 [num_items], what scores are given in the fit beside the model's; `popularity_offset`.
+        offsets: float32 [num_items], added to scores in the fit; see `popularity_offset`.
     """
 
     factors: Factors
@@ -256,11 +256,11 @@ class FoldIn:
     def _fit(self, liked: LikedItems, closed: Any) -> Any:
         """float32 [B, F]: the fitted part beside the closed one, float32 [B, C] or None."""
         width, biases, others = self.closed_items.shape[1], self.fit_biases, self.others
-        looks, fitted = np.split(self.factors.item_embeddings[others], [width], axis=1)
+        visual, fitted = np.split(self.factors.item_embeddings[others], [width], axis=1)
         liked_offsets, other_offsets = liked.biases, ops.convert_to_tensor(biases[None, others])
         if closed is not None:
             liked_offsets += ops.einsum("bc,bnc->bn", closed, liked.embeddings[:, :, :width])
-            other_offsets += ops.matmul(closed, looks.T)
+            other_offsets += ops.matmul(closed, visual.T)
         weights = liked.is_liked * liked.action_weights
         among_liked = ops.equal(ops.expand_dims(liked.rows, 2), others) & (ops.expand_dims(liked.is_liked, 2) > 0)
         return fit_users(

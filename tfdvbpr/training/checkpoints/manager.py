@@ -42,6 +42,7 @@ from tfdvbpr.training.engine.loop import TrainingProgress
 _IDENTITY = "training.json"
 _LOCK = "lock"
 _KEPT = 2
+_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -237,7 +238,7 @@ class Checkpoints(TrainingCallback):
             self._stop_after_signal()
 
     def _due_by_time(self) -> bool:
-        return 0 < self._config.checkpoint_seconds <= time.perf_counter() - self._written
+        return time.perf_counter() - self._written >= _SECONDS
 
     def _due_by_steps(self) -> bool:
         return self._config.checkpoint_steps > 0 and self.progress.total_steps % self._config.checkpoint_steps == 0

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +14,6 @@ import keras
 import polars as pl
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.errors import check_choice
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.training.checkpoints.file import BEST, Saved, assign, parse, read_bytes, values, variables, write_saved
 from tfdvbpr.training.distributed.strategy import broadcast_bytes, broadcast_number
@@ -144,10 +142,6 @@ class Evaluated(Protocol):
         """Every user's and item's embedding now."""
         ...
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """Puts moving averages, where there are some, in the weights' place for a while."""
-        ...
-
 
 class BestWeights(TrainingCallback):
     """Validates every few epochs, keeps the best weights and factors, and stops training after `patience` worse ones.
@@ -156,8 +150,8 @@ class BestWeights(TrainingCallback):
 
     Args:
         trainer: what is trained.
-        validate: metrics of factors, among them `config.stop_metric`; None keeps the last weights.
-        config: `evaluate_every`, `stop_metric`, `patience` and `epochs`.
+        validate: metrics of factors, among them "auc", which is compared; None keeps the last weights.
+        config: `evaluate_every`, `patience` and `epochs`.
         folder: where the best weights are kept meanwhile; None on a worker that is not the chief.
         strategy: the trainer's tf.distribute strategy.
     """
@@ -183,22 +177,19 @@ class BestWeights(TrainingCallback):
         epochs, every = self._config.epochs, self._config.evaluate_every
         if self._validate is None or (epoch + 1 < epochs and (epoch + 1) % every):
             return
-        with self._trainer.averaged():
-            factors = self._trainer.factors()
-            metrics = dict(self._validate(factors))
-            self._compare(metrics, factors)
+        factors = self._trainer.factors()
+        metrics = dict(self._validate(factors))
+        self._compare(metrics["auc"], factors)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         _log.info("epoch %d/%d: validation %s", epoch + 1, epochs, shown)
         if logs is not None:
             logs |= {f"validation_{name}": value for name, value in metrics.items()}
 
-    def _compare(self, metrics: Mapping[str, float], factors: Factors) -> None:
-        name = self._config.stop_metric
-        check_choice("stop_metric", name, metrics)
-        better = bool(broadcast_number(self._strategy, int(self._best is None or metrics[name] > self._best)))
+    def _compare(self, auc: float, factors: Factors) -> None:
+        better = bool(broadcast_number(self._strategy, int(self._best is None or auc > self._best)))
         self._validations_since_best = 0 if better else self._validations_since_best + 1
         if better:
-            self._best = metrics[name]
+            self._best = auc
             if self._folder is not None:
                 found = {field.name: getattr(factors, field.name) for field in fields(factors)}
                 arrays = {f"factors/{name}": array for name, array in found.items() if array is not None}
@@ -220,10 +211,7 @@ class BestWeights(TrainingCallback):
     def restore_best(self) -> Factors:
         """Puts the best weights back into the model, the chief's on every worker, and returns their factors."""
         if self._best is None:
-            with self._trainer.averaged():
-                factors, kept = self._trainer.factors(), values(self._variables)
-            assign(self._variables, kept)
-            return factors
+            return self._trainer.factors()
         arrays = parse(broadcast_bytes(self._strategy, self._read_best)).arrays
         assign(self._variables, arrays)
         return Factors(**{name[8:]: array for name, array in arrays.items() if name.startswith("factors/")})

@@ -46,14 +46,12 @@ def make_batches(
             max_pairs=config.max_pairs,
             item_balance=config.item_balance,
             sampler=config.sampler,
-            popularity_power=config.popularity_power,
         )
     return TripletBatches(
         source,
         global_batch_size=config.global_batch_size,
         sampler=config.sampler,
         num_negatives=config.num_negatives,
-        popularity_power=config.popularity_power,
         anchors=model.uses_anchors,
     )
 

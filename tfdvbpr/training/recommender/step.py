@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,10 +22,11 @@ from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.engine.loop import Batches
-from tfdvbpr.training.optimizers import FusedAdam, Optimizers, RowAdam, averages_in_place, make_adam
+from tfdvbpr.training.optimizers import FusedAdam, Optimizers, RowAdam, make_adam
 from tfdvbpr.training.recommender.batches import ProfileBatches, make_batches
 from tfdvbpr.training.recommender.objective import RankingObjective, network_input
-from tfdvbpr.training.recommender.precision import check_precision, computing_in, loss_scaled
+
+_log = logging.getLogger(__name__)
 
 _ENCODE_BATCH = 256
 
@@ -36,19 +38,16 @@ class RecommenderTrainer:
         dataset: what to train on.
         config: model, hyper-parameters, seed.
         strategy: a tf.distribute strategy.
+
+    Raises:
+        ConfigError: if the configuration cannot be trained with.
     """
 
-    def __init__(
-        self,
-        dataset: PreparedDataset,
-        config: RecommenderConfig,
-        strategy: Any,
-    ) -> None:
+    def __init__(self, dataset: PreparedDataset, config: RecommenderConfig, strategy: Any) -> None:
         self.dataset = dataset
         self.config = config
         self._strategy = strategy
         self._num_replicas = strategy.num_replicas_in_sync
-        check_precision(config, num_replicas=self._num_replicas)
         # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
         kind, features = RECOMMENDERS[config.model], None
         if kind.uses_features:
@@ -65,35 +64,34 @@ class RecommenderTrainer:
             reduce_retracing=True,
             autograph=False,
         )
-        drawn = make_batches(config, dataset.interactions, self.model, self._read, num_replicas=self._num_replicas)
+        batches = make_batches(config, dataset.interactions, self.model, self._read, num_replicas=self._num_replicas)
         self._objective = RankingObjective(
             self.model,
             config,
             num_replicas=self._num_replicas,
-            global_batch_size=drawn.global_batch_size,
+            global_batch_size=batches.global_batch_size,
             item_offsets=dataset.interactions.popularity_offsets(config.popularity_offset),
         )
-        self.batches: Batches = drawn
+        self.batches: Batches = batches
         if self.model.uses_profiles:
-            self.batches = ProfileBatches(drawn, dataset.interactions, self._embed_catalogue)
+            self.batches = ProfileBatches(batches, dataset.interactions, self._embed_catalogue)
         with strategy.scope():
             self.optimizers = self._make_optimizers()
 
     def _make_reader(self) -> ReadImages:
-        """Pictures of item rows, or what a trunk that is not trained sees of them, once for the whole training."""
-        network = self.model.frozen_network
-        if network is None:
-            return self._images() if self.model.uses_images else self.dataset.images.read
-        features = network_features(self.dataset, network, name=self.config.backbone)
-        return lambda items: features[items]
-
-    def _images(self) -> ReadImages:
+        """Images of item rows, or their features by a frozen network, computed once for the whole training."""
+        network, backbone = self.model.frozen_network, self.config.backbone
+        if network is not None:
+            _log.info("%s is frozen: each image is encoded once, without augmentation.", backbone)
+            features = network_features(self.dataset, network, name=backbone)
+            return lambda items: features[items]
+        if not self.model.uses_images:
+            return self.dataset.images.read
         return training_images(
             self.dataset.images,
             self.dataset.path,
             fingerprint=self.dataset.manifest.fingerprint,
             cache=self.config.image_cache,
-            cache_gib=self.config.cache_gib,
         ).read
 
     @property
@@ -104,24 +102,11 @@ class RecommenderTrainer:
     def _make_optimizers(self) -> Optimizers:
         config = self.config
         adam = partial(make_adam, config, steps_per_epoch=self.batches.steps_per_epoch)
-        # Averages are of whole tables in each step, which leaves nothing to win by rows.
-        of_tables = keras.optimizers.Adam if config.average_decay else RowAdam
-        network = loss_scaled(adam(FusedAdam, config.learning_rate), config.precision)
-        optimizers = Optimizers(network, adam(of_tables, config.user_learning_rate))
+        network = _with_loss_scale(adam(FusedAdam, config.learning_rate), config.precision)
+        optimizers = Optimizers(network, adam(RowAdam, config.user_learning_rate))
         optimizers.network.build(self._network_variables)
         optimizers.tables.build(self.model.tables)
         return optimizers
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """Puts the weights' moving averages, where `average_decay` asks for them, in the weights' place for a while."""
-        optimizers = self.optimizers
-        optimizers.catch_up_all(self._strategy, self.model)
-        return averages_in_place(
-            [
-                (getattr(optimizers.network, "inner_optimizer", optimizers.network), self._network_variables),
-                (optimizers.tables, self.model.tables),
-            ]
-        )
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint has to hold."""
@@ -186,3 +171,37 @@ class RecommenderTrainer:
             rows = np.arange(start, min(start + _ENCODE_BATCH, self.model.num_items), dtype=np.int32)
             parts.append(self._encode(self._read(rows)).numpy())
         return np.concatenate(parts)
+
+
+@contextmanager
+def computing_in(network: keras.Model | None, precision: str) -> Iterator[None]:
+    """Trace a network that was built in float32 so that it computes in another precision.
+
+    Its variables stay float32, and so does its last layer, of which the loss is a function. Nothing else changes: a
+    function that is traced outside computes in float32, on the same weights.
+
+    Args:
+        network: its layers are switched; None for no network.
+        precision: a Keras dtype policy.
+    """
+    layers = [] if network is None or precision == "float32" else _computing_layers(network)[:-1]
+    before = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = precision
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, before, strict=True):
+            layer.dtype_policy = policy
+
+
+def _computing_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that compute, in order."""
+    if isinstance(layer, keras.Model):
+        return [below for part in layer.layers for below in _computing_layers(part)]
+    return [] if isinstance(layer, keras.layers.InputLayer) else [layer]
+
+
+def _with_loss_scale(optimizer: Any, precision: str) -> Any:
+    """The optimizer, with Keras's dynamic loss scaling for the small range of float16."""
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer

@@ -13,8 +13,14 @@ import polars as pl
 
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.config.training import TrainingIfExists
+from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.augmentation import check_augmentation
+from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.files import IfExists, check_output, whole_directory
+from tfdvbpr.losses.ranking import RANKING_LOSSES
+from tfdvbpr.models.backbones import BACKBONES
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.features.catalogue import catalogue_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
@@ -29,8 +35,6 @@ from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.callbacks import BestWeights, Validate
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import PROFILE_FOLDER, StepProfile, profile_steps, write_projector
-from tfdvbpr.training.recommender.checks import check_names, notes
-from tfdvbpr.training.recommender.precision import settled_precision
 from tfdvbpr.training.recommender.step import RecommenderTrainer
 
 _log = logging.getLogger(__name__)
@@ -74,7 +78,7 @@ def train_recommender(
         DiskFullError: if there is no room to write.
         Interrupted: after SIGINT or SIGTERM, once the checkpoint is written; a SystemExit with 130 or 143.
     """
-    check_names(config)
+    check_config(config)
     if not RECOMMENDERS[config.model].has_weights:
         return _train_closed_form(dataset, config, output, if_exists=if_exists)
     strategy = strategy or make_strategy()
@@ -84,19 +88,8 @@ def train_recommender(
     if session.finished:
         return Run.open(output)
     with session:
-        config = settled_precision(
-            config,
-            dataset.manifest.image_size,
-            session.folder,
-            num_replicas=strategy.num_replicas_in_sync,
-            share=session.broadcast,
-            told=_log.info,
-        )
-        for line in notes(config, dataset):
-            _log.info(line)
+        _log_image_size(config, dataset)
         trainer = RecommenderTrainer(dataset, config, strategy)
-        if trainer.model.frozen_network is not None:
-            _log.info("%s is frozen: each image is encoded once, without flips and shifts.", config.backbone)
         if profile is not None:
             profile(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE_FOLDER))
         best = BestWeights(trainer, validate, config, session.folder, strategy)
@@ -129,6 +122,42 @@ def _train_closed_form(
         factors = kind.closed_form(dataset.interactions, features)
         _write(folder, dataset, config, factors, pl.DataFrame({"epoch": []}), time.perf_counter() - began)
     return Run.open(output)
+
+
+def check_config(config: RecommenderConfig) -> None:
+    """Refuse unknown names and choices that do not go together.
+
+    Raises:
+        ConfigError: naming the field.
+    """
+    check_choice("model", config.model, RECOMMENDERS)
+    check_choice("loss", config.loss, RANKING_LOSSES)
+    check_choice("sampler", config.sampler, SAMPLERS)
+    check_choice("backbone", config.backbone, BACKBONES)
+    check_choice("features", config.features, FEATURE_EXTRACTORS)
+    check_augmentation(config.augmentation)
+    kind = RECOMMENDERS[config.model]
+    kind.check_config(config)
+    if config.reduction == "sum" and config.batching != "triplet":
+        raise ConfigError(
+            "`reduction` may be sum with triplet batching alone. Received shared-item. Set reduction=mean."
+        )
+    if config.precision != "float32" and not kind.uses_images:
+        raise ConfigError(
+            f"`precision` of {config.model}, which has no backbone, must be float32. Received {config.precision}."
+        )
+
+
+def _log_image_size(config: RecommenderConfig, dataset: PreparedDataset) -> None:
+    """Warn of images of another size than the backbone is meant for."""
+    intended = getattr(BACKBONES[config.backbone], "intended_image_size", None)
+    height, width = dataset.manifest.image_size
+    if RECOMMENDERS[config.model].uses_images and intended not in (None, (height, width)):
+        _log.warning(
+            "%s is meant for images of %dx%d. The dataset has %dx%d, which are used. To follow the paper, prepare it "
+            "with --image-size %dx%d.",
+            *(config.backbone, *intended, height, width, *intended),
+        )
 
 
 def _project(folder: Path, dataset: PreparedDataset, factors: Factors) -> None:
