@@ -14,7 +14,7 @@ import pytest
 from tiny_data import RED, encoded, noisy_picture
 
 from tfdvbpr.api import prepare
-from tfdvbpr.config.loading import resolve_config
+from tfdvbpr.config.base import resolve_config
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.preparation.tables import ROW

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfdvbpr.config.loading import resolve_config
+from tfdvbpr.config.base import resolve_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.interactions import COLD_THRESHOLD

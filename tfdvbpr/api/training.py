@@ -18,7 +18,7 @@ from tfdvbpr.run import GanRun, Run
 if TYPE_CHECKING:
     import keras
 
-    from tfdvbpr.config.training import TrainingIfExists
+    from tfdvbpr.config.base import TrainingIfExists
     from tfdvbpr.training.engine.tensorboard import StepProfile
 
 

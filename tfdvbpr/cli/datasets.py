@@ -108,7 +108,7 @@ def prepare(
     """
     from tfdvbpr import api
     from tfdvbpr.cli import progress
-    from tfdvbpr.config.loading import parse_overrides
+    from tfdvbpr.config.base import parse_overrides
     from tfdvbpr.data.preparation.prepare import PrepareOptions
 
     options = PrepareOptions(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tfdvbpr.config.training import StrategyName, TrainingIfExists
+from tfdvbpr.config.base import StrategyName, TrainingIfExists
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import IfExists
 

@@ -1,9 +1,8 @@
 """Validated configurations of a training run: defaults, then a YAML file, then KEY=VALUE overrides."""
 
+from tfdvbpr.config.base import Config, TrainingConfig, describe_yaml, dump_yaml, resolve_config
 from tfdvbpr.config.gan import GAN_PRESETS, GanConfig, gan_config
-from tfdvbpr.config.loading import Config, describe_yaml, dump_yaml, resolve_config
 from tfdvbpr.config.recommender import RecommenderConfig
-from tfdvbpr.config.training import TrainingConfig
 
 __all__ = [
     "GAN_PRESETS",

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tfdvbpr.config.loading import resolve_config
-from tfdvbpr.config.training import TrainingConfig
+from tfdvbpr.config.base import TrainingConfig, resolve_config
 from tfdvbpr.errors import check_choice
 
 SmallCategories = Literal["refuse", "merge", "leave-out"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from tfdvbpr.config.training import TrainingConfig, option
+from tfdvbpr.config.base import TrainingConfig, option
 
 Batching = Literal["shared-item", "triplet"]
 UserEmbeddings = Literal["leave-one-out", "free"]

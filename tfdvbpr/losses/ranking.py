@@ -7,11 +7,12 @@ for a row without negatives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
+
+from tfdvbpr.registry import Registry
 
 RankingLoss = Callable[[Any, Any, Any], Any]
 
@@ -31,8 +32,8 @@ def bpr(positive_scores: Any, negative_scores: Any, is_negative: Any) -> Any:
 def warp(positive_scores: Any, negative_scores: Any, is_negative: Any) -> Any:
     """Weighted approximate-rank pairwise loss: L(rank) times the mean hinge 1 - positive + negative of the violators.
 
-    Weston et al. 2011 draw negatives one by one until one violates the margin of 1, and estimate the rank from how many
-    it took. Here all N negatives are looked at: the rank is the number of violators among them, and
+    Weston et al. 2011 sample negatives until one violates the margin of 1, and estimate the rank from how many
+    it took. Here all N negatives count: the rank is the number of violators among them, and
     L(rank) = Σ_{r=1..rank} 1/r, so that mistakes at the top of the list count most. No gradient flows through L.
     """
     hinges = ops.relu(1.0 - positive_scores + negative_scores) * is_negative
@@ -52,6 +53,6 @@ def sampled_softmax(positive_scores: Any, negative_scores: Any, is_negative: Any
     return ops.logsumexp(everything, axis=1) - positive_scores[:, 0]
 
 
-RANKING_LOSSES: Mapping[str, RankingLoss] = MappingProxyType(
-    {"bpr": bpr, "warp": warp, "sampled-softmax": sampled_softmax}
+RANKING_LOSSES: Registry[RankingLoss] = Registry(
+    "tfdvbpr.ranking_losses", {"bpr": bpr, "warp": warp, "sampled-softmax": sampled_softmax}
 )

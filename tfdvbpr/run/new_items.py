@@ -26,8 +26,8 @@ from tfdvbpr.data.preparation.extend import extend
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
+from tfdvbpr.models.recommenders.closed_form import centred
 from tfdvbpr.models.recommenders.factors import Array, Factors
-from tfdvbpr.models.recommenders.visrank import centred
 from tfdvbpr.run import (
     CONFIG_NAME,
     FACTORS_NAME,

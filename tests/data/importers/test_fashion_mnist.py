@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tfdvbpr.api import prepare
-from tfdvbpr.config.loading import resolve_config
+from tfdvbpr.config.base import resolve_config
 from tfdvbpr.data.importers import fashion_mnist
 from tfdvbpr.data.importers.fashion_mnist import CLASSES, FashionMnistImporter
 from tfdvbpr.data.preparation.prepare import PrepareOptions

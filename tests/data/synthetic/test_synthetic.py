@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from scipy.stats import binomtest
 
 from tfdvbpr import api
-from tfdvbpr.config.loading import resolve_config
+from tfdvbpr.config.base import resolve_config
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.interactions import Actions, split_actions
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare

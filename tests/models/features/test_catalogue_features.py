@@ -11,7 +11,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.features import catalogue as room
-from tfdvbpr.models.features.network import NetworkFeatures
+from tfdvbpr.models.features.extractors import NetworkFeatures
 
 OFFLINE = ("colour-and-edges", "efficientnet_lite0")  # what needs no network
 

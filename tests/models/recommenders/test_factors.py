@@ -13,8 +13,8 @@ from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
+from tfdvbpr.models.recommenders.closed_form import mean_cosines
 from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.models.recommenders.visrank import mean_cosines
 
 WITH_WEIGHTS = [name for name, kind in RECOMMENDERS.items() if kind.has_weights]
 # Items 0, 1 and 2 have two, no and one training action; the last action is held out.

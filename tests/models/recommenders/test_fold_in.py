@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize
 
 from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.models.recommenders.fold_in import FoldIn, fit_users, ranked_against, shrunk_means
+from tfdvbpr.models.recommenders.fold_in import FoldIn, ranked_against
 
 Array64 = npt.NDArray[np.float64]
 
@@ -33,28 +33,6 @@ def _loss(
         slopes = 1.0 / (1.0 + np.exp(-margins)) / len(others)
         gradient = gradient + weight * (slopes @ (items[others] - items[item]))[width:]
     return loss, gradient
-
-
-def test_shrunk_means_by_hand() -> None:
-    vectors = np.array([[[3.0, 0.0], [6.0, 3.0]], [[4.0, 2.0], [9.0, 9.0]]], np.float32)
-    means = shrunk_means(vectors, np.array([[1.0, 1.0], [1.0, 0.0]], np.float32), shrinkage=1.0)
-    np.testing.assert_allclose(means, [[3.0, 1.0], [2.0, 1.0]], atol=1e-6)
-
-
-def test_a_fit_by_hand() -> None:
-    """One liked item at 1, one other at 0: softplus(-f) + ½λf² has its minimum where σ(-f) = λf, f = 1 for this λ."""
-    one = np.ones((1, 1), np.float32)
-    fitted = fit_users(
-        one[:, None],
-        np.zeros((1, 1), np.float32),
-        0.0 * one,
-        0.0 * one,
-        weights=one,
-        is_negative=one,
-        first=-5.0 * one,
-        user_l2=1.0 / (1.0 + np.e),
-    )
-    np.testing.assert_allclose(fitted, [[1.0]], atol=1e-4)
 
 
 @pytest.mark.parametrize("closed_dim", [0, 2])

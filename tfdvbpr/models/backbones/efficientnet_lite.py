@@ -238,7 +238,7 @@ def efficientnet_lite0_pyramid(image_size: tuple[int, int], *, imagenet: bool) -
     """
     maps = lite_maps("efficientnet_lite0", image_size)
     means = layers.GlobalAveragePooling2D()(maps.last)
-    moments = [moment for stage in maps.stages for moment in _moments(stage)]
+    moments = [part for stage in maps.stages for part in _moments(stage)]
     features = layers.Concatenate()([means, *moments, _colours(maps.images), _fields(maps.images)])
     model = keras.Model(maps.images, features, name="efficientnet_lite0")
     if imagenet:

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.models.backbones import FEATURE_NETWORKS
-from tfdvbpr.models.features.colour_and_edges import ColourAndEdges
-from tfdvbpr.models.features.network import NetworkFeatures
+from tfdvbpr.models.features.extractors import ColourAndEdges, NetworkFeatures
 from tfdvbpr.registry import Registry
 
 

@@ -23,13 +23,13 @@ RECOMMENDERS: Registry[type[Recommender]] = Registry(
     lazy={
         "dvbpr": f"{_HERE}.dvbpr:DVBPR",
         "hybrid-dvbpr": f"{_HERE}.dvbpr:HybridDVBPR",
-        "vbpr": f"{_HERE}.vbpr:VBPR",
-        "fm": f"{_HERE}.factorization_machine:FactorizationMachine",
+        "vbpr": f"{_HERE}.feature_based:VBPR",
+        "fm": f"{_HERE}.feature_based:FactorizationMachine",
         "siamese": f"{_HERE}.siamese:SiameseCNN",
         "bpr-mf": f"{_HERE}.bpr_mf:BPRMF",
         "warp": f"{_HERE}.bpr_mf:WARP",
-        "visrank": f"{_HERE}.visrank:VisRank",
-        "popularity": f"{_HERE}.popularity:Popularity",
+        "visrank": f"{_HERE}.closed_form:VisRank",
+        "popularity": f"{_HERE}.closed_form:Popularity",
     },
 )
 

@@ -16,9 +16,9 @@ from tfdvbpr.models.backbones import BackboneOptions, build_backbone
 from tfdvbpr.models.backbones.base import frozen_network
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders.base import DatasetFacts, Recommender, TrainedRun
+from tfdvbpr.models.recommenders.closed_form import centred
 from tfdvbpr.models.recommenders.factors import Array, Factors
 from tfdvbpr.models.recommenders.fold_in import FoldIn, fit_values
-from tfdvbpr.models.recommenders.visrank import centred
 
 if TYPE_CHECKING:
     from tfdvbpr.data.interactions import Interactions

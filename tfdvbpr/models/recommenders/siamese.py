@@ -13,10 +13,10 @@ from keras import ops
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders.base import TrainedRun, Values
+from tfdvbpr.models.recommenders.closed_form import centred, mean_cosines
 from tfdvbpr.models.recommenders.factors import Array, Factors
 from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.models.recommenders.pairwise import EmbedItems, ImageRecommender
-from tfdvbpr.models.recommenders.visrank import centred, mean_cosines
 
 if TYPE_CHECKING:
     from tfdvbpr.data.interactions import Interactions

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tfdvbpr.config import TrainingConfig
-from tfdvbpr.config.training import TrainingIfExists
+from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import IfExists, check_output, sha256, write_text
 from tfdvbpr.run import MANIFEST_NAME

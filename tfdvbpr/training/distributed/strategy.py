@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr import errors
-from tfdvbpr.config.training import StrategyName
+from tfdvbpr.config.base import StrategyName
 from tfdvbpr.errors import ConfigError, TfdvbprError, check_choice
 
 _MESSAGE_WORDS = 1 << 21  # 16 MiB a message

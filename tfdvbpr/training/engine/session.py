@@ -16,7 +16,7 @@ import polars as pl
 import tensorflow as tf
 
 from tfdvbpr.config import TrainingConfig
-from tfdvbpr.config.training import TrainingIfExists
+from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.errors import DiskFullError, LostWorkerError
 from tfdvbpr.files import IfExists
 from tfdvbpr.training.checkpoints.file import variables

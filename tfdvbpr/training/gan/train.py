@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.config import GanConfig
-from tfdvbpr.config.training import TrainingIfExists
+from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
 from tfdvbpr.errors import check_choice

@@ -1,4 +1,4 @@
-"""What one replica computes of a step: its shares of the ranking loss and of the penalty."""
+"""The objective of a recommender: ranking loss and penalties of one replica's part of a batch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class RankingObjective:
         config: batching, loss, penalties.
         num_replicas: parts of a global batch.
         global_batch_size: actions a batch, where the loss is summed over them.
-        item_offsets: float32 [num_items], what scores are given beside the model's.
+        item_offsets: float32 [num_items], added to the model's scores.
 
     Attributes:
-        scale: what the mean over a batch is multiplied by before it is differentiated: 1, or the actions a batch where
-            they are summed. Figures are reported of the mean either way.
+        scale: factor of the batch's mean before it is differentiated: 1, or the actions a batch where `reduction` is
+            sum. Losses are reported as means either way.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RankingObjective:
         self.scale = float(global_batch_size) if config.reduction == "sum" else 1.0
 
     def __call__(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Shares of the ranking loss, nats an action, and of the penalty; summed over replicas they are the batch's."""
+        """The part's ranking loss, nats an action, and penalty; the sum over replicas is the global-batch mean."""
         ranking, penalty = self._shared_item(batch) if self.config.batching == "shared-item" else self._triplet(batch)
         if self.model.losses:
             penalty += tf.add_n(self.model.losses) / self._num_replicas / self.scale
@@ -59,14 +59,14 @@ class RankingObjective:
     def _shared_item(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
         items, biases = self._embed(batch["item_ids"], batch["images"], batch["random_numbers"])
         if self._num_replicas > 1:
-            # Every replica ranks its actions against the items of all replicas; the gradient finds its way back.
+            # Every replica ranks its actions against the items of all replicas; gradients flow back to them.
             context = tf.distribute.get_replica_context()
             items, biases = context.all_gather(items, axis=0), context.all_gather(biases, axis=0)
         users = self.model.embed_batch_users(batch, self._embed)
         shares = batch["weights"] / batch["total_weight"]
         penalty = 0.5 * self.config.user_l2 * tf.reduce_sum(shares * self.model.user_squares(batch["user_ids"]))
-        drawn = self.model.item_squares(batch["item_ids"])
-        penalty += 0.5 * self.config.item_l2 * tf.reduce_sum(drawn) / tf.cast(tf.shape(items)[0], tf.float32)
+        of_items = self.model.item_squares(batch["item_ids"])
+        penalty += 0.5 * self.config.item_l2 * tf.reduce_sum(of_items) / tf.cast(tf.shape(items)[0], tf.float32)
         loss = shared_item_loss(self._loss, users, items, biases, batch, keeps_hardest=self._keeps_hardest)
         return loss, penalty
 
@@ -133,12 +133,12 @@ def hardest(negative_scores: Any, is_negative: Any) -> tuple[Any, Any]:
 
 
 def network_input(images: Any) -> Any:
-    """Pictures, uint8, as float32 in [-1, 1]; what a frozen trunk has seen of them, float32, as it is."""
+    """Images, uint8, as float32 in [-1, 1]; features of a frozen network, float32, as they are."""
     return to_float(images) if images.dtype == tf.uint8 else images
 
 
 def augmented_input(images: Any, random_numbers: Any, augmentation: Sequence[str]) -> Any:
-    """`network_input`, with images augmented; the features of a frozen backbone stay as they are."""
+    """`network_input`, with images augmented and features left as they are."""
     are_images = images.dtype == tf.uint8 and len(images.shape) == 4
     images = network_input(images)
     return augment(images, random_numbers, augmentation) if are_images else images

@@ -12,7 +12,7 @@ import keras
 import polars as pl
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.config.training import TrainingIfExists
+from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
@@ -52,10 +52,9 @@ def train_recommender(
     tensorboard: Path | None = None,
     profile: Callable[[StepProfile], None] | None = None,
 ) -> Run:
-    """Trains, keeps the weights that did best on validation, and writes a run folder.
+    """Train a recommender, keep the weights with the best validation AUC, and write a run folder.
 
-    An interrupted training is taken up again after its last checkpoint when the same call is made with the same
-    dataset, configuration and output, and ends bit for bit like one that was not interrupted.
+    After an interruption the same call continues from the last checkpoint, and ends with the same weights to the bit.
 
     Args:
         dataset: what to train on.

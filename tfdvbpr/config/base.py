@@ -1,4 +1,4 @@
-"""Defaults, then a YAML file, then KEY=VALUE overrides, validated as a whole."""
+"""Configurations: how a field is declared, the fields of every training run, how values are resolved and printed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,50 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tfdvbpr.config.training import TrainingConfig
 from tfdvbpr.errors import ConfigError
+
+# Which devices train, see `make_strategy`.
+StrategyName = Literal["auto", "one-device", "mirrored", "multi-worker"]
+# What to do with an earlier training of the same output, see `TrainingFolder`.
+TrainingIfExists = Literal["error", "overwrite", "restart", "resume"]
+
+
+def option(group: str, default: Any, description: str, **limits: Any) -> Any:
+    """A field of a configuration.
+
+    Args:
+        group: the heading under which `tfdvbpr config` prints it.
+        default: its value where nothing sets another.
+        description: what it means, in the units and symbols of docs/reference/equations.md.
+        **limits: of pydantic's `Field`, such as `ge=0`.
+    """
+    return Field(default, description=description, json_schema_extra={"group": group}, **limits)
+
+
+class TrainingConfig(BaseModel):
+    """What every training run has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = option("data", 0, "Seed of weights, batches and augmentation.", ge=0)
+    epochs: int = option("optimizer", 20, "Passes over the data; see `batching` for what one is.", ge=1)
+    learning_rate: float = option("optimizer", 1e-3, "Adam's step size for the network.", gt=0)
+    final_learning_rate: float = option(
+        "optimizer", 0.02, "Fraction of the step sizes left at the end of their cosine decay; 1 keeps them constant.",
+        ge=0, le=1,
+    )  # fmt: skip
+    checkpoint_steps: int = option(
+        "checkpoint", 0, "Steps between checkpoints, beside one each 30 seconds; 0 for those by the clock alone.", ge=0
+    )
+
+    # An interrupted training may be continued with other values: the weights do not depend on them.
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps"})
+
 
 Config = TypeVar("Config", bound=BaseModel)
 

@@ -1,4 +1,4 @@
-"""VisRank: items that look like what the user acted on. Nothing is trained."""
+"""Recommenders in closed form: popularity, and VisRank, which ranks items by their likeness to the user's items."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from tfdvbpr.models.recommenders.factors import Array, Factors
 
 if TYPE_CHECKING:
     from tfdvbpr.data.interactions import Interactions
+
+
+class Popularity(Recommender):
+    """x̂_ui = number of training actions on i, for every u."""
+
+    @classmethod
+    def closed_form(cls, interactions: Interactions, features: Array | None) -> Factors:
+        """Empty embeddings, and the counts as item biases."""
+        return Factors(
+            user_embeddings=np.zeros((interactions.num_users, 1), np.float32),
+            item_embeddings=np.zeros((interactions.num_items, 1), np.float32),
+            item_biases=interactions.training_counts.astype(np.float32),
+        )
 
 
 class VisRank(Recommender):
