@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr import errors
@@ -83,24 +84,19 @@ def local_replicas(strategy: Any) -> list[int]:
     return sorted(found) or [0]
 
 
-def _gather(strategy: Any, number: int) -> list[int]:
-    """The number of each worker, once a replica, the chief's first; waits until every worker has called it."""
-    if not is_multi_worker(strategy):
-        return [number]
+def _from_chief(strategy: Any, array: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The chief's array on every worker: an all-reduce to which the other replicas add zeros of the same shape."""
 
-    def own_place(context: Any) -> Any:
-        own = np.zeros(strategy.num_replicas_in_sync, np.int64)
-        own[context.replica_id_in_sync_group] = number
-        return tf.constant(own)
+    def summand(context: Any) -> Any:
+        return tf.constant(array if context.replica_id_in_sync_group == 0 else np.zeros_like(array))
 
-    # A sum of vectors with one entry each: `gather` would trace a function anew at each call.
-    values = strategy.experimental_distribute_values_from_function(own_place)
-    return [int(each) for each in np.asarray(strategy.reduce("SUM", values, axis=None))]
+    values = strategy.experimental_distribute_values_from_function(summand)
+    return np.asarray(strategy.reduce("SUM", values, axis=None))
 
 
 def broadcast_number(strategy: Any, number: int) -> int:
     """The chief's number, on every worker; waits until every worker has called it."""
-    return _gather(strategy, number)[0]
+    return int(_from_chief(strategy, np.array([number], np.int64))[0]) if is_multi_worker(strategy) else number
 
 
 def broadcast_bytes(strategy: Any, make: Callable[[], bytes]) -> bytes:
@@ -125,20 +121,12 @@ def broadcast_bytes(strategy: Any, make: Callable[[], bytes]) -> bytes:
 
 
 def _broadcast(strategy: Any, data: bytes) -> bytes:
-    """The chief's bytes, on every worker: an all-reduce of whole numbers, to which the others add zeros."""
+    """The chief's bytes, on every worker, in messages of whole numbers."""
     size = broadcast_number(strategy, len(data))
     words = np.zeros(-(-size // 8), np.int64)
     if is_chief(strategy):
         words.view(np.uint8)[:size] = np.frombuffer(data, np.uint8)
-    parts = []
-    for start in range(0, len(words), _MESSAGE_WORDS):
-        block, zeros = words[start : start + _MESSAGE_WORDS], np.zeros_like(words[start : start + _MESSAGE_WORDS])
-
-        def of_replica(context: Any, block: Any = block, zeros: Any = zeros) -> Any:
-            return tf.constant(block if context.replica_id_in_sync_group == 0 else zeros)
-
-        values = strategy.experimental_distribute_values_from_function(of_replica)
-        parts.append(np.asarray(strategy.reduce("SUM", values, axis=None)))
+    parts = [_from_chief(strategy, words[at : at + _MESSAGE_WORDS]) for at in range(0, len(words), _MESSAGE_WORDS)]
     return np.concatenate(parts).tobytes()[:size] if parts else b""
 
 

@@ -17,7 +17,7 @@ from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.training.checkpoints.file import BEST, Saved, assign, parse, read_bytes, values, variables, write_saved
 from tfdvbpr.training.distributed.strategy import broadcast_bytes, broadcast_number
-from tfdvbpr.training.engine.loop import TrainingProgress
+from tfdvbpr.training.engine.loop import Trainer, TrainingProgress
 
 LOG_NAME = "log.jsonl"
 LOG_STEPS = 50
@@ -130,13 +130,8 @@ class Journal(RowWriter):
                 file.truncate(min(state["bytes"], self._path.stat().st_size))
 
 
-class Evaluated(Protocol):
+class EvaluatedTrainer(Trainer, Protocol):
     """A trainer whose factors can be validated."""
-
-    @property
-    def model(self) -> keras.Model:
-        """The model that is trained."""
-        ...
 
     def factors(self) -> Factors:
         """Every user's and item's embedding now."""
@@ -158,7 +153,7 @@ class BestWeights(TrainingCallback):
 
     def __init__(
         self,
-        trainer: Evaluated,
+        trainer: EvaluatedTrainer,
         validate: Validate | None,
         config: RecommenderConfig,
         folder: Path | None,

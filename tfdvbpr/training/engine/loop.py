@@ -54,6 +54,28 @@ class Batches(Protocol):
         ...
 
 
+class Trainer(Protocol):
+    """A model under training."""
+
+    @property
+    def model(self) -> keras.Model:
+        """The model that callbacks get."""
+        ...
+
+    @property
+    def batches(self) -> Batches:
+        """The batches of each step."""
+        ...
+
+    def trackables(self) -> dict[str, Any]:
+        """What a checkpoint holds: models, optimizers and variables by name."""
+        ...
+
+    def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """One replica's part of a step."""
+        ...
+
+
 class TrainingProgress:
     """How a training stands. Callbacks find it in `self.params["progress"]`.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import polars as pl
@@ -30,32 +30,10 @@ from tfdvbpr.training.distributed.strategy import (
     write_once,
 )
 from tfdvbpr.training.engine.callbacks import LOG_NAME, Journal, TrainingCallback
-from tfdvbpr.training.engine.loop import Batches, TrainingProgress, distributed_step, run_epochs
+from tfdvbpr.training.engine.loop import Trainer, TrainingProgress, distributed_step, run_epochs
 from tfdvbpr.training.engine.tensorboard import TensorBoard
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class Trainer(Protocol):
-    """A model under training."""
-
-    @property
-    def model(self) -> keras.Model:
-        """The model that callbacks get."""
-        ...
-
-    @property
-    def batches(self) -> Batches:
-        """The batches of each step."""
-        ...
-
-    def trackables(self) -> dict[str, Any]:
-        """What a checkpoint holds: models, optimizers and variables by name."""
-        ...
-
-    def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """One replica's part of a step."""
-        ...
 
 
 class Session:

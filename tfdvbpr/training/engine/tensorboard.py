@@ -19,7 +19,7 @@ from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.training.checkpoints.file import assign, values, variables
 from tfdvbpr.training.distributed.strategy import local_replicas
 from tfdvbpr.training.engine.callbacks import RowWriter
-from tfdvbpr.training.engine.loop import Batches, distributed_step
+from tfdvbpr.training.engine.loop import Batches, Trainer, distributed_step
 
 PROFILE_FOLDER = "profile"
 # TensorBoard's projector takes a sprite of at most 8192 pixels a side.
@@ -148,25 +148,12 @@ def _write_sprite(
     return side
 
 
-class Profiled(Protocol):
+class ProfiledTrainer(Trainer, Protocol):
     """A trainer whose step can be run in parts."""
-
-    @property
-    def batches(self) -> Batches:
-        """The batches of each step."""
-        ...
 
     @property
     def parts(self) -> Mapping[str, Callable[[Mapping[str, Any]], Losses]]:
         """Replica steps, each of which does what the one before does and more; the last is the whole step."""
-        ...
-
-    def replica_step(self, batch: Mapping[str, Any]) -> Losses:
-        """The whole step."""
-        ...
-
-    def trackables(self) -> dict[str, Any]:
-        """What a step changes."""
         ...
 
 
@@ -194,7 +181,7 @@ class StepProfile:
         ]
 
 
-def profile_steps(trainer: Profiled, strategy: Any, folder: Path | None) -> StepProfile:
+def profile_steps(trainer: ProfiledTrainer, strategy: Any, folder: Path | None) -> StepProfile:
     """Runs a few steps in parts and a few under TensorFlow's profiler, and restores all that they changed.
 
     A part is a step that is compiled separately and ends early: forward alone, forward and backward, the whole. A part
