@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
-from tfdvbpr.training.optimizers import FusedAdam, RowAdam, make_adam
+from tfdvbpr.training.optimizers import AveragingAdam, FusedAdam, RowAdam, make_adam
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 ROWS, DIM, STEPS = 30, 3, 120
@@ -128,3 +128,20 @@ def test_golden_cosine() -> None:
     config = recommender_config("dvbpr", epochs=10, final_learning_rate=1.0)
     schedule = make_adam(config, keras.optimizers.Adam, 0.3, steps_per_epoch=10)._learning_rate
     assert [float(schedule(step)) for step in (0, 37, 100)] == [np.float32(0.3)] * 3
+
+
+def test_the_average_forgets_its_beginning() -> None:
+    """Decays by hand: 0 at the first step, 2/11 at the second, then the constant."""
+    variable = keras.Variable([10.0])
+    adam = AveragingAdam(1.0, use_ema=True, ema_momentum=0.2)
+    adam.build([variable])
+    averages = []
+    expected = []
+    for step in range(4):
+        adam.apply([tf.constant([1.0])], [variable])
+        now = float(variable.numpy()[0])
+        decay = 0.0 if step == 0 else min(0.2, (1 + step) / (10 + step))
+        expected.append(now if step == 0 else decay * expected[-1] + (1 - decay) * now)
+        averages.append(float(adam._model_variables_moving_average[0].numpy()[0]))
+    np.testing.assert_allclose(averages, expected, rtol=1e-5)
+    assert AveragingAdam.from_config(adam.get_config()).get_config()["ema_momentum"] == 0.2

@@ -20,7 +20,6 @@ from tfdvbpr.training.gan.step import GanStep
 from tfdvbpr.training.gan.train import gan_notes
 from tfdvbpr.training.gan.trainer import GanTrainer
 from tfdvbpr.training.gan.variety import Variety
-from tfdvbpr.training.optimizers import AveragingAdam
 
 RATE, BETA_1, BETA_2, EPSILON = 1e-4, 0.5, 0.99, 1e-8
 
@@ -166,20 +165,3 @@ def test_an_objective_of_another_kind_is_one_class(
     assert any(
         (old != new.numpy()).any() for old, new in zip(before, trainer.discriminator.trainable_variables, strict=True)
     )
-
-
-def test_the_average_forgets_its_beginning() -> None:
-    """Decays by hand: 0 at the first step, 2/11 at the second, then the constant."""
-    variable = keras.Variable([10.0])
-    adam = AveragingAdam(1.0, use_ema=True, ema_momentum=0.2)
-    adam.build([variable])
-    averages = []
-    expected = []
-    for step in range(4):
-        adam.apply([tf.constant([1.0])], [variable])
-        now = float(variable.numpy()[0])
-        decay = 0.0 if step == 0 else min(0.2, (1 + step) / (10 + step))
-        expected.append(now if step == 0 else decay * expected[-1] + (1 - decay) * now)
-        averages.append(float(adam._model_variables_moving_average[0].numpy()[0]))
-    np.testing.assert_allclose(averages, expected, rtol=1e-5)
-    assert AveragingAdam.from_config(adam.get_config()).get_config()["ema_momentum"] == 0.2
