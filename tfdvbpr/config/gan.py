@@ -6,18 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
-from tfdvbpr.config.base import TrainingConfig, resolve_config
+from tfdvbpr.config.base import TrainingConfig, option, resolve_config
 from tfdvbpr.errors import check_choice
 
 SmallCategories = Literal["refuse", "merge", "leave-out"]
-
-_NETWORKS: dict[str, Any] = {"group": "networks"}
-_LOSSES: dict[str, Any] = {"group": "losses"}
-_DATA: dict[str, Any] = {"group": "data"}
-_OPTIMIZER: dict[str, Any] = {"group": "optimizer"}
-_OUTPUT: dict[str, Any] = {"group": "output"}
 
 
 class GanConfig(TrainingConfig):
@@ -27,103 +19,71 @@ class GanConfig(TrainingConfig):
     preset `default`.
     """
 
-    generator: str = Field(
+    generator: str = option(
+        "networks",
         "dcgan",
-        json_schema_extra=_NETWORKS,
-        description="A name in GENERATORS: dcgan, dcgan_transposed (the paper's), or conditional (every layer is "
-        "modulated by category and latents).",
+        "A name in GENERATORS: dcgan, dcgan_transposed (the paper's), or conditional (every layer is modulated by "
+        "category and latents).",
     )
-    discriminator: str = Field(
+    discriminator: str = option(
+        "networks",
         "convolutional",
-        json_schema_extra=_NETWORKS,
-        description="A name in DISCRIMINATORS: convolutional, convolutional_paper (without batch spread), or projected "
-        "(heads on a frozen ImageNet network).",
+        "A name in DISCRIMINATORS: convolutional, convolutional_paper (without batch spread), or projected (heads on a "
+        "frozen ImageNet network).",
     )
-    latent_dim: int = Field(
-        128, ge=1, json_schema_extra=_NETWORKS, description="Length of z ~ N(0, I); the paper's code has 256."
-    )
-    base_channels: int = Field(
-        32, ge=4, json_schema_extra=_NETWORKS, description="Width of the generator; the paper's code has 64."
-    )
-    discriminator_channels: int = Field(
-        32, ge=4, json_schema_extra=_NETWORKS, description="Width of the discriminator; the paper's code has 64."
-    )
-    objective: str = Field(
-        "lsgan", json_schema_extra=_LOSSES, description="A name in OBJECTIVES: lsgan (the paper's) or hinge."
-    )
-    mismatch_weight: float = Field(
+    latent_dim: int = option("networks", 128, "Length of z ~ N(0, I); the paper's code has 256.", ge=1)
+    base_channels: int = option("networks", 32, "Width of the generator; the paper's code has 64.", ge=4)
+    discriminator_channels: int = option("networks", 32, "Width of the discriminator; the paper's code has 64.", ge=4)
+    objective: str = option("losses", "lsgan", "A name in OBJECTIVES: lsgan (the paper's) or hinge.")
+    mismatch_weight: float = option(
+        "losses",
         0.0,
+        "Share of real images with a wrong category in the discriminator's fake term; the rest are generated images.",
         ge=0,
         lt=1,
-        json_schema_extra=_LOSSES,
-        description="Share of real images with a wrong category in the discriminator's fake term; the rest are "
-        "generated images.",
     )
-    variety_weight: float = Field(
+    variety_weight: float = option(
+        "losses",
         0.0,
+        "Weight of a generator loss that falls until two generated images of a category differ in colour as much as "
+        "two photos of it do; against ignoring z.",
         ge=0,
-        json_schema_extra=_LOSSES,
-        description="Weight of a generator loss that falls as two generated images of a category differ as much in "
-        "colour as two photos of it do; against ignoring z.",
     )
-    augmentation: tuple[str, ...] = Field(
-        (),
-        json_schema_extra=_DATA,
-        description="Names in AUGMENTATIONS, applied to real and generated images before the discriminator: "
-        "translation, cutout, colour.",
+    augmentation: tuple[str, ...] = option(
+        "data", (), "Names in AUGMENTATIONS, applied to real and generated images before the discriminator."
     )
-    flip: bool = Field(True, json_schema_extra=_DATA, description="Mirror real images at random.")
-    category_power: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        json_schema_extra=_DATA,
-        description="Categories are sampled in proportion to (their images)^power: 1 as they come, 0 all equally.",
+    flip: bool = option("data", True, "Mirror real images at random.")
+    category_power: float = option(
+        "data", 1.0, "Categories are sampled in proportion to (their images)^power: 1 as they come, 0 all equally.",
+        ge=0, le=1,
+    )  # fmt: skip
+    min_category_images: int = option("data", 1, "A category with fewer images is small.", ge=1)
+    small_categories: SmallCategories = option(
+        "data", "refuse", "What to do with small categories: refuse (an error), merge (into one), or leave-out."
     )
-    min_category_images: int = Field(
-        1, ge=1, json_schema_extra=_DATA, description="A category with fewer images is small."
+    global_batch_size: int = option("data", 32, "Images a step, over all replicas; the paper's code has 16.", ge=2)
+    learning_rate: float = option(
+        "optimizer", 2e-4, "Adam's step size of the generator; the paper's code has 1e-4.", gt=0
     )
-    small_categories: SmallCategories = Field(
-        "refuse",
-        json_schema_extra=_DATA,
-        description="What to do with small categories: refuse (an error), merge (into one), or leave-out.",
-    )
-    global_batch_size: int = Field(
-        32, ge=2, json_schema_extra=_DATA, description="Images a step, over all replicas; the paper's code has 16."
-    )
-    learning_rate: float = Field(
-        2e-4,
-        gt=0,
-        json_schema_extra=_OPTIMIZER,
-        description="Adam's step size of the generator; the paper's code has 1e-4.",
-    )
-    discriminator_learning_rate: float = Field(
-        2e-4, gt=0, json_schema_extra=_OPTIMIZER, description="Adam's step size of the discriminator."
-    )
-    final_learning_rate: float = Field(
+    discriminator_learning_rate: float = option("optimizer", 2e-4, "Adam's step size of the discriminator.", gt=0)
+    final_learning_rate: float = option(
+        "optimizer",
         0.1,
+        "Fraction left at the end of a cosine decay; 1 is none, as in the paper's code.",
         ge=0,
         le=1,
-        json_schema_extra=_OPTIMIZER,
-        description="Fraction left at the end of a cosine decay; 1 is none, as in the paper's code.",
     )
-    beta_1: float = Field(0.5, ge=0, lt=1, json_schema_extra=_OPTIMIZER, description="Adam's β₁; β₂ is 0.99.")
-    adam_epsilon: float = Field(
-        1e-7, gt=0, json_schema_extra=_OPTIMIZER, description="Adam's ε; the authors' code has 1e-8."
-    )
-    average_decay: float = Field(
+    beta_1: float = option("optimizer", 0.5, "Adam's β₁; β₂ is 0.99.", ge=0, lt=1)
+    adam_epsilon: float = option("optimizer", 1e-7, "Adam's ε; the authors' code has 1e-8.", gt=0)
+    average_decay: float = option(
+        "optimizer",
         0.995,
+        "Decay of the averaged generator that the run keeps, min(decay, (1 + t)/(10 + t)) at step t; 0 keeps the last.",
         ge=0,
         lt=1,
-        json_schema_extra=_OPTIMIZER,
-        description="Decay of the averaged generator, min(decay, (1 + t)/(10 + t)) at step t, which the run keeps; 0 "
-        "keeps the last weights.",
     )
-    sample_every: int = Field(
-        1,
-        ge=0,
-        json_schema_extra=_OUTPUT,
-        description="Epochs between sample grids in the run folder, from the same latents each time; 0 for none.",
+    sample_every: int = option(
+        "output", 1, "Epochs between sample grids in the run folder, from the same latents each time; 0 for none.", ge=0
     )
 
 
