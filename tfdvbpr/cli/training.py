@@ -17,6 +17,7 @@ from tfdvbpr.cli.options import (
     out,
     strategy_of,
 )
+from tfdvbpr.models.recommenders import RECOMMENDERS
 
 app = typer.Typer()
 
@@ -29,9 +30,7 @@ OutputOption = Annotated[Path, typer.Option(help="The run folder to make.")]
 def train(
     dataset: DatasetArgument,
     output: OutputOption,
-    model: Annotated[
-        str, typer.Option(help="dvbpr, hybrid-dvbpr, vbpr, fm, siamese, bpr-mf, warp, visrank or popularity.")
-    ] = "dvbpr",
+    model: Annotated[str, typer.Option(help=f"One of {', '.join(RECOMMENDERS)}.")] = "dvbpr",
     preset: Annotated[
         str | None,
         typer.Option(
