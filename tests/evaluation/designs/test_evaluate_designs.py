@@ -17,6 +17,7 @@ from tiny_data import Command
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Split
+from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.objective import embed_images
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
@@ -65,6 +66,11 @@ def evaluated(
         tiny_run, tiny_gan_run, output, second_run=second, dataset=checkerboard_dataset, options=OPTIONS
     )
     return evaluation, output
+
+
+@pytest.fixture(scope="module")
+def designer(tiny_run: Run, tiny_gan_run: GanRun) -> Designer:
+    return Designer(tiny_run, tiny_gan_run, options=OPTIONS.design)
 
 
 def test_the_rows_of_the_table(evaluated: Any) -> None:
@@ -168,34 +174,30 @@ def test_the_command_passes_its_options_on_and_refuses_wrong_ones(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_table_is_resumed(evaluated: Any, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+def test_an_interrupted_table_is_resumed(evaluated: Any, designer: Designer, tmp_path: Path) -> None:
     """A cached row is read and not generated: here other images have been put in its place."""
     evaluation, output = evaluated
     assert not output.with_name(f".{output.name}.designs").exists()  # removed at the end
     settings: dict[str, Any] = {
-        "options": OPTIONS.design,
         "realism_weights": (0.0,),
         "seed": 0,
         "cache": tmp_path,
     }
     requests = evaluation.requests
-    first = generate_designs(tiny_run, tiny_gan_run, requests, **settings)
+    first = generate_designs(designer, requests, **settings)
     np.testing.assert_array_equal(first["designs η=0"], evaluation.images["designs η=0"].images)
     (file,) = tmp_path.iterdir()
     np.save(file, 255 - first["designs η=0"])
-    again = generate_designs(
-        tiny_run, tiny_gan_run, requests, progress=lambda *call: pytest.fail("generated"), **settings
-    )
+    again = generate_designs(designer, requests, progress=lambda *call: pytest.fail("generated"), **settings)
     np.testing.assert_array_equal(again["designs η=0"], 255 - first["designs η=0"])
 
 
 def test_a_table_is_cached_block_by_block(
-    evaluated: Any, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Any, designer: Designer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted after the first of three blocks, it generates the other two and gets the same images."""
     monkeypatch.setattr("tfdvbpr.evaluation.designs.baselines._BLOCK", 4)
     settings: dict[str, Any] = {
-        "options": OPTIONS.design,
         "realism_weights": (50.0,),
         "seed": 0,
     }
@@ -205,19 +207,18 @@ def test_a_table_is_cached_block_by_block(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        generate_designs(tiny_run, tiny_gan_run, evaluated[0].requests, **settings, cache=tmp_path, progress=end)
+        generate_designs(designer, evaluated[0].requests, **settings, cache=tmp_path, progress=end)
     assert len(list(tmp_path.iterdir())) == 1
     calls: list[tuple[int, int]] = []
     resumed = generate_designs(
-        tiny_run,
-        tiny_gan_run,
+        designer,
         evaluated[0].requests,
         **settings,
         cache=tmp_path,
         progress=lambda *call: calls.append(call),
     )
     assert calls == [(8, 12), (12, 12)]
-    whole = generate_designs(tiny_run, tiny_gan_run, evaluated[0].requests, **settings)
+    whole = generate_designs(designer, evaluated[0].requests, **settings)
     np.testing.assert_array_equal(resumed["designs η=50"], whole["designs η=50"])
 
 

@@ -20,7 +20,6 @@ from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.objective import embed_images
-from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import whole_file
@@ -213,11 +212,9 @@ def random_images_and_best(
 
 
 def generate_designs(
-    run: Run,
-    gan_run: GanRun,
+    designer: Designer,
     requests: Requests,
     *,
-    options: DesignOptions,
     realism_weights: tuple[float, ...],
     seed: int,
     cache: Path | None = None,
@@ -226,16 +223,13 @@ def generate_designs(
     """The best design of each request by its objective, for every η.
 
     Args:
-        run: the recommender that is ascended.
-        gan_run: the GAN.
+        designer: of the recommender that is ascended and the GAN.
         requests: each has the same starts under every η.
-        options: starts and steps.
         realism_weights: the values of η.
         seed: of the starts.
         cache: a folder for finished blocks of 64 requests, which a later call reads; nothing is written when left out.
-        progress: called with (requests done, total), anew for each row of the table.
+        progress: called with (requests done, total), from 0 for each row of the table.
     """
-    designer = Designer(run, gan_run, options=options)
     return {
         f"designs η={weight:g}": _generate_row(designer, requests, weight, seed, cache, progress)
         for weight in realism_weights

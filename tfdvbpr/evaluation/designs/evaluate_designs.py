@@ -30,7 +30,7 @@ from tfdvbpr.evaluation.designs.baselines import (
     sample_requests,
     score_images,
 )
-from tfdvbpr.evaluation.generative.gan_report import markdown_table, metric_notes
+from tfdvbpr.evaluation.generative.gan_report import metric_notes
 from tfdvbpr.evaluation.generative.metrics import (
     METRICS,
     column_of,
@@ -49,6 +49,7 @@ from tfdvbpr.evaluation.generative.photos import (
     merged_categories,
     photo_names,
 )
+from tfdvbpr.evaluation.ranking.comparison import markdown_table
 from tfdvbpr.evaluation.ranking.significance import wilcoxon
 from tfdvbpr.run import GanRun, Run
 
@@ -153,7 +154,7 @@ def compare_designs(
     """
     options = options or DesignEvaluationOptions()
     check_extractor(options.extractor, [gan_run])
-    designer = Designer(run, gan_run)
+    designer = Designer(run, gan_run, options=options.design)
     if second_run is not None:
         check_second_run(run, second_run)
         Designer(second_run, gan_run)
@@ -177,10 +178,8 @@ def compare_designs(
         | random_images_and_best(gan_run, run, requests, num_starts=options.design.num_starts, seed=options.seed)
         | retrieved
         | generate_designs(
-            run,
-            gan_run,
+            designer,
             requests,
-            options=options.design,
             realism_weights=options.realism_weights,
             seed=options.seed,
             cache=cache,

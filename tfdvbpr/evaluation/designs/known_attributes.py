@@ -21,8 +21,8 @@ from tfdvbpr.designing.options import DesignOptions, check_weight
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
 from tfdvbpr.evaluation.designs.baselines import RETRIEVED, Images, PreferenceScale, Requests, real_images
-from tfdvbpr.evaluation.generative.gan_report import markdown_table
 from tfdvbpr.evaluation.generative.photos import DEFAULT_EXTRACTOR, check_extractor, extract_features
+from tfdvbpr.evaluation.ranking.comparison import markdown_table
 from tfdvbpr.evaluation.ranking.significance import holm, mcnemar_p
 from tfdvbpr.run import GanRun, Run
 
@@ -206,8 +206,8 @@ def compare_with_known_attributes(
     check_extractor(options.extractor, [gan_run])
     designer = Designer(run, gan_run, options=replace(options.design, num_steps=max(options.steps)))
     dataset = dataset or gan_run.open_dataset()
-    reader = AttributeReader.of(dataset, extractor=options.extractor, seed=options.seed)
     rows, categories = _sample_users(run, gan_run, truth, options)
+    reader = AttributeReader.of(dataset, extractor=options.extractor, seed=options.seed)
     users = rows["user_id"].to_list()
 
     def hits(images: Images) -> dict[str, Hits]:

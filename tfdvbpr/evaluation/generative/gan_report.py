@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tfdvbpr.data.images.similarity import nearest_members
 from tfdvbpr.evaluation.generative.evaluate_gan import REAL, EvaluatedGan, GanEvaluation
 from tfdvbpr.evaluation.generative.metrics import METRICS, column_of, metric_text, titled_metrics
 from tfdvbpr.evaluation.generative.photos import RealPhotos
+from tfdvbpr.evaluation.ranking.comparison import markdown_table
 
 TABLE_NAME = "metrics.md"
 _COLUMNS = 12
@@ -126,12 +126,6 @@ def category_rows(evaluation: GanEvaluation, label: str) -> tuple[list[str], lis
         counts = [str(values["photos"]), str(values["samples"])]
         rows.append([name, *counts, *(metric_text(metric, values, column) for column, metric in columns.items())])
     return ["category", "photos", "samples", *columns], rows
-
-
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, the first column aligned to the left, the others to the right."""
-    lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 1)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _by_size(gan: EvaluatedGan) -> list[str]:

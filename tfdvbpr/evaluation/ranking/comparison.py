@@ -236,10 +236,13 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 def markdown(comparison: Comparison) -> str:
     """The table with its notes."""
-    headings, rows = table_rows(comparison)
+    return f"{markdown_table(*table_rows(comparison))}\n\n{notes(comparison)}\n"
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, the first column aligned to the left, the others to the right."""
     lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 1)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", notes(comparison)]) + "\n"
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def notes(comparison: Comparison) -> str:

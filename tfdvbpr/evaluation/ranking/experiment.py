@@ -31,7 +31,7 @@ from tfdvbpr.evaluation.ranking.comparison import (
     write_comparison,
 )
 from tfdvbpr.evaluation.ranking.evaluate import Evaluation, compute_metrics, evaluate_run, is_metric, mean_of
-from tfdvbpr.evaluation.ranking.metrics import metric_names
+from tfdvbpr.evaluation.ranking.metrics import find_metric, metric_names
 from tfdvbpr.files import write_text
 from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
 from tfdvbpr.run import MANIFEST_NAME, Run
@@ -198,9 +198,10 @@ def run_experiment(plan: ExperimentPlan, dataset: PreparedDataset, output: Path,
     """
     worker = _Worker(plan, dataset, output, train)
     cells = [cell for model in plan.models for cell in worker.grid(model)]
+    sign = -1 if find_metric(plan.tune_by)[0].higher_is_better is False else 1
     chosen: dict[str, Cell] = {}
     for cell in cells:
-        if cell.name not in chosen or cell.score > chosen[cell.name].score:
+        if cell.name not in chosen or sign * cell.score > sign * chosen[cell.name].score:
             chosen[cell.name] = cell
     runs = {model.name: worker.seeds(model, chosen[model.name]) for model in plan.models}
     evaluations = {name: [worker.test(run) for run in group] for name, group in runs.items()}
