@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -121,3 +123,25 @@ def test_weights_of_the_built_in_samplers_by_hand() -> None:
         sampler = SAMPLERS[name](interactions, popularity_power=0.5)
         np.testing.assert_allclose(sampler.weights(positives), weights)
         assert sampler.keeps_hardest == (name == "hard")
+
+
+def test_sampler_of_another_distribution_needs_its_weights_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One class in a module of its own, found through an entry point, in both batchings."""
+    info = tmp_path / "toy_samplers-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-samplers\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tfdvbpr.samplers]\nrare = toy_samplers:RareSampler\n")
+    (tmp_path / "toy_samplers.py").write_text(
+        "from tfdvbpr.data.batches.samplers import NegativeSampler\n\n"
+        "class RareSampler(NegativeSampler):\n"
+        "    def weights(self, positive_item_ids):\n"
+        "        return 1.0 / (1.0 + self.interactions.training_counts)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert list(SAMPLERS) == ["uniform", "popularity", "in-batch", "hard", "rare"]
+    test_never_a_training_positive("rare")
+    test_triplets_follow_the_weights("rare", 0.0)
+    test_shared_items_are_accepted_by_their_weights("rare", 0.0)
+    test_in_both_batchings("rare")
