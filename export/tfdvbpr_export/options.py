@@ -71,13 +71,3 @@ class RecommenderOptions:
         check_choice("quantize", self.quantize, get_args(Quantize))
         if self.max_k < 1:
             raise ConfigError(f"`max_k` must be 1 or more. Received {self.max_k}.")
-
-
-def check_max_steps(max_steps: int) -> None:
-    """Refuses a limit of gradient steps below 1 or above HIGHEST_MAX_STEPS.
-
-    Raises:
-        ConfigError: naming the value.
-    """
-    if not 1 <= max_steps <= HIGHEST_MAX_STEPS:
-        raise ConfigError(f"`max_steps` must lie in [1, {HIGHEST_MAX_STEPS:,}]. Received {max_steps:,}.")

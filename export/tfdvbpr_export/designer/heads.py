@@ -19,10 +19,11 @@ from tfdvbpr.designing.optimize.gradient_ascent import maximize
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import DesignOptions, TailorOptions
 from tfdvbpr.designing.tailor import Tailor
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import DESIGNER_MODEL_NAME, SIGNATURES
 from tfdvbpr_export.designer.tailoring import ServedTailor
-from tfdvbpr_export.options import MAX_LIKED_ITEMS, MAX_STEPS, NUM_NEAREST, check_max_steps
+from tfdvbpr_export.options import HIGHEST_MAX_STEPS, MAX_LIKED_ITEMS, MAX_STEPS, NUM_NEAREST
 from tfdvbpr_export.recommender.heads import check_finite
 from tfdvbpr_export.recommender.users import ServedUsers
 from tfdvbpr_export.requests import (
@@ -248,7 +249,8 @@ def export_designer(
         ConfigError: if an option is out of range.
     """
     folder = next_version(Path(output), keep=keep)
-    check_max_steps(max_steps)
+    if not 1 <= max_steps <= HIGHEST_MAX_STEPS:
+        raise ConfigError(f"`max_steps` must lie in [1, {HIGHEST_MAX_STEPS:,}]. Received {max_steps:,}.")
     run, gan_run = Run.open(run_path), GanRun.open(gan_path)
     check_finite(run)
     designer = Designer(run, gan_run, options=options)

@@ -302,7 +302,8 @@ class NearestItems(tf.Module):
         super().__init__()
         embeddings, items = run.visual_item_embeddings, run.items
         self.ids, self.categories = Ids(items.item_ids), Ids(items.categories)
-        table = EmbeddingTable(np.hstack([embeddings, _negative_half_squares(embeddings)]), "item_embeddings")
+        halves = -0.5 * np.square(embeddings, dtype=np.float64).sum(axis=1, keepdims=True)
+        table = EmbeddingTable(np.hstack([embeddings, halves.astype(np.float32)]), "item_embeddings")
         self.search = ExactSearch(table, items.category_ids, num_categories=len(items.categories))
         self.count = min(count, len(items))
 
@@ -320,9 +321,3 @@ class NearestItems(tf.Module):
         queries = tf.pad(embeddings, [[0, 0], [0, 1]], constant_values=1.0)
         scores, rows = self.search(queries, tf.where(known, category_ids, _EVERY_CATEGORY), tf.constant(self.count))
         return tf.gather(self.ids.names, tf.where(scores > _NO_SCORE, rows, self.ids.count))
-
-
-def _negative_half_squares(embeddings: Array) -> Array:
-    """float32 [N, 1]: -½‖Φ_i‖²."""
-    squares = np.square(embeddings, dtype=np.float64).sum(axis=1, keepdims=True)
-    return (-0.5 * squares).astype(np.float32)

@@ -13,8 +13,6 @@ from tiny_data import RunOf
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import decoder, to_float
 from tfdvbpr.models.recommenders import RECOMMENDERS
-from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.run import Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import RecommenderOptions, ScannOptions
@@ -146,30 +144,28 @@ def test_k_is_cut_to_the_most(tiny_run: Run) -> None:
 
 @pytest.mark.parametrize("quantize", ["none", "bfloat16", "int8"])
 @pytest.mark.parametrize("retrieval", ["brute-force", "scann"])
-def test_every_index_gives_the_same_answers(tiny_run: Run, retrieval: Any, quantize: Any) -> None:
+def test_every_index_gives_the_same_answers(run_of: RunOf, tmp_path: Path, retrieval: Any, quantize: Any) -> None:
     """A catalogue so small that ScaNN searches all of it; fewer bits are the same numbers where these are halves."""
     if retrieval == "scann":
         pytest.importorskip("scann")
     generator = np.random.default_rng(3)
-    halves = Factors(
-        generator.standard_normal((8, 4)).astype(np.float32),
-        generator.integers(-127, 128, (16, 4)).astype(np.float32) / 2,
-        generator.permutation(16).astype(np.float32),
-    )
-    halves.item_embeddings[:, 0] = 63.5  # every row of the same scale, ½
+    users = generator.standard_normal((8, 4)).astype(np.float32)
+    items = generator.integers(-127, 128, (16, 4)).astype(np.float32) / 2
+    items[:, 0] = 63.5  # every row of the same scale, ½
     if quantize == "bfloat16":
-        halves.item_embeddings[:] = np.round(halves.item_embeddings)
-        halves.item_embeddings[:, 0] = 64
-    run = Run.open(tiny_run.path)
-    run.__dict__["factors"] = halves
-    run.__dict__["folding"] = FoldIn.from_means(halves, halves.item_embeddings)
+        items = np.round(items)
+        items[:, 0] = 64
+    biases = generator.permutation(16).astype(np.float32)
+    # A run of VisRank folds in by plain means, of numbers that fewer bits hold.
+    factors = {"user_embeddings": users, "item_embeddings": items, "item_biases": biases}
+    run = with_factors(run_of("visrank"), tmp_path / "run", **factors)
     scann = ScannOptions(num_leaves=1, num_leaves_to_search=1)
     served = unsaved(run, RecommenderOptions(retrieval=retrieval, quantize=quantize, scann=scann))
     assert_recommends_like(served, run)
     _assert_folds_in_like(served, run)
 
 
-def test_ties_stand_in_the_order_of_the_catalogue(tiny_run: Run, tmp_path: Path) -> None:
+def test_ties_keep_the_order_of_the_catalogue(tiny_run: Run, tmp_path: Path) -> None:
     """Whole numbers, so that every product is exact; each score comes several times."""
     generator = np.random.default_rng(0)
     items = generator.integers(-1, 2, (16, 4)).astype(np.float32)
