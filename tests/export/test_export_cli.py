@@ -211,7 +211,8 @@ def test_the_python_function_starts_a_process(run_of: RunOf, tmp_path: Path) -> 
     assert folder == tmp_path / "models" / "1"
     assert "max_k: 5" in (folder / "assets.extra" / "model_card.md").read_text()
     # The layer of TensorFlow Recommenders is in there, and this project's own product is not.
-    names = [variable.name for variable in loaded(folder).model.signatures["recommend"].variables]
+    served = loaded(folder)
+    names = [variable.name for variable in served.model.signatures["recommend"].variables]
     assert any("candidates" in name or "brute_force" in name for name in names)
     with pytest.raises(TfdvbprError, match="Received the file"):
         tfdvbpr.export_recommender(run.path, folder / "saved_model.pb")

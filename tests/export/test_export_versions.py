@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError, OutputExistsError
-from tfdvbpr.run import Run
-from tfdvbpr_export import export_recommender, saved_model
+from tfdvbpr_export import saved_model
 from tfdvbpr_export.versions import next_version, remove_old_versions, whole_version
 from tfdvbpr_serving.config import version_folders
 
@@ -61,18 +62,23 @@ def test_two_exports_of_one_version(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-def test_an_error_in_the_middle_leaves_no_version(
-    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class _Zeros(tf.Module):
+    @saved_model.served("embed_images")
+    def embed_images(self, image_bytes: Any) -> dict[str, Any]:
+        return {"embeddings": tf.zeros((tf.shape(image_bytes)[0], 2))}
+
+
+def test_an_error_in_the_middle_leaves_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(path: Path, logs: object) -> None:
         assert (path.parents[1] / "saved_model.pb").is_file()
         raise OSError("No space left on device")
 
     monkeypatch.setattr(saved_model, "_write_logs", full_disk)
     with pytest.raises(OSError, match="No space"):
-        export_recommender(tiny_run.path, tmp_path / "models")
+        saved_model.write_version(
+            _Zeros(), next_version(tmp_path / "models"), examples={"embed_images": [{"image_bytes": [b""]}]}, about={}
+        )
     assert os.listdir(tmp_path / "models") == []
-    monkeypatch.undo()
     assert next_version(tmp_path / "models").name == "1"
 
 
