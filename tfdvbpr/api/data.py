@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,6 @@ def describe(
         with whole_directory(Path(output), if_exists=if_exists) as folder:
             files.write_long_tail(opened.interactions, folder / files.LONG_TAIL_NAME, cold_threshold=cold_threshold)
             files.write_sample_grid(opened, folder / files.SAMPLE_GRID_NAME, seed=seed)
-            text = json.dumps(description.as_dict(), indent=2, ensure_ascii=False)
+            text = json.dumps(asdict(description), indent=2, ensure_ascii=False)
             (folder / "description.json").write_text(text + "\n", encoding="utf-8")
     return description

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,10 +55,7 @@ class Items:
         Raises:
             UnknownIdError: if one is not in the catalogue.
         """
-        for item_id in item_ids:
-            if item_id not in self._index:
-                raise unknown_id("item", item_id, self.item_ids)
-        return np.array([self._index[item_id] for item_id in item_ids], dtype=np.int32)
+        return _rows("item", item_ids, self._index)
 
     def category_id(self, category: str) -> int:
         """The id of a category.
@@ -160,7 +156,10 @@ class PreparedDataset:
                 "Run `tfdvbpr prepare SOURCE --output DATASET` first."
             ) from None
         except (ValidationError, OSError) as error:
-            raise DatasetError(_unreadable(path, error)) from None
+            raise DatasetError(
+                f"{path / MANIFEST_NAME} must be a manifest of this library. It cannot be read "
+                f"({str(error).splitlines()[0]}). Prepare it again."
+            ) from None
         if manifest.format_version != FORMAT_VERSION:
             raise DatasetError(
                 f"DATASET must be of format version {FORMAT_VERSION}. {path} is of version {manifest.format_version}. "
@@ -204,13 +203,11 @@ class PreparedDataset:
         Raises:
             UnknownIdError: if one has no action in the dataset.
         """
-        index = {user_id: number for number, user_id in enumerate(self.user_ids)}
-        for user_id in user_ids:
-            if user_id not in index:
-                raise unknown_id("user", user_id, self.user_ids)
-        return np.array([index[user_id] for user_id in user_ids], dtype=np.int32)
+        return _rows("user", user_ids, {user_id: row for row, user_id in enumerate(self.user_ids)})
 
 
-def _unreadable(path: Path, error: Any) -> str:
-    first = str(error).splitlines()[0]
-    return f"{path / MANIFEST_NAME} must be a manifest of this library. It cannot be read ({first}). Prepare it again."
+def _rows(kind: str, names: Sequence[str], index: Mapping[str, int]) -> npt.NDArray[np.int32]:
+    for name in names:
+        if name not in index:
+            raise unknown_id(kind, name, index)
+    return np.array([index[name] for name in names], dtype=np.int32)

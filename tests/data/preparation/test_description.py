@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_times_withheld_and_untrained_users(dataset: PreparedDataset, tmp_path: 
 def test_the_files(described: tuple[Description, Path]) -> None:
     found, output = described
     assert sorted(path.name for path in output.iterdir()) == sorted([*FILES, "description.json"])
-    assert json.loads((output / "description.json").read_text()) == json.loads(json.dumps(found.as_dict()))
+    assert json.loads((output / "description.json").read_text()) == json.loads(json.dumps(asdict(found)))
     for name in FILES:
         assert _shades(output / name) > 20
 

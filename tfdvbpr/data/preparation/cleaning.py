@@ -11,6 +11,14 @@ from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 
+# Seconds beyond this lie after the year 5138; milliseconds have reached it in 1973.
+_MILLISECONDS_FROM = 1e11
+_YEAR_1, _YEAR_10000 = -62_135_596_800.0, 253_402_300_800.0
+_ISO = (
+    r"^(?P<date>\d{4}-\d\d-\d\d)(?:[Tt ](?P<time>\d\d:\d\d)(?::(?P<second>\d\d(?:\.\d+)?))?"
+    r"\s*(?P<zone>[Zz]|UTC|[+-]\d\d(?::?\d\d)?)?)?$"
+)
+
 GIVEN_PARTS = {"train": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
 
 
@@ -106,15 +114,6 @@ def _mark_repeated(actions: pl.DataFrame) -> pl.DataFrame:
     repeated[first[row].to_numpy()] = False
     kind = pl.when(pl.lit(pl.Series(repeated))).then(pl.lit("duplicate action")).otherwise(pl.col("kind"))
     return actions.with_columns(kind.alias("kind"))
-
-
-# Seconds beyond this lie after the year 5138; milliseconds have reached it in 1973.
-_MILLISECONDS_FROM = 1e11
-_YEAR_1, _YEAR_10000 = -62_135_596_800.0, 253_402_300_800.0
-_ISO = (
-    r"^(?P<date>\d{4}-\d\d-\d\d)(?:[Tt ](?P<time>\d\d:\d\d)(?::(?P<second>\d\d(?:\.\d+)?))?"
-    r"\s*(?P<zone>[Zz]|UTC|[+-]\d\d(?::?\d\d)?)?)?$"
-)
 
 
 def seconds(column: str) -> pl.Expr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,12 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
 from tfdvbpr.files import whole_file
+
+LONG_TAIL_NAME = "long_tail.png"
+SAMPLE_GRID_NAME = "sample_grid.png"
+MAX_CATEGORIES = 12
+_COLUMNS, _CAPTION = 8, 18
+_WARM, _COLD = "#1f4e79", "#c0504d"
 
 
 @dataclass(frozen=True)
@@ -97,10 +103,6 @@ class Description:
     first_actions: Mapping[str, str]
     last_actions: Mapping[str, str]
     categories: tuple[CategoryFigures, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
-        return asdict(self)
 
 
 def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THRESHOLD) -> Description:
@@ -185,13 +187,6 @@ def _categories(dataset: PreparedDataset, cold: npt.NDArray[np.bool_]) -> tuple[
         )
         for number, name in enumerate(names)
     )
-
-
-LONG_TAIL_NAME = "long_tail.png"
-SAMPLE_GRID_NAME = "sample_grid.png"
-MAX_CATEGORIES = 12
-_COLUMNS, _CAPTION = 8, 18
-_WARM, _COLD = "#1f4e79", "#c0504d"
 
 
 def write_long_tail(interactions: Interactions, path: Path, *, cold_threshold: int = COLD_THRESHOLD) -> None:

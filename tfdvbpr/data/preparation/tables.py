@@ -18,8 +18,14 @@ import polars as pl
 from tfdvbpr.data.preparation.source import Quarantine
 from tfdvbpr.errors import SourceError
 
+Record = dict[str, Any]
+
 ROW = "__row__"
 _CHUNK_ROWS = 1 << 16
+_FIRST_BLOCK, _BLOCK = 1 << 16, 1 << 24
+_BOM = b"\xef\xbb\xbf"
+# What polars takes otherwise than the csv module and str.strip: quotes, NUL, the separators of ASCII.
+_NOT_PLAIN = (b'"', b"\x00", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 
 
 class TableBuilder:
@@ -127,13 +133,7 @@ def _read_parquet(path: Path, only: Collection[str] | None) -> pl.DataFrame:
     return table.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW))
 
 
-_FIRST_BLOCK, _BLOCK = 1 << 16, 1 << 24
-_BOM = b"\xef\xbb\xbf"
 # pyarrow.csv would not do: it numbers no row that it keeps, and an unclosed quote swallows the rest of the file unseen.
-# What polars takes otherwise than the csv module and str.strip: quotes, NUL, the separators of ASCII.
-_NOT_PLAIN = (b'"', b"\x00", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
-
-
 def read_csv(
     path: Path, quarantine: Quarantine, *, only: Collection[str] | None = None, block_bytes: int = _BLOCK
 ) -> pl.DataFrame:
@@ -305,9 +305,6 @@ def _is_one_record(lines: list[str]) -> bool:
         return len(list(csv.reader(lines, strict=True))) == 1
     except csv.Error:
         return False
-
-
-Record = dict[str, Any]
 
 
 def read_jsonl(

@@ -11,6 +11,17 @@ from PIL import Image, ImageDraw, ImageFilter
 from tfdvbpr.data.synthetic.garment_shapes import SHAPES, Material, Part, Points
 
 Pixels = npt.NDArray[np.float32]
+Channel = npt.NDArray[np.floating]
+
+CATEGORIES: tuple[str, ...] = tuple(SHAPES)
+CUTS: dict[str, tuple[str, ...]] = {category: tuple(cuts) for category, cuts in SHAPES.items()}
+PATTERNS: tuple[str, ...] = ("plain", "stripes", "checks", "dots")
+
+_BACKGROUND = np.array([247, 246, 243], np.float32)
+_PALE = np.array([244, 240, 231], np.float32)
+_SUPERSAMPLING = 4
+_OUTLINE_TONE, _OUTLINE_WIDTH = 0.55, 0.011
+_FULL_TONE = 200  # of 255: leaves room above the colour itself
 
 PALETTE: dict[str, tuple[int, int, int]] = {
     "red": (206, 38, 42),
@@ -26,7 +37,7 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 }
 _MIN_DISTANCE = 22.0
 _MIN_GARMENT = 0.02
-_LIGHT_GROUND = 70.0
+_LIGHT_BACKGROUND = 70.0
 _MIN_CHROMA = 15.0
 _MIN_HUED = 0.3
 _OFF_WHITE = np.array([[[247, 246, 243]]], np.uint8)
@@ -37,15 +48,15 @@ _CHROMA_WEIGHT = 0.4
 def read_colours(images_uint8: npt.NDArray[np.uint8]) -> list[str]:
     """The palette name of the garment in each image.
 
-    The ground is the median of the border where that is light, off-white otherwise. What differs from the ground is
-    the garment; its most strongly coloured half (its darkest half, if little of it has a hue) is compared with the
-    palette in CIELAB.
+    The background is the median of the border where that is light, off-white otherwise. The garment is what differs
+    from it; its most strongly coloured half (its darkest half, if little of it has a hue) is compared with the palette
+    in CIELAB.
 
     Args:
         images_uint8: uint8 [N, H, W, 3], sRGB; rendered, photographed or generated.
 
     Returns:
-        N names of PALETTE; "" for an image in which less than 2 % of the pixels differ from the ground.
+        N names of PALETTE; "" for an image in which less than 2 % of the pixels differ from the background.
 
     Raises:
         ValueError: if the shape or dtype is another.
@@ -60,8 +71,8 @@ def read_colours(images_uint8: npt.NDArray[np.uint8]) -> list[str]:
 
 def _read_colour(image: npt.NDArray[np.uint8]) -> str:
     pixels = lab(image)
-    ground = _ground(pixels)
-    distances = np.linalg.norm(pixels - ground, axis=-1).ravel()
+    background = _background(pixels)
+    distances = np.linalg.norm(pixels - background, axis=-1).ravel()
     garment = distances > _MIN_DISTANCE
     if garment.mean() < _MIN_GARMENT:
         return ""
@@ -85,11 +96,11 @@ def _differences(colour: Pixels, others: Pixels) -> Pixels:
     return np.sqrt((_LIGHTNESS_WEIGHT * lightness) ** 2 + (_CHROMA_WEIGHT * chroma) ** 2 + hue_squared)
 
 
-def _ground(pixels: Pixels) -> Pixels:
+def _background(pixels: Pixels) -> Pixels:
     """float32 [3]: CIELAB of the image's background."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    ground = np.median(border, axis=0).astype(np.float32)
-    return ground if ground[0] > _LIGHT_GROUND else lab(_OFF_WHITE)[0, 0]
+    background = np.median(border, axis=0).astype(np.float32)
+    return background if background[0] > _LIGHT_BACKGROUND else lab(_OFF_WHITE)[0, 0]
 
 
 def lab(images_uint8: npt.NDArray[np.uint8]) -> Pixels:
@@ -113,19 +124,6 @@ _TO_XYZ = (
     / _WHITE[:, None]
 ).astype(np.float32)
 _PALETTE_LAB = lab(np.array(list(PALETTE.values()), np.uint8))
-
-
-Channel = npt.NDArray[np.floating]
-
-CATEGORIES: tuple[str, ...] = tuple(SHAPES)
-CUTS: dict[str, tuple[str, ...]] = {category: tuple(cuts) for category, cuts in SHAPES.items()}
-PATTERNS: tuple[str, ...] = ("plain", "stripes", "checks", "dots")
-
-_GROUND = np.array([247, 246, 243], np.float32)
-_PALE = np.array([244, 240, 231], np.float32)
-_SUPERSAMPLING = 4
-_OUTLINE_TONE, _OUTLINE_WIDTH = 0.55, 0.011
-_FULL_TONE = 200  # of 255: leaves room above the colour itself
 
 
 @dataclass(frozen=True)
@@ -229,8 +227,8 @@ def render_garment(garment: Garment, size: int) -> Image.Image:
     light = _light(garment, parts, cover, size)[..., None]
     cloth = cloth * (1 + light) + 30 * light
     shadow = _blurred(np.roll(cover, (round(0.025 * size), round(0.02 * size)), (0, 1)), 0.03 * size)
-    ground = _GROUND * (1 - 0.13 * shadow[..., None])
-    pixels = ground + cover[..., None] * (cloth - ground)
+    background = _BACKGROUND * (1 - 0.13 * shadow[..., None])
+    pixels = background + cover[..., None] * (cloth - background)
     return Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
 
 
