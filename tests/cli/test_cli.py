@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it leaves, and one line with exit code 2 for what the user can mend."""
+"""The command line: what it prints, what it leaves, and one line with exit code 2 for what the user can correct."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches(call: Call, capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert call(command, "--help") == 0
-    told = capsys.readouterr().out
-    assert "Example:" in told
-    assert f"tfdvbpr {command}" in told
+    printed = capsys.readouterr().out
+    assert "Example:" in printed
+    assert f"tfdvbpr {command}" in printed
 
 
 def test_help_lists_every_command(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--help") == 0
-    told = capsys.readouterr().out
-    assert all(f" {command} " in told for command in COMMANDS)
+    printed = capsys.readouterr().out
+    assert all(f" {command} " in printed for command in COMMANDS)
 
 
-def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_images_to_designs(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     colours = [(200, 40, 40), (40, 60, 200)]
     items = [
         (f"i{n}", ("shirt", "shoe")[n // 2 % 2], encoded(noisy_picture(colours[n % 2], (40, 30), n))) for n in range(16)
@@ -96,9 +96,9 @@ def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: py
     dataset, run, gan = tmp_path / "dataset", tmp_path / "run", tmp_path / "gan"
     assert call("prepare", source, "--image-size", "32x32", "--output", dataset) == 0
     assert call("describe", dataset, "--verify") == 0
-    told = capsys.readouterr().out
-    assert "32x32, pad" in told
-    assert "Every file agrees with the manifest." in told
+    printed = capsys.readouterr().out
+    assert "32x32, pad" in printed
+    assert "Every file agrees with the manifest." in printed
     small = ("--set", "epochs=1", "--set", "embedding_dim=4", "--set", "global_batch_size=8")
     assert call("train", dataset, "--model", "dvbpr", "--output", run, *small) == 0
     assert Run.open(run).config.embedding_dim == 4
@@ -113,8 +113,8 @@ def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: py
     assert call("compare", run, "--metric", "auc", "--metric", "mrr", "--output", tmp_path / "compared") == 0
     assert "dvbpr" in (tmp_path / "compared" / "comparison.md").read_text()
     designs = tmp_path / "designs"
-    asked = ("--user", "u1", "--category", "shoe", "--output", designs)
-    assert call("design", run, "--gan", gan, *asked, "--set", "num_starts=2", "--set", "num_steps=2") == 0
+    request = ("--user", "u1", "--category", "shoe", "--output", designs)
+    assert call("design", run, "--gan", gan, *request, "--set", "num_starts=2", "--set", "num_steps=2") == 0
     names = {path.name for path in designs.iterdir()}
     assert names >= {"grid.png", "ascent.gif", "designs.json", "design_01.png", "design_02.png"}
 
@@ -122,18 +122,18 @@ def test_the_way_from_pictures_to_designs(call: Call, tmp_path: Path, capsys: py
 def test_an_experiment_from_its_file(
     call: Call, checkerboard_dataset: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    models = "models: [{name: looks, model: visrank}, {name: most bought, model: popularity}]"
+    models = "models: [{name: visual, model: visrank}, {name: most bought, model: popularity}]"
     file = tmp_path / "shop.yaml"
     file.write_text(f"dataset: {checkerboard_dataset.path}\n{models}\n", encoding="utf-8")
     assert call("experiment", file, "--output", tmp_path / "out") == 0
-    told = capsys.readouterr()
-    assert "2/2 most bought seed 0: trained, validation auc" in told.err
-    assert "most bought" in told.out
+    printed = capsys.readouterr()
+    assert "2/2 most bought seed 0: trained, validation auc" in printed.err
+    assert "most bought" in printed.out
     assert (tmp_path / "out" / "report.md").is_file()
     assert (
         call(
             "evaluate",
-            tmp_path / "out/runs/looks/base/seed-0",
+            tmp_path / "out/runs/visual/base/seed-0",
             "--metric",
             "legacy_sampled_auc",
             "--metric",
@@ -141,24 +141,24 @@ def test_an_experiment_from_its_file(
         )
         == 0
     )
-    told = capsys.readouterr()
-    assert "legacy_sampled_auc" in told.out
-    assert "hit_rate@3" in told.out
+    printed = capsys.readouterr()
+    assert "legacy_sampled_auc" in printed.out
+    assert "hit_rate@3" in printed.out
     file.write_text("dataset: d\nmodels: [{name: a, model: svd}]\n", encoding="utf-8")
     assert "Received 'svd'" in complaint(call, capsys, "experiment", file, "--output", tmp_path / "out")
 
 
 def test_hostile_input_is_quarantined(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """5 % truncated pictures, 1 % unknown ids, an empty file, a huge PNG and a text file named .jpg."""
+    """5 % truncated images, 1 % unknown ids, an empty file, a huge PNG and a text file named .jpg."""
     good = [encoded(noisy_picture(RED, (40, 40), number)) for number in range(100)]
-    pictures = [picture[: len(picture) // 2] if number < 5 else picture for number, picture in enumerate(good)]
-    pictures[5], pictures[6], pictures[7] = b"", huge_png(20_000), b"this is no picture"
-    items = [(f"i{number}", "shirt", picture) for number, picture in enumerate(pictures)]
+    images = [image[: len(image) // 2] if number < 5 else image for number, image in enumerate(good)]
+    images[5], images[6], images[7] = b"", huge_png(20_000), b"this is no image"
+    items = [(f"i{number}", "shirt", image) for number, image in enumerate(images)]
     actions = [(f"u{user}", f"i{(7 * user + 3 * step) % 100}") for user in range(50) for step in range(8)]
     actions[::100] = [("u1", "nobody knows this item")] * 4
     source = write_source(tmp_path / "shop", items, actions)
     assert call("prepare", source, "--output", tmp_path / "dataset") == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     dataset = PreparedDataset.open(tmp_path / "dataset")
     assert dataset.manifest.num_items == 92
     assert dataset.manifest.quarantine["broken image"] == 8
@@ -169,32 +169,32 @@ def test_hostile_input_is_quarantined(call: Call, tmp_path: Path, capsys: pytest
     assert "empty file" in reasons["images/5.jpg"]
     assert "400000000 pixels" in reasons["images/6.jpg"]
     assert "images/7.jpg" in reasons
-    assert "broken image" in told
-    assert "quarantine.csv" in told
+    assert "broken image" in printed
+    assert "quarantine.csv" in printed
 
 
 def test_splits_filters_and_duplicates(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pictures = [encoded(noisy_picture(RED, (32, 32), min(number, 5))) for number in range(7)]  # the last two the same
-    items = [(f"i{number}", "shirt", picture) for number, picture in enumerate(pictures)]
+    images = [encoded(noisy_picture(RED, (32, 32), min(number, 5))) for number in range(7)]  # the last two the same
+    items = [(f"i{number}", "shirt", image) for number, image in enumerate(images)]
     source = write_source(tmp_path / "shop", items, [])
     rows = [f"u{user},i{item},2024-01-0{item + 1}" for user in range(4) for item in range(6)]
     (source / "interactions.csv").write_text(
         "\n".join(["user_id,item_id,timestamp", *rows, "lone,i6,2024-01-01"]) + "\n"
     )
     dataset, output = tmp_path / "dataset", tmp_path / "description"
-    asked = ("--split", "time", "--test-fraction", "0.2", "--min-user-actions", "2", "--duplicates", "merge")
-    assert call("prepare", source, "--output", dataset, "--image-size", "32x32", *asked) == 0
-    told = capsys.readouterr().out
-    assert "split: time" in told
-    assert "filtered: users with fewer than 2 actions" in told
-    assert "duplicates.csv" in told
+    request = ("--split", "time", "--test-fraction", "0.2", "--min-user-actions", "2", "--duplicates", "merge")
+    assert call("prepare", source, "--output", dataset, "--image-size", "32x32", *request) == 0
+    printed = capsys.readouterr().out
+    assert "split: time" in printed
+    assert "filtered: users with fewer than 2 actions" in printed
+    assert "duplicates.csv" in printed
     about = PreparedDataset.open(dataset).manifest
     assert (about.num_train, about.num_validation, about.num_test) == (16, 4, 4)
     assert (about.num_items, about.filtered["users"]) == (6, 1)
     assert call("describe", dataset, "--output", output) == 0
-    told = capsys.readouterr().out
-    assert "2024-01-06T00:00:00Z" in told
-    assert "Gini" in told
+    printed = capsys.readouterr().out
+    assert "2024-01-06T00:00:00Z" in printed
+    assert "Gini" in printed
     assert {path.name for path in output.iterdir()} == {"long_tail.png", "sample_grid.png", "description.json"}
     line = complaint(call, capsys, "prepare", source, "--output", tmp_path / "other", "--split", "source")
     assert "needs a column `split`" in line
@@ -205,16 +205,16 @@ def test_splits_filters_and_duplicates(call: Call, tmp_path: Path, capsys: pytes
 def test_a_wrong_header(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_source(tmp_path / "shop", [("i0", "shirt", encoded(noisy_picture(RED, (32, 32), 0)))], [])
     (source / "interactions.csv").write_text("customer;product\n1;2\n")
-    told = complaint(call, capsys, "prepare", source, "--output", tmp_path / "dataset")
-    assert "interactions.csv" in told
-    assert "user_id" in told
+    printed = complaint(call, capsys, "prepare", source, "--output", tmp_path / "dataset")
+    assert "interactions.csv" in printed
+    assert "user_id" in printed
     assert not (tmp_path / "dataset").exists()
 
 
 def test_help_names_every_source(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("prepare", "--help") == 0
-    told = capsys.readouterr().out
-    assert all(f"{name}: " in told for name in IMPORTERS)
+    printed = capsys.readouterr().out
+    assert all(f"{name}: " in printed for name in IMPORTERS)
 
 
 def test_help_names_every_recommender(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,12 +238,12 @@ def test_version(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_published_sources(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("dvbpr-npy", "hm", "amazon-reviews-2023"):
-        told = complaint(call, capsys, "prepare", "--format", name, "--output", tmp_path / "out")
-        assert f"--format {name} needs a SOURCE" in told
-        told = complaint(call, capsys, "prepare", tmp_path, "--format", name, "--output", tmp_path / "out")
-        assert str(tmp_path) in told
-    told = complaint(call, capsys, "prepare", tmp_path, "--format", "fashion-mnist", "--output", tmp_path / "out")
-    assert "Fashion-MNIST's four files" in told
+        printed = complaint(call, capsys, "prepare", "--format", name, "--output", tmp_path / "out")
+        assert f"--format {name} needs a SOURCE" in printed
+        printed = complaint(call, capsys, "prepare", tmp_path, "--format", name, "--output", tmp_path / "out")
+        assert str(tmp_path) in printed
+    printed = complaint(call, capsys, "prepare", tmp_path, "--format", "fashion-mnist", "--output", tmp_path / "out")
+    assert "Fashion-MNIST's four files" in printed
     assert "dvbpr-npy" in complaint(call, capsys, "prepare", tmp_path, "--format", "x", "--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -267,17 +267,17 @@ def test_a_dataset_of_another_version(
 def test_unknown_names(
     call: Call, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("design", tiny_run.path, "--gan", tiny_gan_run.path, "--output", tmp_path / "out")
-    told = complaint(call, capsys, *asked, "--user", "nobody", "--category", "shoe")
-    assert told.startswith("tfdvbpr: `user` must be one of the 8 known ids. Received 'nobody'.")
-    told = complaint(call, capsys, *asked, "--user", "u1", "--category", "shoes")
-    assert "`category` must be one of the 2 known" in told
-    assert "'shoe'" in told
+    request = ("design", tiny_run.path, "--gan", tiny_gan_run.path, "--output", tmp_path / "out")
+    printed = complaint(call, capsys, *request, "--user", "nobody", "--category", "shoe")
+    assert printed.startswith("tfdvbpr: `user` must be one of the 8 known ids. Received 'nobody'.")
+    printed = complaint(call, capsys, *request, "--user", "u1", "--category", "shoes")
+    assert "`category` must be one of the 2 known" in printed
+    assert "'shoe'" in printed
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "printed"),
     [
         (("--model", "magic"), "`model` must be one of dvbpr"),
         (("--set", "epoch=3"), "`epoch` is no field"),
@@ -295,10 +295,10 @@ def test_wrong_configuration(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
-    told: str,
+    printed: str,
 ) -> None:
     line = complaint(call, capsys, "train", checkerboard_dataset.path, "--output", tmp_path / "run", *arguments)
-    assert told in line
+    assert printed in line
 
 
 @pytest.mark.parametrize("size", ["64", "64x", "8x8", "0x64"])
@@ -311,7 +311,7 @@ def test_an_output_that_is_taken(call: Call, tiny_run: Run, capsys: pytest.Captu
     assert "--if-exists overwrite" in complaint(call, capsys, "train", dataset, "--output", tiny_run.path)
 
 
-def test_what_nobody_can_mend_ends_with_1(
+def test_what_the_user_cannot_correct_ends_with_1(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tfdvbpr.data.dataset.PreparedDataset.open", lambda *_, **__: 1 / 0)

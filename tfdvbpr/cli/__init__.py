@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
-from tfdvbpr.cli import configuration, datasets, designing, evaluation, progress, recommending, training
+from tfdvbpr.cli import datasets, designing, evaluation, progress, recommending, training
 from tfdvbpr.cli.options import IfExistsOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
@@ -50,7 +50,7 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(each if each.startswith("\b") else " ".join(each.split("\n")) for each in paragraphs)
 
 
-for commands in (datasets, training, configuration, evaluation, recommending, designing):
+for commands in (datasets, training, evaluation, recommending, designing):
     for each in commands.app.registered_commands:
         each.help = _unwrapped(each.callback.__doc__ or "") if each.callback else None
     app.add_typer(commands.app)

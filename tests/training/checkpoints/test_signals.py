@@ -39,9 +39,9 @@ def test_a_signal_ends_training_after_a_checkpoint(
     output = tmp_path / "run"
     with pytest.raises(
         Interrupted, match=r"stopped after step 3, the last good checkpoint is step 3\. The same"
-    ) as told:
+    ) as outcome:
         _train(checkerboard_dataset, output, (2, lambda: os.kill(os.getpid(), number)))
-    assert told.value.code == code
+    assert outcome.value.code == code
     assert signal.getsignal(number) == before
     if number == signal.SIGINT:
         return

@@ -53,7 +53,7 @@ def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: 
     keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append([*progress.losses().values()]))
     run_epochs(distributed_step(strategy, trainer.replica_step), progress, callbacks=[keep])
     slots = [*trainer.optimizers.network.variables, *trainer.optimizers.tables.variables]
-    yield from told(strategy, losses, trainer.model.variables, slots)
+    yield from arrays_of(strategy, losses, trainer.model.variables, slots)
 
 
 def gan_outcome(
@@ -68,7 +68,7 @@ def gan_outcome(
     held = trainer.trackables()
     weights = [*trainer.generator.variables, *trainer.discriminator.variables]
     slots = [slot for name, each in held.items() if name.endswith("optimizer") for slot in each.variables]
-    yield from told(strategy, losses, weights, slots)
+    yield from arrays_of(strategy, losses, weights, slots)
     with trainer.averaged():
         yield from copies(strategy, "kept", trainer.generator.variables)
 
@@ -90,7 +90,7 @@ _GAN = {
 }
 
 
-def told(strategy: Any, losses: Any, weights: list[Any], slots: list[Any]) -> Iterator[tuple[str, Any]]:
+def arrays_of(strategy: Any, losses: Any, weights: list[Any], slots: list[Any]) -> Iterator[tuple[str, Any]]:
     yield "replicas", strategy.num_replicas_in_sync
     yield "losses", losses
     groups = {"weight": weights, "moment": [slot for slot in slots if "momentum" in slot.path]}

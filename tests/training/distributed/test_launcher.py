@@ -25,8 +25,8 @@ def test_each_worker_has_its_place_and_its_share_of_the_gpus(monkeypatch: pytest
     assert _environment(["localhost:1", "localhost:2"], 1)["CUDA_VISIBLE_DEVICES"] == "7"
 
 
-def test_what_the_user_has_to_mend_is_not_started_again() -> None:
-    """An option that `train` does not have: told before TensorFlow is loaded."""
+def test_what_the_user_has_to_correct_is_not_started_again() -> None:
+    """An option that `train` does not have: refused before TensorFlow is loaded."""
     lines: list[str] = []
     with pytest.raises(LostWorkerError, match=r"Worker \d ended with exit code 2\. The others were ended too\.$"):
         launch(["train", "dataset", "--no-such-option"], workers=2, restarts=5, emit=lines.append)

@@ -6,7 +6,6 @@ import errno
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -74,13 +73,12 @@ class Session:
         self._began = time.perf_counter()
         self._progress: TrainingProgress | None = None
         self._training_folder: TrainingFolder | None = None
-        self.broadcast: Callable[[Callable[[], bytes]], bytes] = partial(broadcast_bytes, strategy)
 
         def take() -> bytes:
             folder = self._training_folder = TrainingFolder(output, config, fingerprint, if_exists=if_exists)
             return f"{folder.if_exists} {folder.finished}".encode()
 
-        allowed, finished = self.broadcast(take).decode().split()
+        allowed, finished = broadcast_bytes(strategy, take).decode().split()
         self.finished = finished == "True"
         self.if_exists: IfExists = "overwrite" if allowed == "overwrite" else "error"
         self.folder = self._path()
