@@ -35,13 +35,13 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return folders
 
 
-@pytest.mark.parametrize(("cache", "tastes"), [("none", "free"), ("auto", "leave-one-out")])
-def test_a_large_catalogue_fits(datasets: list[Path], tmp_path: Path, cache: str, tastes: str) -> None:
+@pytest.mark.parametrize(("cache", "user_embeddings"), [("none", "free"), ("auto", "leave-one-out")])
+def test_a_large_catalogue_fits(datasets: list[Path], tmp_path: Path, cache: str, user_embeddings: str) -> None:
     """A training of an epoch and a look at the whole catalogue, less the same on 1,024 items: the model's own.
 
     Both have the same network, users and batch. `auto` keeps the 300,000 decoded on the disk, `none` decodes each time.
     """
-    values = ["epochs=1", "evaluate_every=1", f"image_cache={cache}", f"user_embeddings={tastes}"]
+    values = ["epochs=1", "evaluate_every=1", f"image_cache={cache}", f"user_embeddings={user_embeddings}"]
     own, whole = (_most_resident(folder, tmp_path / f"run-{folder.name}", *values) for folder in datasets)
     print(
         f"\n{COMMAND}\nimage_cache {cache}, {MANY:,} pictures of 64x64: resident {whole['VmRSS']:.2f} GiB (anonymous "

@@ -45,7 +45,7 @@ def test_a_gan_is_printed(command: Command) -> None:
 def test_a_wrong_key_is_answered_with_the_nearest(command: Command) -> None:
     code, _, error = command("config", "dvbpr", "--set", "learning_rat=1")
     assert code == 2
-    assert "`learning_rat` must be a field of the configuration." in error
+    assert "`learning_rat` is no field of the configuration." in error
     assert "Nearest: learning_rate" in error
     code, _, error = command("config", "dvbr")
     assert code == 2

@@ -141,5 +141,5 @@ def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         near = get_close_matches(name, kind.model_fields)
         known = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(sorted(kind.model_fields))}."
-        return f"`{name}` must be a field of the configuration. There is none of this name. {known}"
+        return f"`{name}` is no field of the configuration. {known}"
     return f"`{name}` has a wrong value: {first['msg']}. Received {first['input']!r}."
