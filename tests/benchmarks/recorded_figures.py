@@ -112,7 +112,7 @@ def _record(arrays: Record, work: Path) -> None:
         photos = arrays[f"generate/{preset}"] = designer.generate(["shirt", "shoe"], seeds=[101, 102])
         tailor = Tailor(designer, options=TailorOptions(**TAILOR))
         tailored = tailor.tailor(["u0", "u3"], ["shirt", "shoe"], photos, strengths=(0.0, 1.0), num_frames=3)
-        for field in ("images", "reconstructions", "losses", "preferences", "distances", "ssim"):
+        for field in ("images", "reconstructions", "losses", "preferences", "initial_preferences", "distances", "ssim"):
             arrays[f"tailor/{preset}/{field}"] = getattr(tailored, field)
     for name in ("dvbpr", "hybrid-dvbpr", "vbpr", "popularity"):
         export_recommender(runs[name].path, work / f"export-{name}")
