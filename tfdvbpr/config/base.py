@@ -20,13 +20,10 @@ TrainingIfExists = Literal["error", "overwrite", "restart", "resume"]
 
 
 def option(group: str, default: Any, description: str, **limits: Any) -> Any:
-    """A field of a configuration.
+    """A field of a configuration, described in the units and symbols of docs/reference/equations.md.
 
-    Args:
-        group: the heading under which `tfdvbpr config` prints it.
-        default: its value where nothing sets another.
-        description: what it means, in the units and symbols of docs/reference/equations.md.
-        **limits: of pydantic's `Field`, such as `ge=0`.
+    `group` is the heading under which `tfdvbpr config` prints it, `limits` are those of pydantic's `Field` such as
+    `ge=0`.
     """
     return Field(default, description=description, json_schema_extra={"group": group}, **limits)
 

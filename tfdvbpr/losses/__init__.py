@@ -1,0 +1,1 @@
+"""Losses: `ranking` of recommenders, `adversarial` of GANs."""

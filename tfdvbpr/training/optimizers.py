@@ -23,14 +23,7 @@ _BLOCK = 1 << 16
 
 
 def make_adam(config: RecommenderConfig, kind: Any, rate: float, *, steps_per_epoch: int) -> Any:
-    """Adam, or a class like it, with a step size that falls from `rate` by a cosine (Loshchilov and Hutter 2017).
-
-    Args:
-        config: `epochs`, `final_learning_rate` and `adam_epsilon`.
-        kind: the class.
-        rate: the first and largest step size.
-        steps_per_epoch: steps of an epoch.
-    """
+    """Adam, or a class like it, with a step size that falls from `rate` by a cosine (Loshchilov and Hutter 2017)."""
     steps = config.epochs * steps_per_epoch
     schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate)
     return kind(schedule, epsilon=config.adam_epsilon)
@@ -130,12 +123,7 @@ class RowAdam(keras.optimizers.Adam):
         ]
 
     def catch_up(self, table: Any, rows: Any) -> None:
-        """Applies the idle steps of rows; in a replica's step, before they are read.
-
-        Args:
-            table: one of the variables the optimizer was built with.
-            rows: int32 [B], those that this replica is going to read; every replica updates those of all.
-        """
+        """Applies the idle steps of rows, int32 [B], before a replica reads them; each updates the rows of all."""
         self._on_every_copy(table.value, self._to_now, rows)
 
     def catch_up_all(self, strategy: Any, table: Any) -> None:
@@ -226,15 +214,10 @@ class RowAdam(keras.optimizers.Adam):
 
 @dataclass(frozen=True)
 class Optimizers:
-    """The optimizers of a recommender: one for tables with a row a user or an item, one for everything else.
-
-    Attributes:
-        network: a Keras optimizer, perhaps behind Keras' loss scaling.
-        tables: a `RowAdam`, or another Keras optimizer, which moves every row in every step.
-    """
+    """The optimizers of a recommender: `tables` have a row a user or an item; `network` may be behind loss scaling."""
 
     network: Any
-    tables: Any
+    tables: RowAdam
 
     @property
     def loss_scale(self) -> Any:
@@ -243,8 +226,6 @@ class Optimizers:
 
     def catch_up(self, model: PairwiseRecommender, batch: Mapping[str, Any]) -> None:
         """Applies the idle steps of the rows that a part of a batch reads, in a replica's step before they are read."""
-        if not isinstance(self.tables, RowAdam):
-            return
         names = ("item_ids",) if "item_ids" in batch else ("positive_item_ids", "negative_item_ids")
         items = tf.concat([tf.reshape(batch[name], [-1]) for name in names], axis=0)
         for tables, rows in ((model.user_tables, batch["user_ids"]), (model.item_tables, items)):
@@ -253,7 +234,7 @@ class Optimizers:
 
     def catch_up_all(self, strategy: Any, model: PairwiseRecommender) -> None:
         """Applies the idle steps of every row, between steps."""
-        for table in model.tables if isinstance(self.tables, RowAdam) else ():
+        for table in model.tables:
             self.tables.catch_up_all(strategy, table)
 
     def apply(self, gradients: list[Any], network: list[Any], tables: list[Any]) -> None:
@@ -264,8 +245,7 @@ class Optimizers:
         if network:
             self.network.apply([tf.convert_to_tensor(gradient) for gradient in of_network], network)
         if tables:
-            by_row = isinstance(self.tables, RowAdam)
-            self.tables.apply(of_tables if by_row else [tf.convert_to_tensor(each) for each in of_tables], tables)
+            self.tables.apply(of_tables, tables)
 
 
 def _unscaled(gradient: Any, scale: Any) -> Any:

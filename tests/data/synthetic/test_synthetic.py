@@ -27,7 +27,7 @@ from tfdvbpr.data.synthetic.garments import (
     read_colours,
     render_garment,
 )
-from tfdvbpr.data.synthetic.source import SyntheticImporter, read_truth, true_scores, write_synthetic
+from tfdvbpr.data.synthetic.source import SyntheticImporter, read_truth, utilities, write_synthetic
 from tfdvbpr.errors import ConfigError, OutputExistsError, SourceError
 
 DEFAULT = SyntheticImporter(image_size=16)
@@ -59,6 +59,10 @@ def _actions(folder: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]
         np.array([users[user_id] for user_id in table["user_id"]], np.int32),
         np.array([items[item_id] for item_id in table["item_id"]], np.int32),
     )
+
+
+def true_scores(folder: Path) -> np.ndarray:
+    return utilities(read_truth(folder), pl.read_csv(folder / "items.csv", infer_schema=False))
 
 
 def _figures(folder: Path) -> tuple[float, float, float]:
@@ -134,9 +138,8 @@ def test_truth_is_what_the_scores_are_made_of(small_source: Path) -> None:
 
 
 def test_no_truth(tmp_path: Path) -> None:
-    for read in (read_truth, true_scores):
-        with pytest.raises(SourceError, match=r"synthetic source with truth\.parquet"):
-            read(tmp_path)
+    with pytest.raises(SourceError, match=r"synthetic source with truth\.parquet"):
+        read_truth(tmp_path)
 
 
 def test_the_same_options_give_the_same_bytes(small_source: Path, tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ class SharedItemBatches:
         item_balance: β, in [0, 1]. An action weighs (training actions on its item)^-β: 0 counts every action the same,
             1 every item, so that the model learns users' preferences and not what is popular.
         sampler: a name in SAMPLERS; "uniform" ranks against all other items of the step.
-        popularity_power: α of samplers that go by popularity.
     """
 
     def __init__(
@@ -45,14 +44,13 @@ class SharedItemBatches:
         max_pairs: int,
         item_balance: float = 0.0,
         sampler: str = "uniform",
-        popularity_power: float = 0.75,
     ) -> None:
         self._source = source
         matrix, counts = source.interactions.training_matrix, source.interactions.training_counts
         columns = matrix.tocsc()
         self._starts, self._users = columns.indptr, columns.indices.astype(np.int32, copy=False)
         self._trained = np.flatnonzero(counts > 0).astype(np.int32)
-        self._sampler = SAMPLERS[sampler](source.interactions, popularity_power=popularity_power)
+        self._sampler = SAMPLERS[sampler](source.interactions)
         replicas = source.num_replicas
         self.global_batch_size = min(global_batch_size, len(self._trained)) // replicas * replicas
         if self.global_batch_size < 2:
@@ -144,7 +142,6 @@ class TripletBatches:
         global_batch_size: triplets a step, B; rounded down to a multiple of the replicas.
         sampler: a name in SAMPLERS.
         num_negatives: N, negatives a positive; the paper has 1.
-        popularity_power: α of samplers that go by popularity.
         anchors: also sample another training item of u, uniformly; users with a single one are left out then.
     """
 
@@ -155,14 +152,13 @@ class TripletBatches:
         global_batch_size: int,
         sampler: str,
         num_negatives: int = 1,
-        popularity_power: float = 0.75,
         anchors: bool = False,
     ) -> None:
         self._source = source
         self._matrix = source.interactions.training_matrix
         least = 2 if anchors else 1
         self._active = np.flatnonzero(np.diff(self._matrix.indptr) >= least).astype(np.int32)
-        self._sampler = SAMPLERS[sampler](source.interactions, popularity_power=popularity_power)
+        self._sampler = SAMPLERS[sampler](source.interactions)
         self._sampler.check_users()
         self._num_negatives = num_negatives
         self._anchors = anchors

@@ -44,12 +44,8 @@ def flip(images: Any, random_numbers: Any) -> Any:
 
 
 def shift(images: Any, random_numbers: Any, *, max_shift: int = MAX_SHIFT) -> Any:
-    """Shifts by up to `max_shift` pixels, each way and each axis, and repeats the border.
-
-    Args:
-        images: [N, H, W, 3] of any dtype.
-        random_numbers: float [N, 2] in [0, 1).
-        max_shift: in pixels.
+    """Shifts images of any dtype by up to `max_shift` pixels, each way and axis, and repeats the border; numbers [N,
+    2].
     """
     import tensorflow as tf
 

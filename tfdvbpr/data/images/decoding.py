@@ -34,7 +34,6 @@ def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     turned upright, laid on white where transparent, and stored as a JPEG of quality 95.
 
     Args:
-        data: the file's bytes.
         max_pixels: the largest width × height; read from the header, before anything is decoded.
 
     Raises:

@@ -28,9 +28,6 @@ def image_grid(
 
     Args:
         rows: uint8 [H, W, 3] images, or None for an empty cell; rows may differ in length.
-        title: above everything.
-        column_titles: above the columns.
-        row_titles: left of the rows.
         captions: below the images, in the shape of `rows`.
         cell_height: images are resized to this height in pixels; their aspect stays.
     """

@@ -62,13 +62,7 @@ class _File:
 
 
 class PackedJpegs:
-    """The JPEG files of a prepared dataset, decoded whenever they are read.
-
-    Args:
-        path: the Arrow file that `packing.write_images` wrote.
-        image_size: (height, width) in pixels they are fitted to.
-        fit: how; see `decoding.decode_and_fit`.
-    """
+    """The JPEG files of a prepared dataset, decoded whenever they are read."""
 
     def __init__(self, path: Path, *, image_size: tuple[int, int], fit: ImageFit) -> None:
         self._file = _File(path)
@@ -211,9 +205,6 @@ def training_images(
     """The images of a dataset, cached for many passes over them.
 
     Args:
-        images: the dataset's.
-        folder: the dataset's, where a cache on disk is written if it has none yet.
-        fingerprint: the dataset's, in the name of that file.
         cache: "memory" decodes everything into memory; "disk" reads rows of a decoded file; "none" decodes each image
             each time; "auto" is memory if it fits in `cache_gib`, else the file if there is one or if eight times
             `cache_gib` and half of the free disk have room for it, else none.

@@ -155,11 +155,6 @@ def k_core(actions: pl.DataFrame, *, min_user_actions: int, min_item_actions: in
     Taking out a user can leave an item with too few actions, and the reverse, so it goes on until nothing changes. What
     is left does not depend on the order: the union of two such parts is such a part, hence there is one largest.
 
-    Args:
-        actions: columns user_id and item_id, each pair once.
-        min_user_actions: fewest actions a user.
-        min_item_actions: fewest actions an item.
-
     Returns:
         The rows that stay, in their order; possibly none.
     """

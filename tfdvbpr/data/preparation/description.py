@@ -26,14 +26,7 @@ _WARM, _COLD = "#1f4e79", "#c0504d"
 
 @dataclass(frozen=True)
 class Spread:
-    """How many actions each user, or each item, has; all parts of the split together.
-
-    Attributes:
-        mean: actions.
-        median: actions.
-        most: actions.
-        gini: 0 where all have as many, towards 1 where one has them all; see `gini`.
-    """
+    """How many actions each user, or each item, has, all parts of the split together; for `gini` see there."""
 
     mean: float
     median: float
@@ -106,12 +99,7 @@ class Description:
 
 
 def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THRESHOLD) -> Description:
-    """Counts what a dataset holds.
-
-    Args:
-        dataset: opened.
-        cold_threshold: an item with fewer training actions is cold.
-    """
+    """Counts what a dataset holds; an item with fewer than `cold_threshold` training actions is cold."""
     actions = dataset.interactions
     about = dataset.manifest
     cold = actions.cold_items(cold_threshold)
@@ -141,13 +129,10 @@ def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THR
 
 
 def gini(counts: npt.NDArray[np.integer[Any]]) -> float:
-    """The Gini coefficient of counts: the mean difference of two random ones, over twice their mean.
+    """The Gini coefficient of counts, int [n] with one above 0: their mean difference over twice their mean.
 
-    Σ_k (2k − n − 1) x_k / (n Σ x) for x sorted upwards and k from 1. It is 0 for equal counts and (n − 1) / n where
-    one has all.
-
-    Args:
-        counts: int [n], at least one of them above 0.
+    Σ_k (2k − n − 1) x_k / (n Σ x) for x sorted upwards and k from 1. It is 0 for equal counts and (n − 1) / n where one
+    has all.
     """
     ordered = np.sort(counts)
     ranks = 2.0 * np.arange(1, len(ordered) + 1) - len(ordered) - 1.0
@@ -190,13 +175,7 @@ def _categories(dataset: PreparedDataset, cold: npt.NDArray[np.bool_]) -> tuple[
 
 
 def write_long_tail(interactions: Interactions, path: Path, *, cold_threshold: int = COLD_THRESHOLD) -> None:
-    """Plots items in the order of their training actions, both axes logarithmic, the cold ones in another colour.
-
-    Args:
-        interactions: of the dataset.
-        path: the PNG to write.
-        cold_threshold: an item with fewer training actions is cold.
-    """
+    """Plots items by their training actions as a PNG, both axes logarithmic, the cold ones in another colour."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -224,13 +203,7 @@ def write_long_tail(interactions: Interactions, path: Path, *, cold_threshold: i
 
 
 def write_sample_grid(dataset: PreparedDataset, path: Path, *, seed: int = 0) -> None:
-    """Writes up to 8 random images of each of up to 12 categories (the largest), with their item ids, as a PNG.
-
-    Args:
-        dataset: opened.
-        path: the PNG to write.
-        seed: of the choice of items.
-    """
+    """Writes up to 8 random images of each of up to 12 categories (the largest), with their item ids, as a PNG."""
     generator = np.random.default_rng(seed)
     ids, names = dataset.items.category_ids, dataset.items.categories
     sizes = np.bincount(ids, minlength=len(names))

@@ -47,10 +47,7 @@ def extend(
         dataset: the old one; its image size and fit are used.
         source: the new items; its quarantine is filled further, also with ids that the catalogue has already. Its
             interactions are ignored.
-        output: the folder to make; it appears whole or not at all.
         max_pixels: larger images are quarantined without being decoded.
-        if_exists: "error", or "overwrite" to replace a folder that is already there.
-        progress: called with (images read, images in all).
 
     Raises:
         SourceError: if no new item can be used.

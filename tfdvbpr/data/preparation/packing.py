@@ -44,10 +44,6 @@ def write_images(
     """Packs every usable image, and the decoded cache if it fits; the other images are quarantined.
 
     Args:
-        source: reads the bytes; its quarantine is filled further.
-        items: rows of `source.items`, each item id once.
-        folder: where the files go.
-        options: size, fit and limits.
         progress: called with (images read, images in all).
 
     Returns:
@@ -158,7 +154,6 @@ def find_duplicates(items: pl.DataFrame, folder: Path) -> pl.DataFrame:
 
     Args:
         items: columns item_id and category, in the order of the packed images.
-        folder: where `write_images` packed them.
 
     Returns:
         Columns item_id, first_item_id, category, first_category; one row a later item.

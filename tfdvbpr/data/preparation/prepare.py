@@ -107,8 +107,6 @@ def prepare(
     Args:
         source: an importer's; its quarantine is filled further.
         output: the folder to make; it appears whole or not at all.
-        options: sizes, fit, split, filters.
-        source_format: the importer's name, for the manifest.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (images read, images in all).
 

@@ -31,11 +31,9 @@ class Quarantine:
         """Lists one row or file.
 
         Args:
-            where: the file it stands in.
             row: the line number, from 1, or None for the file itself.
             value: what stood there, shortened to 200 characters.
             kind: the reason's class, by which the summary counts.
-            detail: the rest of the reason.
         """
         self.entries.append((where, row, value[:200], f"{kind}: {detail}" if detail else kind))
         self.counts[kind] += 1

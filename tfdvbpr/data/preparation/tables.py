@@ -29,11 +29,7 @@ _NOT_PLAIN = (b'"', b"\x00", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 
 
 class TableBuilder:
-    """A table of strings with line numbers; rows leave Python for polars every 65,536.
-
-    Args:
-        columns: the names, in order.
-    """
+    """A table of strings with line numbers; rows leave Python for polars every 65,536."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
@@ -94,10 +90,8 @@ def read_table(
     column go to the quarantine.
 
     Args:
-        folder: where the table lies.
         name: file name without its ending; parquet is taken where both are there.
         required: columns that must be there and filled.
-        quarantine: where bad rows are listed.
         only: columns to keep, of those that are there; left out, all.
 
     Raises:
@@ -143,8 +137,6 @@ def read_csv(
     go to the quarantine; blank lines carry no row.
 
     Args:
-        path: the file.
-        quarantine: where bad rows are listed.
         only: columns to keep, of those that are there; left out, all.
         block_bytes: bytes read at once.
 
@@ -323,7 +315,6 @@ def read_jsonl(
         path: the file; read through gzip if its name ends in .gz.
         fields: from a column's name to what finds its value in a line's object.
         required: columns that must be filled.
-        quarantine: where bad lines are listed.
 
     Raises:
         SourceError: if the file is compressed and damaged: how much is lost cannot be known.

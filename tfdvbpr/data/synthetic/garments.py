@@ -174,14 +174,7 @@ def random_garment(
     colour: str | None = None,
     pattern: str | None = None,
 ) -> Garment:
-    """Samples a garment uniformly, except for what is given.
-
-    Args:
-        rng: the source of all random numbers.
-        category: a name in CATEGORIES.
-        cut: a name in CUTS of that category.
-        colour: a name in PALETTE.
-        pattern: a name in PATTERNS.
+    """Samples a garment uniformly, except for what is given; see `Garment`.
 
     Raises:
         ValueError: if a given name is unknown.
@@ -208,7 +201,6 @@ def render_garment(garment: Garment, size: int) -> Image.Image:
     Areas and lines are rasterized at four times the size and scaled down, the shading is computed at the size itself.
 
     Args:
-        garment: what to render.
         size: width and height in pixels.
 
     Returns:

@@ -93,17 +93,13 @@ class SyntheticImporter(Importer):
         truth = _preferences(preference_rng, self.num_users)
         counts = log_uniform_counts(action_rng, self.num_users, *self.actions_per_user)
         exposure = action_rng.normal(0, self.exposure_stddev, self.num_items)
-        users, chosen = gumbel_top_k(action_rng, _utilities(truth, items) / self.temperature + exposure, counts)
+        users, chosen = gumbel_top_k(action_rng, utilities(truth, items) / self.temperature + exposure, counts)
         actions = pl.DataFrame({"user_id": truth["user_id"].gather(users), "item_id": items["item_id"].gather(chosen)})
         return garments, items, actions, truth
 
 
 def write_synthetic(folder: Path | str, options: SyntheticImporter) -> None:
-    """Writes items.csv, interactions.csv, images/ and truth.parquet, whole or not at all.
-
-    Args:
-        folder: a new or empty folder.
-        options: how much, and how noisy.
+    """Writes items.csv, interactions.csv, images/ and truth.parquet into a new or empty folder, whole or not at all.
 
     Raises:
         OutputExistsError: if `folder` holds something already.
@@ -120,10 +116,7 @@ def write_synthetic(folder: Path | str, options: SyntheticImporter) -> None:
 
 
 def read_truth(folder: Path | str) -> pl.DataFrame:
-    """The users' true preferences.
-
-    Args:
-        folder: written by `write_synthetic`.
+    """The users' true preferences, of a folder that `write_synthetic` wrote.
 
     Returns:
         One row a user: `user_id`, `favourite_colours` (strongest first), and a float32 weight in each of the columns
@@ -136,22 +129,6 @@ def read_truth(folder: Path | str) -> pl.DataFrame:
     if not path.is_file():
         raise SourceError(f"`folder` must be a synthetic source with {TRUTH_NAME}. {folder} has none. Write one first.")
     return pl.read_parquet(path)
-
-
-def true_scores(folder: Path | str) -> Scores:
-    """The utility of every item to every user.
-
-    Args:
-        folder: written by `write_synthetic`.
-
-    Returns:
-        float32 [num_users, num_items], in logits at temperature 1; rows as in the truth, columns as in items.csv.
-
-    Raises:
-        SourceError: if the folder has no truth.
-    """
-    truth = read_truth(folder)
-    return _utilities(truth, pl.read_csv(Path(folder) / _ITEMS_NAME, infer_schema=False))
 
 
 def _items(garments: list[Garment]) -> pl.DataFrame:
@@ -199,7 +176,7 @@ def _normal(
     return {name: values[:, number] for number, name in enumerate(names)}
 
 
-def _utilities(truth: pl.DataFrame, items: pl.DataFrame) -> Scores:
+def utilities(truth: pl.DataFrame, items: pl.DataFrame) -> Scores:
     """float32 [num_users, num_items]: the sum of the weights of what each item is."""
     total = np.zeros((truth.height, items.height), np.float32)
     cuts = items["category"] + ":" + items["cut"]

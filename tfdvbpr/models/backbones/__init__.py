@@ -36,12 +36,7 @@ BACKBONES: Registry[Backbone] = Registry(
 
 
 def build_backbone(name: str, image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
-    """Build the named backbone.
-
-    Args:
-        name: in BACKBONES.
-        image_size: (height, width) in pixels.
-        options: see `BackboneOptions`.
+    """Build the named backbone for images of (height, width) pixels.
 
     Raises:
         ConfigError: if there is no such backbone, the images are too small for it, or its weights are not installed.

@@ -79,10 +79,6 @@ def lite_maps(name: str, image_size: tuple[int, int]) -> LiteMaps:
     The weights were converted from TensorFlow's, so a strided convolution is padded as TensorFlow's SAME does it and
     batch normalisation has ε = 1e-3. Its own preprocessing, (p - 127) / 128 of pixels p in 0..255, is the first layer.
 
-    Args:
-        name: in LITE_SIZES.
-        image_size: (height, width) in pixels.
-
     Raises:
         ConfigError: if the images are below 32×32.
     """

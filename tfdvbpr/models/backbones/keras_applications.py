@@ -36,8 +36,6 @@ def application(name: str, image_size: tuple[int, int], *, imagenet: bool) -> ke
     """A model of keras.applications without its classifier, after its own preprocessing.
 
     Args:
-        name: one of `application_names`.
-        image_size: (height, width) in pixels.
         imagenet: ImageNet weights, which Keras downloads once, or random ones.
 
     Returns:

@@ -36,7 +36,6 @@ def catalogue_features(dataset: PreparedDataset, extractor: str, *, progress: Pr
     read from there the next time. `tfdvbpr prepare --if-exists overwrite` removes them with the rest of the folder.
 
     Args:
-        dataset: whose images are read.
         extractor: a name in FEATURE_EXTRACTORS.
         progress: called with (images done, images in all); left out, a long computation is logged.
 
@@ -53,7 +52,6 @@ def network_features(dataset: PreparedDataset, network: Any, *, name: str) -> Fe
     """float32 [num_items, F]: the features of every image by the frozen network of a backbone.
 
     Args:
-        dataset: whose images are read.
         network: a model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F], with published weights.
         name: under which the features are kept, as those of an extractor.
     """

@@ -178,9 +178,6 @@ class CategoryProjection(layers.Layer):
     """The category's part of a logit, h · e_c at each position of a map; Miyato and Koyama 2018.
 
     The table of e_c is divided by its spectral norm.
-
-    Args:
-        num_categories: rows of the table.
     """
 
     def __init__(self, num_categories: int, **kwargs: Any) -> None:

@@ -54,9 +54,6 @@ class ProjectedDiscriminator(Discriminator):
     blind. The weights file leaves the backbone out.
 
     Args:
-        image_size: (height, width) in pixels.
-        num_categories: number of values of c.
-        base_channels: width of the mixed features and of the heads.
         imagenet: the backbone's ImageNet weights, or random ones.
 
     Raises:
@@ -233,10 +230,6 @@ def feature_pyramid(image_size: tuple[int, int], *, imagenet: bool) -> keras.Mod
     Batch normalisation that follows a convolution is folded into it: the same numbers in half the time, forward and
     back.
 
-    Args:
-        image_size: (height, width) in pixels, at least 32×32.
-        imagenet: ImageNet weights, or random ones.
-
     Returns:
         A model from float32 [B, H, W, 3] in [-1, 1] to a list of four maps, float32 [B, ⌈H/s⌉, ⌈W/s⌉, C] for s of 4,
         8, 16, 32.
@@ -251,11 +244,7 @@ def feature_pyramid(image_size: tuple[int, int], *, imagenet: bool) -> keras.Mod
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """The same function, in inference mode, with batch normalisation that follows a convolution folded into it.
-
-    Args:
-        model: functional.
-    """
+    """A functional model in inference mode, with batch normalisation that follows a convolution folded into it."""
     convolutions = {
         layer.output._keras_history.operation.name: before
         for layer in model.layers

@@ -36,25 +36,14 @@ class DamagedCheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint file holds.
-
-    Attributes:
-        arrays: by name.
-        about: plain values, as JSON has them.
-    """
+    """What a checkpoint file holds: arrays by name, and plain values as JSON has them."""
 
     arrays: Arrays
     about: Mapping[str, Any]
 
 
 def write_saved(folder: Path, kind: str, step: int, saved: Saved) -> Path:
-    """Writes a checkpoint file whole and durably.
-
-    Args:
-        folder: where.
-        kind: lower-case letters that the name begins with.
-        step: steps done in all.
-        saved: its contents; names may hold slashes.
+    """Writes a checkpoint file whole and durably; `kind` is of lower-case letters, `step` the steps done in all.
 
     Raises:
         OSError: from the system; nothing is left behind then.
@@ -117,11 +106,7 @@ def parse(data: bytes) -> Saved:
 
 
 def variables(trackables: Mapping[str, Any]) -> dict[str, Any]:
-    """Every variable once, by the name of what holds it and its number there.
-
-    Args:
-        trackables: models and optimizers that are built, lists of variables, or variables.
-    """
+    """Every variable once, by what holds it (a built model or optimizer, a list, itself) and its number there."""
     found: dict[str, Any] = {}
     met: set[int] = set()
     for name, holder in trackables.items():

@@ -169,9 +169,6 @@ class Checkpoints(TrainingCallback):
 
     Args:
         folder: where; None on a worker that is not the chief.
-        config: when they are written.
-        strategy: a tf.distribute strategy.
-        interrupts: the signals of this process.
     """
 
     def __init__(self, folder: Path | None, config: TrainingConfig, strategy: Any, interrupts: Interrupts) -> None:
@@ -187,7 +184,6 @@ class Checkpoints(TrainingCallback):
         """Restores the newest whole checkpoint, if there is one, and makes these the state that is written.
 
         Args:
-            variables: see `checkpoints.file.variables`.
             progress: where training stands; the state of its batches is kept too, where they have one.
             callbacks: no two of one class.
         """

@@ -35,8 +35,6 @@ def launch(command: Sequence[str], *, workers: int, restarts: int = 0, emit: Emi
     several. If one fails, the others are ended. A signal is passed on to them, and they write a checkpoint.
 
     Args:
-        command: `train` or `train-gan` with its arguments.
-        workers: processes.
         restarts: how often all are started again, from the last checkpoint, after one has failed.
         emit: takes each line that a worker prints, with its number before it.
 

@@ -131,13 +131,7 @@ def _broadcast(strategy: Any, data: bytes) -> bytes:
 
 
 def write_once(strategy: Any, output: Path, write: Callable[[], None]) -> None:
-    """Has the chief write a folder while the other workers wait; one that does not share its disk then writes a copy.
-
-    Args:
-        strategy: the workers'.
-        output: the folder that `write` makes.
-        write: called at most once on each worker.
-    """
+    """Has the chief write the folder `output`; workers that do not share its disk then write a copy."""
     if is_chief(strategy):
         write()
     broadcast_number(strategy, 0)

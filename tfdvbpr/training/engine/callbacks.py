@@ -48,11 +48,7 @@ class TrainingCallback(keras.callbacks.Callback):
 
 
 class RowWriter(TrainingCallback):
-    """Writes a row every `LOG_STEPS` steps with the losses of that step, and one an epoch with the epoch's logs.
-
-    Args:
-        learning_rates: of the optimizers now, by name.
-    """
+    """Writes a row every `LOG_STEPS` steps with the losses of that step, and one an epoch with the epoch's logs."""
 
     def __init__(self, learning_rates: Callable[[], Mapping[str, float]] = dict) -> None:
         super().__init__()
@@ -81,12 +77,7 @@ class RowWriter(TrainingCallback):
 
 
 class Journal(RowWriter):
-    """Writes `log.jsonl`, a JSON object a line, and keeps the run's history, one row an epoch.
-
-    Args:
-        path: the file; None on a worker that is not the chief.
-        learning_rates: of the optimizers now, by name.
-    """
+    """Writes `log.jsonl`, a JSON object a line, and keeps the run's history, one row an epoch."""
 
     def __init__(self, path: Path | None, learning_rates: Callable[[], Mapping[str, float]] = dict) -> None:
         super().__init__(learning_rates)
@@ -144,11 +135,8 @@ class BestWeights(TrainingCallback):
     Adds the metrics to the epoch's logs as `validation_...`. The chief's comparison counts on every worker.
 
     Args:
-        trainer: what is trained.
         validate: metrics of factors, among them "auc", which is compared; None keeps the last weights.
-        config: `evaluate_every`, `patience` and `epochs`.
         folder: where the best weights are kept meanwhile; None on a worker that is not the chief.
-        strategy: the trainer's tf.distribute strategy.
     """
 
     def __init__(

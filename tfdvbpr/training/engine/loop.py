@@ -80,8 +80,6 @@ class TrainingProgress:
     """How a training stands. Callbacks find it in `self.params["progress"]`.
 
     Args:
-        batches: of the training.
-        epochs: the number to end after.
         began: `time.perf_counter()` at the beginning of the training; left out, now.
 
     Attributes:
@@ -189,11 +187,7 @@ class TrainingProgress:
         return {**self.losses(), "images_per_second": self.images_per_second}
 
     def state(self, *, stop: bool = False) -> dict[str, Any]:
-        """Plain values to continue from; waits for the steps so far.
-
-        Args:
-            stop: whether training ends with this epoch, where the epoch has ended.
-        """
+        """Plain values to continue from; waits for the steps so far. `stop`: training ends with the ended epoch."""
         if self.epoch_ended:
             ended = stop or self.epoch + 1 >= self.epochs
             return {"epoch": self.epoch + 1, "step": 0, "sums": {}, "ended": ended, "seconds": self.seconds}
@@ -219,7 +213,6 @@ def distributed_step(
     """Compiles one step over all replicas.
 
     Args:
-        strategy: made by `make_strategy`.
         replica_step: from one replica's part of a batch to its summand of each loss; they are summed over the replicas.
         interrupted: whether this process received a signal. Then the step also has the number of replicas whose process
             did, so that several workers stop after the same step.

@@ -40,14 +40,6 @@ class Session:
 
     As a context it releases the output at its end, and explains a full disk or a lost worker.
 
-    Args:
-        output: the run folder to make.
-        config: the run's.
-        fingerprint: the dataset's.
-        strategy: a tf.distribute strategy.
-        if_exists: see `TrainingFolder`.
-        tensorboard: a folder for TensorBoard's files.
-
     Attributes:
         finished: whether nothing is left to do: an earlier process was interrupted after the run was complete.
         if_exists: whether the run may replace what is at `output`.
@@ -130,7 +122,6 @@ class Session:
         """Trains to the end, from where an interrupted training stopped if there is one.
 
         Args:
-            trainer: what is trained.
             own_callbacks: called first, before the log is written; their state is kept in checkpoints.
             callbacks: the user's, called after the log is written and before a checkpoint.
 
@@ -157,10 +148,9 @@ class Session:
         return self._journal.history()
 
     def write_run(self, write: Callable[[float], None]) -> None:
-        """Has the run folder written, by the chief alone where workers share a disk, and removes the training folder.
+        """Has `write` make the run folder, given the seconds of training, and removes the training folder.
 
-        Args:
-            write: makes the run folder; takes the seconds of training.
+        Where workers share a disk, the chief alone writes.
         """
         seconds = 0.0 if self._progress is None else self._progress.seconds
         write_once(self._strategy, self._output, lambda: write(seconds))

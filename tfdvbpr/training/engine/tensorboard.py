@@ -37,10 +37,6 @@ class TensorBoard(RowWriter):
 
     Unlike Keras's TensorBoard callback it continues after an interruption: what was written after the checkpoint is
     hidden.
-
-    Args:
-        folder: where the event files go; made if it does not exist.
-        learning_rates: of the optimizers now, by name.
     """
 
     def __init__(self, folder: Path, learning_rates: Callable[[], Mapping[str, float]] = dict) -> None:
@@ -108,7 +104,6 @@ def write_projector(
     """The embedding projector's files, of at most 10,000 items spread evenly over the catalogue.
 
     Args:
-        folder: TensorBoard's.
         embeddings: float32 [num_items, D].
         labels: (item id, category) of each item.
         read: images of item rows, uint8 [N, H, W, 3]; None for no images.
@@ -186,12 +181,7 @@ def profile_steps(trainer: ProfiledTrainer, strategy: Any, folder: Path | None) 
 
     A part is a step that is compiled separately and ends early: forward alone, forward and backward, the whole. A part
     takes the difference to the one before. TensorFlow prunes what no output depends on, so each returns a number that
-    depends on all it computed.
-
-    Args:
-        trainer: the trainer to profile.
-        strategy: the trainer's.
-        folder: for TensorBoard's profile; None for none.
+    depends on all it computed. TensorBoard's profile goes into `folder`; None for none.
     """
     named = variables(trainer.trackables())
     kept = values(named)

@@ -1,1 +1,1 @@
-"""Training of the conditional GAN: batches, one step of both networks, variety, the trainer and the run."""
+"""Training of the conditional GAN: batches, one step of both networks, the trainer and the run."""

@@ -100,11 +100,6 @@ class GanBatches:
     with `variety_weight`, every second one of them twice in a row), `latents` float32 [B/R, latent_dim], and
     `real_draws` and `fake_draws` float32 [B/R, A] in [0, 1) for the augmentation.
 
-    Args:
-        dataset: whose images are sampled.
-        config: batch size, latent length, rule for categories, flips, augmentation, seed.
-        num_replicas: parts of a global batch.
-
     Raises:
         ConfigError: as `plan_categories`, or if a replica would be left without an image.
     """

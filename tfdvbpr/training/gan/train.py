@@ -95,11 +95,8 @@ class SampleGrids(TrainingCallback):
     """Writes samples of the averaged generator every `sample_every` epochs: `samples/epoch-001.png` and so on.
 
     Args:
-        trainer: the GAN's.
-        config: `sample_every`.
         folder: where the folder `samples` is made; None for no files.
         draw_grid: makes an image of rows of images and their titles; None for no files.
-        tensorboard: also gets the samples.
     """
 
     def __init__(

@@ -19,8 +19,7 @@ from tfdvbpr.models.gans import build_discriminator, build_generator
 from tfdvbpr.models.gans.logit_scale import LogitScale
 from tfdvbpr.run.gan_run import GanFacts
 from tfdvbpr.training.gan.batches import GanBatches
-from tfdvbpr.training.gan.step import GanStep
-from tfdvbpr.training.gan.variety import Variety
+from tfdvbpr.training.gan.step import GanStep, Variety
 from tfdvbpr.training.optimizers import AveragingAdam
 
 _BETA_2 = 0.99
@@ -32,11 +31,6 @@ _CALIBRATION_SEED, _RECALIBRATION_SEED, _SAMPLES_SEED, _SCALE_SEED = range(4)
 
 class GanTrainer:
     """Generator, discriminator and their optimizers under a strategy.
-
-    Args:
-        dataset: what to train on.
-        config: sizes and hyper-parameters.
-        strategy: a tf.distribute strategy.
 
     Attributes:
         batches: see `GanBatches`.

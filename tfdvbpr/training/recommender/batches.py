@@ -25,14 +25,7 @@ def make_batches(
     *,
     num_replicas: int,
 ) -> SharedItemBatches | TripletBatches:
-    """Batches of the kind `config.batching` names.
-
-    Args:
-        config: batching, sampler, sizes, augmentation, seed.
-        interactions: whose training actions are sampled.
-        model: whether it uses images, and whether a liked item stands in for the user.
-        read: what the network takes in for item rows.
-        num_replicas: parts of a global batch.
+    """Batches of the kind `config.batching` names; `read` gives what the network takes in for item rows.
 
     Raises:
         ValueError: if there are too few actions or items to sample from.
@@ -60,8 +53,6 @@ class ProfileBatches:
     """Adds `user_profiles`, float32 [P/R, D], to the parts of other batches; estimated anew as each epoch begins.
 
     Args:
-        batches: `SharedItemBatches` or `TripletBatches`.
-        interactions: of the dataset.
         embed_catalogue: Φ of every image by the network as it is now, float32 [num_items, D].
     """
 

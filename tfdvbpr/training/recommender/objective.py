@@ -21,9 +21,6 @@ class RankingObjective:
     """The loss of a recommender on a part of a batch.
 
     Args:
-        model: the recommender.
-        config: batching, loss, penalties.
-        num_replicas: parts of a global batch.
         global_batch_size: actions a batch, where the loss is summed over them.
         item_offsets: float32 [num_items], added to the model's scores.
 

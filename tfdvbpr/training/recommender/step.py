@@ -34,11 +34,6 @@ _ENCODE_BATCH = 256
 class RecommenderTrainer:
     """One model, its optimizers and batches, under a strategy.
 
-    Args:
-        dataset: what to train on.
-        config: model, hyper-parameters, seed.
-        strategy: a tf.distribute strategy.
-
     Raises:
         ConfigError: if the configuration cannot be trained with.
     """
@@ -118,9 +113,6 @@ class RecommenderTrainer:
     def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """One replica's part of a step; the optimizer sums the gradients of the replicas' shares of the global loss.
 
-        Args:
-            batch: one part of a `SharedItemBatches` or `TripletBatches` step.
-
         Returns:
             This replica's shares of `loss` (ranking alone, nats an action) and `penalty`.
         """
@@ -175,14 +167,10 @@ class RecommenderTrainer:
 
 @contextmanager
 def computing_in(network: keras.Model | None, precision: str) -> Iterator[None]:
-    """Trace a network that was built in float32 so that it computes in another precision.
+    """Trace a network that was built in float32 so that it computes in another precision, a Keras dtype policy.
 
     Its variables stay float32, and so does its last layer, of which the loss is a function. Nothing else changes: a
     function that is traced outside computes in float32, on the same weights.
-
-    Args:
-        network: its layers are switched; None for no network.
-        precision: a Keras dtype policy.
     """
     layers = [] if network is None or precision == "float32" else _computing_layers(network)[:-1]
     before = [layer.dtype_policy for layer in layers]
