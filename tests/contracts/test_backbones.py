@@ -12,18 +12,18 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.models.backbones import BackboneOptions, build_backbone
+from tfdvbpr.models.backbones import BACKBONES, FEATURE_NETWORKS, BackboneOptions, build_backbone
 
-# One model of keras.applications stands for the others, which are built by the same lines.
-SIZES = {"small_cnn": (32, 32), "cnn_f": (64, 48), "efficientnet_lite0": (48, 32), "MobileNetV2": (32, 32)}
+# One network of each file stands for the others of it, which are built by the same lines.
+NAMES = [*(name for name in BACKBONES if name not in FEATURE_NETWORKS), "efficientnet_lite0", "MobileNetV2"]
+SIZE = (64, 48)
 Images = npt.NDArray[np.float32]
 
 
 def _build(name: str, *, seed: int = 0, **values: Any) -> tuple[Any, Images]:
     keras.utils.set_random_seed(seed)
-    size = SIZES[name]
-    model = build_backbone(name, size, BackboneOptions(**{"embedding_dim": 5, "pretrained": False, **values}))
-    images = np.random.default_rng(1).uniform(-1, 1, (4, *size, 3)).astype(np.float32)
+    model = build_backbone(name, SIZE, BackboneOptions(**{"embedding_dim": 5, "pretrained": False, **values}))
+    images = np.random.default_rng(1).uniform(-1, 1, (4, *SIZE, 3)).astype(np.float32)
     return model, images
 
 
@@ -42,7 +42,7 @@ def _step(model: Any, images: Any) -> dict[str, Any]:
     return {variable.path: gradient.numpy() for variable, gradient in zip(variables, gradients, strict=True)}
 
 
-@pytest.fixture(scope="module", params=SIZES)
+@pytest.fixture(scope="module", params=NAMES)
 def stepped(request: pytest.FixtureRequest) -> tuple[str, Any, Images, dict[str, Any]]:
     """A backbone after one step of training, and the gradients of that step."""
     model, images = _build(request.param, l2=0.01)
@@ -80,7 +80,7 @@ def test_weights_load_into_one_that_is_trained_in_part(stepped: Any, tmp_path: P
         np.testing.assert_array_equal(weight, loaded)
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", NAMES)
 def test_frozen_means_unchanged(name: str) -> None:
     """Batch statistics too; the last layer is trained all the same."""
     model, images = _build(name, trainable="none", dropout=0.5, l2=0.01)
@@ -89,7 +89,7 @@ def test_frozen_means_unchanged(name: str) -> None:
     below = [weight for weight in model.weights if id(weight) not in in_head and "seed" not in weight.path]
     before = [weight.numpy() for weight in below]
     _step(model, images)
-    assert len(below) >= 14
+    assert below
     for weight, old in zip(below, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), old)
     assert [weight.name for weight in model.trainable_weights] == ["kernel", "bias"]

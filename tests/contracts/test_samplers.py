@@ -140,7 +140,7 @@ def test_sampler_of_another_distribution_needs_its_weights_alone(
         "        return 1.0 / (1.0 + self.interactions.training_counts)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert list(SAMPLERS) == ["uniform", "popularity", "in-batch", "hard", "rare"]
+    assert list(SAMPLERS)[-1] == "rare"
     test_never_a_training_positive("rare")
     test_triplets_follow_the_weights("rare", 0.0)
     test_shared_items_are_accepted_by_their_weights("rare", 0.0)

@@ -1,5 +1,7 @@
 """Small SavedModels with the signatures of `tfdvbpr.signatures`, whose outputs can be computed by hand.
 
+A signature without a method of its own answers 0, False or "" whatever it is given.
+
 Four users u0..u3 and six items i0..i5: x̂ of user u and item i is (u + 1)·i - 1, so the mean user scores 2.5·i - 1.
 A new user who likes items of mean number m scores m·i - 1. Items of even number are "tops", the others "shoes". User u1
 has acted on i5. An image counts as an item whose number is its mean red; items are similar by 1 - |i - j| / 5.
@@ -7,6 +9,7 @@ has acted on i5. An image counts as an item whose number is its mean red; items 
 
 from __future__ import annotations
 
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
@@ -288,8 +291,24 @@ class Versioned(tf.Module):
 def save(module: tf.Module, folder: Path, *names: str, **renamed: str) -> None:
     """Saves methods as signatures of their own name; `renamed` maps a signature to a method."""
     methods = {name: name for name in names} | renamed
-    signatures: dict[str, Any] = {signature: getattr(module, method) for signature, method in methods.items()}
+    signatures = {
+        signature: getattr(module, method) if hasattr(module, method) else nothing(method)
+        for signature, method in methods.items()
+    }
     tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def nothing(name: str) -> Any:
+    """A function of a signature's inputs to zeros, one column in every dimension after the first."""
+    inputs, outputs = SIGNATURES[name].inputs, SIGNATURES[name].outputs
+
+    def zeros(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = tf.shape(tensors[0])[:1]
+        shapes = {key: tf.concat([rows, [1] * (len(each.shape) - 1)], axis=0) for key, each in outputs.items()}
+        return {key: tf.zeros(shapes[key], each.dtype) for key, each in outputs.items()}
+
+    zeros.__signature__ = Signature([Parameter(key, Parameter.POSITIONAL_OR_KEYWORD) for key in inputs])  # type: ignore[attr-defined]
+    return tf.function(zeros, input_signature=specs(name))
 
 
 def save_recommender(folder: Path, *, offset: float = -1.0) -> None:
