@@ -22,19 +22,19 @@ class GanConfig(TrainingConfig):
     generator: str = option(
         "networks",
         "dcgan",
-        "A name in GENERATORS: dcgan, dcgan_transposed (the paper's), or conditional (every layer is modulated by "
-        "category and latents).",
+        "A name in GENERATORS, such as dcgan, dcgan_transposed (the paper's), or conditional (every layer is modulated "
+        "by category and latents).",
     )
     discriminator: str = option(
         "networks",
         "convolutional",
-        "A name in DISCRIMINATORS: convolutional, convolutional_paper (without batch spread), or projected (heads on a "
-        "frozen ImageNet network).",
+        "A name in DISCRIMINATORS, such as convolutional, convolutional_paper (without batch spread), or projected "
+        "(heads on a frozen ImageNet network).",
     )
     latent_dim: int = option("networks", 128, "Length of z ~ N(0, I); the paper's code has 256.", ge=1)
     base_channels: int = option("networks", 32, "Width of the generator; the paper's code has 64.", ge=4)
     discriminator_channels: int = option("networks", 32, "Width of the discriminator; the paper's code has 64.", ge=4)
-    objective: str = option("losses", "lsgan", "A name in OBJECTIVES: lsgan (the paper's) or hinge.")
+    objective: str = option("losses", "lsgan", "A name in OBJECTIVES, such as lsgan (the paper's) or hinge.")
     mismatch_weight: float = option(
         "losses",
         0.0,

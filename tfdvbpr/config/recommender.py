@@ -30,8 +30,8 @@ class RecommenderConfig(TrainingConfig):
     backbone: str = option(
         "model",
         "small_cnn",
-        "A name in BACKBONES: small_cnn, cnn_f, efficientnet_lite0, efficientnet_lite0_pyramid (with its earlier "
-        "stages), or a model of keras.applications such as MobileNetV2; DVBPR and siamese.",
+        "A name in BACKBONES, such as small_cnn, cnn_f, efficientnet_lite0, efficientnet_lite0_pyramid (with its "
+        "earlier stages), or a model of keras.applications such as MobileNetV2; DVBPR and siamese.",
     )
     backbone_trainable: str = option(
         "model",
@@ -47,8 +47,8 @@ class RecommenderConfig(TrainingConfig):
     features: str = option(
         "model",
         "colour-and-edges",
-        "A name in FEATURE_EXTRACTORS, off-the-shelf features: colour-and-edges, efficientnet_lite0, or a model of "
-        "keras.applications such as MobileNetV2; VisRank, VBPR and FM.",
+        "A name in FEATURE_EXTRACTORS, off-the-shelf features, such as colour-and-edges, efficientnet_lite0, or a "
+        "model of keras.applications such as MobileNetV2; VisRank, VBPR and FM.",
     )
     user_embeddings: UserEmbeddings = option(
         "user profile",
@@ -70,7 +70,9 @@ class RecommenderConfig(TrainingConfig):
     )
     max_pairs: int = option("data", 8192, "shared-item: the most training actions ranked a step.", ge=1)
     sampler: str = option(
-        "data", "uniform", "Which items positives are ranked against: uniform, popularity, in-batch or hard."
+        "data",
+        "uniform",
+        "A name in SAMPLERS: which items positives are ranked against, such as uniform, popularity, in-batch or hard.",
     )
     num_negatives: int = option(
         "data",
@@ -90,7 +92,7 @@ class RecommenderConfig(TrainingConfig):
         "Where decoded images are kept: memory, disk (a file in the dataset), none (decoded each time from the packed "
         "JPEGs), or auto: the first of these that fits in 1 GiB of memory or 8 GiB of disk.",
     )
-    loss: str = option("loss", "bpr", "A name in RANKING_LOSSES: bpr, warp or sampled-softmax.")
+    loss: str = option("loss", "bpr", "A name in RANKING_LOSSES, such as bpr, warp or sampled-softmax.")
     reduction: Reduction = option(
         "loss",
         "mean",

@@ -89,11 +89,11 @@ def test_unknown_names() -> None:
     with pytest.raises(TypeError, match="Popularity has no weights"):
         RECOMMENDERS["popularity"].for_dataset(RecommenderConfig(), SIZES)
     with pytest.raises(TypeError, match="BPRMF has no closed form"):
-        RECOMMENDERS["bpr-mf"].closed_form(COUNTED, None)
+        RECOMMENDERS["bpr-mf"].closed_form(RecommenderConfig(), COUNTED, None)
 
 
 def test_popularity_scores_are_training_counts() -> None:
-    factors = RECOMMENDERS["popularity"].closed_form(COUNTED, None)
+    factors = RECOMMENDERS["popularity"].closed_form(RecommenderConfig(), COUNTED, None)
     np.testing.assert_array_equal(factors.scores(np.array([0, 1])), [[2, 0, 1], [2, 0, 1]])
 
 

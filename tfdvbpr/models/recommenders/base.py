@@ -102,10 +102,11 @@ class Recommender:
         raise TypeError(f"{cls.__name__} has no weights. Use closed_form.")
 
     @classmethod
-    def closed_form(cls, interactions: Interactions, features: Array | None) -> Factors:
+    def closed_form(cls, config: RecommenderConfig, interactions: Interactions, features: Array | None) -> Factors:
         """Compute the factors of a class without weights.
 
         Args:
+            config: its values.
             interactions: whose training actions count.
             features: float32 [num_items, F], off-the-shelf; given where `uses_features`.
         """

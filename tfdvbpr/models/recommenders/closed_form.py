@@ -12,6 +12,7 @@ from tfdvbpr.models.recommenders.base import Recommender
 from tfdvbpr.models.recommenders.factors import Array, Factors
 
 if TYPE_CHECKING:
+    from tfdvbpr.config import RecommenderConfig
     from tfdvbpr.data.interactions import Interactions
 
 
@@ -19,7 +20,7 @@ class Popularity(Recommender):
     """x̂_ui = number of training actions on i, for every u."""
 
     @classmethod
-    def closed_form(cls, interactions: Interactions, features: Array | None) -> Factors:
+    def closed_form(cls, config: RecommenderConfig, interactions: Interactions, features: Array | None) -> Factors:
         """Empty embeddings, and the counts as item biases."""
         return Factors(
             user_embeddings=np.zeros((interactions.num_users, 1), np.float32),
@@ -36,7 +37,7 @@ class VisRank(Recommender):
     embeds_new_items = True
 
     @classmethod
-    def closed_form(cls, interactions: Interactions, features: Array | None) -> Factors:
+    def closed_form(cls, config: RecommenderConfig, interactions: Interactions, features: Array | None) -> Factors:
         """See `mean_cosines`."""
         if features is None:
             raise ValueError("`features` must be given. Received None.")

@@ -118,7 +118,7 @@ def _train_closed_form(
         kind, features = RECOMMENDERS[config.model], None
         if kind.uses_features:
             features = catalogue_features(dataset, config.features)
-        factors = kind.closed_form(dataset.interactions, features)
+        factors = kind.closed_form(config, dataset.interactions, features)
         _write(folder, dataset, config, factors, pl.DataFrame({"epoch": []}), time.perf_counter() - began)
     return Run.open(output)
 
