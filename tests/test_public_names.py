@@ -45,10 +45,8 @@ EXPECTED = [
     "update_items",
 ]
 _IMPORT = """
-import sys, time
-began = time.perf_counter()
+import sys
 import tfdvbpr
-print(time.perf_counter() - began)
 loaded = {name.partition(".")[0] for name in sys.modules}
 heavy = {"tensorflow", "keras", "numpy", "polars", "scipy", "pydantic"} & loaded
 print(",".join(sorted(heavy)))
@@ -78,13 +76,9 @@ def test_no_such_name() -> None:
         _ = tfdvbpr.nonsense  # type: ignore[attr-defined]
 
 
-def test_importing_is_quick_and_loads_nothing_heavy() -> None:
+def test_importing_loads_nothing_heavy() -> None:
     paths = ":".join(path for path in sys.path if path)
-    answers = [
-        subprocess.run(
-            [sys.executable, "-c", _IMPORT], env={"PYTHONPATH": paths}, check=True, capture_output=True, text=True
-        ).stdout.splitlines()
-        for _ in range(5)
-    ]
-    assert {heavy for _, heavy in answers} == {""}
-    assert min(float(seconds) for seconds, _ in answers) < 0.2
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT], env={"PYTHONPATH": paths}, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == ""

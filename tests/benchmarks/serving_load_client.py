@@ -9,7 +9,7 @@ import time
 
 import grpc
 import numpy as np
-from serving_requests import request_of
+from serving_requests import STATUS, request_of
 
 from tfdvbpr_serving.protocol import messages
 
@@ -18,7 +18,7 @@ async def run(target: str, signature: str, concurrency: int, seconds: float) -> 
     requests = [request_of(signature, number) for number in range(512)]
     latencies: list[float] = []
     async with grpc.aio.insecure_channel(target) as channel:
-        call = channel.unary_unary(messages.PREDICT)
+        call = channel.unary_unary(messages.GET_MODEL_STATUS if signature == STATUS else messages.PREDICT)
         for request in requests[:100]:
             await call(request, timeout=30)
         end = time.perf_counter() + seconds

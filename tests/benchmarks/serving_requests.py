@@ -9,7 +9,9 @@ import numpy as np
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.messages import predict_request
+from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import GetModelStatusRequest
 
+STATUS = "status"  # no signature: a call that computes nothing
 USERS, ITEMS = 10_000, 50_000
 
 
@@ -25,4 +27,6 @@ def inputs_of(signature: str, number: int) -> dict[str, np.ndarray[Any, Any]]:
 
 def request_of(signature: str, number: int) -> bytes:
     spec = messages.model_spec("recommender", signature=signature)
+    if signature == STATUS:
+        return bytes(GetModelStatusRequest(model_spec=messages.model_spec("recommender")).SerializeToString())
     return bytes(predict_request(spec, inputs_of(signature, number)).SerializeToString())

@@ -60,9 +60,9 @@ def _with_known(interactions: Interactions, newcomers: np.ndarray, known: int) -
 
 
 def _train(dataset: PreparedDataset, interactions: Interactions, output: Path, model: str) -> Run:
-    copy = PreparedDataset(dataset.path, dataset.manifest)
-    copy.__dict__["interactions"] = interactions
-    return api.train(copy, output, config=recommender_config(model, **MODELS[model]))
+    changed = PreparedDataset(dataset.path, dataset.manifest)
+    changed.interactions = interactions  # in the place of those that it would read
+    return api.train(changed, output, config=recommender_config(model, **MODELS[model]))
 
 
 def _auc(factors: Factors, interactions: Interactions, newcomers: np.ndarray) -> np.ndarray:

@@ -52,14 +52,18 @@ table = pl.DataFrame({
     "category": [categories[n % len(categories)] for n in range(len(items))],
 })
 seen_users = np.repeat(np.arange(len(users), dtype=np.int32), data["seen"].shape[1])
-run.__dict__["factors"] = Factors(users, items, np.zeros(len(items), np.float32))
-run.__dict__["items"] = Items(table, categories)
-run.__dict__["user_ids"] = [f"user-{n}" for n in range(len(users))]
-run.__dict__["interactions"] = Interactions(
-    seen_users, data["seen"].ravel().astype(np.int32), np.full(len(seen_users), Split.TRAIN, np.uint8),
-    len(users), len(items))
-run.__dict__["manifest"] = run.manifest.model_copy(
+
+class LargeRun(Run):
+    factors = Factors(users, items, np.zeros(len(items), np.float32))
+    user_ids = [f"user-{n}" for n in range(len(users))]
+    interactions = Interactions(
+        seen_users, data["seen"].ravel().astype(np.int32), np.full(len(seen_users), Split.TRAIN, np.uint8),
+        len(users), len(items))
+    items = Items(table, categories)
+
+manifest = run.manifest.model_copy(
     update={"num_users": len(users), "num_items": len(items), "categories": tuple(categories)})
+run = LargeRun(run.path, manifest)
 exporting.Run.open = classmethod(lambda cls, path: run)
 options = RecommenderOptions(
     retrieval=retrieval,

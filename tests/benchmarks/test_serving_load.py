@@ -1,5 +1,6 @@
 """The local server under load from a second process, and what it adds to a call inside the process.
 
+What it adds is held against a call of the same server that computes nothing, which is gRPC's own part.
 `recommend` (k = 10) and `score` (20 items), one row a request, over 50,000 items of 64 factors.
 """
 
@@ -13,15 +14,15 @@ import psutil
 import pytest
 import tensorflow as tf
 from serving_bench import Served, load, save_catalogue, served
-from serving_requests import inputs_of
+from serving_requests import STATUS, inputs_of
 
-OVERHEAD_MS = 1.5
+MOST_TIMES = 3.0  # what a prediction adds, to a call that computes nothing
 BATCHING = Path(__file__).parents[2] / "serving" / "tfdvbpr_serving" / "deployment" / "batching.config"
 SECONDS, TURNS = 3, 3  # in the process and through the server by turns, of which the median counts
 SIGNATURES = ("recommend", "score")
 SETTINGS = {  # text of a batching.config
     "batching": "",
-    "no batching": "max_batch_size { value: 1 }",
+    "no batching": "max_batch_size { value: 1 } max_enqueued_batches { value: 64 }",
     "batching.config's timeout": BATCHING.read_text(),
 }
 
@@ -58,7 +59,7 @@ def cpu_seconds(pid: int) -> float:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_latency_throughput_and_overhead(folder: Path, name: str) -> None:
     """The overhead counts for one request at a time; the others are to be read."""
-    overheads = []
+    times_bare = []
     (folder.parent / "batching.config").write_text(SETTINGS[name])
     with served(str(folder), "--batching-config", str(folder.parent / "batching.config")) as server:
         for signature in SIGNATURES:
@@ -66,10 +67,13 @@ def test_latency_throughput_and_overhead(folder: Path, name: str) -> None:
             alone, one = (
                 sorted(found, key=lambda each: each["p50_ms"])[TURNS // 2] for found in zip(*turns, strict=True)
             )
-            overheads.append(one["p50_ms"] - alone["p50_ms"])
+            bare = _served(server, STATUS, 1)["p50_ms"]
+            added = one["p50_ms"] - alone["p50_ms"]
+            times_bare.append(added / bare)
             print(
                 f"\n{signature} in process: p5 {alone['p5_ms']:.2f} ms, p50 {alone['p50_ms']:.2f} ms, "
-                f"processor {alone['cpu_ms']:.2f} ms; the server adds {overheads[-1]:+.2f} ms at p50"
+                f"processor {alone['cpu_ms']:.2f} ms; the server adds {added:+.2f} ms at p50, a call that computes "
+                f"nothing takes {bare:.2f} ms"
             )
             for concurrency in (1, 8, 32):
                 found = one if concurrency == 1 else _served(server, signature, concurrency)
@@ -79,7 +83,7 @@ def test_latency_throughput_and_overhead(folder: Path, name: str) -> None:
                     f"processor {found['cpu_ms']:.2f} ms"
                 )
     if "timeout" not in name:  # a batch timeout makes a lone request wait, as it says
-        assert max(overheads) <= OVERHEAD_MS
+        assert max(times_bare) <= MOST_TIMES
 
 
 def _served(server: Served, signature: str, concurrency: int) -> dict[str, float]:

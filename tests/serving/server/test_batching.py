@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 from image_files import png
+from waiting import wait_until
 
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.client.responses import Recommendations
@@ -53,7 +52,7 @@ class Held:
         self.batcher = Batcher(self.run, options=options, joins=joins, max_waiting=max_waiting, observe=lambda *_: None)
         self.pool = ThreadPoolExecutor(16)
         self.first = self._submitted(0.0)
-        wait_for(lambda: self.run.batches == [[0.0]])
+        wait_until(lambda: self.run.batches == [[0.0]])
 
     def _submitted(self, *values: float, kind: object = None, context: RequestContext | None = None) -> Future[Arrays]:
         arrays: Arrays = {"x": np.array(values)}
@@ -65,18 +64,11 @@ class Held:
         """Returns once the request waits, or has been rejected."""
         before = self.batcher.waiting
         future = self._submitted(*values, kind=kind, context=context)
-        wait_for(lambda: self.batcher.waiting > before or future.done() or self.run.free.is_set())
+        wait_until(lambda: self.batcher.waiting > before or future.done() or self.run.free.is_set())
         return future
 
     def release(self) -> None:
         self.run.free.set()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def test_waiting_requests_share_a_batch_and_get_their_own_rows() -> None:

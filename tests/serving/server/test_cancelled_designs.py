@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from serving_toy_models import save_designer
+from waiting import wait_until
 
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr_export import export_designer
@@ -46,10 +46,7 @@ def designer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def wait_for_ended(served: Served, status: str, count: int) -> None:
     """Until so many designs have ended with a status. Nothing but a cancellation ends FOREVER steps."""
     line = f'signature="design",status="{status}"}} {count}.0'
-    end = time.monotonic() + 60
-    while line not in served.server.metrics.page().decode():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_until(lambda: line in served.server.metrics.page().decode())
 
 
 def test_a_deadline_ends_the_work(designer: Served) -> None:

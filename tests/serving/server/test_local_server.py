@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 from tensorflow_serving.config import model_server_config_pb2
+from waiting import wait_until
 
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.config import BatchingOptions, ServerLimits
@@ -198,10 +198,11 @@ def test_a_newer_version_takes_over_and_a_broken_one_does_not(tmp_path: Path, mo
         assert client.score(["u0"], ["i2"]).scores.item() == 2
 
         def wait_for(versions: dict[int, str]) -> None:
-            end = time.monotonic() + 20
-            while {v.version: v.state for v in client.model_status()} != versions:
-                assert time.monotonic() < end, client.model_status()
+            def reached() -> bool:
                 assert client.score(["u0"], ["i2"]).scores.item() in (1, 2)
+                return {v.version: v.state for v in client.model_status()} == versions
+
+            wait_until(reached)
 
         save_recommender(tmp_path / "staging")
         (tmp_path / "staging").rename(base / "10")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from image_files import png, png_with_size
 from serving_toy_models import RECOMMENDER_SIGNATURES
+from waiting import wait_until
 
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_serving.client import Client
@@ -210,10 +210,7 @@ def test_a_client_that_hangs_up_stops_the_design(rest: httpx.Client, toy_server:
     with pytest.raises(httpx.ReadTimeout):
         rest.post("/designer:predict", json=body, timeout=0.5)
     count = 'tfdvbpr_serving_requests_total{model="designer",protocol="rest",signature="design",status="CANCELLED"} 1.0'
-    end = time.monotonic() + 10
-    while count not in toy_server.metrics.page().decode():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: count in toy_server.metrics.page().decode())
 
 
 def test_half_a_request_and_no_more(toy_server: LocalServer) -> None:
