@@ -65,17 +65,19 @@ def shared_or_own_rows(
     return id_rows(name, ids, num_rows=num_rows, may_be_empty=may_be_empty)
 
 
-def whole_numbers(name: str, values: int | Sequence[int], *, num_rows: int, least: int) -> npt.NDArray[np.int32]:
-    """One whole number a row: a single one is repeated.
+def whole_numbers(name: str, values: int | Sequence[int] | None, *, num_rows: int) -> npt.NDArray[np.int32] | None:
+    """One whole number a row, 1 or more: a single one is repeated, None stays None.
 
     Raises:
-        ValueError: if one is no int32 of at least `least`, or a list has another length than there are rows.
+        ValueError: if one is no int32 above 0, or a list has another length than there are rows.
     """
+    if values is None:
+        return None
     single = isinstance(values, (int, np.integer, float, str, bool))
     found = [values] * num_rows if single else list(values)  # type: ignore[arg-type]
     for value in found:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
-            raise ValueError(f"`{name}` must be a whole number, {least} or more. Received {value!r}. Correct it.")
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
+            raise ValueError(f"`{name}` must be a whole number, 1 or more. Received {value!r}. Correct it.")
     if len(found) != num_rows:
         raise ValueError(
             f"`{name}` must be one number or {num_rows} of them. Received {len(found)}. Give as many as there are rows."
@@ -83,12 +85,14 @@ def whole_numbers(name: str, values: int | Sequence[int], *, num_rows: int, leas
     return np.array(found, dtype=np.int32)
 
 
-def weight_rows(name: str, values: float | Sequence[float], *, num_rows: int) -> npt.NDArray[np.float32]:
-    """One finite number of 0 or more a row: a single one is repeated.
+def weight_rows(name: str, values: float | Sequence[float] | None, *, num_rows: int) -> npt.NDArray[np.float32] | None:
+    """One finite number of 0 or more a row: a single one is repeated, None stays None.
 
     Raises:
         ValueError: if one is not, or a list has another length than there are rows.
     """
+    if values is None:
+        return None
     found = np.asarray(values, dtype=np.float32)
     if found.ndim == 0:
         found = np.full(num_rows, found)

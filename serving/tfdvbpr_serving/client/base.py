@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 import grpc
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.signatures import DESIGNER_MODEL_NAME, RECOMMENDER_MODEL_NAME, SIGNATURES
-from tfdvbpr_serving.client.arguments import Rows
+from tfdvbpr_serving.client.arguments import Rows, padded
 from tfdvbpr_serving.client.channels import (
     MAX_MESSAGE_BYTES,
     AsyncioTransport,
@@ -23,7 +23,7 @@ from tfdvbpr_serving.client.channels import (
 from tfdvbpr_serving.client.responses import SAME_RELEASE, ModelVersion, Row, read_status
 from tfdvbpr_serving.errors import CallSite, IncompatibleModelError, ServingError, UnknownIdError, error_from_grpc
 from tfdvbpr_serving.protocol import messages
-from tfdvbpr_serving.protocol.messages import Arrays, array_from_tensor, model_spec, predict_request
+from tfdvbpr_serving.protocol.messages import Arrays, array_from_tensor, model_spec, predict_request, string_array
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import GetModelStatusRequest, ModelSpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,18 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Given = Sequence[str] | Sequence[bytes] | Rows | npt.NDArray[Any] | None
+
 DEFAULT_MAX_ROWS_PER_REQUEST = 64
+
+# By input, the output that says whether each id is known, and the kind of id.
+_FLAGS = {
+    "user_ids": ("known_users", "user_ids"),
+    "query_item_ids": ("known_items", "item_ids"),
+    "item_ids": ("known_items", "item_ids"),
+    "liked_item_ids": ("known_liked_items", "item_ids"),
+    "categories": ("known_categories", "categories"),
+}
 
 
 class method(Generic[P, T]):  # noqa: N801 (a decorator, as `property`)
@@ -148,15 +159,17 @@ class ClientBase:
             served, version=self._versions.get(served), version_label=self._version_label, signature=signature
         )
 
-    async def _predict(self, signature: str, num_rows: int, **given: npt.NDArray[Any] | None) -> list[Row]:
+    async def _predict(
+        self, signature: str, num_rows: int, *, allow_unknown: bool = False, **given: Given
+    ) -> list[Row]:
         """The output rows of a signature; inputs that are None get their neutral values."""
         inputs: Arrays = {}
         for name, description in SIGNATURES[signature].inputs.items():
-            array = given[name]
-            if array is None:
-                dtype = object if description.dtype == "string" else description.dtype
-                array = np.array(SIGNATURES[signature].neutral(name, num_rows), dtype=dtype)
-            inputs[name] = array
+            value: Any = SIGNATURES[signature].neutral(name, num_rows) if given[name] is None else given[name]
+            if description.dtype != "string":
+                inputs[name] = np.asarray(value, dtype=description.dtype)
+            else:
+                inputs[name] = string_array(value) if len(description.shape) == 1 else padded(value)
         role = SIGNATURES[signature].model
         spec, max_rows = self._spec(self._names[role], signature=signature), self._max_rows[role]
         rows: list[Row] = []
@@ -165,6 +178,8 @@ class ClientBase:
             request, timeout_seconds = predict_request(spec, chunk), self._timeouts[role]
             response = await self._call(messages.PREDICT, request, what=signature, timeout_seconds=timeout_seconds)
             rows += read_rows(response, spec, num_rows=min(max_rows, num_rows - start), target=self.target)
+        if not allow_unknown:
+            self._check_known(role, rows, given)
         return rows
 
     async def _status(self, spec: ModelSpec, *, timeout_seconds: float | None = None) -> tuple[ModelVersion, ...]:
@@ -186,29 +201,18 @@ class ClientBase:
                 f"The client must be open to call {self.target}. Received: {error}. Make a new one."
             ) from error
 
-    def _check_known(
-        self,
-        signature: str,
-        rows: Sequence[Row],
-        *,
-        user_ids: Sequence[str] = (),
-        item_ids: Sequence[str] = (),
-        id_rows: Rows = (),
-        id_flags: str = "known_liked_items",
-        categories: Sequence[str] = (),
-    ) -> None:
-        """Raises `UnknownIdError` for ids whose flags are False; flags past the end of `id_rows` are padding's."""
-
-        def unknown(ids: Sequence[str], flag: str) -> list[str]:
-            return [value for value, row in zip(ids, rows, strict=bool(ids)) if not row[flag]]
-
-        users, categories = unknown(user_ids, "known_users"), unknown(categories, "known_categories")
-        items = unknown(item_ids, "known_items")
-        for ids, row in zip(id_rows, rows, strict=bool(id_rows)):
-            items += [value for value, known in zip(ids, row[id_flags], strict=False) if not known]
-        if users or items or categories:
-            model = self._names[SIGNATURES[signature].model]
-            raise UnknownIdError(model, user_ids=users, item_ids=items, categories=categories)
+    def _check_known(self, role: str, rows: Sequence[Row], given: Mapping[str, Given]) -> None:
+        """Raises `UnknownIdError` for ids whose flags are False; flags past the end of a row of ids are padding's."""
+        unknown: dict[str, list[str]] = {"user_ids": [], "item_ids": [], "categories": []}
+        for name, (flag, kind) in _FLAGS.items():
+            if (ids := given.get(name)) is None:
+                continue
+            for own, row in zip(ids, rows, strict=True):
+                flags = np.atleast_1d(row[flag])
+                named = (own,) if isinstance(own, str) else own
+                unknown[kind] += [one for one, known in zip(named, flags, strict=False) if one and not known]
+        if any(unknown.values()):
+            raise UnknownIdError(self._names[role], **unknown)
 
 
 def read_rows(response: Any, spec: ModelSpec, *, num_rows: int, target: str) -> list[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from tfdvbpr_serving.client.arguments import (
     id_list,
     id_rows,
     image_files,
-    padded,
     per_row,
     shared_or_own_rows,
     whole_numbers,
@@ -37,10 +36,7 @@ from tfdvbpr_serving.client.responses import (
 )
 from tfdvbpr_serving.errors import DeadlineError, ServingError
 from tfdvbpr_serving.protocol import messages
-from tfdvbpr_serving.protocol.messages import string_array
-from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import (
-    GetModelMetadataRequest,
-)
+from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import GetModelMetadataRequest
 
 Categories = str | Sequence[str] | None
 Counts = int | Sequence[int]
@@ -69,9 +65,7 @@ class ClientMethods(DesignerMethods):
         """
         users = id_list("user_ids", user_ids)
         items = shared_or_own_rows("item_ids", item_ids, num_rows=len(users))
-        rows = await self._predict("score", len(users), user_ids=string_array(users), item_ids=padded(items))
-        if not allow_unknown:
-            self._check_known("score", rows, user_ids=users, id_rows=items, id_flags="known_items")
+        rows = await self._predict("score", len(users), allow_unknown=allow_unknown, user_ids=users, item_ids=items)
         return Scores.from_rows(users, items, rows)
 
     @method
@@ -87,10 +81,9 @@ class ClientMethods(DesignerMethods):
         """
         files = image_files(images)
         users = per_row("user_ids", id_list("user_ids", user_ids), num_rows=len(files))
-        arrays = {"user_ids": string_array(users), "image_bytes": string_array(files)}
-        rows = await self._predict("score_images", len(files), **arrays)
-        if not allow_unknown:
-            self._check_known("score_images", rows, user_ids=users)
+        rows = await self._predict(
+            "score_images", len(files), allow_unknown=allow_unknown, user_ids=users, image_bytes=files
+        )
         scores, known = (np.array([row[name] for row in rows]) for name in ("scores", "known_users"))
         return ImageScores(users, scores, known)
 
@@ -122,14 +115,13 @@ class ClientMethods(DesignerMethods):
         rows = await self._predict(
             "recommend",
             count,
-            user_ids=string_array(users),
-            k=whole_numbers("k", k, num_rows=count, least=1),
-            categories=string_array(categories),
+            allow_unknown=allow_unknown,
+            user_ids=users,
+            k=whole_numbers("k", k, num_rows=count),
+            categories=categories,
             exclude_item_ids=_excluded(exclude_items, num_rows=count),
             exclude_seen=np.full(count, exclude_seen, dtype=np.bool_),
         )
-        if not allow_unknown:
-            self._check_known("recommend", rows, user_ids=users, categories=categories)
         return tuple(map(Recommendations.from_row, users, categories, rows))
 
     @method
@@ -159,14 +151,13 @@ class ClientMethods(DesignerMethods):
         rows = await self._predict(
             "recommend_for_items",
             count,
-            liked_item_ids=padded(liked),
-            k=whole_numbers("k", k, num_rows=count, least=1),
-            categories=string_array(categories),
+            allow_unknown=allow_unknown,
+            liked_item_ids=liked,
+            k=whole_numbers("k", k, num_rows=count),
+            categories=categories,
             exclude_item_ids=_excluded(exclude_items, num_rows=count),
             exclude_liked=np.full(count, exclude_liked, dtype=np.bool_),
         )
-        if not allow_unknown:
-            self._check_known("recommend_for_items", rows, id_rows=liked, categories=categories)
         return tuple(map(Recommendations.from_row, [""] * count, categories, rows))
 
     @method
@@ -186,12 +177,11 @@ class ClientMethods(DesignerMethods):
         rows = await self._predict(
             "similar_items",
             len(items),
-            query_item_ids=string_array(items),
-            k=whole_numbers("k", k, num_rows=len(items), least=1),
-            categories=string_array(categories),
+            allow_unknown=allow_unknown,
+            query_item_ids=items,
+            k=whole_numbers("k", k, num_rows=len(items)),
+            categories=categories,
         )
-        if not allow_unknown:
-            self._check_known("similar_items", rows, item_ids=items, categories=categories)
         return tuple(map(SimilarItems.from_row, items, categories, rows))
 
     @method
@@ -211,12 +201,11 @@ class ClientMethods(DesignerMethods):
         rows = await self._predict(
             "similar_images",
             len(files),
-            image_bytes=string_array(files),
-            k=whole_numbers("k", k, num_rows=len(files), least=1),
-            categories=string_array(categories),
+            allow_unknown=allow_unknown,
+            image_bytes=files,
+            k=whole_numbers("k", k, num_rows=len(files)),
+            categories=categories,
         )
-        if not allow_unknown:
-            self._check_known("similar_images", rows, categories=categories)
         return tuple(map(SimilarItems.from_row, [""] * len(files), categories, rows))
 
     @method
@@ -227,7 +216,7 @@ class ClientMethods(DesignerMethods):
             float32 [B, embedding_dim].
         """
         files = image_files(images)
-        rows = await self._predict("embed_images", len(files), image_bytes=string_array(files))
+        rows = await self._predict("embed_images", len(files), image_bytes=files)
         return np.stack([row["embeddings"] for row in rows])
 
     @method
@@ -321,7 +310,7 @@ def _categories(category: Categories, *, num_rows: int) -> tuple[str, ...]:
     return ("",) * num_rows if category is None else per_row("category", category, num_rows=num_rows)
 
 
-def _excluded(ids: Sequence[str] | Rows | None, *, num_rows: int) -> npt.NDArray[Any] | None:
+def _excluded(ids: Sequence[str] | Rows | None, *, num_rows: int) -> tuple[tuple[str, ...], ...] | None:
     if ids is None or not len(ids):
         return None
-    return padded(shared_or_own_rows("exclude_items", ids, num_rows=num_rows, may_be_empty=True))
+    return shared_or_own_rows("exclude_items", ids, num_rows=num_rows, may_be_empty=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tfdvbpr_serving.client.arguments import (
     Image,
@@ -14,19 +12,13 @@ from tfdvbpr_serving.client.arguments import (
     id_list,
     id_rows,
     image_files,
-    padded,
     per_row,
     seed_rows,
     weight_rows,
     whole_numbers,
 )
 from tfdvbpr_serving.client.base import ClientBase, method
-from tfdvbpr_serving.client.responses import (
-    Design,
-    GeneratedImage,
-    TailoredImage,
-)
-from tfdvbpr_serving.protocol.messages import string_array
+from tfdvbpr_serving.client.responses import Design, GeneratedImage, TailoredImage
 
 Weights = float | Sequence[float] | None
 
@@ -67,16 +59,15 @@ class DesignerMethods(ClientBase):
         rows = await self._predict(
             "design",
             count,
-            num_designs=_numbers("num_designs", num_designs, num_rows=count),
-            user_ids=None if users is None else string_array(users),
-            liked_item_ids=None if liked is None else padded(liked),
-            categories=string_array(categories),
-            num_steps=_numbers("num_steps", num_steps, num_rows=count),
+            allow_unknown=allow_unknown,
+            num_designs=whole_numbers("num_designs", num_designs, num_rows=count),
+            user_ids=users,
+            liked_item_ids=liked,
+            categories=categories,
+            num_steps=whole_numbers("num_steps", num_steps, num_rows=count),
             seeds=seed_array,
-            realism_weights=_weights("realism_weight", realism_weight, num_rows=count),
+            realism_weights=weight_rows("realism_weight", realism_weight, num_rows=count),
         )
-        if not allow_unknown:
-            self._check_known("design", rows, user_ids=users or (), id_rows=liked or (), categories=categories)
         return tuple(map(Design.from_row, users or [""] * count, categories, seed_array.tolist(), rows))
 
     @method
@@ -114,17 +105,16 @@ class DesignerMethods(ClientBase):
         rows = await self._predict(
             "tailor",
             count,
-            image_bytes=string_array(files),
-            user_ids=None if users is None else string_array(users),
-            liked_item_ids=None if liked is None else padded(liked),
-            categories=string_array(categories),
-            strengths=_weights("strength", strength, num_rows=count),
-            num_steps=_numbers("num_steps", num_steps, num_rows=count),
+            allow_unknown=allow_unknown,
+            image_bytes=files,
+            user_ids=users,
+            liked_item_ids=liked,
+            categories=categories,
+            strengths=weight_rows("strength", strength, num_rows=count),
+            num_steps=whole_numbers("num_steps", num_steps, num_rows=count),
             seeds=seed_array,
-            realism_weights=_weights("realism_weight", realism_weight, num_rows=count),
+            realism_weights=weight_rows("realism_weight", realism_weight, num_rows=count),
         )
-        if not allow_unknown:
-            self._check_known("tailor", rows, user_ids=users or (), id_rows=liked or (), categories=categories)
         return tuple(map(TailoredImage.from_row, users or [""] * count, categories, seed_array.tolist(), rows))
 
     @method
@@ -144,18 +134,10 @@ class DesignerMethods(ClientBase):
             categories = id_list("category", category)
         count = len(categories)
         seed_array = seed_rows(seeds, num_rows=count)
-        rows = await self._predict("generate", count, categories=string_array(categories), seeds=seed_array)
-        if not allow_unknown:
-            self._check_known("generate", rows, categories=categories)
+        rows = await self._predict(
+            "generate", count, allow_unknown=allow_unknown, categories=categories, seeds=seed_array
+        )
         return tuple(map(GeneratedImage.from_row, categories, seed_array.tolist(), rows))
-
-
-def _numbers(name: str, value: int | None, *, num_rows: int) -> npt.NDArray[Any] | None:
-    return None if value is None else whole_numbers(name, value, num_rows=num_rows, least=1)
-
-
-def _weights(name: str, values: Weights, *, num_rows: int) -> npt.NDArray[Any] | None:
-    return None if values is None else weight_rows(name, values, num_rows=num_rows)
 
 
 def _users_or_liked(

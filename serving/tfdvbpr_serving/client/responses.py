@@ -168,20 +168,11 @@ class Design:
     def from_row(cls, user_id: str, category: str, seed: int, row: Row) -> Design:
         """A row of `design`."""
         count = int(row["counts"])
-        return cls(
-            user_id,
-            category,
-            seed,
-            tuple(row["image_bytes"][:count].tolist()),
-            row["preferences"][:count],
-            row["realism_logits"][:count],
-            row["initial_preferences"][:count],
-            tuple(_texts(ids) for ids in row["nearest_item_ids"][:count].tolist()),
-            int(row["steps"]),
-            bool(row["known_users"]),
-            bool(row["folded_in"]),
-            bool(row["known_categories"]),
-        )
+        files = tuple(row["image_bytes"][:count].tolist())
+        names = ("preferences", "realism_logits", "initial_preferences")
+        values = {**{name: row[name][:count] for name in names}, **_steps_and_flags(row)}
+        nearest = tuple(_texts(ids) for ids in row["nearest_item_ids"][:count].tolist())
+        return cls(user_id, category, seed, files, nearest_item_ids=nearest, **values)
 
     @cached_property
     def images(self) -> Pixels:
@@ -194,8 +185,24 @@ class Design:
         return tuple(_pil_image(file) for file in self.files)
 
 
+class _ImageFile:
+    """The pixels of the image in `file`."""
+
+    file: bytes
+
+    @cached_property
+    def image(self) -> Pixels:
+        """uint8 [height, width, 3], RGB; [0, 0, 3] for an unknown category."""
+        return _pixels(self.file)
+
+    @cached_property
+    def pil_image(self) -> Image.Image:
+        """The same as a PIL image. Raises ValueError for an unknown category."""
+        return _pil_image(self.file)
+
+
 @dataclass(frozen=True, eq=False)
-class TailoredImage:
+class TailoredImage(_ImageFile):
     """An image changed to fit one user better.
 
     Attributes:
@@ -233,41 +240,20 @@ class TailoredImage:
     @classmethod
     def from_row(cls, user_id: str, category: str, seed: int, row: Row) -> TailoredImage:
         """A row of `tailor`."""
-        return cls(
-            user_id,
-            category,
-            seed,
-            row["image_bytes"],
-            row["inverted_image_bytes"],
-            float(row["preferences"]),
-            float(row["initial_preferences"]),
-            float(row["realism_logits"]),
-            float(row["distances"]),
-            _texts(row["nearest_item_ids"].tolist()),
-            int(row["steps"]),
-            bool(row["known_users"]),
-            bool(row["folded_in"]),
-            bool(row["known_categories"]),
-        )
-
-    @cached_property
-    def image(self) -> Pixels:
-        """The tailored image, uint8 [height, width, 3]; [0, 0, 3] for an unknown category."""
-        return _pixels(self.file)
+        files = (row["image_bytes"], row["inverted_image_bytes"])
+        names = ("preference", "initial_preference", "realism_logit", "distance")
+        values = {**{name: float(row[f"{name}s"]) for name in names}, **_steps_and_flags(row)}
+        nearest = _texts(row["nearest_item_ids"].tolist())
+        return cls(user_id, category, seed, *files, nearest_item_ids=nearest, **values)
 
     @cached_property
     def inverted_image(self) -> Pixels:
         """The reconstruction, uint8 [height, width, 3]; [0, 0, 3] for an unknown category."""
         return _pixels(self.inverted_file)
 
-    @cached_property
-    def pil_image(self) -> Image.Image:
-        """The tailored image as a PIL image. Raises ValueError for an unknown category."""
-        return _pil_image(self.file)
-
 
 @dataclass(frozen=True, eq=False)
-class GeneratedImage:
+class GeneratedImage(_ImageFile):
     """A random image of a category.
 
     Attributes:
@@ -292,16 +278,6 @@ class GeneratedImage:
         nearest = _texts(row["nearest_item_ids"].tolist())
         logit, known = float(row["realism_logits"]), bool(row["known_categories"])
         return cls(category, seed, row["image_bytes"], logit, nearest, known)
-
-    @cached_property
-    def image(self) -> Pixels:
-        """uint8 [height, width, 3], RGB; [0, 0, 3] for an unknown category."""
-        return _pixels(self.file)
-
-    @cached_property
-    def pil_image(self) -> Image.Image:
-        """The same as a PIL image. Raises ValueError for an unknown category."""
-        return _pil_image(self.file)
 
 
 @dataclass(frozen=True)
@@ -369,6 +345,12 @@ def _served_tensors(infos: Mapping[str, Any]) -> dict[str, ServedTensor]:
     return {
         name: ServedTensor(dtype_name(info.dtype), shape_of(info.tensor_shape)) for name, info in sorted(infos.items())
     }
+
+
+def _steps_and_flags(row: Row) -> dict[str, Any]:
+    """The last attributes of `Design` and `TailoredImage`."""
+    flags = {"known_user": "known_users", "folded_in": "folded_in", "known_category": "known_categories"}
+    return {"steps": int(row["steps"]), **{name: bool(row[output]) for name, output in flags.items()}}
 
 
 def _texts(values: Iterable[bytes]) -> tuple[str, ...]:
