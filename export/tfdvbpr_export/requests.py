@@ -28,13 +28,9 @@ _EMPTY: Mapping[Any, Any] = {tf.string: "", tf.int32: 0, tf.float32: float("nan"
 
 
 def require(condition: Any, sentence: str, *values: Any, then: Callable[[], Any]) -> Any:
-    """`then()` if the condition holds; else the graph fails with INVALID_ARGUMENT and the sentence.
+    """`then()` if the condition, bool [], holds; else the graph fails with INVALID_ARGUMENT and the sentence.
 
-    Args:
-        condition: bool [].
-        sentence: what must hold and what was received, with {} for each value.
-        *values: tensors or numbers.
-        then: builds what must not run before the condition is known to hold.
+    The sentence has {} for each of the values. `then` builds what must not run before the condition is known to hold.
     """
     message = tf.strings.format(sentence, tuple(values), summarize=16)
     with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
@@ -56,11 +52,9 @@ def weights_or(name: str, values: Any, default: float) -> Any:
 
 
 def masked(answer: Mapping[str, Any], mask: Any) -> dict[str, Any]:
-    """The outputs with "", NaN or 0 where the mask is False.
+    """The outputs with "", NaN or 0 where the mask, bool [B] or [B, M], is False.
 
-    Args:
-        answer: tensors of the mask's shape and further dimensions; those of fewer dimensions stay as they are.
-        mask: bool [B] or [B, M].
+    Tensors of fewer dimensions than the mask stay as they are.
     """
 
     def cut(values: Any) -> Any:
@@ -82,10 +76,6 @@ class ImageFiles(tf.Module):
     """Decodes JPEG and PNG files of a request as training does.
 
     A file's own header has its size, so that a few bytes which unfold to gigabytes are refused undecoded.
-
-    Args:
-        image_size: (height, width) in pixels.
-        fit: as in training.
     """
 
     def __init__(self, image_size: tuple[int, int], fit: ImageFit) -> None:

@@ -28,11 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def next_version(base_path: Path, *, keep: int | None = None) -> Path:
-    """The folder of the next version: one above the highest number in use, 1 at first.
-
-    Args:
-        base_path: the model's folder, which a server watches; it need not exist yet.
-        keep: as of `remove_old_versions`; checked here, before any work.
+    """The folder of the next version: one above the highest number in use, 1 at first. `keep` is only checked.
 
     Raises:
         ConfigError: if `keep` is below 1, or no number is left.
@@ -52,10 +48,8 @@ def next_version(base_path: Path, *, keep: int | None = None) -> Path:
 def whole_version(folder: Path) -> Iterator[Path]:
     """Yields a scratch folder that becomes the version `folder` when the block ends without an error.
 
-    The scratch folder lies beside it, under a name that no server takes for a version.
-
-    Raises:
-        OutputExistsError: if another export has made this version in the meantime.
+    The scratch folder lies beside it, under a name that no server takes for a version. `OutputExistsError` if another
+    export has made this version in the meantime.
     """
     _remove_abandoned(folder.parent)
     with whole_directory(folder) as scratch:
@@ -65,17 +59,10 @@ def whole_version(folder: Path) -> Iterator[Path]:
 
 
 def remove_old_versions(folder: Path, *, keep: int | None) -> list[Path]:
-    """Removes all but the newest versions beside one that has just been written.
+    """Removes all but the newest `keep` versions beside one that has just been written; returns the removed folders.
 
     A version vanishes whole: it is renamed first. The one just written always stays, and so does every folder that
     tfdvbpr-export did not write.
-
-    Args:
-        folder: the version just written.
-        keep: how many of the newest versions stay; None for all.
-
-    Returns:
-        The removed folders.
     """
     if keep is None:
         return []
@@ -100,11 +87,7 @@ def versions(base_path: Path) -> dict[int, Path]:
 
 
 def version_at(path: Path) -> Path:
-    """The version folder that a path names: itself, or the newest below a base path.
-
-    Raises:
-        ConfigError: if there is none.
-    """
+    """The version folder that a path names: itself, or the newest below a base path; ConfigError if there is none."""
     if (path / "saved_model.pb").is_file():
         return path
     present = versions(path)

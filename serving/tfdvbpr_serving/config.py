@@ -131,11 +131,7 @@ def version_folders(base_path: Path) -> dict[int, Path]:
 
 
 def check_base_path(name: str, base_path: Path) -> None:
-    """Checks that a folder holds a version to serve.
-
-    Raises:
-        ModelLoadError: if there is no version folder with a SavedModel in it.
-    """
+    """Raises `ModelLoadError` if a folder holds no version with a SavedModel in it."""
     if not version_folders(base_path):
         found = "none" if base_path.is_dir() else "no such folder"
         raise ModelLoadError(
@@ -156,11 +152,7 @@ def read_models_config(path: Path) -> list[ModelSource]:
 
 
 def model_sources(config: ModelServerConfig, *, folder: Path | None = None) -> list[ModelSource]:
-    """The models of a `ModelServerConfig`.
-
-    Args:
-        config: the message.
-        folder: relative base paths count from it; None for the working directory.
+    """The models of a `ModelServerConfig`; relative base paths count from `folder`, or the working directory.
 
     Raises:
         ModelLoadError: if it lists no models, one without name or path, one twice, or another platform.

@@ -97,13 +97,7 @@ class CallSite:
 
 
 def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: CallSite) -> ServingError:
-    """The error for a failed call, with what was received and what to do.
-
-    Args:
-        code: the status of the call; None if gRPC gives none.
-        details: the message of the server or of gRPC.
-        call: the call that failed.
-    """
+    """The error for a call that failed with a status, if gRPC gives one: what was received, what to do."""
     received = (details or "no details").strip().rstrip(".")
     request = f"{call.request} of {call.model!r} at {call.target}"
     if code == grpc.StatusCode.UNAVAILABLE:

@@ -50,10 +50,7 @@ _FIGURES = ("preferences", "initial_preferences", "realism_logits")
 class ServedDesigner(tf.Module):
     """Gradient ascent on the generator's latents, in graph: the functions that `Designer` itself calls.
 
-    Args:
-        designer: the two runs and the options.
-        tailor: for images that are sent.
-        max_steps: gradient steps of a request; one for more gets so many.
+    A request gets at most `max_steps` gradient steps.
     """
 
     signature_names = tuple(name for name, one in SIGNATURES.items() if one.model == DESIGNER_MODEL_NAME)

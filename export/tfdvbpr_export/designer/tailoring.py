@@ -20,11 +20,8 @@ _LEAST_DEVIATION = 1e-6
 class CategoryScaling(tf.Module):
     """Scales preferences to standard deviations over the real items of a category, so that strengths are comparable.
 
-    Over the items the mean of θᵀΦ is θᵀμ and its variance θᵀΣθ, so no item has to be read.
-
-    Args:
-        run: whose catalogue it is.
-        categories: of the generator; one with fewer than two items in the catalogue is scaled by all items.
+    Over the items the mean of θᵀΦ is θᵀμ and its variance θᵀΣθ, so no item has to be read. A category of the generator
+    with fewer than two items in the catalogue is scaled by all items.
     """
 
     def __init__(self, run: Run, categories: list[str]) -> None:
@@ -49,11 +46,7 @@ class CategoryScaling(tf.Module):
 
 
 class ServedTailor(tf.Module):
-    """`tfdvbpr.designing.optimize.inversion` on the rows of a request.
-
-    Args:
-        tailor: the two runs, the options and the perceptual features.
-    """
+    """`tfdvbpr.designing.optimize.inversion` on the rows of a request."""
 
     def __init__(self, tailor: Tailor) -> None:
         super().__init__()

@@ -22,12 +22,7 @@ RECALL_K = 100
 class ServedCatalogue(tf.Module):
     """Items by id, with a bias as one more column where the model has biases, so that a score is one dot product.
 
-    Args:
-        run: of any model.
-        options: index, bits, limits.
-
-    Raises:
-        ConfigError: if ScaNN is requested and not installed.
+    `ConfigError` if ScaNN is requested and not installed.
     """
 
     def __init__(self, run: Run, options: RecommenderOptions) -> None:

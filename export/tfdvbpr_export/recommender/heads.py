@@ -29,12 +29,7 @@ from tfdvbpr_export.versions import next_version, read_manifest, remove_old_vers
 class ServedRecommender(tf.Module):
     """Users, items and the search, in graph.
 
-    Args:
-        run: of any model; only one that learns from pixels has the signatures that take images.
-        options: index, bits, limits.
-
-    Attributes:
-        signature_names: of the methods to serve.
+    Only a model that learns from pixels has the signatures that take images; `signature_names` are those to serve.
     """
 
     def __init__(self, run: Run, options: RecommenderOptions) -> None:
@@ -208,11 +203,7 @@ def export_recommender(
 
 
 def check_finite(run: Run) -> None:
-    """Refuses a run whose training diverged.
-
-    Raises:
-        RunError: if a factor is not a finite number.
-    """
+    """Refuses, with a `RunError`, a run whose training diverged: a factor is not a finite number."""
     for name in ("user_embeddings", "item_embeddings", "item_biases"):
         if not np.isfinite(getattr(run.factors, name)).all():
             raise RunError(

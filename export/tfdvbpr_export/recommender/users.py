@@ -20,12 +20,7 @@ _BLOCK_FLOATS = 1 << 22
 
 
 class UserEmbeddings(tf.Module):
-    """User ids to θ; an unknown user gets the mean user's.
-
-    Args:
-        user_ids: of row 0, 1, ...
-        embeddings: float32 [num_users, D].
-    """
+    """User ids, of row 0, 1, ..., to θ, float32 [num_users, D]; an unknown user gets the mean user's."""
 
     def __init__(self, user_ids: Sequence[str], embeddings: Array) -> None:
         super().__init__()
@@ -46,12 +41,7 @@ def mean_embedding(embeddings: Array) -> Array:
 
 
 class SeenItems(tf.Module):
-    """The items that each user has acted on; an unknown user has none.
-
-    Args:
-        seen: int32 item rows, a list a user.
-        num_items: pads the answers.
-    """
+    """The items, int32 rows, that each user has acted on; an unknown user has none. `num_items` pads the answers."""
 
     def __init__(self, seen: Sequence[npt.NDArray[np.int32]], *, num_items: int) -> None:
         super().__init__()
@@ -72,11 +62,8 @@ class SeenItems(tf.Module):
 class ServedFoldIn(tf.Module):
     """`tfdvbpr.models.recommenders.fold_in` on the tables of the graph.
 
-    Args:
-        run: whose fold-in it is.
-        items: the catalogue's ids.
-        embeddings: float32 [num_items, D] and, optionally, further columns.
-        quantize: of a table that only the fold-in needs.
+    `embeddings` is float32 [num_items, D] and, optionally, further columns; `quantize` is of a table that only the
+    fold-in needs.
     """
 
     def __init__(self, run: Run, items: Ids, embeddings: EmbeddingTable, *, quantize: Quantize = "none") -> None:
@@ -152,12 +139,7 @@ class ServedFoldIn(tf.Module):
 
 
 class ServedUsers(tf.Module):
-    """θ, the part of a user embedding that meets Φ, by user id or by liked items.
-
-    Args:
-        run: of a model that learns from pixels.
-        items: the catalogue's ids.
-    """
+    """θ, the part of a user embedding that meets Φ, by user id or by liked items."""
 
     def __init__(self, run: Run, items: Ids) -> None:
         super().__init__()

@@ -27,12 +27,9 @@ _log = logging.getLogger(__name__)
 
 
 class Ids(tf.Module):
-    """String ids to rows by a static hash table; an unknown id gets the row after the last.
+    """String ids, all different, to rows by a static hash table; an unknown id gets the row after the last.
 
     The ids are constants of the graph, not lines of an asset file, for an id may hold a line break.
-
-    Args:
-        ids: of row 0, 1, ...; all different.
     """
 
     def __init__(self, ids: Sequence[str]) -> None:
@@ -56,13 +53,8 @@ class Ids(tf.Module):
 class EmbeddingTable(tf.Module):
     """float32 [N, D], stored in 32, 16 or 8 bits a number, read as float32 row by row or block by block.
 
-    Rows of 8 bits are q · s with s = max|x| / 127 (symmetric, a scale a row).
-
-    Args:
-        values: float32 [N, D].
-        name: of the variable.
-        quantize: "none", "bfloat16" or "int8".
-        unquantized: float32 [N, E], further columns, which keep 32 bits.
+    Rows of 8 bits are q · s with s = max|x| / 127 (symmetric, a scale a row). `unquantized`, float32 [N, E], are
+    further columns, which keep 32 bits.
     """
 
     def __init__(
@@ -120,12 +112,9 @@ class EmbeddingTable(tf.Module):
 
 @dataclass(frozen=True)
 class Index:
-    """A layer that ranks the whole catalogue at once.
+    """A layer that ranks the whole catalogue at once: from float32 [B, D] and k to scores and rows, [B, k] each.
 
-    Attributes:
-        layer: called with queries, float32 [B, D], and k; gives scores and rows, [B, k] each.
-        most: of k; None for any.
-        needs: op namespaces that a server must have.
+    `most` is the largest k, None for any; `needs` the op namespaces that a server must have.
     """
 
     layer: Any
@@ -160,11 +149,7 @@ def brute_force(library: Any, items: Array) -> Index:
 
 
 def scann(library: Any | None, items: Array, options: ScannOptions) -> Index:
-    """TFRS's approximate layer.
-
-    Raises:
-        ConfigError: if ScaNN or TensorFlow Recommenders is not installed.
-    """
+    """TFRS's approximate layer; ConfigError if ScaNN or TensorFlow Recommenders is not installed."""
     if library is None or not library._HAVE_SCANN:
         raise ConfigError(
             '`retrieval` "scann" needs ScaNN and TensorFlow Recommenders. One is not installed. '
@@ -183,13 +168,9 @@ def scann(library: Any | None, items: Array, options: ScannOptions) -> Index:
 
 
 def recall(queries: Array, items: Array, search: Callable[[Any, int], tuple[Any, Any]], *, k: int) -> float:
-    """Mean share of the k truly best items among the k that a search finds.
+    """Mean share of the k truly best items, by dot product, among the k that a search finds.
 
-    Args:
-        queries: float32 [Q, D].
-        items: float32 [N, D], as trained.
-        search: from float32 [B, D] and k to scores and rows.
-        k: cut-off.
+    `queries` are float32 [Q, D], `items` float32 [N, D] as trained.
     """
     hits = 0
     for start in range(0, len(queries), 16):

@@ -138,11 +138,7 @@ class EqualItems(tf.Module):
 
     Columns of one matrix product may differ in their last bits although the embeddings are equal, by the kernel. With
     this, equal items keep the order of the catalogue on every processor; the scores of all items are then in memory at
-    once.
-
-    Args:
-        first: int32 [num_items], the first item with the same embedding.
-        first_in_category: int32 [num_items], items by category: the place, in its category, of the first equal item.
+    once. `first_in_category` has items by category: the place, in its category, of the first equal item.
     """
 
     def __init__(self, first: npt.NDArray[np.int32], first_in_category: npt.NDArray[np.int32]) -> None:
@@ -185,18 +181,11 @@ def _best_of_steps(step: Any, begin: Any, end: Any, num_rows: Any, width: Any) -
 
 
 class Ranking(tf.Module):
-    """Ranks the catalogue for queries, each row by itself: k, category and exclusions a row.
+    """Ranks the catalogue for queries, each row by itself: k, at most `max_k`, category and exclusions a row.
 
     A search returns as many items beyond k as a row excludes, and those are then dropped: a catalogue of a million is
     searched without a mask. An index answers rows of every category; the exact search the others, and those that need
     more than an approximate index scores exactly.
-
-    Args:
-        items: the catalogue's ids.
-        categories: its categories' names.
-        search: exact.
-        index: over the whole catalogue; None where the exact search answers everything.
-        max_k: the most items a row gets.
     """
 
     def __init__(self, items: Ids, categories: Ids, search: ExactSearch, index: Index | None, *, max_k: int) -> None:
@@ -289,13 +278,9 @@ def _among(rows: Any, sorted_rows: Any) -> Any:
 
 
 class NearestItems(tf.Module):
-    """Items of a category by their Euclidean distance in Φ.
+    """`count` items of a category by their Euclidean distance in Φ.
 
     The nearest has the largest Φ(x)ᵀΦ_i - ½‖Φ_i‖², which is a dot product with one more column.
-
-    Args:
-        run: whose catalogue it is.
-        count: items an image.
     """
 
     def __init__(self, run: Run, *, count: int) -> None:
@@ -308,14 +293,9 @@ class NearestItems(tf.Module):
         self.count = min(count, len(items))
 
     def __call__(self, embeddings: Any, categories: Any) -> Any:
-        """Item ids, nearest first.
+        """string [B, n], item ids nearest to Φ of images, float32 [B, D]; "" past a category's last item.
 
-        Args:
-            embeddings: float32 [B, D], Φ of images.
-            categories: string [B]; one that the catalogue does not have stands for every one.
-
-        Returns:
-            string [B, n]; "" past a category's last item.
+        A category, string [B], that the catalogue does not have stands for every one.
         """
         category_ids, known = self.categories.rows(categories)
         queries = tf.pad(embeddings, [[0, 0], [0, 1]], constant_values=1.0)

@@ -14,11 +14,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def id_list(name: str, ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids as a tuple.
-
-    Raises:
-        ValueError: if it is one bare string, empty, or holds anything but non-empty str.
-    """
+    """The ids as a tuple; ValueError if it is one bare string, empty, or holds anything but non-empty str."""
     if isinstance(ids, (str, bytes)):
         raise ValueError(f"`{name}` must be a list of ids. Received the one string {ids!r}. Write [{ids!r}].")
     found = tuple(ids)
@@ -37,8 +33,7 @@ def id_rows(
 ) -> tuple[tuple[str, ...], ...]:
     """One list of ids a row.
 
-    Raises:
-        ValueError: if it is a flat list of ids, there are no rows or not `num_rows`, or a row is empty and may not be.
+    ValueError if it is a flat list of ids, there are no rows or not `num_rows`, or a row is empty and may not be.
     """
     if isinstance(rows, (str, bytes)) or any(isinstance(row, (str, bytes)) for row in rows):
         raise ValueError(f"`{name}` must be a list of lists of ids. Received a flat one. Write [[...]].")
@@ -55,22 +50,14 @@ def id_rows(
 def shared_or_own_rows(
     name: str, ids: Sequence[str] | Sequence[Sequence[str]], *, num_rows: int, may_be_empty: bool = False
 ) -> tuple[tuple[str, ...], ...]:
-    """One list of ids a row: a flat list is repeated for every row.
-
-    Raises:
-        ValueError: as `id_list` and `id_rows`.
-    """
+    """One list of ids a row: a flat list is repeated for every row. ValueError as in `id_list` and `id_rows`."""
     if isinstance(ids, (str, bytes)) or not len(ids) or isinstance(ids[0], (str, bytes)):
         return (id_list(name, ids),) * num_rows  # type: ignore[arg-type]
     return id_rows(name, ids, num_rows=num_rows, may_be_empty=may_be_empty)
 
 
 def whole_numbers(name: str, values: int | Sequence[int] | None, *, num_rows: int) -> npt.NDArray[np.int32] | None:
-    """One whole number a row, 1 or more: a single one is repeated, None stays None.
-
-    Raises:
-        ValueError: if one is no int32 above 0, or a list has another length than there are rows.
-    """
+    """One whole number above 0 a row, else ValueError: a single one is repeated, None stays None."""
     if values is None:
         return None
     single = isinstance(values, (int, np.integer, float, str, bool))
@@ -86,11 +73,7 @@ def whole_numbers(name: str, values: int | Sequence[int] | None, *, num_rows: in
 
 
 def weight_rows(name: str, values: float | Sequence[float] | None, *, num_rows: int) -> npt.NDArray[np.float32] | None:
-    """One finite number of 0 or more a row: a single one is repeated, None stays None.
-
-    Raises:
-        ValueError: if one is not, or a list has another length than there are rows.
-    """
+    """One finite number of 0 or more a row, else ValueError: a single one is repeated, None stays None."""
     if values is None:
         return None
     found = np.asarray(values, dtype=np.float32)
@@ -112,11 +95,7 @@ def padded(rows: Sequence[Sequence[str]]) -> npt.NDArray[np.object_]:
 
 
 def per_row(name: str, values: str | Sequence[str], *, num_rows: int) -> tuple[str, ...]:
-    """One non-empty string a row: a single one is repeated.
-
-    Raises:
-        ValueError: if a list has another length than there are rows.
-    """
+    """One non-empty string a row, else ValueError: a single one is repeated."""
     found = id_list(name, [values] * num_rows if isinstance(values, str) else values)
     if len(found) != num_rows:
         raise ValueError(
@@ -126,11 +105,7 @@ def per_row(name: str, values: str | Sequence[str], *, num_rows: int) -> tuple[s
 
 
 def seed_rows(seeds: int | Sequence[int], *, num_rows: int) -> npt.NDArray[np.int64]:
-    """One seed a row: a single number counts up from itself, so that no two rows are the same.
-
-    Raises:
-        ValueError: if a list has another length than there are rows, or a seed is not an int64.
-    """
+    """One int64 a row, else ValueError: a single number counts up from itself, so that no two rows are the same."""
     if isinstance(seeds, bool) or (not isinstance(seeds, (int, np.integer)) and isinstance(seeds, (str, float))):
         raise ValueError(f"`seeds` must be an int or a list of them. Received {seeds!r}. Give e.g. seeds=0.")
     found = [int(seeds) + row for row in range(num_rows)] if isinstance(seeds, (int, np.integer)) else list(seeds)
@@ -145,11 +120,9 @@ def seed_rows(seeds: int | Sequence[int], *, num_rows: int) -> npt.NDArray[np.in
 
 
 def image_files(images: Sequence[Image]) -> list[bytes]:
-    """The bytes of each image file, read from disk if a path is given.
+    """The bytes of each image file, read from disk if a path is given (OSError if it cannot be).
 
-    Raises:
-        ValueError: if there is none, one is empty, or one is neither bytes nor a path.
-        OSError: if a path cannot be read.
+    ValueError if there is none, one is empty, or one is neither bytes nor a path.
     """
     if isinstance(images, (bytes, str, os.PathLike)):
         raise ValueError("`images` must be a list of files. Received one. Write [image].")

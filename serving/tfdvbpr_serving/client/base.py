@@ -216,11 +216,7 @@ class ClientBase:
 
 
 def read_rows(response: Any, spec: ModelSpec, *, num_rows: int, target: str) -> list[Row]:
-    """The rows of a `PredictResponse`, checked against `tfdvbpr.signatures`.
-
-    Raises:
-        IncompatibleModelError: if the outputs are not those of the signature.
-    """
+    """The rows of a `PredictResponse`; `IncompatibleModelError` if they are not as `tfdvbpr.signatures` says."""
     try:
         outputs: Arrays = {name: array_from_tensor(tensor) for name, tensor in response.outputs.items()}
     except ValueError as error:

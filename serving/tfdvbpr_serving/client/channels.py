@@ -61,11 +61,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class ChannelSettings:
-    """The channel of a client. The attributes are the arguments of `Client`.
-
-    Raises:
-        ValueError: if one is out of range.
-    """
+    """The channel of a client, checked. The attributes are the arguments of `Client`."""
 
     target: str
     timeout_seconds: float

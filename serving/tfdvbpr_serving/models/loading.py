@@ -35,12 +35,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """Options of loaded models.
+    """Options of loaded models; without batching every request runs alone.
 
-    Attributes:
-        batching: None runs every request alone.
-        limits: of requests.
-        observe_batch: called with model, signature, rows and seconds waited of each batch.
+    `observe_batch` is called with model, signature, rows and seconds waited of each batch.
     """
 
     batching: BatchingOptions | None
@@ -49,14 +46,7 @@ class ServingOptions:
 
 
 class LoadedModel:
-    """One loaded version of a model; dropped when it is retired and its last request has ended.
-
-    Attributes:
-        name: as requests name it.
-        version: the number of its folder.
-        path: its folder.
-        signature_defs: `SignatureDef` by name, as saved.
-    """
+    """One loaded version of a model, by the name of requests; dropped when retired and its last request has ended."""
 
     def __init__(
         self,
@@ -111,11 +101,7 @@ class LoadedModel:
         return {name: batcher.waiting for name, batcher in self._batchers.items()}
 
     def runner(self, signature: str) -> SignatureRunner:
-        """The signature of that name.
-
-        Raises:
-            RequestError: FAILED_PRECONDITION, as TensorFlow Serving, if there is none.
-        """
+        """The signature of that name; FAILED_PRECONDITION, as TensorFlow Serving, if there is none."""
         runner = self._runners.get(signature)
         if runner is None:
             known = ", ".join(self._runners)
@@ -124,11 +110,7 @@ class LoadedModel:
         return runner
 
     def predict(self, runner: SignatureRunner, arrays: Arrays, context: RequestContext) -> Arrays:
-        """The outputs by name, computed alone or in a batch.
-
-        Raises:
-            RequestError: with the gRPC status TensorFlow Serving would give.
-        """
+        """The outputs by name, computed alone or in a batch; a `RequestError` has TensorFlow Serving's status."""
         rows = 1
         for name, spec in runner.inputs.items():
             if spec.batched:

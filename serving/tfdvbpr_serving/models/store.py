@@ -40,14 +40,7 @@ class ModelStore:
     """The models of a server, in the versions of their policies.
 
     Safe to use from many threads. A version is served only when it is loaded and warm, and the version before it is
-    dropped only when its last request has ended.
-
-    Args:
-        sources: what to serve.
-        load: loads one version folder.
-
-    Raises:
-        ModelLoadError: if there is no model, or one has no version folder.
+    dropped only when its last request has ended. `ModelLoadError` if there is no model, or one has no version folder.
     """
 
     def __init__(self, sources: Iterable[ModelSource], *, load: Load) -> None:
@@ -63,8 +56,7 @@ class ModelStore:
     def load_all(self) -> None:
         """Loads every wanted version that is not loaded yet.
 
-        Raises:
-            ModelLoadError: if one cannot be loaded, or a label names a version that is not.
+        `ModelLoadError` if one cannot be loaded, or a label names a version that is not.
         """
         with self._changing:
             for served in self._served.values():
@@ -85,8 +77,7 @@ class ModelStore:
     def reload(self, sources: Iterable[ModelSource]) -> None:
         """Serves these models instead: loads what is new, then drops what is no longer named.
 
-        Raises:
-            RequestError: if a model cannot be loaded or a label names no loaded version; nothing changes then.
+        `RequestError` if a model cannot be loaded or a label names no loaded version; nothing changes then.
         """
         with self._changing:
             try:
@@ -125,8 +116,7 @@ class ModelStore:
     def acquire(self, name: str, *, version: int | None = None, label: str | None = None) -> LoadedModel:
         """The version for a request; `release` it afterwards.
 
-        Raises:
-            RequestError: NOT_FOUND, if there is no such model or version; INVALID_ARGUMENT, for an unknown label.
+        `RequestError`: NOT_FOUND, if there is no such model or version; INVALID_ARGUMENT, for an unknown label.
         """
         while True:
             served = self._served.get(name)
@@ -157,8 +147,7 @@ class ModelStore:
     def states(self, name: str, *, version: int | None = None, label: str | None = None) -> dict[int, tuple[str, str]]:
         """State and error of each version of a model, newest first, or of one: LOADING, AVAILABLE, UNLOADING or END.
 
-        Raises:
-            RequestError: NOT_FOUND, if there is no such model or version.
+        `RequestError` NOT_FOUND, if there is no such model or version.
         """
         served = self._served.get(name)
         if served is None:

@@ -72,10 +72,7 @@ def dtype_name(number: int) -> str:
 
 
 def tensor_from_array(array: npt.NDArray[Any]) -> Any:
-    """A `TensorProto` with the array's values.
-
-    Args:
-        array: any shape; numbers, bool, str (sent as UTF-8), bytes, or objects that are str or bytes.
+    """A `TensorProto` of numbers, bool, str (sent as UTF-8), bytes, or objects that are str or bytes; of any shape.
 
     Raises:
         ValueError: if the protocol has no such dtype.
@@ -97,12 +94,7 @@ def tensor_from_array(array: npt.NDArray[Any]) -> Any:
 
 
 def write_tensor(tensor: Any, array: npt.NDArray[Any]) -> None:
-    """Fills an empty `TensorProto` value by value, as TensorFlow Serving responds.
-
-    Args:
-        tensor: filled in place.
-        array: any shape; numbers, bool, or objects that are bytes.
-    """
+    """Fills an empty `TensorProto` value by value, as TensorFlow Serving responds; strings are objects of bytes."""
     _set_shape(tensor, array.shape)
     if array.dtype == object:
         tensor.dtype = DataType.DT_STRING

@@ -57,14 +57,10 @@ class _Batch:
 
 
 class Batcher:
-    """Runs requests of one signature, joined into batches where possible.
+    """Runs requests of one signature, joined into batches unless `joins` is False, as for designs.
 
-    Args:
-        run: the outputs of the signature; called from several threads.
-        options: sizes and waiting times.
-        joins: False runs each request alone, as for designs.
-        max_waiting: rows that may wait; requests, where they are not joined.
-        observe: called with the rows of each batch and the waiting seconds of its first request.
+    `run` is called from several threads; `observe` with the rows of each batch and the waiting seconds of its first
+    request. At most `max_waiting` rows wait (requests, where they are not joined).
     """
 
     def __init__(self, run: Run, *, options: BatchingOptions, joins: bool, max_waiting: int, observe: Observe) -> None:
@@ -82,13 +78,13 @@ class Batcher:
         self._open: dict[Hashable, _Batch] = {}  # batches whose leader waits for others
 
     def predict(self, arrays: Arrays, *, rows: int, kind: Hashable, context: RequestContext) -> Arrays:
-        """The outputs for one request.
+        """The outputs for one request, which is not run after its deadline or cancellation.
 
         Args:
-            arrays: by name; all with the same leading dimension if requests are joined.
-            rows: that dimension.
+            arrays: by name; all of `rows` rows if requests are joined.
+            rows: of the request.
             kind: requests of different kinds are never joined: their other dimensions differ.
-            context: after its deadline or cancellation it is not run, or is cancelled if it runs alone.
+            context: cancels a call that runs alone.
 
         Raises:
             RequestError: RESOURCE_EXHAUSTED if too many wait, DEADLINE_EXCEEDED, CANCELLED, or the model's error.

@@ -45,12 +45,7 @@ class Prediction:
 
 
 class Predictor:
-    """Computes responses with the models of a store, and counts them.
-
-    Args:
-        store: the models.
-        metrics: where requests are counted.
-    """
+    """Computes responses with the models of a store, and counts them."""
 
     def __init__(self, store: ModelStore, metrics: ServerMetrics) -> None:
         self._store = store
@@ -65,17 +60,10 @@ class Predictor:
         context: RequestContext,
         protocol: str,
     ) -> Prediction:
-        """The response to one request.
+        """The response to one request, whose inputs `read` reads and checks against a signature.
 
-        Args:
-            choice: the model.
-            read: reads the inputs and checks them against a signature.
-            output_filter: outputs to return; empty for all.
-            context: the request's deadline.
-            protocol: "grpc" or "rest", for the metrics.
-
-        Raises:
-            RequestError: with the gRPC status TensorFlow Serving would give; INTERNAL for an unforeseen error.
+        An empty output filter keeps all outputs; `protocol` is "grpc" or "rest". Every error is a `RequestError` with
+        the gRPC status TensorFlow Serving would give; INTERNAL for an unforeseen one.
         """
         start = time.perf_counter()
         labels, status = ("", ""), grpc.StatusCode.OK

@@ -55,14 +55,7 @@ def readable_message(message: str) -> str:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The model that a request names.
-
-    Attributes:
-        name: of the model.
-        version: None for the newest.
-        label: of a version, instead of its number.
-        signature: "" for serving_default.
-    """
+    """The model that a request names; the newest version if it gives none, serving_default for the signature ""."""
 
     name: str
     version: int | None = None
@@ -71,17 +64,11 @@ class ModelChoice:
 
 
 class RequestContext:
-    """The deadline of a request, and whether its client still waits for the response.
+    """The deadline of a request, None for no limit, and whether its client still waits for the response.
 
-    One callback at a time is called when the client cancels. Setting the callback reads the flag afterwards, and
-    `cancel` sets the flag first, so that the callback is called in either order; it may be called twice.
-
-    Args:
-        seconds_left: None for no deadline.
-
-    Attributes:
-        deadline: on the clock of `time.monotonic`; None for none.
-        cancelled: True once the client has cancelled, hung up or received the response.
+    `deadline` is on the clock of `time.monotonic`; `cancelled` once the client has cancelled, hung up or received the
+    response. One callback at a time is called when the client cancels. Setting the callback reads the flag afterwards,
+    and `cancel` sets the flag first, so that it is called in either order; it may be called twice.
     """
 
     __slots__ = ("_callback", "cancelled", "deadline")

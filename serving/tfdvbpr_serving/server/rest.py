@@ -47,13 +47,7 @@ _LOOK_UP = re.compile(_MODEL + r"(/metadata)?", re.IGNORECASE)
 
 
 class RestApi:
-    """The ASGI application.
-
-    Args:
-        predictor: for predictions, status and metadata.
-        metrics: served at METRICS_PATH.
-        limits: of bodies, time and concurrent requests.
-    """
+    """The ASGI application: predictions, status, metadata, and the metrics page."""
 
     def __init__(self, predictor: Predictor, metrics: ServerMetrics, *, limits: ServerLimits) -> None:
         self._predictor = predictor
@@ -147,19 +141,7 @@ class RestApi:
 
 
 class RestThread:
-    """Runs the application until it is stopped.
-
-    Args:
-        api: the application.
-        host: the address to listen on.
-        port: 0 takes a free one; see the attribute.
-
-    Attributes:
-        port: the one it listens on.
-
-    Raises:
-        ServerStartError: if it cannot listen there.
-    """
+    """Runs the application at host and port, 0 for a free one, until stopped; ServerStartError if it cannot listen."""
 
     def __init__(self, api: RestApi, *, host: str, port: int) -> None:
         self._api = api

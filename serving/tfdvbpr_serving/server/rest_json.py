@@ -20,11 +20,7 @@ _MAX_DIMENSIONS = 8
 
 
 def parsed_body(body: bytes) -> dict[str, Any]:
-    """The JSON object of a request.
-
-    Raises:
-        RequestError: INVALID_ARGUMENT, if it is none, or nested too deeply.
-    """
+    """The JSON object of a request; INVALID_ARGUMENT if it is none, or nested too deeply."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -42,11 +38,7 @@ def parsed_body(body: bytes) -> dict[str, Any]:
 
 
 def read_inputs(body: Mapping[str, Any], runner: SignatureRunner) -> Arrays:
-    """The inputs of a request, checked against the signature.
-
-    Raises:
-        RequestError: INVALID_ARGUMENT, if they do not match.
-    """
+    """The inputs of a request, checked against the signature; INVALID_ARGUMENT if they do not match."""
     columns = _columns_of_rows(body["instances"], runner) if "instances" in body else _columns(body["inputs"], runner)
     runner.check_names(columns)
     return runner.checked({name: _array(name, columns[name], spec) for name, spec in runner.inputs.items()})
@@ -147,12 +139,7 @@ def _decoded(name: str, text: Any) -> bytes:
 
 
 def response_body(outputs: Arrays, *, by_row: bool) -> dict[str, Any]:
-    """The JSON object of a response.
-
-    Args:
-        outputs: by name.
-        by_row: True for "predictions", False for "outputs".
-    """
+    """The JSON object of a response: "predictions" by row, or "outputs" by name."""
     lists = {name: _nested_lists(name, array) for name, array in outputs.items()}
     if len(lists) == 1:
         return {"predictions" if by_row else "outputs": next(iter(lists.values()))}

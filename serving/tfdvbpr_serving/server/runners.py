@@ -41,12 +41,7 @@ _IMAGE_INPUT_SUFFIX = "_bytes"  # by `tfdvbpr.signatures`
 
 @dataclass(frozen=True)
 class ServedTensorSpec:
-    """Dtype and shape of one input or output of a signature.
-
-    Attributes:
-        number: the protocol's dtype.
-        shape: None if the rank is free; a size is None if the request decides.
-    """
+    """Dtype, by the protocol's number, and shape of an input or output; None for a rank or size that is free."""
 
     number: int
     shape: Shape | None
@@ -86,16 +81,8 @@ class Cancellation:
 class SignatureRunner:
     """A signature, ready to be called from many threads.
 
-    Args:
-        name: of the signature.
-        definition: as saved.
-        function: what `tf.saved_model.load(...).signatures` has under that name.
-        limits: of messages and images.
-
-    Attributes:
-        inputs: by name.
-        outputs: by name.
-        batchable: whether requests may be joined along the first dimension.
+    `function` is what `tf.saved_model.load(...).signatures` has under the name. Requests may be joined along the first
+    dimension if `batchable`.
     """
 
     def __init__(self, name: str, definition: SignatureDef, function: Any, *, limits: ServerLimits) -> None:
@@ -117,14 +104,7 @@ class SignatureRunner:
         self._attributes = tuple(chain(*self._context.function_call_options.as_attrs().items()))
 
     def read(self, tensors: Mapping[str, TensorProto]) -> Arrays:
-        """The inputs of a request, checked, as arrays by name.
-
-        Args:
-            tensors: `TensorProto` by name.
-
-        Raises:
-            RequestError: INVALID_ARGUMENT, for whatever does not fit the signature or the limits.
-        """
+        """The tensors of a request as arrays, checked; INVALID_ARGUMENT if they do not fit signature or limits."""
         self.check_names(tensors)
         return self.checked({name: self._array(name, tensors[name]) for name in self.inputs})
 
@@ -139,11 +119,7 @@ class SignatureRunner:
         )
 
     def checked(self, arrays: Arrays) -> Arrays:
-        """The arrays themselves, if their shapes, rows and images are valid.
-
-        Raises:
-            RequestError: INVALID_ARGUMENT.
-        """
+        """The arrays themselves, if their shapes, rows and images are valid; INVALID_ARGUMENT if not."""
         rows = set()
         for name, spec in self.inputs.items():
             array = arrays[name]
@@ -166,11 +142,7 @@ class SignatureRunner:
         return arrays
 
     def run(self, arrays: Arrays, *, cancellation: Cancellation) -> Arrays:
-        """The outputs by name.
-
-        Args:
-            arrays: as `read` or `checked` gave them.
-            cancellation: cancels the call.
+        """The outputs of arrays from `read` or `checked`.
 
         Raises:
             RequestError: with TensorFlow's status and the readable part of its message.
@@ -193,11 +165,7 @@ class SignatureRunner:
             raise RequestError(code, readable_message(error.message)) from error
 
     def wanted_outputs(self, output_filter: list[str]) -> list[str]:
-        """The outputs to return: all, or those of the filter.
-
-        Raises:
-            RequestError: INVALID_ARGUMENT, if the filter names one that is not there or one twice.
-        """
+        """All outputs, or those of the filter; INVALID_ARGUMENT if it names an unknown one, or one twice."""
         for alias in output_filter:
             if alias not in self.outputs:
                 known = ",".join(self.outputs)
@@ -243,11 +211,7 @@ class SignatureRunner:
 
 
 def declared_pixels(file: bytes) -> float | None:
-    """Width × height by the header of an image file, nothing decoded.
-
-    Returns:
-        inf for more pixels than Pillow opens; None if Pillow cannot read the header.
-    """
+    """Width × height by an image file's header: inf for more than Pillow opens, None if Pillow cannot read it."""
     try:
         with Image.open(io.BytesIO(file), formats=_IMAGE_FORMATS) as image:
             return image.width * image.height
