@@ -91,13 +91,10 @@ class Interactions:
         return np.bincount(self.of(Split.TRAIN)[1], minlength=self.num_items)
 
     def popularity_offsets(self, power: float) -> npt.NDArray[np.float32]:
-        """float32 [num_items]: α ln(1 + n_i), added to the scores of items while training and not afterwards.
+        """float32 [num_items]: α ln(1 + n_i), added to the scores of items while training; α is `power`.
 
         The logit adjustment of Menon et al. 2021 with items as classes: the offset explains popularity, and the model
         learns preferences.
-
-        Args:
-            power: α; 0 gives zeros.
         """
         return (power * np.log1p(self.training_counts)).astype(np.float32)
 

@@ -55,7 +55,6 @@ class NegativeSampler:
         Args:
             user_ids: int32 [B].
             positive_item_ids: int32 [B].
-            generator: the source of all random numbers.
 
         Returns:
             int32 [B], none of them a training action of its user; see `check_users`.
@@ -78,7 +77,6 @@ class NegativeSampler:
         Args:
             item_ids: int32 [M], a uniform sample; the most likely of them is always accepted.
             positive_item_ids: int32 [P], of the batch's actions.
-            generator: the source of all random numbers.
 
         Returns:
             bool [M].

@@ -122,9 +122,6 @@ def seconds(column: str) -> pl.Expr:
     Understood are numbers (seconds, with a fraction or without; milliseconds where larger than 10^11 in size) and ISO
     8601 dates and datetimes with hyphens and colons, such as 2024-02-29, 2024-02-29 17:05 and
     2024-02-29T17:05:01.5+01:00. Without a zone they are UTC. Years lie in 1..9999.
-
-    Args:
-        column: name of a string column.
     """
     text = pl.col(column).str.strip_chars()
     number = text.cast(pl.Float64, strict=False)

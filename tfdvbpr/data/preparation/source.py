@@ -28,12 +28,9 @@ class Quarantine:
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, where: str, row: int | None, value: str, *, kind: str, detail: str = "") -> None:
-        """Lists one row or file.
+        """Lists a row by its line number from 1, or a whole file (None), with `value` shortened to 200 characters.
 
-        Args:
-            row: the line number, from 1, or None for the file itself.
-            value: what stood there, shortened to 200 characters.
-            kind: the reason's class, by which the summary counts.
+        The summary counts by `kind`, the reason's class; `detail` is the rest of the reason.
         """
         self.entries.append((where, row, value[:200], f"{kind}: {detail}" if detail else kind))
         self.counts[kind] += 1

@@ -196,12 +196,9 @@ def random_garment(
 
 
 def render_garment(garment: Garment, size: int) -> Image.Image:
-    """Renders a garment.
+    """Renders a garment, `size` pixels wide and high.
 
     Areas and lines are rasterized at four times the size and scaled down, the shading is computed at the size itself.
-
-    Args:
-        size: width and height in pixels.
 
     Returns:
         An RGB image, size x size.

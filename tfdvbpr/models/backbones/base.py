@@ -70,15 +70,11 @@ class FeatureNetwork(Protocol):
 
 
 class PretrainedBackbone(keras.Model):
-    """Φ = head(network(X)).
+    """Φ = head(network(X)) of a `FeatureNetwork` and a head from float32 [B, F] to float32 [B, embedding_dim].
 
     The head standardises the features, drops out, embeds them linearly or, by choice, through a hidden layer, and
     standardises the embedding as `small_cnn` does. A network that is not trained gives an image the same features in
     the whole training, so training may compute them once and call this model with them.
-
-    Args:
-        network: see `FeatureNetwork`.
-        head: from float32 [B, F] to float32 [B, embedding_dim].
     """
 
     def __init__(self, network: keras.Model, head: keras.Model) -> None:
@@ -143,13 +139,10 @@ def freeze_below_head(model: keras.Model, trainable: str) -> keras.Model:
 
 
 def freeze(below: Sequence[keras.layers.Layer], trainable: str) -> None:
-    """Leave "all", "none" or "last:N" of the layers trainable.
+    """Leave "all", "none" or "last:N" of the layers, given from the images on, trainable; see `BackboneOptions`.
 
-    Keras runs a batch normalisation that is not trainable in inference mode: neither its weights nor its means move.
-
-    Args:
-        below: in order, from the images on.
-        trainable: see `BackboneOptions`; a layer counts among N if it has a kernel.
+    A layer counts among N if it has a kernel. Keras runs a batch normalisation that is not trainable in inference mode:
+    neither its weights nor its means move.
 
     Raises:
         ConfigError: if it is none of these.

@@ -13,12 +13,8 @@ def cnn_f(image_size: tuple[int, int], options: BackboneOptions) -> keras.Model:
     """CNN-F: five convolutions, two dense layers of 4,096, and a linear embedding.
 
     Chatfield et al. 2014, in the form of the authors' DVBPR code: SAME padding, ReLU, Glorot weights, zero biases, no
-    local response normalisation. At 224×224 the first dense layer sees 7·7·256 = 12,544 numbers. L2 falls on weights
-    and not on biases.
-
-    Args:
-        image_size: (height, width) in pixels; the paper's is 224×224.
-        options: its dropout falls after each of the two wide dense layers.
+    local response normalisation. At 224×224, the paper's size, the first dense layer sees 7·7·256 = 12,544 numbers. L2
+    falls on weights and not on biases, dropout after each of the two wide dense layers.
 
     Returns:
         A model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, embedding_dim].

@@ -124,10 +124,7 @@ def efficientnet_lite(name: str, image_size: tuple[int, int], *, imagenet: bool)
 
 
 def imagenet_classifier(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The ImageNet classifier of a network: 1,000 logits are features · kernel + bias.
-
-    Args:
-        name: in LITE_SIZES.
+    """The ImageNet classifier of a network in LITE_SIZES: 1,000 logits are features · kernel + bias.
 
     Returns:
         float32 [1280, 1000] and float32 [1000].

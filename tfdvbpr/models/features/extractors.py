@@ -71,9 +71,6 @@ class NetworkFeatures:
     Such networks were trained on objects that fill 224 pixels, so an image is resized until its longer side has as
     many: on film posters of 128×96 VisRank's test AUC, by which this was chosen, rises from 0.606 to 0.623. The network
     is built for the first image, and kept.
-
-    Args:
-        network: a name in FEATURE_NETWORKS.
     """
 
     version = 1

@@ -56,14 +56,9 @@ class Discriminator(keras.Model):
     def training_logits(
         self, real: Features, fake: Features, category_ids: Any, fake_ids: Any, other_ids: Any | None
     ) -> tuple[PatchLogits, PatchLogits, PatchLogits | None]:
-        """The patch logits that a discriminator step needs.
+        """The patch logits of a discriminator step, from features of real images and of as many generated ones.
 
-        Args:
-            real: features of real images.
-            fake: features of as many generated ones.
-            category_ids: categories of the real images, int32 [B].
-            fake_ids: categories of the generated images, int32 [B].
-            other_ids: wrong categories for the real images, int32 [B], or None.
+        The ids are int32 [B]: of the real images, of the generated ones, and, or None, wrong ones of the real images.
 
         Returns:
             Logits of real images, of generated ones, and, with `other_ids`, of real ones with a wrong category.

@@ -34,10 +34,6 @@ class ConditionalNormalization(layers.Layer):
 
     Means and variances are those of the global batch; in inference, their moving averages. The whole is one
     multiplication and one addition a number, which is most of its cost on a CPU.
-
-    Args:
-        momentum: of the moving averages.
-        epsilon: added to the variance.
     """
 
     def __init__(self, *, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any) -> None:
@@ -80,9 +76,6 @@ class BatchSpread(layers.Layer):
     the images themselves, averaged over the cells of the hidden map, and within categories, since a generator can vary
     with c alone. In inference a moving average over the real and generated batches of training replaces the batch, so
     that no logit depends on the other rows.
-
-    Args:
-        momentum: of the moving average.
     """
 
     def __init__(self, *, momentum: float = 0.9, **kwargs: Any) -> None:

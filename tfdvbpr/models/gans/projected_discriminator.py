@@ -53,9 +53,6 @@ class ProjectedDiscriminator(Discriminator):
     further small head on the pixels themselves, for grids and noise, to which a network trained for classification is
     blind. The weights file leaves the backbone out.
 
-    Args:
-        imagenet: the backbone's ImageNet weights, or random ones.
-
     Raises:
         ConfigError: if the backbone's weights are unavailable.
     """

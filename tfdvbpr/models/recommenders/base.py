@@ -92,7 +92,6 @@ class Recommender:
         """Build the Keras model of a class with weights.
 
         Args:
-            config: its values.
             dataset: number of users and items, size of the images.
             pretrained: whether a backbone begins with published weights where it has any.
 
@@ -106,7 +105,6 @@ class Recommender:
         """Compute the factors of a class without weights.
 
         Args:
-            config: its values.
             interactions: whose training actions count.
             features: float32 [num_items, F], off-the-shelf; given where `uses_features`.
         """

@@ -27,7 +27,7 @@ class VBPR(FeatureRecommender, FactorRecommender):
 
     def embed_visual(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
         """E f_i and β'ᵀ f_i."""
-        features = self.features_of(item_ids)
+        features = rows_of(self.features, item_ids)
         return ops.matmul(features, self.projection), ops.matmul(features, self.visual_bias)
 
 
@@ -60,7 +60,7 @@ class FactorizationMachine(FeatureRecommender):
 
     def embed_items(self, item_ids: Any, images: Any, *, training: bool) -> tuple[Any, Any]:
         """v_i + Vᵀf_i and everything that does not depend on the user."""
-        features = self.features_of(item_ids)
+        features = rows_of(self.features, item_ids)
         own = rows_of(self.item_embeddings, item_ids)
         seen = ops.matmul(features, self.feature_embeddings)  # [M, D]
         alone = ops.matmul(ops.square(features), ops.sum(ops.square(self.feature_embeddings), axis=1))

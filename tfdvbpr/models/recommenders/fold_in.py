@@ -26,12 +26,7 @@ _BLOCK_FLOATS = 1 << 22
 
 
 def standardised(embeddings: Array, known: npt.NDArray[np.bool_]) -> Array:
-    """float32 [N, D]: each dimension less its mean and over its deviation among the known rows.
-
-    Args:
-        embeddings: float32 [N, D].
-        known: bool [N].
-    """
+    """float32 [N, D]: each dimension less its mean and over its deviation among the known rows, bool [N]."""
     chosen = embeddings[known]
     items: Array = (embeddings - chosen.mean(axis=0)) / np.maximum(chosen.std(axis=0), 1e-6)
     return items.astype(np.float32)
@@ -181,12 +176,9 @@ class FoldIn:
 
     @classmethod
     def from_means(cls, factors: Factors, items: Array, **values: Any) -> FoldIn:
-        """Embeddings that are shrunk means of `items` in whole or, where `items` is narrower, in their first part.
+        """Embeddings that are shrunk means of `items`, float32 [num_items, C], in whole or in their first C numbers.
 
-        Args:
-            factors: of the model.
-            items: float32 [num_items, C].
-            **values: other attributes; left out, plain means and a fit against every item.
+        `values` are other attributes; left out, plain means and a fit against every item.
         """
         defaults: dict[str, Any] = {
             "shrinkage": 0.0,

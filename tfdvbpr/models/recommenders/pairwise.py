@@ -32,21 +32,16 @@ EmbedItems = Callable[[Any, Any, Any], tuple[Any, Any]]
 class PairwiseRecommender(Recommender, keras.Model):
     """Users as a table of embeddings, items through `embed_items`; scores are dot products plus an item bias.
 
-    Args:
-        config: sizes, backbone or features, seed of the initial values; each class takes what it has.
-        num_users: rows of θ.
-        num_items: size of the catalogue.
-        image_size: (height, width) in pixels.
-        pretrained: whether a backbone begins with published weights where it has any.
-
     Attributes:
         uses_anchors: whether a liked item stands in for the user in training.
         uses_profiles: whether a user is embedded in training from the items the user acted on, without the ranked one.
+        feature_mean: float32 [F], what features were centred on; None without features.
     """
 
     has_weights = True
     uses_anchors = False
     uses_profiles = False
+    feature_mean: Array | None = None
 
     def __init__(
         self,
@@ -137,7 +132,6 @@ class PairwiseRecommender(Recommender, keras.Model):
         Args:
             item_ids: int32 [N].
             images: float32 [N, H, W, 3] in [-1, 1]; None where `uses_images` is false.
-            factors: of the run.
         """
         items, biases = self.embed_items(item_ids, images, training=False)
         return ops.convert_to_numpy(items), ops.convert_to_numpy(biases)
@@ -146,16 +140,15 @@ class PairwiseRecommender(Recommender, keras.Model):
         """Every user's and every item's embedding.
 
         Args:
-            interactions: of the dataset.
             embed_catalogue: Φ of every image, float32 [num_items, D]; called where `uses_images`.
         """
         everything = np.arange(self.num_items, dtype=np.int32)
         return self._as_factors(*self.embed_items(everything, None, training=False))
 
-    def _as_factors(self, items: Any, biases: Any, feature_mean: Array | None = None) -> Factors:
+    def _as_factors(self, items: Any, biases: Any) -> Factors:
         users = self.embed_users(np.arange(self.num_users, dtype=np.int32))
         users, items, biases = (ops.convert_to_numpy(array) for array in (users, items, biases))
-        return Factors(users, items, biases, feature_mean)
+        return Factors(users, items, biases, self.feature_mean)
 
     @classmethod
     def fold_in(cls, run: TrainedRun) -> FoldIn:
@@ -302,7 +295,6 @@ class FeatureRecommender(PairwiseRecommender):
     def __init__(self, config: RecommenderConfig, **facts: Any) -> None:
         super().__init__(config, **facts)
         self.feature_dim = FEATURE_EXTRACTORS[config.features].feature_dim(self.image_size)
-        self.feature_mean: Array | None = None
         self.features = self.add_weight(
             name="features", shape=(self.num_items, self.feature_dim), initializer="zeros", trainable=False
         )
@@ -314,15 +306,6 @@ class FeatureRecommender(PairwiseRecommender):
         """
         self.feature_mean = features.mean(axis=0)
         self.features.assign(centred(features, self.feature_mean))
-
-    def compute_factors(self, interactions: Interactions, embed_catalogue: Callable[[], Array]) -> Factors:
-        """See `PairwiseRecommender.compute_factors`; with the mean that the features were centred on."""
-        everything = np.arange(self.num_items, dtype=np.int32)
-        return self._as_factors(*self.embed_items(everything, None, training=False), self.feature_mean)
-
-    def features_of(self, item_ids: Any) -> Any:
-        """float32 [M, F]."""
-        return rows_of(self.features, item_ids)
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> Any:
         """A map out of feature space, trained like the rest of the network; f_i has length 1, so σ is 1."""

@@ -51,7 +51,6 @@ class TrainingFolder:
     """The folder of an output's training state; one process at a time has it.
 
     Args:
-        output: the run folder to make.
         config: an interrupted training is continued only with the same, but for its `RUN_FIELDS`.
         fingerprint: the dataset's; likewise.
         if_exists: what to do where `output` is a run, or an interrupted training of it is there. "error" refuses a run
@@ -165,10 +164,8 @@ class TrainingFolder:
 class Checkpoints(TrainingCallback):
     """Writes checkpoints, continues from the newest whole one, and ends training after a signal.
 
-    It must be the last of the callbacks, so that a checkpoint holds what the others did.
-
-    Args:
-        folder: where; None on a worker that is not the chief.
+    It must be the last of the callbacks, so that a checkpoint holds what the others did. `folder` is None on a worker
+    that is not the chief.
     """
 
     def __init__(self, folder: Path | None, config: TrainingConfig, strategy: Any, interrupts: Interrupts) -> None:

@@ -13,10 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupted(SystemExit):
     """Training stopped after a signal; the exit code is the shell's, 128 + the signal's number.
 
-    It is no `Exception`, so that code that handles errors does not catch it.
-
-    Attributes:
-        message: one line, with what to do to continue.
+    It is no `Exception`, so that code that handles errors does not catch it. `message` is a line with what to do.
     """
 
     def __init__(self, number: int, message: str) -> None:
@@ -28,12 +25,9 @@ class Interrupted(SystemExit):
 
 
 class Interrupts:
-    """Notes the first signal instead of ending the process; a second one ends it at once.
+    """Notes the first signal in `received` instead of ending the process; a second one ends it at once.
 
     Python calls handlers on the main thread alone: on another thread nothing is installed.
-
-    Attributes:
-        received: the signal's number, None before it.
     """
 
     def __init__(self) -> None:

@@ -77,10 +77,7 @@ class Trainer(Protocol):
 
 
 class TrainingProgress:
-    """How a training stands. Callbacks find it in `self.params["progress"]`.
-
-    Args:
-        began: `time.perf_counter()` at the beginning of the training; left out, now.
+    """How a training stands since `began`, of `time.perf_counter()`. Callbacks find it in `self.params["progress"]`.
 
     Attributes:
         epoch: from 0; in `on_epoch_end` the epoch that ends.
@@ -192,13 +189,8 @@ class TrainingProgress:
             ended = stop or self.epoch + 1 >= self.epochs
             return {"epoch": self.epoch + 1, "step": 0, "sums": {}, "ended": ended, "seconds": self.seconds}
         self.read_losses()
-        return {
-            "epoch": self.epoch,
-            "step": self.step,
-            "sums": dict(self._sums),
-            "ended": self.ended,
-            "seconds": self.seconds,
-        }
+        position = {"epoch": self.epoch, "step": self.step, "sums": dict(self._sums), "ended": self.ended}
+        return {**position, "seconds": self.seconds}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a state."""
@@ -260,10 +252,8 @@ def run_epochs(
     about twice a second, since reading them waits for the device.
 
     Args:
-        step: made by `distributed_step`.
         progress: where to begin; its batches are prepared on a thread of their own, a few steps ahead.
         callbacks: their `params` are `epochs`, `steps`, `verbose` (0) and `progress`.
-        model: the callbacks' `model`.
         replicas: see `Batches.epoch`.
 
     Raises:
