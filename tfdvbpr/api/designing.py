@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfdvbpr.api.training import opened_run
+from tfdvbpr.api.training import opened_gan, opened_run
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
@@ -239,6 +239,7 @@ def generate(
 
     Raises:
         UnknownIdError: if the GAN does not know a category.
+        ConfigError: if `count` is below 1.
         OutputExistsError: if `output` holds something already.
     """
     from tfdvbpr.designing.sample import write_samples
@@ -261,11 +262,6 @@ def generate(
         dataset=items,
         if_exists=if_exists,
     )
-
-
-def opened_gan(gan_run: GanRun | Path | str) -> GanRun:
-    """The GAN run, opened if it is a folder."""
-    return gan_run if isinstance(gan_run, GanRun) else GanRun.open(gan_run)
 
 
 def _audience(run: Run, user_ids: Sequence[str], liked: Sequence[str], *, also: Run | None = None) -> Audience:

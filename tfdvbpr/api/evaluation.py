@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.api.data import opened_dataset
-from tfdvbpr.api.training import opened_run, train
+from tfdvbpr.api.training import opened_gan, opened_run, train
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import IfExists, check_output, whole_directory
@@ -161,7 +161,7 @@ def evaluate_gan(
 
     if output is not None:
         check_output(Path(output), if_exists=if_exists)
-    opened = label_runs([_opened_gan(run) for run in gan_runs])
+    opened = label_runs([opened_gan(run) for run in gan_runs])
     evaluation = compare_gans(opened, opened_dataset(dataset), options=options, progress=progress)
     _write(output, if_exists, lambda folder: write_gan_report(evaluation, folder))
     return evaluation
@@ -205,7 +205,7 @@ def evaluate_designs(
         cache = Path(output).with_name(f".{Path(output).name}.designs")
     evaluation = compare_designs(
         opened_run(run),
-        _opened_gan(gan_run),
+        opened_gan(gan_run),
         second_run=None if second_run is None else opened_run(second_run),
         dataset=None if dataset is None else opened_dataset(dataset),
         options=options,
@@ -241,7 +241,9 @@ def evaluate_attributes(
 
     Raises:
         SourceError: if `truth` has no truth.
+        ConfigError: if the extractor is the network of the GAN's discriminator, or its weights are unavailable.
         RunError: if the run does not learn from pixels, or knows fewer than four of the users.
+        DatasetError: if the dataset is no synthetic one.
         OutputExistsError: if `output` holds something already.
     """
     from tfdvbpr.data.synthetic.source import read_truth
@@ -251,7 +253,7 @@ def evaluate_attributes(
         check_output(Path(output), if_exists=if_exists)
     evaluation = compare_with_known_attributes(
         opened_run(run),
-        _opened_gan(gan_run),
+        opened_gan(gan_run),
         read_truth(truth),
         dataset=None if dataset is None else opened_dataset(dataset),
         options=options,
@@ -264,7 +266,3 @@ def _write(output: Path | str | None, if_exists: IfExists, write: Callable[[Path
     if output is not None:
         with whole_directory(Path(output), if_exists=if_exists) as folder:
             write(folder)
-
-
-def _opened_gan(run: GanRun | Path | str) -> GanRun:
-    return run if isinstance(run, GanRun) else GanRun.open(run)

@@ -44,6 +44,7 @@ def update_items(
 
     Raises:
         RunError: if the model cannot embed an item by its image.
+        DatasetError: if the run's dataset is gone or another.
         SourceError: if no new item can be used.
         OutputExistsError: if `output` holds something already.
     """
@@ -79,6 +80,7 @@ def explain(
     Raises:
         RunError: if the model does not learn from pixels.
         UnknownIdError: if the run does not know the user or an item.
+        ConfigError: if there is no such baseline.
     """
     from tfdvbpr.run import explanation
 
@@ -124,12 +126,7 @@ def export_designer(run: Run | Path | str, gan_run: GanRun | Path | str, output:
         output: the model's base path.
         **options: of the command, with underscores: `starts=8`, `steps=40`, `learning_rate=0.1`, `keep=3`.
 
-    Returns:
-        The version folder.
-
-    Raises:
-        TfdvbprError: with the command's message, for what the caller can correct.
-        RunError: if the export failed for another reason.
+    Returns and raises what `export_recommender` does.
 
     Example:
         >>> tfdvbpr.export_designer("runs/dvbpr", "runs/gan", "models/designer", starts=8)  # doctest: +SKIP

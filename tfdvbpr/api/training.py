@@ -27,6 +27,11 @@ def opened_run(run: Run | Path | str) -> Run:
     return run if isinstance(run, Run) else Run.open(run)
 
 
+def opened_gan(run: GanRun | Path | str) -> GanRun:
+    """The GAN run, opened if it is a folder."""
+    return run if isinstance(run, GanRun) else GanRun.open(run)
+
+
 def train(
     dataset: PreparedDataset | Path | str,
     output: Path | str,

@@ -71,14 +71,7 @@ def check_colours(run: Run, gan_run: GanRun, truth: pl.DataFrame, *, num_users: 
     """Designs for random users, each in a random category, beside one random image G(z, c) each.
 
     Users are independent and each gives one pair, as McNemar's test requires. A design is the best of four starts by
-    its objective, which does not depend on the truth.
-
-    Args:
-        run: the recommender.
-        gan_run: the generator.
-        truth: the simulated users' `user_id` and `favourite_colours`.
-        num_users: pairs.
-        seed: of users, categories and latents.
+    its objective, which does not depend on the truth: the simulated users' `user_id` and `favourite_colours`.
     """
     generator = np.random.default_rng(seed)
     known = truth.filter(pl.col("user_id").is_in(run.user_ids))

@@ -44,7 +44,6 @@ class ShownUser:
     """One user's part of the report.
 
     Attributes:
-        user_id: as in the interactions.
         category: the one the user acted on most; designs are of it.
         images: by row of the report, uint8 [N, H, W, 3]: `liked` training items; `recommended`, best first, of the
             whole catalogue; `random` images of the generator, of `category`; `designed`, best first.
@@ -64,12 +63,7 @@ def design_for_users(
 ) -> list[ShownUser]:
     """Designs for users of different categories: writes a folder for each, and `designs.png`, a grid of all.
 
-    Args:
-        designer: the two runs.
-        dataset: theirs.
-        output: the folder of the designs.
-        num_users: at most this many; fewer if there are not enough categories.
-        seed: of the users and of the designs' starts.
+    There are fewer than `num_users` if there are not enough categories.
     """
     sampled = _sample_users(designer, dataset, num_users=num_users, seed=seed)
     users = [
@@ -137,18 +131,7 @@ def render(
     serving: ServingCheck,
     seconds: float,
 ) -> str:
-    """The page as HTML, with every image inside it.
-
-    Args:
-        dataset: of the demo.
-        figures: of every run, on the test split.
-        runs: by model name.
-        gan: the generator's run.
-        users: whose images are shown.
-        colours: designs compared with known preferences.
-        serving: served answers compared with those in Python.
-        seconds: what this pass of the demo took.
-    """
+    """The page as HTML, with every image inside it; the figures are of every run on the test split."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -129,7 +129,6 @@ def standardize(user_embeddings: Floats, run: Run, category: str) -> tuple[Float
     Args:
         user_embeddings: float32 [M, D].
         run: whose catalogue is used; all of it where it has fewer than two items of the category.
-        category: of the items.
 
     Returns:
         float32 [M, D] and [M].
@@ -145,11 +144,6 @@ def standardize(user_embeddings: Floats, run: Run, category: str) -> tuple[Float
 
 def standardized_users(run: Run, audiences: Sequence[Audience], categories: Sequence[str]) -> tuple[Floats, Floats]:
     """θ and offsets, one a row, with preferences in standard deviations over the real items of the row's category.
-
-    Args:
-        run: the recommender.
-        audiences: one user each.
-        categories: one a row.
 
     Returns:
         float32 [N, D] and [N], for `AudienceEmbeddings.of_users`.
@@ -169,10 +163,6 @@ def standardized_users(run: Run, audiences: Sequence[Audience], categories: Sequ
 
 
 def check_learns_from_pixels(run: Run) -> None:
-    """Refuses a run whose item embeddings are not computed from pixels by a trained network.
-
-    Raises:
-        RunError: naming its model.
-    """
+    """Refuses a run whose item embeddings are not computed from pixels by a trained network."""
     if not run.model_class.scores_images:
         raise RunError(f"Design needs a dvbpr run. {run.path} is a {run.manifest.model} run. Train --model dvbpr.")

@@ -215,10 +215,8 @@ def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, 
     """G(z, c) with z ~ N(0, I) from each seed alone, in graph ops.
 
     Args:
-        objective: holds G and D.
         category_ids: int32 [B].
         seeds: int64 [B].
-        latent_dim: L.
 
     Returns:
         uint8 [B, H, W, 3] and D's logits, float32 [B].

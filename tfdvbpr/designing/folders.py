@@ -49,31 +49,11 @@ def write_designs(
     seed: int = 0,
     if_exists: IfExists = "error",
 ) -> Designs:
-    """Designs for an audience, and writes them into a folder.
+    """Designs for an audience, and writes them into a folder; arguments and errors are those of `tfdvbpr.design`.
 
     The folder holds `grid.png` (start, steps, end, and the nearest real items of each design), `design_01.png` and on,
     `ascent.gif` (from start to design), `latents.npy`, and `designs.json` with preference, realism, novelty, nearest
     items and history of each.
-
-    Args:
-        designer: the two runs.
-        output: the folder to make.
-        audience: a user, a group, or a new user.
-        category: a category of the GAN.
-        dataset: the recommender's, for the nearest real items.
-        num_designs: designs to write, at most one per start.
-        second_run: another recommender, which the ascent does not use, to score starts and designs too.
-        seed: of the starts.
-        if_exists: whether to replace a folder that is already there.
-
-    Returns:
-        The designs that are in the folder, one row.
-
-    Raises:
-        UnknownIdError: if a run does not know a user, an item or the category.
-        RunError: if the second run does not learn from pixels.
-        ConfigError: if there are more designs than starts.
-        OutputExistsError: if `output` holds something already.
     """
     check_output(output, if_exists=if_exists)
     second_users = None if second_run is None else audience.embeddings(second_run, category)
@@ -196,17 +176,10 @@ def item_images(
 def sampled_requests(
     run: Run, gan_run: GanRun, dataset: PreparedDataset, *, count: int, seed: int
 ) -> tuple[list[TailorRequest], npt.NDArray[np.int64]]:
-    """Random items of the categories that the GAN generates, each with a random user.
-
-    Args:
-        run: whose users are sampled.
-        gan_run: whose categories are allowed.
-        dataset: whose items are sampled, without replacement.
-        count: at most so many.
-        seed: of the samples.
+    """Random items of the categories that the GAN generates, without replacement, each with a random user.
 
     Returns:
-        The requests, and the rows of their items, int64 [N].
+        The requests, at most `count`, and the rows of their items, int64 [N].
     """
     generator = np.random.default_rng(seed)
     table = dataset.items.table
@@ -228,21 +201,11 @@ def write_tailored(
     dataset: PreparedDataset,
     second_run: Run | None = None,
 ) -> dict[str, Any]:
-    """Writes tailored items into a folder that is being made.
+    """Writes tailored items into a folder that is being made, and returns their figures.
 
     `strengths.png` shows up to 24 items: the photo, its reconstruction, and one image per strength; `steps.png` the
     ascent at the greatest strength, which `ascent.gif` animates; `tailored.json` has every item's figures and their
-    means.
-
-    Args:
-        tailored: what to write.
-        requests: one per item.
-        output: the folder.
-        dataset: the recommender's.
-        second_run: another recommender, which the ascent does not use, to score before and after.
-
-    Returns:
-        The figures.
+    means. A second recommender, which the ascent does not use, scores before and after.
     """
     figures = tailored_figures(tailored, requests, dataset=dataset, second_run=second_run)
     shown = range(min(_MOST_SHOWN, len(requests)))

@@ -38,11 +38,7 @@ class WrittenDesign:
 
     @classmethod
     def read(cls, name: str, designer: Designer) -> WrittenDesign:
-        """Reads a design.
-
-        Args:
-            name: "FOLDER:NUMBER"; numbers start at 1.
-            designer: the runs it was made with.
+        """Reads a design by its name, "FOLDER:NUMBER"; numbers start at 1.
 
         Raises:
             ConfigError: if the folder is not one of designs, has no such design, or was made with another GAN.
@@ -121,12 +117,6 @@ def slerp(first: Floats, last: Floats, num_frames: int) -> Floats:
 def interpolate(designer: Designer, first: WrittenDesign, last: WrittenDesign, *, num_frames: int = 9) -> Interpolation:
     """Images from one design to another, along the sphere of latents.
 
-    Args:
-        designer: the two runs.
-        first: where the interpolation starts.
-        last: where it ends.
-        num_frames: images, at least 2.
-
     Raises:
         ConfigError: if the designs are of two categories, between which the generator cannot interpolate, or there are
             fewer than 2 images.
@@ -148,11 +138,7 @@ def interpolate(designer: Designer, first: WrittenDesign, last: WrittenDesign, *
 
 
 def check_frames(num_frames: int) -> None:
-    """Refuses fewer images than the two ends.
-
-    Raises:
-        ConfigError: naming the number.
-    """
+    """Refuses fewer images than the two ends."""
     if num_frames < 2:
         raise ConfigError(f"`num_frames` must be at least 2, the two ends. Received {num_frames}.")
 
@@ -160,15 +146,7 @@ def check_frames(num_frames: int) -> None:
 def write_interpolation(
     found: Interpolation, output: Path, first: WrittenDesign, last: WrittenDesign, *, names: tuple[str, str]
 ) -> None:
-    """Writes `interpolation.png`, `.gif` and `.json`, `latents.npy` and each image into a folder that is being made.
-
-    Args:
-        found: what to write.
-        output: the folder.
-        first: where it starts.
-        last: where it ends.
-        names: of the two ends, for the title.
-    """
+    """Writes `interpolation.png`, `.gif` and `.json`, `latents.npy` and each image into a folder that is being made."""
     from PIL import Image
 
     from tfdvbpr.data.images.grids import image_grid, write_animation

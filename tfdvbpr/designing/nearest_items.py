@@ -72,12 +72,7 @@ class RealItems:
         return FEATURE_EXTRACTORS[EXTRACTOR](images_uint8)
 
     def nearest(self, images_uint8: npt.NDArray[np.uint8], *, k: int) -> Neighbours:
-        """The k nearest items of each image; fewer if the category is smaller.
-
-        Args:
-            images_uint8: uint8 [N, H, W, 3].
-            k: items per image.
-        """
+        """The k nearest items of each image, uint8 [N, H, W, 3]; fewer if the category is smaller."""
         found = nearest_members(self.features(images_uint8), self._real, k=min(k, len(self._real)))
         items, ids = self._rows[found.rows], self._dataset.items.item_ids
         names = [[ids[item] for item in row] for row in items]

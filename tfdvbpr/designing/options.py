@@ -70,10 +70,6 @@ class TailorOptions:
 def parse_options(kind: type[Options], settings: Sequence[str]) -> Options:
     """Options from KEY=VALUE strings; what is left out keeps its default.
 
-    Args:
-        kind: DesignOptions or TailorOptions.
-        settings: such as "num_steps=20".
-
     Raises:
         ConfigError: if a key is unknown or a value is out of range; the message names the nearest key.
     """
@@ -99,32 +95,20 @@ def parse_options(kind: type[Options], settings: Sequence[str]) -> Options:
 
 
 def check_count(name: str, value: int) -> None:
-    """Refuses a number that is not a whole number of at least 1.
-
-    Raises:
-        ConfigError: naming the value.
-    """
+    """Refuses a number that is not a whole number of at least 1."""
     if isinstance(value, bool) or value != int(value) or value < 1:
         raise ConfigError(f"`{name}` must be at least 1. Received {value}.")
 
 
 def check_num_designs(num_designs: int, num_starts: int) -> None:
-    """Refuses more designs than starts.
-
-    Raises:
-        ConfigError: naming both.
-    """
+    """Refuses more designs than starts."""
     check_count("num_designs", num_designs)
     if num_designs > num_starts:
         raise ConfigError(f"`num_designs` must be at most num_starts={num_starts}. Received {num_designs}.")
 
 
 def check_weight(name: str, value: float, *, above_zero: bool = False) -> None:
-    """Refuses NaN, infinity and negative numbers.
-
-    Raises:
-        ConfigError: naming the value.
-    """
+    """Refuses NaN, infinity and negative numbers."""
     if not math.isfinite(value):
         raise ConfigError(f"`{name}` must be a finite number. Received {value}.")
     if value < 0 or (above_zero and value == 0):

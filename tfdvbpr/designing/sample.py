@@ -27,12 +27,7 @@ _COLUMNS = 12
 
 
 def sample_images(gan_run: GanRun, categories: Sequence[str], *, seeds: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """G(z, c), z ~ N(0, I) from each seed alone.
-
-    Args:
-        gan_run: the generator's run.
-        categories: one per image.
-        seeds: one per image; the same seed gives the same image.
+    """G(z, c), z ~ N(0, I) from each seed alone; one category and one seed per image.
 
     Returns:
         uint8 [N, H, W, 3], RGB.
@@ -84,22 +79,11 @@ def write_samples(
 ) -> list[dict[str, Any]]:
     """Writes a folder of random images: `grid.png`, each as a PNG, and `samples.json`.
 
-    Args:
-        gan_run: the generator's run.
-        output: the folder to make.
-        categories: each gives a row.
-        count: images per category.
-        seed: of the first image of each category; the next ones follow.
-        dataset: whose nearest real item is found for each image; None leaves that out.
-        if_exists: whether to replace a folder that is already there.
+    The seeds of a category's images count up from `seed`. The nearest real item of each is found where there is a
+    `dataset`. Arguments and errors are those of `tfdvbpr.generate`.
 
     Returns:
         What `samples.json` holds: category, seed, realism and nearest item of each.
-
-    Raises:
-        UnknownIdError: if the GAN does not know a category.
-        ConfigError: if `count` is below 1.
-        OutputExistsError: if `output` holds something already.
     """
     check_output(output, if_exists=if_exists)
     check_count("count", count)

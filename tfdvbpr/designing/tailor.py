@@ -201,11 +201,7 @@ class Tailor:
 
 
 def check_images(images_uint8: Any, image_size: tuple[int, int]) -> None:
-    """Refuses images that are not of the generator's shape.
-
-    Raises:
-        ConfigError: naming both shapes.
-    """
+    """Refuses images that are not of the generator's shape."""
     height, width = image_size
     shape = getattr(images_uint8, "shape", None)
     if getattr(images_uint8, "dtype", None) != np.uint8 or shape is None or tuple(shape[1:]) != (height, width, 3):
@@ -216,11 +212,7 @@ def check_images(images_uint8: Any, image_size: tuple[int, int]) -> None:
 
 
 def check_strengths(strengths: Sequence[float]) -> None:
-    """Refuses an empty list, NaN, infinity and negative numbers.
-
-    Raises:
-        ConfigError: naming the strength.
-    """
+    """Refuses an empty list, NaN, infinity and negative numbers."""
     for strength in strengths:
         check_weight("strength", strength)
     if not strengths:

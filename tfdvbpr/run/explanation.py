@@ -130,18 +130,8 @@ def explain(
 ) -> list[Explanation]:
     """Integrated gradients of θᵀΦ(x) over the pixels, and each liked item's contribution to it.
 
-    Args:
-        run: of a model that learns from pixels.
-        user_id: as in the interactions.
-        item_ids: what to explain.
-        dataset: the run's, for the images.
-        baseline: a name in BASELINES, the image without information.
-        steps: gradients per image; more bring the attributions' sum closer to the difference of the scores.
-
-    Raises:
-        RunError: if the model does not learn from pixels.
-        UnknownIdError: if the run does not know the user or an item.
-        ConfigError: if there is no such baseline.
+    More steps bring the attributions' sum closer to the difference of the scores. Arguments and errors are those of
+    `tfdvbpr.explain`; ConfigError if there is no such baseline.
     """
     check_explained(run)
     check_choice("baseline", baseline, BASELINES)
@@ -164,11 +154,7 @@ def explain(
 
 
 def check_explained(run: Run) -> None:
-    """Refuses a run whose scores do not come from pixels.
-
-    Raises:
-        RunError: for such a run.
-    """
+    """Refuses a run whose scores do not come from pixels."""
     if not run.model_class.uses_images:
         known = [name for name, kind in RECOMMENDERS.items() if kind.uses_images]
         raise RunError(
@@ -191,15 +177,7 @@ def _sources(run: Run, user: int, item_embedding: Images) -> list[ScoreSource]:
 def write_recommendations(
     output: Path, liked: Sequence[str], answer: Sequence[Recommendation], *, dataset: PreparedDataset, title: str
 ) -> None:
-    """Writes an image grid of the liked items above the recommended ones, each with its id and score.
-
-    Args:
-        output: a PNG.
-        liked: item ids; the first twelve are shown.
-        answer: best first.
-        dataset: the run's, for the images.
-        title: above everything.
-    """
+    """Writes a PNG grid of liked items, the first twelve, above the recommended ones, each with its id and score."""
     shown = list(liked)[: _ROWS_LIKED * _COLUMNS]
     more = f"liked, {len(shown)} of {len(liked)}" if len(shown) < len(liked) else "liked"
     best = [f"{each.score:+.2f} {_short(each.item_id)}" for each in answer]
@@ -223,15 +201,7 @@ def write_recommendations(
 def write_explanations(
     output: Path, explanations: Sequence[Explanation], *, dataset: PreparedDataset, title: str, baseline: str
 ) -> None:
-    """Writes a row per item: its image, the heat map, and the liked items with the greatest contributions.
-
-    Args:
-        output: a PNG.
-        explanations: one a row.
-        dataset: the run's, for the images of the liked items.
-        title: above everything.
-        baseline: the name of the baseline image, for the captions.
-    """
+    """Writes a PNG with a row per item: its image, the heat map, and the liked items that contribute most."""
     maps = [
         ndimage.gaussian_filter(each.attributions, _SMOOTH * each.attributions.shape[0], mode="nearest")
         for each in explanations

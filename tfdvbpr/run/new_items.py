@@ -54,24 +54,10 @@ def update_items(
     if_exists: IfExists = "error",
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:
-    """Writes a run with a larger catalogue, and within it the larger dataset.
+    """Writes a run with a larger catalogue, and within it the larger dataset; the folder appears whole or not at all.
 
-    Args:
-        run: of a model that embeds items by their images.
-        new_items: a folder with items.csv or .parquet and images, as `tfdvbpr prepare` takes them; no interactions.
-        output: the run folder to make; it appears whole or not at all.
-        dataset: where the run's dataset is now, if it has been moved.
-        if_exists: "error", or "overwrite" to replace what is already there.
-        progress: called with (images read, in all).
-
-    Returns:
-        The new run. What was left out is listed in the new dataset's quarantine.csv.
-
-    Raises:
-        RunError: if the model cannot embed an item by its image.
-        DatasetError: if the run's dataset is gone or another.
-        SourceError: if no new item can be used.
-        OutputExistsError: if `output` holds something already.
+    What was left out is listed in the new dataset's quarantine.csv. Arguments and errors are those of
+    `tfdvbpr.update_items`.
     """
     _check_model(run)
     check_output(output, if_exists=if_exists)

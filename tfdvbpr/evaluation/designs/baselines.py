@@ -117,15 +117,8 @@ def sample_requests(
 ) -> Requests:
     """Samples users at random, each with the categories in which the user has the most training actions.
 
-    Users with fewer such categories than `categories_per_user` come last. Equal counts are ordered at random.
-
-    Args:
-        run: the recommender.
-        categories: only these.
-        num_users: at most.
-        categories_per_user: at most.
-        min_items: only categories with at least so many real items.
-        seed: of users and ties.
+    Only the given categories count, and of those only the ones with at least `min_items` real items. Users with fewer
+    such categories than `categories_per_user` come last. Equal counts are ordered at random.
 
     Raises:
         RunError: if no user has acted on one of these categories.
@@ -157,11 +150,7 @@ def sample_requests(
 
 
 def check_second_run(run: Run, second: Run) -> None:
-    """Refuses a second recommender that does not know the first one's users, or is the first one itself.
-
-    Raises:
-        RunError: if the runs are of different datasets or are the same.
-    """
+    """Refuses a second recommender of another dataset, or that is the first one itself."""
     if second.path.resolve() == run.path.resolve():
         raise RunError(
             f"`second_run` must be another run than `run`. Received {second.path} twice. "
@@ -177,14 +166,9 @@ def check_second_run(run: Run, second: Run) -> None:
 def real_images(
     dataset: PreparedDataset, run: Run, requests: Requests, scale: PreferenceScale, *, seed: int
 ) -> dict[str, Images]:
-    """A random real item of each request's category, and its user's best one.
+    """A random real item of each request's category, and its user's best one, in images of the GAN's size.
 
-    Args:
-        dataset: the GAN's, for images of the size that it generates.
-        run: the recommender of the items.
-        requests: R requests.
-        scale: of the recommender, for the best items; items that the user has acted on are not left out.
-        seed: of the random items.
+    Items that the user has acted on are not left out.
     """
     generator = np.random.default_rng((seed, 12))
     ids = dataset.items.category_ids
@@ -220,15 +204,10 @@ def generate_designs(
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Images]:
-    """The best design of each request by its objective, for every η.
+    """The best design of each request by its objective, for every η, each time from the same starts.
 
-    Args:
-        designer: of the recommender that is ascended and the GAN.
-        requests: each has the same starts under every η.
-        realism_weights: the values of η.
-        seed: of the starts.
-        cache: a folder for finished blocks of 64 requests, which a later call reads; nothing is written when left out.
-        progress: called with (requests done, total), from 0 for each row of the table.
+    Finished blocks of 64 requests are written into the folder `cache`, if there is one, and read by a later call.
+    `progress` is called with (requests done, total), from 0 for each row of the table.
     """
     return {
         f"designs η={weight:g}": _generate_row(designer, requests, weight, seed, cache, progress)
@@ -282,12 +261,7 @@ def score_images(
 ) -> dict[str, ScoredImages]:
     """Scores every image for its user under one or two recommenders, and by the discriminator, from 8-bit pixels.
 
-    Args:
-        images: uint8 [R, H, W, 3] by the label of the table's row.
-        requests: R requests.
-        run: the recommender that was ascended.
-        second: another one that was not, or None.
-        designer: for the discriminator.
+    `images` are uint8 [R, H, W, 3] for R requests, by the label of the table's row.
     """
     category_ids = np.array([designer.gan_run.category_id(name) for name in requests.categories], np.int32)
 

@@ -135,22 +135,10 @@ def compare_designs(
 ) -> DesignEvaluation:
     """Generates designs for users and compares them with baselines for the same requests, writing no table.
 
-    Every row of the table has one image a request, so the metrics of all rows are of one size.
-
-    Args:
-        run: the recommender that is ascended.
-        gan_run: the GAN.
-        second_run: a recommender of the same dataset, trained with another seed and backbone: are the gains more than
-            noise that the first one alone prefers?
-        dataset: the GAN's; left out, from the path in its run folder.
-        options: see `DesignEvaluationOptions`.
-        cache: a folder for finished blocks of designs, with which an interrupted call is resumed.
-        progress: called with (done, total) of each slow part.
-
-    Raises:
-        ConfigError: if the extractor is unknown, is the network of the discriminator, or its weights are unavailable.
-        RunError: if a run does not learn from pixels, or the second is of another dataset.
-        DatasetError: if the dataset's image size or categories are not those of the GAN.
+    Every row of the table has one image a request, so the metrics of all rows are of one size. The second recommender
+    shows whether the gains are more than noise that the first one alone prefers. Arguments and errors are those of
+    `tfdvbpr.evaluate_designs`; `cache` is a folder for finished blocks of designs, with which an interrupted call is
+    resumed.
     """
     options = options or DesignEvaluationOptions()
     check_extractor(options.extractor, [gan_run])

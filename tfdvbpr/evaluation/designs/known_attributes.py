@@ -187,20 +187,9 @@ def compare_with_known_attributes(
     """Generates designs for simulated users, each in a random category, and reads attributes along their ascents.
 
     A colour is liked if it is one of the user's favourites, a pattern or a cut if the user's weight of no other is
-    higher. The reader (`AttributeReader`) depends on neither the recommender nor the GAN. η and the number of steps
-    are chosen by one half of the users and reported on the other.
-
-    Args:
-        run: a recommender trained on a synthetic dataset.
-        gan_run: a GAN trained on it.
-        truth: what each user likes, from `read_truth`.
-        dataset: the GAN's; left out, from the path in its run folder.
-        options: see `AttributeEvaluationOptions`.
-
-    Raises:
-        RunError: if the run does not learn from pixels or knows fewer than four of the users.
-        DatasetError: if the dataset is no synthetic one.
-        ConfigError: if the extractor is the network of the GAN's discriminator, or its weights are unavailable.
+    higher. The reader (`AttributeReader`) depends on neither the recommender nor the GAN. η and the number of steps are
+    chosen by one half of the users and reported on the other. Arguments and errors are those of
+    `tfdvbpr.evaluate_attributes`.
     """
     options = options or AttributeEvaluationOptions()
     check_extractor(options.extractor, [gan_run])
@@ -249,13 +238,7 @@ def compare_with_known_attributes(
 
 
 def liked_attributes(read: Mapping[str, Names], users: pl.DataFrame, categories: Sequence[str]) -> dict[str, Hits]:
-    """By attribute, bool [N]: whether the name that was read in each image is one that its user likes.
-
-    Args:
-        read: names, by attribute.
-        users: rows of the truth, one an image.
-        categories: one an image.
-    """
+    """By attribute, bool [N]: whether the name that was read in each image is one that its user (a row of truth) likes."""
     favourites = [set(row) for row in users["favourite_colours"].to_list()]
     patterns = _favourites(users, ["pattern:"] * len(categories))
     cuts = _favourites(users, [f"cut:{category}:" for category in categories])

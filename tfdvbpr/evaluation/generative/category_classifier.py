@@ -119,11 +119,6 @@ def category_classifier(
     It is the backbone `small_cnn` on images whose longer side has 64 pixels, from random weights: it was trained on
     nothing else, so it shares no blind spot with a discriminator with a pretrained network. It is cached in the
     dataset's folder, under its fingerprint, as features are.
-
-    Args:
-        dataset: of the photos and categories.
-        split: of its photos.
-        progress: called with (steps done, steps in total).
     """
     names = tuple(dataset.manifest.categories[category] for category in split.categories)
     folder = dataset.path / FOLDER / f"{_VERSION}-{dataset.manifest.fingerprint}"

@@ -105,17 +105,8 @@ def compare_gans(
 
     The overall metrics compare with all photos of the categories that every GAN generates, which are those of the
     training. The category classifier was trained on four fifths of them; its accuracy on the others stands beside that
-    of the images. For memorisation the distances of those others are what new photos have.
-
-    Args:
-        gan_runs: by label.
-        dataset: with the photos they were trained on.
-        options: see `GanEvaluationOptions`.
-        progress: called with (done, total) of each slow part.
-
-    Raises:
-        ConfigError: if the extractor is unknown, is the network of a discriminator, or its weights are unavailable.
-        DatasetError: if the dataset's image size or categories are not those of a GAN.
+    of the images. For memorisation the distances of those others are what new photos have. Arguments and errors are
+    those of `tfdvbpr.evaluate_gan`, but for the runs, which are by label.
     """
     options = options or GanEvaluationOptions()
     if not gan_runs:
@@ -162,9 +153,7 @@ def generate_samples(
     """Generates random images in the photos' mix of categories, and more of categories that would have too few.
 
     Args:
-        gan_run: the GAN.
         photo_categories: int64 [num_items], the GAN's id of each photo's category, -1 for photos that are left out.
-        num_samples: images in proportion.
         min_per_category: images of each category, at least.
         seed: the same seed gives the same images; two runs get the same latents.
 

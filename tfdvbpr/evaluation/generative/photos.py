@@ -123,11 +123,6 @@ class RealPhotos:
     ) -> RealPhotos:
         """Extracts features and trains the classifier, or reads both from the dataset's folder.
 
-        Args:
-            dataset: of the photos.
-            extractor: a name in FEATURE_EXTRACTORS.
-            progress: called with (steps of the classifier done, steps in total).
-
         Raises:
             ConfigError: if the extractor's weights are unavailable.
             DatasetError: if fewer than two categories have enough photos.

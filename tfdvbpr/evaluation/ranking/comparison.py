@@ -62,15 +62,8 @@ def compare_runs(
 ) -> Comparison:
     """Evaluates every run and compares the groups, writing nothing.
 
-    Args:
-        groups: runs by label. The runs of a group are one model trained with several seeds: a user's value is the mean
-            over them before anything is tested.
-        split: "validation" or "test".
-        metrics: such as "auc_cold" or "recall@10".
-
-    Raises:
-        ConfigError: if there is no such metric or part.
-        RunError: if the runs are of different datasets or splits, or the part is empty.
+    The runs of a group are one model trained with several seeds: a user's value is the mean over them before anything
+    is tested. Arguments and errors are those of `tfdvbpr.compare`.
     """
     names = checked_metrics(metrics)
     _check_same([run for runs in groups.values() for run in runs])
@@ -122,11 +115,7 @@ _PAIRS = {
 
 
 def checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
-    """The names without repetitions; refuses unknown ones and those without a value for each user.
-
-    Raises:
-        ConfigError: naming those that there are.
-    """
+    """The names without repetitions; refuses unknown ones and those without a value for each user."""
     if not metrics:
         raise ConfigError("`metrics` must name at least one. Received none.")
     for name in metrics:
@@ -258,12 +247,7 @@ def notes(comparison: Comparison) -> str:
 
 
 def table_rows(comparison: Comparison, *, bold: str = "**{}**") -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of text: a model a row, its means with spread over seeds and interval over users.
-
-    Args:
-        comparison: of the models.
-        bold: how the best are marked.
-    """
+    """Headings and rows of text: a model a row, its means (the best `bold`), spread over seeds and interval over users."""
 
     def text(row: Mapping[str, Any]) -> str:
         mean = metric_text(row["metric"], row["mean"])

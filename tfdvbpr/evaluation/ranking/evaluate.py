@@ -48,21 +48,7 @@ def evaluate_run(
     split: str = "test",
     dataset: Path | None = None,
 ) -> Evaluation:
-    """Computes metrics of a run and writes them into the run folder.
-
-    metrics.json holds the means, per_user-SPLIT.parquet the values of every user.
-
-    Args:
-        run: a trained recommender.
-        names: of metrics, such as "recall@20"; the default ones of METRICS with k = 10 when left out.
-        split: "validation" or "test".
-        dataset: where the run's dataset lies now; where it is not found the visual diversity is None.
-
-    Raises:
-        ConfigError: if there is no such metric or part.
-        RunError: if the part is empty.
-        DatasetError: if `dataset` is not the one the run was trained on.
-    """
+    """Computes metrics of a run and writes them into its folder; arguments and errors are those of `tfdvbpr.evaluate`."""
     evaluation = compute_metrics(run, names, split=split, dataset=dataset)
     with whole_file(run.path / f"per_user-{split}.parquet") as scratch:
         evaluation.per_user.write_parquet(scratch)
@@ -73,7 +59,7 @@ def evaluate_run(
 def compute_metrics(
     run: Run, names: Sequence[str] | None = None, *, split: str = "test", dataset: Path | None = None
 ) -> Evaluation:
-    """Computes metrics of a run and writes nothing; arguments and errors as of `evaluate_run`."""
+    """Computes metrics of a run and writes nothing; arguments and errors are those of `tfdvbpr.evaluate`."""
     check_choice("split", split, SPLITS)
     names = metric_names() if names is None else tuple(names)
     for name in names:
@@ -93,11 +79,7 @@ def compute_metrics(
 
 
 def per_user_metrics(rankings: Rankings, names: Sequence[str]) -> pl.DataFrame:
-    """Computes the named metrics for every user with a held-out item, users ascending.
-
-    Args:
-        rankings: of the held-out items.
-        names: of metrics, such as "auc_cold" or "recall@10"; those of the whole catalogue are left out.
+    """Computes the named metrics, but for those of the catalogue, for every user with a held-out item, users ascending.
 
     Returns:
         `user` (int32 row), `num_held_out`, `num_cold` (int32) and a float64 column a metric, null where a user does not
@@ -126,10 +108,7 @@ def catalogue_metrics(rankings: Rankings, names: Sequence[str]) -> dict[str, flo
 
 
 def summarise(table: pl.DataFrame) -> dict[str, Any]:
-    """Means over users, in the form of `metrics.json`.
-
-    Args:
-        table: from `per_user_metrics`.
+    """Means over users, in the form of `metrics.json`, from the table of `per_user_metrics`.
 
     Returns:
         `num_users`; `num_held_out`, actions; `num_cold`, users with a cold held-out item; `auc` and `auc_interval` with
@@ -175,11 +154,7 @@ def validation_metrics(factors: Factors, interactions: Interactions) -> dict[str
 
 
 def table_rows(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of text: a metric a row, a run a column.
-
-    Args:
-        evaluations: in the form of `metrics.json`, of the same metrics.
-    """
+    """Headings and rows of text: a metric a row, a run a column, from evaluations in the form of `metrics.json`."""
     first = evaluations[0]
     rows = [["users", *(str(each["num_users"]) for each in evaluations)]]
     for name, key in _AUC_KEYS.items():

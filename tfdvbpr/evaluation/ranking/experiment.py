@@ -188,8 +188,6 @@ def run_experiment(plan: ExperimentPlan, dataset: PreparedDataset, output: Path,
     depend on the seed is trained once. The metrics of the chosen runs are also written into their folders.
 
     Args:
-        plan: the experiment.
-        dataset: to train on.
         output: a run is in output/runs/NAME/CELL/seed-N.
         train: trains a configuration into a folder.
 

@@ -28,13 +28,6 @@ def legacy_sampled_areas(
     constant model gets 0, not ½. Theirs is unseeded and so differs from call to call; ours takes a seed. An action
     whose samples are all skipped has NaN, where theirs would divide by zero.
 
-    Args:
-        factors: of the model.
-        interactions: of the dataset.
-        split: Split.VALIDATION or Split.TEST.
-        num_sampled: items sampled for each held-out action.
-        seed: the same seed gives the same items.
-
     Returns:
         float64 [N], in the order of `interactions.of(split)`.
     """

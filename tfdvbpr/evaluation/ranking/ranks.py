@@ -49,11 +49,6 @@ def held_out_ranks(factors: Factors, interactions: Interactions, split: Split) -
     """Ranks every held-out item of a part among all items that its user has not acted on.
 
     Training, validation, test and withheld positives of the user are masked.
-
-    Args:
-        factors: of the model.
-        interactions: of the dataset.
-        split: Split.VALIDATION or Split.TEST.
     """
     user_ids, item_ids = interactions.of(split)
     acted = interactions.matrix(*Split)
@@ -118,7 +113,6 @@ def count_higher_and_equal(
     """Counts, for each held-out action, the items that score higher and those that score the same.
 
     Args:
-        factors: of the model.
         user_ids: int32 [N].
         item_ids: int32 [N], the held-out item of each action.
         masked: bool [num_users, num_items], items that are not counted; among them the held-out ones.

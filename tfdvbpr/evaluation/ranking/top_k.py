@@ -35,10 +35,7 @@ def best_items(
     Works through blocks of users, so that memory stays near 256 MiB whatever the sizes.
 
     Args:
-        factors: of the model.
-        interactions: of the dataset.
         split: the part that is evaluated; a user's items in every other part are left out.
-        k: length of a list.
         users: int32 [U], user rows; left out, those with an action in the part, ascending.
     """
     if users is None:
