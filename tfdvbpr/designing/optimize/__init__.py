@@ -1,5 +1,5 @@
 """Pure graph functions that `Designer`, `Tailor` and the exported designer have in common.
 
-objective: preference less realism penalty; gradient_ascent: `maximize`; inversion: `invert`, `tailor` and perceptual
-features; selection: which designs are kept.
+objective: preference less realism penalty; gradient_ascent: `maximize`, and which designs are kept; inversion:
+`invert`, `tailor` and perceptual features.
 """

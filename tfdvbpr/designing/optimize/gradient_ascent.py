@@ -1,6 +1,6 @@
 """Gradient ascent on the generator's latents toward preference (Kang et al. 2017), from several starts per request.
 
-Pure functions of tensors: the same ones run in-process and in the exported model.
+Of the ends those are kept that are good and do not look alike. Pure functions of tensors: the same ones run in-process and in the exported model.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import tensorflow as tf
 from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.audience import AudienceEmbeddings
 from tfdvbpr.designing.optimize.objective import DesignObjective, as_audience
-from tfdvbpr.designing.optimize.selection import colour_features, select_diverse
 from tfdvbpr.designing.options import DesignOptions
 
 CHUNK_ROWS = 64  # the most rows that are ascended together: bounds the memory, whatever is requested
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 _DIVERSITY = 0.5
+_CELLS = 8  # a side, of which the mean colours are compared
 
 Values = Callable[[Any, Any], tuple[Any, tuple[Any, ...]]]
 
@@ -118,6 +118,61 @@ def initial_latents(seeds: Any, *, num_rows: Any, latent_dim: int, stddev: float
         seeds,
         fn_output_signature=tf.TensorSpec([static, latent_dim], tf.float32),
     )
+
+
+def colour_features(images: Any) -> Any:
+    """float32 [R, 192]: mean colours of 8×8 cells, over √192, so that distances are root mean squares in [-1, 1].
+
+    They do not depend on Φ, in whose space the designs of one user lie close together.
+
+    Args:
+        images: float32 [R, H, W, 3], sides multiples of 8.
+    """
+    _, height, width, _ = images.shape
+    sizes = (height // _CELLS, width // _CELLS)
+    cells = tf.nn.avg_pool2d(images, sizes, sizes, "VALID")[:, :_CELLS, :_CELLS]
+    return tf.reshape(cells, [-1, 3 * _CELLS**2]) / (3.0 * _CELLS**2) ** 0.5
+
+
+def select_diverse(values: Any, features: Any, num_designs: Any, *, diversity: float) -> Any:
+    """The designs to keep of each request, by falling objective.
+
+    Greedy: the best first; then always the one with the largest sum of its objective, in standard deviations over the
+    request's designs, and `diversity` times the distance to the nearest kept one, in mean distances (max-min
+    diversification, Gonzalez 1985, with a quality as in maximal marginal relevance, Carbonell & Goldstein 1998).
+
+    Args:
+        values: float32 [B, S], objectives.
+        features: float32 [B, S, F].
+        num_designs: int32 [], M ≤ S; or [B], each request's own, M being the largest and the rest of a row padding.
+        diversity: see above; 0 is the order of the objective.
+
+    Returns:
+        int32 [B, M].
+    """
+    starts, own = tf.shape(values)[1], tf.convert_to_tensor(num_designs, tf.int32)
+    num_designs = tf.reduce_max(own)
+    quality = (values - tf.reduce_max(values, 1, keepdims=True)) / (tf.math.reduce_std(values, 1)[:, None] + 1e-9)
+    squares = tf.reduce_sum(tf.square(features), axis=2)
+    products = tf.matmul(features, features, transpose_b=True)
+    apart = tf.sqrt(tf.maximum(squares[:, :, None] - 2.0 * products + squares[:, None], 0.0))  # [B, S, S]
+    apart /= tf.reduce_mean(apart, axis=(1, 2), keepdims=True) + 1e-9
+
+    def pick(number: Any, free: Any, nearest: Any, picks: Any) -> tuple[Any, ...]:
+        worth = tf.where(free, quality + diversity * nearest, quality.dtype.min)
+        best = tf.argmax(worth, axis=1, output_type=tf.int32)
+        distances = tf.gather(apart, best, batch_dims=1)  # [B, S]
+        nearest = tf.where(tf.equal(number, 0), distances, tf.minimum(nearest, distances))
+        free = tf.logical_and(free, tf.range(starts)[None] != best[:, None])
+        return number + 1, free, nearest, picks.write(number, best)
+
+    picks = tf.TensorArray(tf.int32, size=num_designs, element_shape=(values.shape[0],))
+    state = (tf.constant(0), tf.ones_like(values, tf.bool), tf.zeros_like(values), picks)
+    *_, picks = tf.while_loop(lambda number, *_: number < num_designs, pick, state)
+    kept = tf.transpose(picks.stack())  # [B, M]
+    is_own = tf.range(num_designs)[None] < tf.reshape(own, [-1, 1])
+    worth = tf.where(is_own, tf.gather(values, kept, batch_dims=1), values.dtype.min)
+    return tf.gather(kept, tf.argsort(worth, direction="DESCENDING", stable=True), batch_dims=1)
 
 
 def frame_steps(num_steps: int, num_frames: int) -> list[int]:

@@ -238,7 +238,7 @@ def compare_with_known_attributes(
 
 
 def liked_attributes(read: Mapping[str, Names], users: pl.DataFrame, categories: Sequence[str]) -> dict[str, Hits]:
-    """By attribute, bool [N]: whether the name that was read in each image is one that its user (a row of truth) likes."""
+    """By attribute, bool [N]: whether the name read in each image is one that its user, a row of the truth, likes."""
     favourites = [set(row) for row in users["favourite_colours"].to_list()]
     patterns = _favourites(users, ["pattern:"] * len(categories))
     cuts = _favourites(users, [f"cut:{category}:" for category in categories])

@@ -16,8 +16,14 @@ from tfdvbpr.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import CategoryClassifier, PhotoSplit, category_classifier
-from tfdvbpr.evaluation.generative.distances import category_diversity, softmax
-from tfdvbpr.evaluation.generative.manifold import NEIGHBOURHOOD, Memorisation, memorisation, precision_recall
+from tfdvbpr.evaluation.generative.distances import (
+    NEIGHBOURHOOD,
+    Memorisation,
+    category_diversity,
+    memorisation,
+    precision_recall,
+    softmax,
+)
 from tfdvbpr.models.backbones.efficientnet_lite import LITE_SIZES, imagenet_classifier
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.features.catalogue import catalogue_features

@@ -247,7 +247,7 @@ def notes(comparison: Comparison) -> str:
 
 
 def table_rows(comparison: Comparison, *, bold: str = "**{}**") -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of text: a model a row, its means (the best `bold`), spread over seeds and interval over users."""
+    """Headings and rows of text: a model a row, its means (`bold` the best), spread over seeds, interval over users."""
 
     def text(row: Mapping[str, Any]) -> str:
         mean = metric_text(row["metric"], row["mean"])

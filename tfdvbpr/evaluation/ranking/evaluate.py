@@ -48,7 +48,7 @@ def evaluate_run(
     split: str = "test",
     dataset: Path | None = None,
 ) -> Evaluation:
-    """Computes metrics of a run and writes them into its folder; arguments and errors are those of `tfdvbpr.evaluate`."""
+    """Computes metrics of a run and writes them into its folder; arguments and errors as of `tfdvbpr.evaluate`."""
     evaluation = compute_metrics(run, names, split=split, dataset=dataset)
     with whole_file(run.path / f"per_user-{split}.parquet") as scratch:
         evaluation.per_user.write_parquet(scratch)
