@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tfdvbpr._version import __version__
-from tfdvbpr.run import RunManifest
+from tfdvbpr.run.folder import RunManifest
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.requests import Request, require
 from tfdvbpr_export.versions import EXTRA, FORMAT_VERSION, MANIFEST_NAME, RECORDED_NAME, whole_version

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tfdvbpr.demo.checks import ColourCheck, ServingCheck, check_colours, export
-from tfdvbpr.errors import RunError
+from tfdvbpr.demo.checks import ColourCheck, ServingCheck, check_colours
 from tfdvbpr.run import GanRun, Run
 
 
@@ -42,8 +40,3 @@ def test_wrong_served_answers_are_seen() -> None:
     assert good.equal
     for change in ({"same_items": False}, {"score": 1e-4}, {"preference": 1e-4}, {"pixels": 2}):
         assert not dataclasses.replace(good, **change).equal  # type: ignore[arg-type]
-
-
-def test_an_export_that_fails_says_why(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="tfdvbpr train DATASET"):
-        export("recommender", [str(tmp_path / "no"), "--output", str(tmp_path / "models")])

@@ -8,7 +8,8 @@ from export_helpers import MAX_STEPS, OPTIONS, TAILORING, Exported, loaded
 from shared_folders import own_copy
 
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, Run
+from tfdvbpr.run import GanRun, Run
+from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME
 from tfdvbpr_export import export_designer, export_recommender
 
 

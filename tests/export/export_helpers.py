@@ -14,7 +14,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdvbpr.designing.options import DesignOptions, TailorOptions
-from tfdvbpr.run import FACTORS_NAME, Run
+from tfdvbpr.run import Run
+from tfdvbpr.run.folder import FACTORS_NAME
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import RecommenderOptions
 from tfdvbpr_export.recommender.heads import ServedRecommender

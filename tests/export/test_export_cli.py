@@ -216,3 +216,5 @@ def test_the_python_function_starts_a_process(run_of: RunOf, tmp_path: Path) -> 
     assert any("candidates" in name or "brute_force" in name for name in names)
     with pytest.raises(TfdvbprError, match="Received the file"):
         tfdvbpr.export_recommender(run.path, folder / "saved_model.pb")
+    with pytest.raises(TfdvbprError, match="tfdvbpr train DATASET"):
+        tfdvbpr.export_recommender(tmp_path / "no", tmp_path / "models")

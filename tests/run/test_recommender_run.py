@@ -14,7 +14,8 @@ from tfdvbpr._version import __version__
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import DatasetError, RunError, UnknownIdError
 from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
-from tfdvbpr.run import FORMAT_VERSION, GanRun, Run
+from tfdvbpr.run import GanRun, Run
+from tfdvbpr.run.folder import FORMAT_VERSION
 from tfdvbpr.training.recommender.train import train_recommender
 
 EVEN, ODD = ["i0", "i2", "i4"], ["i1", "i5"]

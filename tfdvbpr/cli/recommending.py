@@ -11,7 +11,7 @@ from tfdvbpr.cli.options import IfExistsOption, RunArgument, out
 from tfdvbpr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tfdvbpr.run import Recommendation
+    from tfdvbpr.run.recommender_run import Recommendation
 
 app = typer.Typer()
 

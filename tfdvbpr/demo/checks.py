@@ -115,19 +115,6 @@ class ServingCheck:
         )
 
 
-def export(kind: str, arguments: Sequence[str]) -> None:
-    """Runs `tfdvbpr-export KIND ...` in a process of its own.
-
-    Raises:
-        RunError: with the exporter's own words, if it fails.
-    """
-    command = [sys.executable, "-m", "tfdvbpr_export.cli", kind, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise RunError(f"Exporting the {kind} failed: {lines[-1]}")
-
-
 @contextmanager
 def served(folders: Sequence[Path]) -> Iterator[Any]:
     """Starts `tfdvbpr-serve` on a free port and yields a client of it.

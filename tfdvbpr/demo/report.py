@@ -28,7 +28,8 @@ from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.folders import write_designs
 from tfdvbpr.designing.sample import SAMPLES_NAME, sample_images
 from tfdvbpr.files import whole_file
-from tfdvbpr.run import HISTORY_NAME, GanRun, Run
+from tfdvbpr.run import GanRun, Run
+from tfdvbpr.run.folder import HISTORY_NAME
 
 _TEMPLATE = "report.html.jinja"
 _INK, _ACCENT, _SECOND = "#33302c", "#b4462f", "#3b6a8f"

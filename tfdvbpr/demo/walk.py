@@ -161,8 +161,8 @@ def _report(
     with progress.status("Exporting, serving, and comparing over gRPC"):
         models = output / "models"
         shutil.rmtree(models, ignore_errors=True)
-        checks.export("recommender", [str(run.path), "--output", str(models / "recommender")])
-        checks.export("designer", [str(run.path), "--gan", str(gan.path), "--output", str(models / "designer")])
+        api.export_recommender(run, models / "recommender")
+        api.export_designer(run, gan, models / "designer")
         user_ids, category = [user.user_id for user in users], users[0].category
         with checks.served([models / "recommender", models / "designer"]) as client:
             serving = checks.check_served(client, run, designer, users=user_ids, category=category)

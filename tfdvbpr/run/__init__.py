@@ -4,46 +4,7 @@ folder: files and manifest; recommender_run: `Run`; gan_run: `GanRun`; explanati
 new_items: items added to a run without training.
 """
 
-from tfdvbpr.run.folder import (
-    CONFIG_NAME,
-    DISCRIMINATOR_NAME,
-    FACTORS_NAME,
-    FORMAT_VERSION,
-    GENERATOR_NAME,
-    HISTORY_NAME,
-    INTERACTIONS_NAME,
-    ITEMS_NAME,
-    MANIFEST_NAME,
-    METRICS_NAME,
-    USERS_NAME,
-    WEIGHTS_NAME,
-    RunKind,
-    RunManifest,
-    new_manifest,
-    write_run_header,
-)
 from tfdvbpr.run.gan_run import GanRun
-from tfdvbpr.run.recommender_run import Recommendation, Run, write_recommender_tables
+from tfdvbpr.run.recommender_run import Run
 
-__all__ = [
-    "CONFIG_NAME",
-    "DISCRIMINATOR_NAME",
-    "FACTORS_NAME",
-    "FORMAT_VERSION",
-    "GENERATOR_NAME",
-    "HISTORY_NAME",
-    "INTERACTIONS_NAME",
-    "ITEMS_NAME",
-    "MANIFEST_NAME",
-    "METRICS_NAME",
-    "USERS_NAME",
-    "WEIGHTS_NAME",
-    "GanRun",
-    "Recommendation",
-    "Run",
-    "RunKind",
-    "RunManifest",
-    "new_manifest",
-    "write_recommender_tables",
-    "write_run_header",
-]
+__all__ = ["GanRun", "Run"]

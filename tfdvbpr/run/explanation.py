@@ -25,7 +25,7 @@ from tfdvbpr.data.interactions import Split
 from tfdvbpr.errors import RunError, check_choice
 from tfdvbpr.files import whole_file
 from tfdvbpr.models.recommenders import RECOMMENDERS
-from tfdvbpr.run import Recommendation, Run
+from tfdvbpr.run.recommender_run import Recommendation, Run
 
 _STEPS = 64
 _CHUNK = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 import yaml
@@ -16,6 +16,9 @@ from tfdvbpr.config import Config, GanConfig, RecommenderConfig, dump_yaml, reso
 from tfdvbpr.data import ImageFit
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -82,6 +85,15 @@ class RunFolder:
     def __init__(self, path: Path, manifest: RunManifest) -> None:
         self.path = path
         self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Opens a folder made by `tfdvbpr train`, or for a `GanRun` by `tfdvbpr train-gan`.
+
+        Raises:
+            RunError: if it is not one, is of another version, or is a run of the other kind.
+        """
+        return cls(Path(path), cls._open_manifest(Path(path)))
 
     @classmethod
     def _open_manifest(cls, path: Path) -> RunManifest:

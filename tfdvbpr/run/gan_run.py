@@ -94,15 +94,6 @@ class GanRun(RunFolder):
 
     kind = "gan"
 
-    @classmethod
-    def open(cls, path: Path | str) -> GanRun:
-        """Opens a folder made by `tfdvbpr train-gan`.
-
-        Raises:
-            RunError: if it is not one, is of another version, or is a recommender run.
-        """
-        return cls(Path(path), cls._open_manifest(Path(path)))
-
     @cached_property
     def config(self) -> GanConfig:
         """The resolved configuration."""

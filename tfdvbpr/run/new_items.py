@@ -28,18 +28,8 @@ from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders.closed_form import centred
 from tfdvbpr.models.recommenders.factors import Array, Factors
-from tfdvbpr.run import (
-    CONFIG_NAME,
-    FACTORS_NAME,
-    HISTORY_NAME,
-    INTERACTIONS_NAME,
-    ITEMS_NAME,
-    MANIFEST_NAME,
-    USERS_NAME,
-    WEIGHTS_NAME,
-    Run,
-    RunManifest,
-)
+from tfdvbpr.run import folder as files
+from tfdvbpr.run.recommender_run import Run
 
 DATASET_NAME = "dataset"
 _BATCH = 256
@@ -66,11 +56,11 @@ def update_items(
     with whole_directory(output, if_exists=if_exists) as folder:
         larger = extend(old, source, folder / DATASET_NAME, progress=progress)
         manifest = _manifest(run.manifest, larger, output / DATASET_NAME)
-        (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
-        for name in (CONFIG_NAME, HISTORY_NAME, USERS_NAME, INTERACTIONS_NAME):
+        (folder / files.MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+        for name in (files.CONFIG_NAME, files.HISTORY_NAME, files.USERS_NAME, files.INTERACTIONS_NAME):
             shutil.copyfile(run.path / name, folder / name)
-        larger.items.table.write_parquet(folder / ITEMS_NAME)
-        _extended_factors(run, manifest, larger.images, folder).write(folder / FACTORS_NAME)
+        larger.items.table.write_parquet(folder / files.ITEMS_NAME)
+        _extended_factors(run, manifest, larger.images, folder).write(folder / files.FACTORS_NAME)
     return Run.open(output)
 
 
@@ -83,7 +73,7 @@ def _check_model(run: Run) -> None:
         )
 
 
-def _manifest(about: RunManifest, larger: PreparedDataset, path: Path) -> RunManifest:
+def _manifest(about: files.RunManifest, larger: PreparedDataset, path: Path) -> files.RunManifest:
     changed = {
         "library_version": __version__,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -95,7 +85,7 @@ def _manifest(about: RunManifest, larger: PreparedDataset, path: Path) -> RunMan
     return about.model_copy(update=changed)
 
 
-def _extended_factors(run: Run, manifest: RunManifest, images: ItemImages, folder: Path) -> Factors:
+def _extended_factors(run: Run, manifest: files.RunManifest, images: ItemImages, folder: Path) -> Factors:
     """The factors with the new items below the old; writes the weights with the new items' rows into `folder`."""
     old = run.factors
     rows = np.arange(run.manifest.num_items, manifest.num_items, dtype=np.int32)
@@ -105,7 +95,7 @@ def _extended_factors(run: Run, manifest: RunManifest, images: ItemImages, folde
         model = _larger_model(run, manifest)
         if kind.uses_features:
             model.features.assign(np.concatenate([run.recommender.features.numpy(), features]))
-        model.save_weights(folder / WEIGHTS_NAME)
+        model.save_weights(folder / files.WEIGHTS_NAME)
         items, biases = _embed(model, images, rows, old)
     else:
         items, biases = kind.embed_new_features(features)
@@ -117,7 +107,7 @@ def _extended_factors(run: Run, manifest: RunManifest, images: ItemImages, folde
     )
 
 
-def _larger_model(run: Run, manifest: RunManifest) -> Any:
+def _larger_model(run: Run, manifest: files.RunManifest) -> Any:
     """The run's model with more items; weights with a row per item are 0 in the new rows."""
     old, new = run.recommender, run.model_class.for_dataset(run.config, manifest, pretrained=False)
     for before, after in zip(old.variables, new.variables, strict=True):

@@ -53,15 +53,6 @@ class Run(RunFolder):
 
     kind = "recommender"
 
-    @classmethod
-    def open(cls, path: Path | str) -> Run:
-        """Opens a folder made by `tfdvbpr train`.
-
-        Raises:
-            RunError: if it is not one, is of another version, or is a GAN run.
-        """
-        return cls(Path(path), cls._open_manifest(Path(path)))
-
     @cached_property
     def config(self) -> RecommenderConfig:
         """The resolved configuration."""

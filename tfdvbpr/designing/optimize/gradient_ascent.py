@@ -1,7 +1,7 @@
 """Gradient ascent on the generator's latents toward preference (Kang et al. 2017), from several starts per request.
 
-Of the ends those are kept that are good and do not look alike. Pure functions of tensors: the same ones run in-process and
-in the exported model.
+Of the ends those are kept that are good and do not look alike. Pure functions of tensors: the same ones run in-process
+and in the exported model.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from tfdvbpr.evaluation.ranking.significance import mean_interval
 from tfdvbpr.evaluation.ranking.top_k import ItemFeatures
 from tfdvbpr.files import whole_file, write_text
 from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.run import METRICS_NAME, Run
+from tfdvbpr.run import Run
+from tfdvbpr.run.folder import METRICS_NAME
 
 SPLITS = {"validation": Split.VALIDATION, "test": Split.TEST}
 # The AUCs stand together in metrics.json.

@@ -34,7 +34,8 @@ from tfdvbpr.evaluation.ranking.evaluate import Evaluation, compute_metrics, eva
 from tfdvbpr.evaluation.ranking.metrics import find_metric, metric_names
 from tfdvbpr.files import write_text
 from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
-from tfdvbpr.run import MANIFEST_NAME, Run
+from tfdvbpr.run import Run
+from tfdvbpr.run.folder import MANIFEST_NAME
 
 RUNS_NAME = "runs"
 REPORT_NAME = "report.md"

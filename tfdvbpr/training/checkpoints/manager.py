@@ -20,7 +20,7 @@ from tfdvbpr.config import TrainingConfig
 from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import IfExists, check_output, sha256, write_text
-from tfdvbpr.run import MANIFEST_NAME
+from tfdvbpr.run.folder import MANIFEST_NAME
 from tfdvbpr.training.checkpoints.file import (
     BEST,
     STEP,

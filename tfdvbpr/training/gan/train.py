@@ -19,7 +19,8 @@ from tfdvbpr.errors import check_choice
 from tfdvbpr.files import whole_directory
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS
-from tfdvbpr.run import DISCRIMINATOR_NAME, GENERATOR_NAME, GanRun, new_manifest, write_run_header
+from tfdvbpr.run import GanRun
+from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, new_manifest, write_run_header
 from tfdvbpr.run.gan_run import SAMPLES_FOLDER
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.callbacks import TrainingCallback

@@ -24,13 +24,9 @@ from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.features.catalogue import catalogue_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
-from tfdvbpr.run import (
-    WEIGHTS_NAME,
-    Run,
-    new_manifest,
-    write_recommender_tables,
-    write_run_header,
-)
+from tfdvbpr.run import Run
+from tfdvbpr.run.folder import WEIGHTS_NAME, new_manifest, write_run_header
+from tfdvbpr.run.recommender_run import write_recommender_tables
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.callbacks import BestWeights, Validate
 from tfdvbpr.training.engine.session import Session
