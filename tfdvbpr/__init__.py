@@ -8,113 +8,64 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tfdvbpr._version import __version__
+from tfdvbpr._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from tfdvbpr.api import (
-        compare,
-        describe,
-        design,
-        evaluate,
-        evaluate_attributes,
-        evaluate_designs,
-        evaluate_gan,
-        experiment,
-        explain,
-        export_designer,
-        export_recommender,
-        generate,
-        interpolate,
-        prepare,
-        tailor,
-        train,
-        train_gan,
-        update_items,
-    )
-    from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
-    from tfdvbpr.data.dataset import PreparedDataset
-    from tfdvbpr.data.preparation.prepare import PrepareOptions
-    from tfdvbpr.designing.audience import Audience
-    from tfdvbpr.designing.designer import Designer
-    from tfdvbpr.designing.options import DesignOptions, TailorOptions
-    from tfdvbpr.designing.tailor import Tailor
-    from tfdvbpr.errors import TfdvbprError
-    from tfdvbpr.models.recommenders import recommender_config
-    from tfdvbpr.run import GanRun, Run
-    from tfdvbpr.training.distributed.strategy import make_strategy
+    from tfdvbpr.api import compare as compare
+    from tfdvbpr.api import describe as describe
+    from tfdvbpr.api import design as design
+    from tfdvbpr.api import evaluate as evaluate
+    from tfdvbpr.api import evaluate_attributes as evaluate_attributes
+    from tfdvbpr.api import evaluate_designs as evaluate_designs
+    from tfdvbpr.api import evaluate_gan as evaluate_gan
+    from tfdvbpr.api import experiment as experiment
+    from tfdvbpr.api import explain as explain
+    from tfdvbpr.api import export_designer as export_designer
+    from tfdvbpr.api import export_recommender as export_recommender
+    from tfdvbpr.api import generate as generate
+    from tfdvbpr.api import interpolate as interpolate
+    from tfdvbpr.api import prepare as prepare
+    from tfdvbpr.api import tailor as tailor
+    from tfdvbpr.api import train as train
+    from tfdvbpr.api import train_gan as train_gan
+    from tfdvbpr.api import update_items as update_items
+    from tfdvbpr.config import GanConfig as GanConfig
+    from tfdvbpr.config import RecommenderConfig as RecommenderConfig
+    from tfdvbpr.config import gan_config as gan_config
+    from tfdvbpr.data.dataset import PreparedDataset as PreparedDataset
+    from tfdvbpr.data.preparation.prepare import PrepareOptions as PrepareOptions
+    from tfdvbpr.designing.audience import Audience as Audience
+    from tfdvbpr.designing.designer import Designer as Designer
+    from tfdvbpr.designing.options import DesignOptions as DesignOptions
+    from tfdvbpr.designing.options import TailorOptions as TailorOptions
+    from tfdvbpr.designing.tailor import Tailor as Tailor
+    from tfdvbpr.errors import TfdvbprError as TfdvbprError
+    from tfdvbpr.models.recommenders import recommender_config as recommender_config
+    from tfdvbpr.run import GanRun as GanRun
+    from tfdvbpr.run import Run as Run
+    from tfdvbpr.training.distributed.strategy import make_strategy as make_strategy
 
-_HOMES = {
-    "Audience": "tfdvbpr.designing.audience",
-    "DesignOptions": "tfdvbpr.designing.options",
-    "Designer": "tfdvbpr.designing.designer",
-    "GanConfig": "tfdvbpr.config",
-    "GanRun": "tfdvbpr.run",
-    "PrepareOptions": "tfdvbpr.data.preparation.prepare",
-    "PreparedDataset": "tfdvbpr.data.dataset",
-    "RecommenderConfig": "tfdvbpr.config",
-    "Run": "tfdvbpr.run",
-    "Tailor": "tfdvbpr.designing.tailor",
-    "TailorOptions": "tfdvbpr.designing.options",
-    "TfdvbprError": "tfdvbpr.errors",
-    "compare": "tfdvbpr.api",
-    "describe": "tfdvbpr.api",
-    "design": "tfdvbpr.api",
-    "evaluate": "tfdvbpr.api",
-    "evaluate_attributes": "tfdvbpr.api",
-    "evaluate_designs": "tfdvbpr.api",
-    "evaluate_gan": "tfdvbpr.api",
-    "experiment": "tfdvbpr.api",
-    "explain": "tfdvbpr.api",
-    "gan_config": "tfdvbpr.config",
-    "export_designer": "tfdvbpr.api",
-    "export_recommender": "tfdvbpr.api",
-    "generate": "tfdvbpr.api",
-    "interpolate": "tfdvbpr.api",
-    "make_strategy": "tfdvbpr.training.distributed.strategy",
-    "prepare": "tfdvbpr.api",
-    "recommender_config": "tfdvbpr.models.recommenders",
-    "tailor": "tfdvbpr.api",
-    "train": "tfdvbpr.api",
-    "train_gan": "tfdvbpr.api",
-    "update_items": "tfdvbpr.api",
+# The public names by the module that defines them; type checkers read the imports above.
+_NAMES = {
+    "tfdvbpr.api": (
+        "compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan experiment "
+        "explain export_designer export_recommender generate interpolate prepare tailor train train_gan "
+        "update_items"
+    ),
+    "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",
+    "tfdvbpr.data.dataset": "PreparedDataset",
+    "tfdvbpr.data.preparation.prepare": "PrepareOptions",
+    "tfdvbpr.designing.audience": "Audience",
+    "tfdvbpr.designing.designer": "Designer",
+    "tfdvbpr.designing.options": "DesignOptions TailorOptions",
+    "tfdvbpr.designing.tailor": "Tailor",
+    "tfdvbpr.errors": "TfdvbprError",
+    "tfdvbpr.models.recommenders": "recommender_config",
+    "tfdvbpr.run": "GanRun Run",
+    "tfdvbpr.training.distributed.strategy": "make_strategy",
 }
-
-__all__ = [
-    "Audience",
-    "DesignOptions",
-    "Designer",
-    "GanConfig",
-    "GanRun",
-    "PrepareOptions",
-    "PreparedDataset",
-    "RecommenderConfig",
-    "Run",
-    "Tailor",
-    "TailorOptions",
-    "TfdvbprError",
-    "__version__",
-    "compare",
-    "describe",
-    "design",
-    "evaluate",
-    "evaluate_attributes",
-    "evaluate_designs",
-    "evaluate_gan",
-    "experiment",
-    "explain",
-    "export_designer",
-    "export_recommender",
-    "gan_config",
-    "generate",
-    "interpolate",
-    "make_strategy",
-    "prepare",
-    "recommender_config",
-    "tailor",
-    "train",
-    "train_gan",
-    "update_items",
-]
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+__all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -127,4 +78,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
 from tfdvbpr.cli import datasets, designing, evaluation, progress, recommending, training
-from tfdvbpr.cli.options import IfExistsOption, out
+from tfdvbpr.cli.options import IfExistsOption, OutputOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 
 _LOG_OPTIONS = ("--quiet", "-q", "--verbose", "-v")
@@ -81,7 +80,7 @@ def _root(
 
 @app.command(epilog="Example: [bold]tfdvbpr demo --output demo[/bold], then open demo/report.html")
 def demo(
-    output: Annotated[Path, typer.Option(help="The folder to make.")],
+    output: OutputOption,
     seed: Annotated[int, typer.Option(help="Seed of every random number.", min=0)] = 0,
     if_exists: IfExistsOption = "error",
 ) -> None:

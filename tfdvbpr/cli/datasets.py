@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import DatasetArgument, IfExistsOption, out, parse_image_size
 from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
 
@@ -107,7 +108,6 @@ def prepare(
     nor evaluated; they stay in the dataset and are counted.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.config.base import parse_overrides
     from tfdvbpr.data.preparation.prepare import PrepareOptions
 
@@ -154,7 +154,6 @@ def describe(
     With --output also plot the long tail of the items and sample images of each category.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.data.dataset import PreparedDataset
 
     opened = PreparedDataset.open(dataset, verify=verify)
@@ -173,7 +172,6 @@ def describe(
 
 
 def _print_manifest(dataset: Any) -> None:
-    from tfdvbpr.cli import progress
 
     about = dataset.manifest
     facts = {

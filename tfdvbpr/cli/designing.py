@@ -7,17 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tfdvbpr.cli.options import IfExistsOption, RunArgument, out
+from tfdvbpr.cli import progress
+from tfdvbpr.cli.options import GanOption, IfExistsOption, LikedOption, MovedDataset, OutputOption, RunArgument, out
 
 app = typer.Typer()
 
-GanOption = Annotated[Path, typer.Option(metavar="GAN_RUN", help="A folder made by `tfdvbpr train-gan`.")]
-OutputOption = Annotated[Path, typer.Option(help="The folder to make.")]
-MovedDataset = Annotated[Path | None, typer.Option(help="The run's dataset, if it has been moved.")]
-LikedOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="ITEM", help="Instead of a user: an item that a new user liked; repeat for more."),
-]
 SecondRun = Annotated[
     Path | None,
     typer.Option(metavar="RUN", help="Another recommender, which the ascent does not use, to score the images too."),
@@ -71,7 +65,6 @@ def design(
     designs.json with preference, realism, novelty, nearest items and the figures of every step.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.designing.options import DesignOptions, parse_options
 
     options = parse_options(DesignOptions, set_values or ())
@@ -122,7 +115,6 @@ def tailor(
     and realism.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.designing.options import TailorOptions, parse_options
 
     options = parse_options(TailorOptions, set_values or ())
@@ -166,7 +158,6 @@ def interpolate(
     Nine images along the sphere of latents. Writes interpolation.png, .gif and .json, and each image.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
 
     with progress.status("Interpolating"):
         api.interpolate(run, gan, output, first=first, last=last, if_exists=if_exists)
@@ -191,7 +182,6 @@ def generate(
     GAN has memorised a photo.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
 
     with progress.status("Generating"):
         api.generate(gan, output, categories=category, count=count, seed=seed, dataset=dataset, if_exists=if_exists)
@@ -199,11 +189,9 @@ def generate(
 
 
 def _tailored_table(figures: dict[str, Any]) -> Any:
-    from tfdvbpr.cli.progress import plain_table
-
     strengths: list[float] = figures["strengths"]
     rows = []
     for name, value in figures["means"].items():
         cells = value if isinstance(value, list) else [value] + [""] * (len(strengths) - 1)
         rows.append([name, *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)])
-    return plain_table(["mean over items", *(f"strength {strength:g}" for strength in strengths)], rows)
+    return progress.plain_table(["mean over items", *(f"strength {strength:g}" for strength in strengths)], rows)

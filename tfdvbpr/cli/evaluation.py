@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import typer
 from typer.core import TyperCommand
 
-from tfdvbpr.cli.designing import GanOption, OutputOption
-from tfdvbpr.cli.options import IfExistsOption, RunArgument, out
+from tfdvbpr.cli import progress
+from tfdvbpr.cli.options import GanOption, IfExistsOption, OutputOption, RunArgument, out
 
 if TYPE_CHECKING:
     from tfdvbpr.evaluation.ranking.comparison import Comparison
@@ -78,7 +78,6 @@ def evaluate(
     import json
 
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.files import write_text
 
     rows = []
@@ -121,7 +120,6 @@ def compare(
     {metrics}
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.evaluation.ranking.comparison import DEFAULT_METRICS
 
     with progress.status("Comparing"):
@@ -162,7 +160,6 @@ def experiment(
     resumes an interrupted experiment. OUTPUT/report.md holds the table, the chosen values and the metrics of the grid.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.evaluation.ranking.experiment import read_plan
 
     read_plan(file)  # a wrong file is reported before TensorFlow is loaded
@@ -173,7 +170,6 @@ def experiment(
 
 
 def _print_comparison(comparison: Comparison) -> None:
-    from tfdvbpr.cli import progress
     from tfdvbpr.evaluation.ranking.comparison import notes, table_rows
 
     headings, rows = table_rows(comparison, bold="[bold green]{}[/bold green]")
@@ -204,7 +200,6 @@ def evaluate_gan(
     {metrics}
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun
 
@@ -258,7 +253,6 @@ def evaluate_designs(
     after its last finished 64 requests.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun, Run
 

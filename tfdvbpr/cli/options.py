@@ -17,6 +17,13 @@ out = Console()
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder made by `tfdvbpr prepare`.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]
+GanOption = Annotated[Path, typer.Option(metavar="GAN_RUN", help="A folder made by `tfdvbpr train-gan`.")]
+OutputOption = Annotated[Path, typer.Option(help="The folder to make.")]
+MovedDataset = Annotated[Path | None, typer.Option(help="The run's dataset, if it has been moved.")]
+LikedOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ITEM", help="Instead of a user: an item that a new user liked; repeat for more."),
+]
 IfExistsOption = Annotated[
     IfExists,
     typer.Option(

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tfdvbpr.cli.options import IfExistsOption, RunArgument, out
+from tfdvbpr.cli import progress
+from tfdvbpr.cli.options import IfExistsOption, LikedOption, MovedDataset, RunArgument, out
 from tfdvbpr.errors import ConfigError
 
 if TYPE_CHECKING:
     from tfdvbpr.run.recommender_run import Recommendation
 
 app = typer.Typer()
-
-MovedDataset = Annotated[Path | None, typer.Option(help="The run's dataset, if it has been moved.")]
 
 
 @app.command(
@@ -25,10 +24,7 @@ MovedDataset = Annotated[Path | None, typer.Option(help="The run's dataset, if i
 def recommend(
     run: RunArgument,
     user: Annotated[str | None, typer.Option(help="A user id, as in the interactions.")] = None,
-    liked: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ITEM", help="Instead of a user: an item that a new user liked; repeat for more."),
-    ] = None,
+    liked: LikedOption = None,
     category: Annotated[str | None, typer.Option(help="Only items of this category.")] = None,
     k: Annotated[int, typer.Option("--k", help="How many items.", min=1)] = 10,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items acted on or liked.")] = False,
@@ -93,7 +89,6 @@ def update_items(
     already are left out, counted, and listed in the new dataset's quarantine.csv.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
     from tfdvbpr.run import Run
 
     opened = Run.open(run)
@@ -130,7 +125,6 @@ def explain(
     of the score alone.
     """
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
 
     with progress.status("Explaining"):
         explanations = api.explain(run, user, item, output=output, baseline=baseline, dataset=dataset)

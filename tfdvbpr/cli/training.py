@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import (
     ConfigFile,
     DatasetArgument,
@@ -68,7 +69,6 @@ def train(
 
     resolved = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
 
     with progress.training(f"Training {model}") as callbacks:
         run = api.train(
@@ -115,7 +115,6 @@ def train_gan(
 
     resolved = gan_config(preset, file=config, overrides=set_values or ())
     from tfdvbpr import api
-    from tfdvbpr.cli import progress
 
     with progress.training("Training the GAN") as callbacks:
         run = api.train_gan(
