@@ -91,6 +91,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one_bit_for_bit(
 ) -> None:
     """Dropout, user profiles of the epoch's start, means of losses, the best so far and the log go on."""
     caplog.set_level("INFO", "tfdvbpr")
+    caplog.clear()
     config = _config("dvbpr")
     whole = _train(checkerboard_dataset, config, tmp_path / "whole")
     assert _log(whole)[-1]["step"] == 6
@@ -150,6 +151,7 @@ def test_a_damaged_checkpoint_is_skipped(
     newest.write_bytes(data)
     (tmp_path / ".run.training" / ".step-1.npz").write_bytes(data[:100])
     caplog.set_level("INFO", "tfdvbpr")
+    caplog.clear()
     _assert_same(_train(checkerboard_dataset, config, output), whole)
     lines = log_lines(caplog)
     assert lines[0].startswith(f"The checkpoint after step 5 is damaged and skipped: {newest.name} does not")
@@ -185,6 +187,7 @@ def test_another_configuration_is_refused_and_restart_forgets(
     with pytest.raises(RunError, match="--if-exists restart"):
         _train(checkerboard_dataset, other, output)
     caplog.set_level("INFO", "tfdvbpr")
+    caplog.clear()
     run = _train(checkerboard_dataset, other, output, if_exists="restart")
     assert not _continued(caplog)
     assert [row[0] for row in _history(run)] == ["epoch", "0.0", "1.0"]
