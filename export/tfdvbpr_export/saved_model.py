@@ -89,7 +89,7 @@ def write_version(
         _log.info("Recording answers to %d requests.", sum(map(len, examples.values())))
         _write_logs(extra / WARMUP_NAME, (_log_of(name, requests[0]) for name, requests in examples.items()))
         recorded = ((name, request) for name, requests in examples.items() for request in requests)
-        responses = (_log_of(name, request, _answer(functions[name], name, request)) for name, request in recorded)
+        responses = (_log_of(name, request, functions[name](**_constants(name, request))) for name, request in recorded)
         _write_logs(extra / RECORDED_NAME, responses)
         manifest = _manifest(functions, about)
         (extra / CARD_NAME).write_text(model_card(manifest), encoding="utf-8")
@@ -164,12 +164,9 @@ def _text(dtype: str, shape: Sequence[int | None]) -> str:
     return f"{dtype} [{', '.join(['B', *('?' if size is None else str(size) for size in shape[1:])])}]"
 
 
-def _constant(signature: str, name: str, value: Any) -> Any:
-    return tf.constant(value, SIGNATURES[signature].inputs[name].dtype)
-
-
-def _answer(function: Any, signature: str, request: Request) -> Mapping[str, Any]:
-    return dict(function(**{name: _constant(signature, name, value) for name, value in request.items()}))
+def _constants(signature: str, request: Request) -> dict[str, Any]:
+    inputs = SIGNATURES[signature].inputs
+    return {name: tf.constant(value, inputs[name].dtype) for name, value in request.items()}
 
 
 def _log_of(signature: str, inputs: Request, outputs: Mapping[str, Any] | None = None) -> Any:
@@ -178,8 +175,8 @@ def _log_of(signature: str, inputs: Request, outputs: Mapping[str, Any] | None =
     request = log.predict_log.request
     request.model_spec.name = SIGNATURES[signature].model
     request.model_spec.signature_name = signature
-    for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(_constant(signature, name, value)))
+    for name, value in _constants(signature, inputs).items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
     for name, value in (outputs or {}).items():
         log.predict_log.response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
     return log

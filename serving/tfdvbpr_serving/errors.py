@@ -62,12 +62,7 @@ class UnknownIdError(ServingError):
     """
 
     def __init__(
-        self,
-        model: str,
-        *,
-        user_ids: Sequence[str] = (),
-        item_ids: Sequence[str] = (),
-        categories: Sequence[str] = (),
+        self, model: str, *, user_ids: Sequence[str] = (), item_ids: Sequence[str] = (), categories: Sequence[str] = ()
     ) -> None:
         self.user_ids = tuple(dict.fromkeys(user_ids))
         self.item_ids = tuple(dict.fromkeys(item_ids))

@@ -156,11 +156,7 @@ def recommender_examples(run: Run, signatures: Sequence[str]) -> Mapping[str, Se
 
 
 def export_recommender(
-    run_path: Path | str,
-    output: Path | str,
-    *,
-    options: RecommenderOptions | None = None,
-    keep: int | None = None,
+    run_path: Path | str, output: Path | str, *, options: RecommenderOptions | None = None, keep: int | None = None
 ) -> Path:
     """Writes a run as the next version of a served recommender, in this process.
 

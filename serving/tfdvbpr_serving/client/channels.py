@@ -83,11 +83,6 @@ class ChannelSettings:
         if self.compression not in COMPRESSIONS:
             raise ValueError(f'`compression` must be None, "gzip" or "deflate". Received {self.compression!r}.')
 
-    @property
-    def grpc_compression(self) -> grpc.Compression:
-        """The gRPC compression."""
-        return COMPRESSIONS[self.compression]
-
     def arguments(self) -> list[tuple[str, Any]]:
         """The gRPC channel options."""
         merged: dict[str, Any] = {
@@ -108,20 +103,31 @@ class ChannelSettings:
         return list({**merged, **dict(self.options)}.items())
 
 
-def open_channel(settings: ChannelSettings, api: Any) -> Any:
-    """A channel of `grpc` or `grpc.aio` that connects when it is first used."""
-    arguments = {"options": settings.arguments(), "compression": settings.grpc_compression}
-    if settings.tls is None:
-        return api.insecure_channel(settings.target, **arguments)
-    return api.secure_channel(settings.target, settings.tls.credentials(), **arguments)
+class _Transport:
+    """A channel, which connects when it is first used, and the protocol's methods on it by path.
+
+    `api` is `grpc` or `grpc.aio`, and the methods block or are for asyncio as it is.
+    """
+
+    def __init__(self, settings: ChannelSettings, api: Any) -> None:
+        arguments = {"options": settings.arguments(), "compression": COMPRESSIONS[settings.compression]}
+        if settings.tls is None:
+            self._channel = api.insecure_channel(settings.target, **arguments)
+        else:
+            self._channel = api.secure_channel(settings.target, settings.tls.credentials(), **arguments)
+        self._methods = {
+            path: self._channel.unary_unary(
+                path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            )
+            for path, (request, response) in METHODS.items()
+        }
 
 
-class BlockingTransport:
+class BlockingTransport(_Transport):
     """Sends requests from threads. Its coroutines never wait for an event loop."""
 
     def __init__(self, settings: ChannelSettings) -> None:
-        self._channel = open_channel(settings, grpc)
-        self._methods = _bound_methods(self._channel)
+        super().__init__(settings, grpc)
 
     async def send(self, path: str, request: Any, *, timeout_seconds: float) -> Any:
         """The response to a request."""
@@ -136,12 +142,11 @@ class BlockingTransport:
         self._channel.close()
 
 
-class AsyncioTransport:
+class AsyncioTransport(_Transport):
     """The same on an event loop. Cancelling a task cancels its call on the server."""
 
     def __init__(self, settings: ChannelSettings) -> None:
-        self._channel = open_channel(settings, grpc.aio)
-        self._methods = _bound_methods(self._channel)
+        super().__init__(settings, grpc.aio)
 
     async def send(self, path: str, request: Any, *, timeout_seconds: float) -> Any:
         """The response to a request."""
@@ -154,16 +159,6 @@ class AsyncioTransport:
     async def close(self) -> None:
         """Closes the channel and cancels its calls."""
         await self._channel.close()
-
-
-def _bound_methods(channel: Any) -> dict[str, Any]:
-    """The protocol's methods by path, blocking or for asyncio as the channel is."""
-    return {
-        path: channel.unary_unary(
-            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
-        )
-        for path, (request, response) in METHODS.items()
-    }
 
 
 def _service_config(max_retries: int) -> str:

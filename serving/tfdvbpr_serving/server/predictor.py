@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -126,29 +126,19 @@ class ServerMetrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         names = ("model", "signature", "status", "protocol")
-        self._requests = Counter("tfdvbpr_serving_requests", "Requests by gRPC status.", names, registry=self.registry)
-        self._seconds = Histogram(
-            "tfdvbpr_serving_request_seconds",
-            "From the request read to the response computed, waiting included.",
-            ("model", "signature"),
-            buckets=_SECONDS,
-            registry=self.registry,
+        requests = Counter("tfdvbpr_serving_requests", "Requests by gRPC status.", names, registry=self.registry)
+        self._counter = lru_cache(maxsize=None)(requests.labels)
+        self._timer = self._histogram(
+            "request_seconds", "From the request read to the response computed, waiting included.", _SECONDS
         )
-        self._batch_rows = Histogram(
-            "tfdvbpr_serving_batch_rows", "Rows computed together.", names[:2], buckets=_ROWS, registry=self.registry
-        )
-        self._waited = Histogram(
-            "tfdvbpr_serving_queue_seconds",
-            "Waiting time of the first request of a batch.",
-            names[:2],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        # Finding a metric by its labels costs more than counting.
-        self._counter = lru_cache(maxsize=None)(self._requests.labels)
-        self._timer = lru_cache(maxsize=None)(self._seconds.labels)
-        self._sizes = lru_cache(maxsize=None)(self._batch_rows.labels)
-        self._waits = lru_cache(maxsize=None)(self._waited.labels)
+        self._sizes = self._histogram("batch_rows", "Rows computed together.", _ROWS)
+        self._waits = self._histogram("queue_seconds", "Waiting time of the first request of a batch.", _SECONDS)
+
+    def _histogram(self, name: str, about: str, buckets: Sequence[float]) -> Callable[[str, str], Histogram]:
+        """The histogram of a model and signature, cached: finding it by its labels costs more than counting."""
+        names = ("model", "signature")
+        found = Histogram(f"tfdvbpr_serving_{name}", about, names, buckets=buckets, registry=self.registry)
+        return lru_cache(maxsize=None)(found.labels)
 
     def request(self, model: str, signature: str, status: str, protocol: str, seconds: float) -> None:
         """Counts a request that has ended."""

@@ -281,10 +281,7 @@ class _GrpcHandlers(grpc.GenericRpcHandler):
 
 
 def _respond(
-    message: Any,
-    function: Callable[[Any, grpc.ServicerContext], Any],
-    body: bytes,
-    context: grpc.ServicerContext,
+    message: Any, function: Callable[[Any, grpc.ServicerContext], Any], body: bytes, context: grpc.ServicerContext
 ) -> bytes:
     """Runs a method: a `RequestError` becomes its status, any other error INTERNAL, and the server continues."""
     try:
