@@ -1,6 +1,6 @@
 """The client of the served models, without TensorFlow.
 
-client.py: `Client`, `AsyncClient`; methods.py: their methods, written once; arguments.py: checks of arguments;
+client.py, designer.py: `Client`, `AsyncClient` and their methods, written once; arguments.py: checks of arguments;
 responses.py: what they return; channels.py: TLS, retries, compression.
 """
 
