@@ -9,13 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "tfdvbpr", ROOT / "export" / "tfdvbpr_export", ROOT / "serving" / "tfdvbpr_serving")
-LEAVES = {"chunks", "errors", "files", "pickles", "registry", "_version", "signatures"}
+LEAVES = {"errors", "files", "pickles", "registry", "_version", "signatures"}
 STAGES = {"data", "models", "losses", "run", "config", "training", "evaluation", "designing"}
 TOP = {"api", "cli", "demo"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "signatures": set(),
-    "chunks": set(),
     "errors": set(),
     "files": {"errors"},
     "pickles": {"errors"},

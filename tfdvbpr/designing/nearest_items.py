@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.similarity import nearest_members
 from tfdvbpr.designing.optimize.objective import embed_images

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr._version import __version__
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.images.storage import ItemImages

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 
 FILTER_SIZE = 11
 # Of the five scales, finest first: Wang et al. 2003.

@@ -47,9 +47,9 @@ class Part:
 
 
 def _part(line: str) -> Part:
-    """The part that a line of garment_shapes.json draws."""
-    drawn, path = line.split(" M", 1)
-    how, material, *width = drawn.split()
+    """The part of a line of garment_shapes.json."""
+    style, path = line.split(" M", 1)
+    how, material, *width = style.split()
     points = _points(f"M{path}")
     mirrored = np.stack([1 - points[:, 0], points[:, 1]], axis=1)
     whole = {"one": (points,), "pair": (points, mirrored), "half": (np.concatenate([points, mirrored[::-1]]),)}
@@ -76,7 +76,7 @@ def _bezier(controls: Points) -> Points:
     return between[:, 0]
 
 
-_DRAWN = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+_OUTLINES = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 SHAPES: dict[str, dict[str, tuple[Part, ...]]] = {  # category -> cut -> parts, from back to front
-    category: {cut: tuple(map(_part, lines)) for cut, lines in cuts.items()} for category, cuts in _DRAWN.items()
+    category: {cut: tuple(map(_part, lines)) for cut, lines in cuts.items()} for category, cuts in _OUTLINES.items()
 }

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.designing.audience import AudienceEmbeddings, check_learns_from_pixels
 from tfdvbpr.losses.adversarial import AdversarialObjective

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, special
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.images.similarity import ms_ssim, nearest_members, squared_distances
 
 NUM_SUBSETS = 100

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import CategoryClassifier, PhotoSplit, category_classifier

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.models.recommenders.factors import Array, Factors

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.files import whole_file

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from scipy import ndimage
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.models.backbones import FEATURE_NETWORKS
 
 _GRID, _ORIENTATIONS, _TONES = 6, 8, 4  # of ColourAndEdges

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfdvbpr.chunks import map_chunks
+from tfdvbpr.data.chunks import map_chunks
 
 
 def test_chunks_are_bounded_and_joined_in_order() -> None:
