@@ -280,7 +280,7 @@ def test_unknown_names(
     ("arguments", "printed"),
     [
         (("--model", "magic"), "`model` must be one of dvbpr"),
-        (("--set", "epoch=3"), "There is none of this name. Nearest: epochs."),
+        (("--set", "epoch=3"), "Nearest: epochs."),
         (("--set", "epochs=none"), "`epochs` has a wrong value"),
         (("--set", "epochs"), "KEY=VALUE"),
         (("--config", "no.yaml"), "no.yaml cannot be read"),

@@ -90,7 +90,7 @@ def design(
         Path(output),
         audience,
         category=category,
-        dataset=opened.open_dataset(None if dataset is None else Path(dataset)),
+        dataset=opened.open_dataset(dataset),
         num_designs=number,
         second_run=second,
         seed=seed,
@@ -154,7 +154,7 @@ def tailor(
     check_strengths(strengths)
     opened, gan = opened_run(run), opened_gan(gan_run)
     second = None if second_run is None else opened_run(second_run)
-    items = opened.open_dataset(None if dataset is None else Path(dataset))
+    items = opened.open_dataset(dataset)
     size = gan.manifest.image_size
     if sample:
         requests, rows = sampled_requests(opened, gan, items, count=sample, seed=seed)
@@ -248,7 +248,7 @@ def generate(
     for category in categories or ():
         gan.category_id(category)
     try:
-        items = gan.open_dataset(None if dataset is None else Path(dataset))
+        items = gan.open_dataset(dataset)
     except DatasetError:
         if dataset is not None:
             raise

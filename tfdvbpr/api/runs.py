@@ -48,10 +48,11 @@ def update_items(
         SourceError: if no new item can be used.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.run.new_items import update_items as update
+    from tfdvbpr.run import new_items as room
 
-    where = None if dataset is None else Path(dataset)
-    return update(opened_run(run), Path(new_items), Path(output), dataset=where, if_exists=if_exists, progress=progress)
+    return room.update_items(
+        opened_run(run), Path(new_items), Path(output), dataset=dataset, if_exists=if_exists, progress=progress
+    )
 
 
 def explain(
@@ -86,7 +87,7 @@ def explain(
 
     opened = opened_run(run)
     explanation.check_explained(opened)
-    images = opened.open_dataset(None if dataset is None else Path(dataset))
+    images = opened.open_dataset(dataset)
     explanations = explanation.explain(opened, user_id, item_ids, dataset=images, baseline=baseline, steps=steps)
     if output is not None:
         visual = opened.factors.user_embeddings.shape[1] > opened.config.embedding_dim

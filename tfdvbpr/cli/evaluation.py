@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -18,25 +18,16 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class _MetricsHelp(TyperCommand):
-    """A command whose help lists metrics, which are imported only when it is printed."""
+def _metrics_help(room: str, **settings: bool) -> type[TyperCommand]:
+    """A kind of command whose help lists the metrics of a room, which are imported only when it is printed."""
 
-    metrics = "tfdvbpr.evaluation.ranking.metrics"
-    settings: ClassVar[dict[str, bool]] = {}
+    class MetricsHelp(TyperCommand):
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            lines = import_module(f"tfdvbpr.evaluation.{room}.metrics").metrics_help(**settings)
+            self.help = (self.help or "").replace("{metrics}", lines)
+            super().format_help(ctx, formatter)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Replaces {metrics} by their names and descriptions."""
-        lines = import_module(self.metrics).metrics_help(**self.settings)
-        self.help = (self.help or "").replace("{metrics}", lines)
-        super().format_help(ctx, formatter)
-
-
-class _ComparedMetricsHelp(_MetricsHelp):
-    settings: ClassVar[dict[str, bool]] = {"per_user": True}
-
-
-class _GenerativeMetricsHelp(_MetricsHelp):
-    metrics = "tfdvbpr.evaluation.generative.metrics"
+    return MetricsHelp
 
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")]
@@ -52,7 +43,7 @@ Extractor = Annotated[
 
 
 @app.command(
-    cls=_MetricsHelp,
+    cls=_metrics_help("ranking"),
     epilog="Example: [bold]tfdvbpr evaluate runs/dvbpr runs/popularity --output metrics.json[/bold]",
 )
 def evaluate(
@@ -93,7 +84,7 @@ def evaluate(
 
 
 @app.command(
-    cls=_ComparedMetricsHelp,
+    cls=_metrics_help("ranking", per_user=True),
     epilog="Example: [bold]tfdvbpr compare runs/dvbpr-0 runs/dvbpr-1 runs/vbpr-0 runs/vbpr-1 --output compared[/bold]",
 )
 def compare(
@@ -179,7 +170,7 @@ def _print_comparison(comparison: Comparison) -> None:
 
 @app.command(
     "evaluate-gan",
-    cls=_GenerativeMetricsHelp,
+    cls=_metrics_help("generative"),
     epilog="Example: [bold]tfdvbpr evaluate-gan runs/gan runs/gan-paper --dataset shop.dataset --output gans[/bold]",
 )
 def evaluate_gan(

@@ -137,11 +137,8 @@ def training(description: str) -> Iterator[list[keras.callbacks.Callback]]:
 
 def facts_table(title: str, facts: Mapping[str, object]) -> Table:
     """Two columns: what, and how much."""
-    table = Table(title=title, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    for name, value in facts.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+    table = plain_table(("", ""), list(facts.items()), title=title)
+    table.show_header = False
     return table
 
 

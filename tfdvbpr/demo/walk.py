@@ -44,15 +44,7 @@ Made = TypeVar("Made")
 
 
 def run_demo(output: Path, *, seed: int = 0, if_exists: IfExists = "error") -> Path:
-    """Runs the demo, or finishes an interrupted one.
-
-    Args:
-        output: the folder to make; what an interrupted demo of the same seed and version finished there is used again.
-        seed: of everything.
-        if_exists: "error", or "overwrite" to start afresh.
-
-    Returns:
-        The path of report.html.
+    """Runs the demo, or finishes an interrupted one of the same seed and version, and returns the path of report.html.
 
     Raises:
         OutputExistsError: if `output` holds something else.

@@ -150,13 +150,7 @@ def _member_preferences(
 
 @dataclass(frozen=True)
 class TailorRequest:
-    """An item, or an image of one, and whom to tailor it to.
-
-    Attributes:
-        name: the item's id or the image's file, as a title.
-        category: of the GAN.
-        audience: one user or a new user.
-    """
+    """What to tailor: an item's id or an image's file as `name`, of a category of the GAN; and whom to tailor it to."""
 
     name: str
     category: str

@@ -24,13 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class WrittenDesign:
-    """A design of a folder made by `tfdvbpr design`: an end of an interpolation.
-
-    Attributes:
-        audience: whom it was designed for.
-        category: of the design.
-        latents: float32 [L], as the generator takes it.
-    """
+    """A design of a folder made by `tfdvbpr design`: whom it is for, its category, and its latents, float32 [L]."""
 
     audience: Audience
     category: str

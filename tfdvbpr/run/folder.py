@@ -122,7 +122,7 @@ class RunFolder:
             raise RunError(f"{path} must be a {cls.kind} run. It is a {manifest.kind} run. Give the other folder.")
         return manifest
 
-    def open_dataset(self, path: Path | None = None) -> PreparedDataset:
+    def open_dataset(self, path: Path | str | None = None) -> PreparedDataset:
         """The dataset the run was trained on.
 
         Args:
@@ -131,7 +131,7 @@ class RunFolder:
         Raises:
             DatasetError: if it is gone or its contents are not those the run was trained on.
         """
-        where = path or Path(self.manifest.dataset_path)
+        where = Path(path or self.manifest.dataset_path)
         if path is None and not where.exists():
             raise DatasetError(
                 f"{self.path} was trained on the dataset {where}, which must still be there. It is gone. "

@@ -40,7 +40,7 @@ def update_items(
     new_items: Path,
     output: Path,
     *,
-    dataset: Path | None = None,
+    dataset: Path | str | None = None,
     if_exists: IfExists = "error",
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:

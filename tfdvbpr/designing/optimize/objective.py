@@ -79,11 +79,7 @@ def as_audience(users: Any) -> AudienceEmbeddings:
 
 
 def embed_images(run: Run, images_uint8: npt.NDArray[np.uint8]) -> Floats:
-    """Φ(Δ x) of images of any size, resized to the run's by nearest neighbour: float32 [N, D].
-
-    Args:
-        run: a DVBPR run.
-        images_uint8: uint8 [N, H, W, 3].
+    """Φ(Δ x) of images, uint8 [N, H, W, 3] of any size, resized to the run's by nearest neighbour: float32 [N, D].
 
     Raises:
         RunError: if the run does not learn from pixels.
@@ -106,8 +102,6 @@ def image_preferences(run: Run, images_uint8: npt.NDArray[np.uint8], users: Any)
     """θᵀΦ(Δ x): float32 [N].
 
     Args:
-        run: a DVBPR run; also one that no ascent has used.
-        images_uint8: uint8 [N, H, W, 3].
         users: of that run: float32 [N, D], one user an image, or `AudienceEmbeddings` of matching rows or of one row.
 
     Raises:

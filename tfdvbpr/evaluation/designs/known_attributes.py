@@ -80,12 +80,7 @@ class AttributeReader:
         return cls(dataset, extractor, features, accuracy)
 
     def read(self, images: Images, categories: Sequence[str]) -> dict[str, Names]:
-        """By attribute, its name in each image; "" for a colour that is not recognised.
-
-        Args:
-            images: uint8 [N, H, W, 3].
-            categories: one an image.
-        """
+        """By attribute, its name in each of the images, uint8 [N, H, W, 3]; "" for a colour that is not recognised."""
         ids = np.array([self.dataset.items.category_id(name) for name in categories])
         return self._read(images, extract_features(self.extractor, images), ids, np.arange(len(self.features)))
 

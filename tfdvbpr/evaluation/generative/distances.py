@@ -285,14 +285,9 @@ def _share_within(queries: Features, members: Features, k: int) -> float:
 
 
 def memorisation(generated: Features, train: Features, held_out: Features) -> Memorisation:
-    """Distances to the nearest training photo, of generated images against those of held-out photos.
+    """Distances to the nearest training photo, of generated images against those of held-out photos; float [·, F] each.
 
     A photo that the catalogue holds twice counts on both sides, so duplicates among the photos do not look like copies.
-
-    Args:
-        generated: float [N, F].
-        train: float [M, F].
-        held_out: float [H, F], real and not among `train`.
     """
     made, new = (nearest_members(values, train).distances[:, 0] for values in (generated, held_out))
     new = np.sort(new)

@@ -60,14 +60,7 @@ class GanEvaluationOptions:
 
 @dataclass(frozen=True)
 class EvaluatedGan:
-    """One run's images and metrics.
-
-    Attributes:
-        run: the GAN.
-        samples: what it generated.
-        metrics: overall, by name.
-        categories: metrics of each category, by its name.
-    """
+    """One run, what it generated, its overall metrics by name, and by category name the metrics of each category."""
 
     run: GanRun
     samples: ImageSet

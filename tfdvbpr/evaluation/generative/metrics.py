@@ -214,11 +214,7 @@ METRICS: Registry[GenerativeMetric] = Registry(
 
 
 def overall_metrics(comparison: ImageComparison, *, samples: bool = False) -> dict[str, float | None]:
-    """Computes every metric, by its name in JSON and CSV.
-
-    Args:
-        comparison: the images and the photos.
-        samples: whether the images are random samples of a GAN; else metrics with `samples_only` are left out.
+    """Computes every metric by its name in JSON and CSV; metrics with `samples_only` for random samples of a GAN alone.
 
     Returns:
         None where a metric is undefined; an estimate also gives its standard deviation, under the name with "_std".

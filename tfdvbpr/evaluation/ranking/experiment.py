@@ -306,37 +306,33 @@ def _flat(metrics: dict[str, Any]) -> dict[str, Any]:
 def _report(experiment: Experiment) -> str:
     plan, about = experiment.plan, experiment.dataset.manifest
     seeds = ", ".join(map(str, plan.seeds))
-    lines = [
-        f"# Experiment on {about.name}",
-        "",
-        f"{about.num_users:,} users, {about.num_items:,} items, {about.num_train:,} training, "
-        f"{about.num_validation:,} validation and {about.num_test:,} test actions; dataset `{about.fingerprint}`. "
-        f"Seeds {seeds}. Each model's values were chosen by {plan.tune_by} on the validation part with seed "
-        f"{plan.seeds[0]}; the test part was evaluated once, with the chosen values.",
-        "",
-        "## Test",
-        "",
-        markdown(experiment.comparison).rstrip(),
-        "",
-        f"![Means with 95 % intervals]({COMPARISON_NAME}/comparison.png)",
-        "",
-        f"Every pair of models: `{COMPARISON_NAME}/pairs.csv`.",
-        "",
-        "## Chosen values",
-        "",
+    chosen = [
         "| name | model | chosen from the grid | set in the file | training, s (mean over seeds) |",
         "|---|---|---|---|---:|",
         *(_chosen_row(experiment, model.name, model.config) for model in plan.models),
-        "",
-        "## Validation metrics of the grid",
-        "",
-        f"All metrics: `{GRID_NAME}`. The chosen cell is bold.",
-        "",
+    ]
+    grid = [
         f"| name | values | {plan.tune_by} | training, s |",
         "|---|---|---:|---:|",
         *(_grid_row(cell, experiment.chosen[cell.name] is cell) for cell in experiment.cells),
     ]
-    return "\n".join(lines) + "\n"
+    parts = [
+        f"# Experiment on {about.name}",
+        f"{about.num_users:,} users, {about.num_items:,} items, {about.num_train:,} training, "
+        f"{about.num_validation:,} validation and {about.num_test:,} test actions; dataset `{about.fingerprint}`. "
+        f"Seeds {seeds}. Each model's values were chosen by {plan.tune_by} on the validation part with seed "
+        f"{plan.seeds[0]}; the test part was evaluated once, with the chosen values.",
+        "## Test",
+        markdown(experiment.comparison).rstrip(),
+        f"![Means with 95 % intervals]({COMPARISON_NAME}/comparison.png)",
+        f"Every pair of models: `{COMPARISON_NAME}/pairs.csv`.",
+        "## Chosen values",
+        "\n".join(chosen),
+        "## Validation metrics of the grid",
+        f"All metrics: `{GRID_NAME}`. The chosen cell is bold.",
+        "\n".join(grid),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _chosen_row(experiment: Experiment, name: str, config: dict[str, Any]) -> str:

@@ -83,13 +83,9 @@ def mean_interval(values: Values, *, num_resamples: int = NUM_RESAMPLES, seed: i
 
 
 def wilcoxon(first: Values, second: Values) -> PairedTest:
-    """Wilcoxon's signed-rank test of paired values, those that are equal left out.
+    """Wilcoxon's signed-rank test of paired values, float64 [U] of the same users, those that are equal left out.
 
     Exact for small samples without ties among the differences, else by the normal approximation; SciPy chooses.
-
-    Args:
-        first: float64 [U], one a user.
-        second: float64 [U], of the same users.
     """
     differences = first - second
     differences = differences[differences != 0]
@@ -114,12 +110,7 @@ def holm(p_values: Sequence[float]) -> Values:
 def mcnemar_p(only_first: int, only_second: int) -> float:
     """McNemar's exact test, one-sided: of the pairs that differ, more differ in favour of the first than chance gives.
 
-    Args:
-        only_first: pairs of which the first alone is a hit.
-        only_second: the reverse.
-
-    Returns:
-        p; 1 where no pair differs.
+    `only_first` pairs are a hit of the first alone, `only_second` the reverse; p is 1 where no pair differs.
     """
     differ = only_first + only_second
     return float(stats.binomtest(only_first, differ, 0.5, alternative="greater").pvalue) if differ else 1.0

@@ -123,9 +123,6 @@ class ItemFeatures:
 
     It is the same for every model, whatever features that model itself uses, and is not centred on the catalogue, so
     that the similarity of two images does not depend on the catalogue.
-
-    Args:
-        dataset: of the images.
     """
 
     def __init__(self, dataset: PreparedDataset) -> None:
