@@ -98,3 +98,28 @@ def test_category_projection_by_hand() -> None:
     for _ in range(50):  # the norm of the table is 2
         logits = layer([tf.constant([[[[3.0, 4.0]]], [[[3.0, 4.0]]]]), tf.constant([0, 1])], training=True)
     np.testing.assert_allclose(logits.numpy().ravel(), [3.0, 2.0], rtol=1e-4)
+
+
+def test_why_keras_spectral_normalisation_is_not_used() -> None:
+    """W/σ(W) does not depend on the length of W, so its gradient is orthogonal to W. Keras's layer changes W."""
+    images = tf.random.stateless_normal((2, 6, 6, 3), (5, 6))
+    ours = SpectralConv2D(4, 3)
+    inner = keras.layers.Conv2D(4, 3)
+    theirs = keras.layers.SpectralNormalization(inner)
+    for layer in (ours, theirs):
+        for _ in range(100):
+            layer(images, training=True)
+    inner.kernel.assign(3.0 * inner.kernel)
+    ours.kernel.assign(3.0 * ours.kernel)
+    along, moved = {}, {}
+    for name, layer, kernel in (("ours", ours, ours.kernel), ("theirs", theirs, inner.kernel)):
+        before = kernel.numpy()
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(layer(images, training=True)))
+        gradient = tape.gradient(loss, kernel.value)
+        along[name] = abs(float(np.vdot(gradient, before))) / np.linalg.norm(gradient) / np.linalg.norm(before)
+        moved[name] = float(np.abs(kernel.numpy() - before).max())
+    assert along["ours"] < 1e-3
+    assert along["theirs"] > 0.1
+    assert moved["ours"] == 0.0
+    assert moved["theirs"] > 0.1
