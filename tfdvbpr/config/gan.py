@@ -67,11 +67,7 @@ class GanConfig(TrainingConfig):
     )
     discriminator_learning_rate: float = option("optimizer", 2e-4, "Adam's step size of the discriminator.", gt=0)
     final_learning_rate: float = option(
-        "optimizer",
-        0.1,
-        "Fraction left at the end of a cosine decay; 1 is none, as in the paper's code.",
-        ge=0,
-        le=1,
+        "optimizer", 0.1, "Fraction left at the end of a cosine decay; 1 is none, as in the paper's code.", ge=0, le=1
     )
     beta_1: float = option("optimizer", 0.5, "Adam's β₁; β₂ is 0.99.", ge=0, lt=1)
     adam_epsilon: float = option("optimizer", 1e-7, "Adam's ε; the authors' code has 1e-8.", gt=0)

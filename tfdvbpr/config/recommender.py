@@ -75,10 +75,7 @@ class RecommenderConfig(TrainingConfig):
         "A name in SAMPLERS: which items positives are ranked against, such as uniform, popularity, in-batch or hard.",
     )
     num_negatives: int = option(
-        "data",
-        1,
-        "triplet: negatives a positive. The hard sampler keeps the one with the highest score.",
-        ge=1,
+        "data", 1, "triplet: negatives a positive. The hard sampler keeps the one with the highest score.", ge=1
     )
     augmentation: tuple[str, ...] = option(
         "data",

@@ -59,12 +59,7 @@ def image_grid(
 
 
 def write_animation(
-    path: Path,
-    frames: npt.NDArray[np.uint8],
-    *,
-    captions: Sequence[str] = (),
-    columns: int = 8,
-    cell_height: int = 96,
+    path: Path, frames: npt.NDArray[np.uint8], *, captions: Sequence[str] = (), columns: int = 8, cell_height: int = 96
 ) -> None:
     """Writes images that change together, forth and back, in an endless loop.
 

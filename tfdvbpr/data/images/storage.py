@@ -43,7 +43,6 @@ class StoredImages(Protocol):
 
     def read(self, items: Rows) -> Pixels:
         """uint8 [N, H, W, 3] of the given item rows, int [N]."""
-        ...
 
 
 class _File:

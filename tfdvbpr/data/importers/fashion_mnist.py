@@ -24,18 +24,7 @@ from tfdvbpr.data.synthetic.source import check_actions_per_user, gumbel_top_k, 
 from tfdvbpr.errors import SourceError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-CLASSES = (
-    "t-shirt-top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle-boot",
-)
+CLASSES = ("t-shirt-top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
 _SIDE = 28
 _IMAGES_MAGIC, _LABELS_MAGIC = 0x803, 0x801
 _USERS_AT_ONCE = 128

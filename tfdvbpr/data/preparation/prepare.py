@@ -204,11 +204,7 @@ def _split(
 
 
 def _manifest(
-    source: Source,
-    options: PrepareOptions,
-    folder: Path,
-    interactions: Interactions,
-    **fields: Any,
+    source: Source, options: PrepareOptions, folder: Path, interactions: Interactions, **fields: Any
 ) -> Manifest:
     """The manifest of what lies in `folder`; `fields` are those that the other arguments do not determine."""
     files, fingerprint = file_records(folder)

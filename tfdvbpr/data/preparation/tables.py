@@ -77,12 +77,7 @@ def without_empty(table: pl.DataFrame, name: str, required: tuple[str, ...], qua
 
 
 def read_table(
-    folder: Path,
-    name: str,
-    *,
-    required: tuple[str, ...],
-    quarantine: Quarantine,
-    only: Collection[str] | None = None,
+    folder: Path, name: str, *, required: tuple[str, ...], quarantine: Quarantine, only: Collection[str] | None = None
 ) -> pl.DataFrame:
     """Reads `name`.csv or `name`.parquet as strings, with the source's line number in the column `ROW`.
 
@@ -300,11 +295,7 @@ def _is_one_record(lines: list[str]) -> bool:
 
 
 def read_jsonl(
-    path: Path,
-    fields: dict[str, Callable[[Record], Any]],
-    *,
-    required: tuple[str, ...],
-    quarantine: Quarantine,
+    path: Path, fields: dict[str, Callable[[Record], Any]], *, required: tuple[str, ...], quarantine: Quarantine
 ) -> pl.DataFrame:
     """Reads a file of one JSON object a line, line by line, with line numbers in the column `ROW`.
 

@@ -45,7 +45,6 @@ class Backbone(Protocol):
         Raises:
             ConfigError: if the images are too small for it, or its weights are not installed.
         """
-        ...
 
 
 Builder = TypeVar("Builder", bound=Callable[..., keras.Model])
@@ -66,7 +65,6 @@ class FeatureNetwork(Protocol):
 
     def __call__(self, image_size: tuple[int, int], *, imagenet: bool) -> keras.Model:
         """See `efficientnet_lite` for the arguments and errors."""
-        ...
 
 
 class PretrainedBackbone(keras.Model):

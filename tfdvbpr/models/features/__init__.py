@@ -21,11 +21,9 @@ class FeatureExtractor(Protocol):
     @property
     def version(self) -> int:
         """Raised whenever the same image gets other features: features kept on a disk are then computed anew."""
-        ...
 
     def feature_dim(self, image_size: tuple[int, int]) -> int:
         """F for images of (height, width) pixels; needs no weights."""
-        ...
 
     def __call__(self, images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """float32 [B, F] of uint8 [B, H, W, 3].
@@ -33,7 +31,6 @@ class FeatureExtractor(Protocol):
         Raises:
             ConfigError: if its weights are not installed.
         """
-        ...
 
 
 FEATURE_EXTRACTORS: Registry[FeatureExtractor] = Registry(

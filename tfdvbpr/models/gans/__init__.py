@@ -10,17 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tfdvbpr.config import GanConfig
-from tfdvbpr.models.gans.discriminator import (
-    ConvolutionalDiscriminator,
-    Discriminator,
-    PaperConvolutionalDiscriminator,
-)
-from tfdvbpr.models.gans.generators import (
-    ConditionalGenerator,
-    DcganGenerator,
-    Generator,
-    TransposedDcganGenerator,
-)
+from tfdvbpr.models.gans.discriminator import ConvolutionalDiscriminator, Discriminator, PaperConvolutionalDiscriminator
+from tfdvbpr.models.gans.generators import ConditionalGenerator, DcganGenerator, Generator, TransposedDcganGenerator
 from tfdvbpr.models.gans.projected_discriminator import ProjectedDiscriminator
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(

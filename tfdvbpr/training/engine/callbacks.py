@@ -126,7 +126,6 @@ class EvaluatedTrainer(Trainer, Protocol):
 
     def factors(self) -> Factors:
         """Every user's and item's embedding now."""
-        ...
 
 
 class BestWeights(TrainingCallback):

@@ -38,12 +38,10 @@ class Batches(Protocol):
     @property
     def steps_per_epoch(self) -> int:
         """Steps in an epoch."""
-        ...
 
     @property
     def images_per_step(self) -> int:
         """Images a step over all replicas, for the speed."""
-        ...
 
     def epoch(self, epoch: int, *, first_step: int = 0, replicas: Sequence[int] | None = None) -> Iterator[list[Batch]]:
         """The steps from `first_step`; a part for each of `replicas`, in their order, or for all of them.
@@ -51,7 +49,6 @@ class Batches(Protocol):
         A step is a function of (seed, epoch, step) alone. Ids are sampled for the whole global batch, images are read
         for the wanted replicas only.
         """
-        ...
 
 
 class Trainer(Protocol):
@@ -60,20 +57,16 @@ class Trainer(Protocol):
     @property
     def model(self) -> keras.Model:
         """The model that callbacks get."""
-        ...
 
     @property
     def batches(self) -> Batches:
         """The batches of each step."""
-        ...
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint holds: models, optimizers and variables by name."""
-        ...
 
     def replica_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """One replica's part of a step."""
-        ...
 
 
 class TrainingProgress:

@@ -21,13 +21,7 @@ from tfdvbpr.files import IfExists
 from tfdvbpr.training.checkpoints.file import variables
 from tfdvbpr.training.checkpoints.manager import Checkpoints, TrainingFolder
 from tfdvbpr.training.checkpoints.signals import Interrupts
-from tfdvbpr.training.distributed.strategy import (
-    broadcast_bytes,
-    is_chief,
-    is_multi_worker,
-    local_replicas,
-    write_once,
-)
+from tfdvbpr.training.distributed.strategy import broadcast_bytes, is_chief, is_multi_worker, local_replicas, write_once
 from tfdvbpr.training.engine.callbacks import LOG_NAME, Journal, TrainingCallback
 from tfdvbpr.training.engine.loop import Trainer, TrainingProgress, distributed_step, run_epochs
 from tfdvbpr.training.engine.tensorboard import TensorBoard

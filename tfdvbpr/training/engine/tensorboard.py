@@ -149,7 +149,6 @@ class ProfiledTrainer(Trainer, Protocol):
     @property
     def parts(self) -> Mapping[str, Callable[[Mapping[str, Any]], Losses]]:
         """Replica steps, each of which does what the one before does and more; the last is the whole step."""
-        ...
 
 
 @dataclass(frozen=True)
