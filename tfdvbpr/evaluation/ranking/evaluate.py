@@ -140,12 +140,18 @@ def _interval(values: pl.Series) -> list[float] | None:
     return [interval.low, interval.high]
 
 
-def validation_metrics(factors: Factors, interactions: Interactions) -> dict[str, float]:
-    """`auc` and, where there are cold validation items, `auc_cold`: what training evaluates between epochs."""
-    names = ("auc", "auc_cold")
-    table = per_user_metrics(Rankings(factors, interactions, Split.VALIDATION), names)
+def mean_metrics(
+    factors: Factors, interactions: Interactions, split: Split, names: Sequence[str] = ("auc", "auc_cold")
+) -> dict[str, float]:
+    """Means over users of the named metrics, those that no user has left out."""
+    table = per_user_metrics(Rankings(factors, interactions, split), names)
     means = {name: mean_of(table, name) for name in names}
     return {name: value for name, value in means.items() if value is not None}
+
+
+def validation_metrics(factors: Factors, interactions: Interactions) -> dict[str, float]:
+    """`auc` and, where there are cold validation items, `auc_cold`: what training evaluates between epochs."""
+    return mean_metrics(factors, interactions, Split.VALIDATION)
 
 
 def table_rows(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
