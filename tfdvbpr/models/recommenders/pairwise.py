@@ -32,6 +32,13 @@ EmbedItems = Callable[[Any, Any, Any], tuple[Any, Any]]
 class PairwiseRecommender(Recommender, keras.Model):
     """Users as a table of embeddings, items through `embed_items`; scores are dot products plus an item bias.
 
+    Args:
+        config: sizes, backbone or features, seed of the initial values; each class takes what it has.
+        num_users: rows of θ.
+        num_items: size of the catalogue.
+        image_size: (height, width) in pixels.
+        pretrained: whether a backbone begins with published weights where it has any.
+
     Attributes:
         uses_anchors: whether a liked item stands in for the user in training.
         uses_profiles: whether a user is embedded in training from the items the user acted on, without the ranked one.
