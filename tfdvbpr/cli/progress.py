@@ -42,11 +42,7 @@ class LogHandler(logging.Handler):
 
 
 def install_log_handler(*, level: int) -> Callable[[], None]:
-    """Shows log lines of this project's packages from a level on.
-
-    Returns:
-        A function that puts back what was before.
-    """
+    """Shows log lines of this project's packages from a level on; the function it returns puts back what was before."""
     handler, before = LogHandler(), {name: logging.getLogger(name).level for name in _PACKAGES}
     for name in _PACKAGES:
         logging.getLogger(name).addHandler(handler)
@@ -153,11 +149,7 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, ti
 
 
 def profile_table(profile: Any) -> Table:
-    """The time of each part of a training step.
-
-    Args:
-        profile: a `training.engine.tensorboard.StepProfile`.
-    """
+    """The time of each part of a training step, from a `training.engine.tensorboard.StepProfile`."""
     table = plain_table(("one step", "ms", "of the step"), profile.rows())
     table.title = f"{profile.images:,} images a step"
     table.caption = "Input is prepared beside the step and costs time only where it takes longer than the step."

@@ -124,14 +124,10 @@ class Audience:
 
 
 def standardize(user_embeddings: Floats, run: Run, category: str) -> tuple[Floats, Floats]:
-    """θ and offsets with which preferences over the real items of a category have mean 0 and standard deviation 1.
+    """θ, float32 [M, D], and offsets, [M], with which preferences over a category's real items have mean 0 and
+    deviation 1.
 
-    Args:
-        user_embeddings: float32 [M, D].
-        run: whose catalogue is used; all of it where it has fewer than two items of the category.
-
-    Returns:
-        float32 [M, D] and [M].
+    The items are those of the run's catalogue; all of it where it has fewer than two of the category.
     """
     item_embeddings = run.visual_item_embeddings
     if category in run.items.categories:

@@ -44,12 +44,10 @@ def network_of(extractor: str) -> str:
 
 
 def check_extractor(name: str, gan_runs: Iterable[GanRun] = ()) -> None:
-    """Refuses an unknown extractor, and one that is the pretrained network of a run's discriminator.
+    """Refuses an unknown extractor, and one that is the pretrained network of a run's discriminator, with a
+    ConfigError.
 
     A generator is trained until that network finds no difference, so its metrics would be too good.
-
-    Raises:
-        ConfigError: naming another extractor.
     """
     if network_of(name) not in FEATURE_EXTRACTORS:
         raise ConfigError(
