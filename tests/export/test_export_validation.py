@@ -25,7 +25,8 @@ def test_a_version_is_fit_to_be_served(model: str, request: pytest.FixtureReques
     for name, report in found.signatures.items():
         assert report.requests >= 1, name
         assert report.difference <= 1e-5, name
-        assert report.refused >= 2, name
+        if len(SIGNATURES[name].inputs) > 1 or SIGNATURES[name].takes_images:
+            assert report.refused >= 2, name
         assert report.answered >= 1, name
         assert report.p50_ms > 0, name
 

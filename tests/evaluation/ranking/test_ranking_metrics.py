@@ -156,6 +156,6 @@ def test_cold_and_warm_held_out_items_of_one_user() -> None:
 def test_metric_names() -> None:
     assert find_metric("recall@20") == (METRICS["recall@k"], 20)
     assert find_metric("mrr") == (METRICS["mrr"], 0)
-    for wrong in ("recall", "recall@0", "mrr@5", "accuracy", "recall@ten", "recall@k", "", "auc@3"):
+    for wrong in ("recall", "recall@0", "auc_cold@5", "accuracy", "recall@ten", "recall@k", "", "auc@3"):
         with pytest.raises(ConfigError, match=f"one of auc, auc_cold.*Received '{wrong}'"):
             find_metric(wrong)
