@@ -15,7 +15,7 @@ demo: install  ## Walk the whole way on made-up data; writes demo/report.html
 	$(BIN)/tfdvbpr demo --output $(DEMO)
 
 test: install  ## Lint, types, and every test
-	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 
 bench: install  ## Slow proofs and measurements
 	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config"
