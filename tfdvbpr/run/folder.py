@@ -147,13 +147,15 @@ class RunFolder:
         return dataset
 
     def _read_config(self, kind: type[Config]) -> Config:
-        values = yaml.safe_load((self.path / CONFIG_NAME).read_text(encoding="utf-8"))
+        file = self.path / CONFIG_NAME
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
         try:
             return resolve_config(kind, defaults=values)
         except ConfigError as error:
+            writer, reader = f"tfdvbpr {self.manifest.library_version}", f"tfdvbpr {__version__}"
             raise RunError(
-                f"{self.path / CONFIG_NAME} was written by tfdvbpr {self.manifest.library_version}. {error} This is "
-                f"tfdvbpr {__version__}. Train again, or use the version that wrote it."
+                f"A configuration must fit {reader}. {file} was written by {writer}. {error} "
+                f"Train again, or use {writer}."
             ) from None
 
 

@@ -134,7 +134,7 @@ def test_chunks_change_nothing_but_the_last_digits(designer: Designer) -> None:
     np.testing.assert_allclose(few["preferences"], whole["preferences"], atol=0.02)
 
 
-# Two near copies with the best objectives, one that is a little worse and looks different, one that is bad.
+# Two near copies with the best objectives, one that is a little worse and differs, one that is bad.
 VALUES = np.array([[4.0, 3.9, 3.5, -9.0]], np.float32)
 FEATURES = np.array([[[0.0], [0.01], [1.0], [5.0]]], np.float32)
 

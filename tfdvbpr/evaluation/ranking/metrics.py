@@ -291,7 +291,7 @@ METRICS: Registry[RankingMetric] = Registry(
 
 
 def find_metric(name: str) -> tuple[RankingMetric, int]:
-    """Looks up "recall@10": the entry "recall@k" and 10; 0 stands for the k of a metric without one.
+    """Find "recall@10": the entry "recall@k" and 10; 0 stands for the k of a metric without one.
 
     Raises:
         ConfigError: if there is no such metric.
