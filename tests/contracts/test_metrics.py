@@ -11,10 +11,12 @@ import pytest
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.evaluation.generative import metrics as generative
 from tfdvbpr.evaluation.generative.distances import Estimate, frechet_distance
+from tfdvbpr.evaluation.generative.features import FeatureSpace
 from tfdvbpr.evaluation.generative.metrics import GenerativeMetric
 from tfdvbpr.evaluation.generative.photos import ImageComparison, ImageSet
 from tfdvbpr.evaluation.ranking import metrics as ranking
 from tfdvbpr.evaluation.ranking.metrics import RankingMetric, Rankings
+from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders.factors import Factors
 
 K, NUM_ITEMS = 10, 40
@@ -120,7 +122,7 @@ def _comparison(images: np.ndarray, categories: np.ndarray) -> ImageComparison:
     real, names = _images(0)
     rows = np.arange(NUM_IMAGES)
     photos: Any = SimpleNamespace(
-        extractor="colour-and-edges",
+        space=FeatureSpace("colour-and-edges", FEATURE_EXTRACTORS["colour-and-edges"]),
         features=_features(real),
         classifier=_Classifier(),
         sides=(rows[rows % 2 == 0], rows[rows % 2 == 1]),

@@ -33,13 +33,11 @@ def _metrics_help(room: str, **settings: bool) -> type[TyperCommand]:
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")]
 SplitOption = Annotated[Literal["validation", "test"], typer.Option(help="Choose by validation, report test once.")]
 GanDataset = Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")]
-Extractor = Annotated[
-    str,
-    typer.Option(
-        help="The network whose features are compared: efficientnet_lite2 (offline, with the extra pretrained), "
-        "inception_v3 or another model of keras.applications (downloaded once), or colour-and-edges."
-    ),
-]
+EXTRACTOR_HELP = (
+    "The network whose features are compared: efficientnet_lite2 (offline, with the extra pretrained), inception_v3 or "
+    "another model of keras.applications (downloaded once), or colour-and-edges."
+)
+Extractor = Annotated[str, typer.Option(help=EXTRACTOR_HELP)]
 
 
 @app.command(
@@ -177,11 +175,14 @@ def evaluate_gan(
     gan_runs: Annotated[list[Path], typer.Argument(metavar="GAN_RUN...", help="Folders made by `tfdvbpr train-gan`.")],
     dataset: Annotated[Path, typer.Option(metavar="DATASET", help="The dataset they were trained on.")],
     output: OutputOption,
-    extractor: Extractor = "efficientnet_lite2",
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{EXTRACTOR_HELP} Repeat to compare with several; efficientnet_lite2 when left out."),
+    ] = None,
     num_samples: Annotated[int, typer.Option(help="Images a run, in the photos' mix of categories.", min=10)] = 5000,
     if_exists: IfExistsOption = "error",
 ) -> None:
-    """Compare images of GANs with the real photos, side by side.
+    """Compare images of GANs with the real photos, side by side: as they are, and both blurred alike.
 
     Writes metrics.json, metrics.csv, metrics.md, categories.csv, and for each run grids of samples by category and of
     samples beside their nearest photos, and a quiz without names with its key. The photos' features and the category
@@ -190,6 +191,8 @@ def evaluate_gan(
     \b
     {metrics}
     """
+    from dataclasses import replace
+
     from tfdvbpr import api
     from tfdvbpr.files import check_output
     from tfdvbpr.run import GanRun
@@ -197,12 +200,15 @@ def evaluate_gan(
     check_output(output, if_exists=if_exists)
     opened = [GanRun.open(run) for run in gan_runs]
     from tfdvbpr.evaluation.generative.evaluate_gan import GanEvaluationOptions
-    from tfdvbpr.evaluation.generative.gan_report import TABLE_NAME, notes, table_rows
+    from tfdvbpr.evaluation.generative.gan_report import TABLE_NAME, notes, tables
 
-    options = GanEvaluationOptions(extractor=extractor, num_samples=num_samples)
+    options = GanEvaluationOptions(num_samples=num_samples)
+    if extractor:
+        options = replace(options, extractors=tuple(extractor))
     with progress.counting("Evaluating") as count:
         evaluation = api.evaluate_gan(opened, dataset, output, options=options, progress=count, if_exists=if_exists)
-    out.print(progress.plain_table(*table_rows(evaluation)))
+    for title, headings, rows in tables(evaluation):
+        out.print(progress.plain_table(headings, rows, title=title))
     out.print(notes(evaluation), style="dim", highlight=False)
     out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
 

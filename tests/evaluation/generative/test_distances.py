@@ -16,7 +16,6 @@ from tfdvbpr.evaluation.generative.distances import (
     inception_score,
     kernel_distance,
     memorisation,
-    precision_recall,
     sample_pairs,
     softmax,
     squared_mmd,
@@ -162,30 +161,6 @@ def test_pairs() -> None:
     assert sampled.shape == (1000, 2)
     assert (sampled[:, 0] != sampled[:, 1]).all()
     assert set(sampled.ravel()) == set(range(50))
-
-
-def test_precision_and_recall_by_hand() -> None:
-    """On a line with k=1: real 0, 1, 10, 11 have balls of radius 1; 0.5 and 10.5 are in them, 5 and 20 are not."""
-    real = np.array([[0.0], [1.0], [10.0], [11.0]])
-    made = np.array([[0.5], [10.5], [5.0], [20.0]])
-    found = precision_recall(real, made, k=1)
-    # Balls of the made: 0.5 ± 4.5, 10.5 ± 5.5, 5 ± 4.5, 20 ± 9.5 hold every real one.
-    assert found == (0.5, 1.0)
-    one_mode = precision_recall(real, np.array([[0.5], [0.6], [0.7], [0.8]]), k=1)
-    assert one_mode == (1.0, 0.0)
-    assert precision_recall(real, real, k=1) == (1.0, 1.0)
-
-
-def test_precision_and_recall_at_unequal_sizes() -> None:
-    rng = np.random.default_rng(0)
-    real, made = rng.normal(size=(200, 2)), rng.normal(size=(50, 2))
-    found = precision_recall(real, made)
-    assert found == precision_recall(real, made)
-    assert 0.5 < found[0] <= 1
-    far = precision_recall(real, made + 100)
-    assert far == (0, 0)
-    with pytest.raises(ValueError, match="more than k=3"):
-        precision_recall(real, made[:3])
 
 
 def test_copies_are_nearer_than_new_photos() -> None:

@@ -25,21 +25,16 @@ from tfdvbpr.evaluation.generative.evaluate_gan import (
     generate_samples,
     in_proportion,
 )
-from tfdvbpr.evaluation.generative.gan_report import table_rows
-from tfdvbpr.evaluation.generative.photos import (
-    ImageComparison,
-    ImageSet,
-    check_extractor,
-    class_posteriors,
-    gan_category_ids,
-    merged_categories,
-)
+from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, blurred, check_extractor, class_posteriors
+from tfdvbpr.evaluation.generative.gan_report import tables
+from tfdvbpr.evaluation.generative.manifolds import compare_manifolds
+from tfdvbpr.evaluation.generative.photos import ImageComparison, ImageSet, gan_category_ids, merged_categories
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun
 from tfdvbpr.run.gan_run import CategoryFacts, GanFacts
 
 NAME = "colour-and-edges"
-OPTIONS = GanEvaluationOptions(extractor=NAME, num_samples=60, samples_per_category=4)
+OPTIONS = GanEvaluationOptions(extractors=(NAME,), num_samples=60, samples_per_category=4)
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +74,51 @@ def test_two_runs_get_the_same_latents_and_so_the_same_metrics(evaluated: Any) -
 
 def test_real_photos_are_nearer_to_real_photos(evaluated: Any) -> None:
     evaluation, _ = evaluated
-    made, real = evaluation.gans["gan"].metrics, evaluation.real
+    made, real = evaluation.gans["gan"].metrics, evaluation.real[REAL]
     assert real[f"kid_{NAME}"] < made[f"kid_{NAME}"]
     assert real["num_samples"] == 4
+
+
+def test_blurred_photos_tell_what_sharpness_is_worth(evaluated: Any, checkerboard_dataset: PreparedDataset) -> None:
+    """Computed again: held-out photos that are blurred, against the others as they are and against the others
+    blurred.
+    """
+    evaluation, _ = evaluated
+    assert list(evaluation.real) == [REAL, "the same, blurred σ=0.8 px", "the same, blurred σ=1.2 px"]
+    train, held_out = evaluation.photos.sides
+    extract, read = FEATURE_EXTRACTORS[NAME], checkerboard_dataset.images.read
+    softened = blurred(read(held_out), 1.2)
+    row = evaluation.real["the same, blurred σ=1.2 px"]
+    assert row[f"fid_{NAME}"] == pytest.approx(frechet_distance(extract(read(train)), extract(softened)), rel=1e-6)
+    both = frechet_distance(extract(blurred(read(train), BLUR_SIGMA)), extract(blurred(softened, BLUR_SIGMA)))
+    assert row[f"fid_{NAME}_blurred"] == pytest.approx(both, rel=1e-6)
+
+
+def test_every_extractor_has_its_columns_of_images_as_they_are_and_blurred(
+    evaluated: Any, tiny_gan_run: GanRun, checkerboard_dataset: PreparedDataset
+) -> None:
+    metrics = evaluated[0].gans["gan"].metrics
+    for name in ("fid", "kid", "precision", "recall", "density", "coverage"):
+        assert f"{name}_{NAME}" in metrics
+        assert f"{name}_{NAME}_blurred" in metrics
+    made = evaluated[0].gans["gan"].samples
+    blurred_sides = [
+        FEATURE_EXTRACTORS[NAME](blurred(images, BLUR_SIGMA))
+        for images in (checkerboard_dataset.images.read(np.arange(16)), made.images[made.in_proportion])
+    ]
+    assert metrics[f"fid_{NAME}_blurred"] == pytest.approx(frechet_distance(*blurred_sides), rel=1e-6)
+    assert metrics[f"coverage_{NAME}_blurred"] == compare_manifolds(*blurred_sides).coverage
 
 
 def test_the_folder(evaluated: Any) -> None:
     evaluation, output = evaluated
     written = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
-    assert written["extractor"] == NAME
+    assert written["extractors"] == [NAME]
+    assert written["blur_sigma"] == 1.5
+    assert written["real_photos"][REAL][f"fid_{NAME}"] == evaluation.real[REAL][f"fid_{NAME}"]
     assert written["runs"]["gan"][f"fid_{NAME}"] == evaluation.gans["gan"].metrics[f"fid_{NAME}"]
     assert written["classifier"]["held_out"] == 4
-    assert pl.read_csv(output / "metrics.csv")["run"].to_list() == ["gan", "gan-2", REAL]
+    assert pl.read_csv(output / "metrics.csv")["run"].to_list() == ["gan", "gan-2", *evaluation.real]
     assert pl.read_csv(output / "categories.csv").height == 4
     text = (output / "metrics.md").read_text(encoding="utf-8")
     assert f"fid_{NAME} ↓" in text
@@ -106,14 +134,20 @@ def test_the_folder(evaluated: Any) -> None:
     assert quiz["cell"][11] == "B2"
 
 
-def test_the_table_names_the_extractor_and_the_classifiers_accuracy(evaluated: Any) -> None:
-    headings, rows = table_rows(evaluated[0])
-    assert headings == ["", "gan", "gan-2", REAL]
-    names = [row[0] for row in rows]
-    assert f"kid_{NAME} ↓" in names
+def test_the_tables_name_the_features_and_the_classifiers_accuracy(evaluated: Any) -> None:
+    plain, softened, other = tables(evaluated[0])
+    assert [plain[0], softened[0]] == [
+        f"Images as they are, by {NAME}",
+        f"Photos and images blurred alike (σ = 1.5 px), by {NAME}",
+    ]
+    assert plain[1] == ["", "gan", "gan-2", *evaluated[0].real]
+    assert f"kid_{NAME} ↓" in [row[0] for row in plain[2]]
+    assert f"coverage_{NAME}_blurred ↑" in [row[0] for row in softened[2]]
+    names = [row[0] for row in other[2]]
     assert names[-1] == "classifier's accuracy on held-out photos"
     assert not any(name.startswith(f"inception_score_{NAME}") for name in names)  # it has no classes
     assert "inception_score_category_classifier ↑" in names
+    assert len({row[0] for _, _, rows in (plain, softened, other) for row in rows}) == 6 + 6 + len(names)
 
 
 def test_the_mix_of_categories() -> None:
@@ -134,10 +168,12 @@ def test_invalid_calls_are_refused_before_any_work(
     tiny_gan_run: GanRun, checkerboard_dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match=r"`extractor` must be efficientnet_lite2.*Received 'vgg'"):
-        api.evaluate_gan([tiny_gan_run], checkerboard_dataset, options=GanEvaluationOptions(extractor="vgg"))
+        api.evaluate_gan([tiny_gan_run], checkerboard_dataset, options=GanEvaluationOptions(extractors=("vgg",)))
     (tmp_path / "x").write_text("")
     with pytest.raises(OutputExistsError):
         api.evaluate_gan([tiny_gan_run], checkerboard_dataset, tmp_path)
+    with pytest.raises(ConfigError, match="`extractors` must name at least one, each once"):
+        GanEvaluationOptions(extractors=(NAME, NAME))
     with pytest.raises(ConfigError, match=r"`num_samples` must be at least 10\. Received 3"):
         GanEvaluationOptions(num_samples=3)
     about = tiny_gan_run.manifest

@@ -30,6 +30,7 @@ from tfdvbpr.evaluation.designs.baselines import (
     sample_requests,
     score_images,
 )
+from tfdvbpr.evaluation.generative.features import DEFAULT_EXTRACTOR, check_extractor
 from tfdvbpr.evaluation.generative.gan_report import metric_notes
 from tfdvbpr.evaluation.generative.metrics import (
     METRICS,
@@ -40,11 +41,9 @@ from tfdvbpr.evaluation.generative.metrics import (
     titled_metrics,
 )
 from tfdvbpr.evaluation.generative.photos import (
-    DEFAULT_EXTRACTOR,
     ImageComparison,
     ImageSet,
     RealPhotos,
-    check_extractor,
     gan_category_ids,
     merged_categories,
     photo_names,
@@ -180,7 +179,9 @@ def compare_designs(
     def metrics(row: ScoredImages) -> dict[str, Any]:
         everything = np.ones(len(requests), bool)
         categories = np.array(requests.categories)
-        generated = ImageSet(row.images, photos.extract(row.images), categories, everything, merged_categories(gan_run))
+        generated = ImageSet(
+            row.images, photos.space.extract(row.images), categories, everything, merged_categories(gan_run)
+        )
         found = {
             "preference": float(row.preferences.mean()),
             "preference_standardised": float(scale.standardise(row.preferences).mean()),

@@ -21,7 +21,7 @@ from tfdvbpr.designing.options import DesignOptions, check_weight
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
 from tfdvbpr.evaluation.designs.baselines import RETRIEVED, Images, PreferenceScale, Requests, real_images
-from tfdvbpr.evaluation.generative.photos import DEFAULT_EXTRACTOR, check_extractor, extract_features
+from tfdvbpr.evaluation.generative.features import DEFAULT_EXTRACTOR, check_extractor, extract_features
 from tfdvbpr.evaluation.ranking.comparison import markdown_table
 from tfdvbpr.evaluation.ranking.significance import holm, mcnemar_p
 from tfdvbpr.run import GanRun, Run

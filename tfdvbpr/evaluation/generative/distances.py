@@ -1,4 +1,4 @@
-"""FID, KID, the inception score, diversity, precision, recall and memorisation, as functions of arrays."""
+"""FID, KID, the inception score, diversity and memorisation, as functions of arrays."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, special
 
-from tfdvbpr.data.chunks import map_chunks
-from tfdvbpr.data.images.similarity import ms_ssim, nearest_members, squared_distances
+from tfdvbpr.data.images.similarity import ms_ssim, nearest_members
 
 NUM_SUBSETS = 100
 SUBSET_SIZE = 500
 NUM_SPLITS = 10
 NUM_PAIRS = 200
-NEIGHBOURHOOD = 3
 NEAR_COPY = 0.01
-_ROWS = 1024
 
 Features = npt.NDArray[Any]
 
@@ -243,45 +240,6 @@ class Memorisation:
     near_copies: float
     nearest_distance: float
     held_out_distance: float
-
-
-def precision_recall(
-    real: Features, generated: Features, *, k: int = NEIGHBOURHOOD, seed: int = 0
-) -> tuple[float, float]:
-    """The share of generated images within the real ones' manifold, and the reverse: Kynkäänniemi et al. 2019.
-
-    A set's manifold is the union of balls around its members that reach to their k-th nearest other member. Both shares
-    depend on the sizes, so the larger set is subsampled to the size of the smaller one.
-
-    Args:
-        real: float [N, F].
-        generated: float [M, F].
-        k: the paper's 3.
-        seed: of the subsample.
-
-    Raises:
-        ValueError: if a set has k members or fewer.
-    """
-    size = min(len(real), len(generated))
-    if size <= k:
-        raise ValueError(f"Both sets must have more than k={k} members. Received {len(real)} and {len(generated)}.")
-    generator = np.random.default_rng(seed)
-    one, two = (
-        np.asarray(values, np.float64)[np.sort(generator.choice(len(values), size, replace=False))]
-        for values in (real, generated)
-    )
-    return _share_within(two, one, k), _share_within(one, two, k)
-
-
-def _share_within(queries: Features, members: Features, k: int) -> float:
-    """The share of queries that lie in the ball of some member."""
-    radii = nearest_members(members, members, k=k + 1).distances[:, k] ** 2  # the nearest is the member itself
-
-    def within(block: Features) -> Features:
-        inside = squared_distances(block, members) <= radii * (1.0 + 1e-9)
-        return np.asarray(inside.any(axis=1))
-
-    return int(map_chunks(within, queries, chunk_rows=_ROWS).sum()) / len(queries)
 
 
 def memorisation(generated: Features, train: Features, held_out: Features) -> Memorisation:

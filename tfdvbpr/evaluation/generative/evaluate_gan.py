@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,12 @@ from tfdvbpr.data.images.similarity import WEIGHTS, num_scales
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import ConfigError, DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import MIN_PHOTOS
-from tfdvbpr.evaluation.generative.metrics import category_metrics, overall_metrics
+from tfdvbpr.evaluation.generative.features import DEFAULT_EXTRACTOR, Progress, blurred, check_extractor
+from tfdvbpr.evaluation.generative.metrics import category_metrics, feature_metrics, overall_metrics
 from tfdvbpr.evaluation.generative.photos import (
-    DEFAULT_EXTRACTOR,
     ImageComparison,
     ImageSet,
     RealPhotos,
-    check_extractor,
     gan_category_ids,
     merged_categories,
     photo_names,
@@ -29,11 +28,11 @@ from tfdvbpr.evaluation.generative.photos import (
 from tfdvbpr.run import GanRun
 
 REAL = "real photos (held out)"
+PHOTO_SIGMAS = (0.8, 1.2)  # pixels, of the blurred held-out photos
 _SEEDS_PER_RUN = 1_000_000
 _log = logging.getLogger(__name__)
 
 Counts = npt.NDArray[np.int64]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,14 @@ class GanEvaluationOptions:
     """How GANs are evaluated.
 
     Attributes:
-        extractor: a name in FEATURE_EXTRACTORS.
+        extractors: names in FEATURE_EXTRACTORS. Features of the first are also used for the nearest photos and for the
+            metrics of a category.
         num_samples: images in the photos' mix of categories, for the overall metrics.
         samples_per_category: images of each category at least, for the metrics of a category.
         seed: of latents, subsets and pairs.
     """
 
-    extractor: str = DEFAULT_EXTRACTOR
+    extractors: tuple[str, ...] = (DEFAULT_EXTRACTOR,)
     num_samples: int = 5000
     samples_per_category: int = 50
     seed: int = 0
@@ -56,6 +56,8 @@ class GanEvaluationOptions:
         for name, least in (("num_samples", 10), ("samples_per_category", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"`{name}` must be at least {least}. Received {getattr(self, name)}.")
+        if not self.extractors or len(set(self.extractors)) < len(self.extractors):
+            raise ConfigError(f"`extractors` must name at least one, each once. Received {self.extractors}.")
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,24 @@ class GanEvaluation:
     """Several GANs on one dataset.
 
     Attributes:
-        photos: the real ones.
+        spaces: the real photos with the features of each extractor, as they are and blurred.
         options: how the GANs were evaluated.
         gans: by label, in the order given.
-        real: metrics of held-out photos against the others: about the best that can be reached.
+        real: by label, metrics of held-out photos against the others: as they are, which is about the best that can be
+            reached, and blurred, which is what a generator of every item would have that is not sharp.
         warnings: sentences about metrics of little value.
     """
 
-    photos: RealPhotos
+    spaces: list[RealPhotos]
     options: GanEvaluationOptions
     gans: dict[str, EvaluatedGan]
-    real: dict[str, Any]
+    real: dict[str, dict[str, Any]]
     warnings: list[str]
+
+    @property
+    def photos(self) -> RealPhotos:
+        """The photos as they are, with the features of the first extractor."""
+        return self.spaces[0]
 
 
 def compare_gans(
@@ -104,15 +112,18 @@ def compare_gans(
     options = options or GanEvaluationOptions()
     if not gan_runs:
         raise ConfigError("`gan_runs` must name at least one. Received none.")
-    check_extractor(options.extractor, gan_runs.values())
+    for extractor in options.extractors:
+        check_extractor(extractor, gan_runs.values())
     category_ids, left_out = common_categories(gan_runs, dataset)
-    photos = RealPhotos.of(dataset, options.extractor, progress=progress)
+    spaces = RealPhotos.in_spaces(dataset, options.extractors, progress=progress)
     gans = {}
     for label, run in gan_runs.items():
         _log.info("Evaluating %s.", label)
-        gans[label] = _evaluate(run, photos, category_ids[label], options, progress)
-    warnings = [*left_out, *_warnings(photos, gans, options)]
-    return GanEvaluation(photos, options, gans, _held_out_metrics(photos, options), warnings)
+        gans[label] = _evaluate(run, spaces, category_ids[label], options, progress)
+    _log.info("Evaluating held-out photos.")
+    real = held_out_metrics(spaces, seed=options.seed, progress=progress)
+    warnings = [*left_out, *_warnings(spaces[0], gans, options)]
+    return GanEvaluation(spaces, options, gans, real, warnings)
 
 
 def common_categories(gan_runs: Mapping[str, GanRun], dataset: PreparedDataset) -> tuple[dict[str, Counts], list[str]]:
@@ -186,7 +197,7 @@ def label_runs(gan_runs: Sequence[GanRun]) -> dict[str, GanRun]:
 
 def _evaluate(
     run: GanRun,
-    photos: RealPhotos,
+    spaces: Sequence[RealPhotos],
     category_ids: Counts,
     options: GanEvaluationOptions,
     progress: Progress | None,
@@ -198,28 +209,51 @@ def _evaluate(
         min_per_category=options.samples_per_category,
         seed=options.seed,
     )
-    features = photos.extract(images, progress)
+    photos, names = spaces[0], photo_names(run, category_ids)
+    features = photos.space.extract(images, progress)
     samples = ImageSet(images, features, photo_names(run, ids), proportion, merged_categories(run))
-    comparison = ImageComparison(samples, photos, photo_names(run, category_ids), options.seed)
-    metrics = {
-        **overall_metrics(comparison, samples=True),
-        "num_samples": int(proportion.sum()),
-        "training_seconds": run.manifest.training_seconds,
-    }
-    return EvaluatedGan(run, samples, metrics, category_metrics(comparison))
+    comparison = ImageComparison(samples, photos, names, options.seed)
+    metrics = overall_metrics(comparison, samples=True)
+    counted = replace(
+        samples,
+        images=images[proportion],
+        categories=samples.categories[proportion],
+        in_proportion=proportion[proportion],
+    )
+    for other in spaces[1:]:
+        counted = replace(counted, features=other.space.extract(counted.images, progress))
+        metrics |= feature_metrics(ImageComparison(counted, other, names, options.seed))
+    found = {**metrics, "num_samples": int(proportion.sum()), "training_seconds": run.manifest.training_seconds}
+    return EvaluatedGan(run, samples, found, category_metrics(comparison))
 
 
-def _held_out_metrics(photos: RealPhotos, options: GanEvaluationOptions) -> dict[str, Any]:
-    """Held-out photos in the place of samples, against the photos that were not held out."""
+def held_out_metrics(
+    spaces: Sequence[RealPhotos], *, seed: int = 0, progress: Progress | None = None
+) -> dict[str, dict[str, Any]]:
+    """Held-out photos in the place of samples, as they are and blurred, against the photos that were not held out.
+
+    Returns:
+        By label the metrics of the photos as they are, and of the same photos blurred by each of PHOTO_SIGMAS.
+    """
+    photos = spaces[0]
     _, rows = photos.sides
-    images, features = photos.dataset.images.read(rows), photos.features[rows]
-    held_out = ImageSet(images, features, photos.categories[rows], np.ones(len(rows), bool))
+    images, categories = photos.dataset.images.read(rows), photos.categories[rows]
     others = photos.categories.copy()
     others[rows] = ""
-    return {
-        **overall_metrics(ImageComparison(held_out, photos, others, options.seed)),
-        "num_samples": len(rows),
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for sigma in (0.0, *PHOTO_SIGMAS):
+        label = f"the same, blurred σ={sigma:g} px" if sigma else REAL
+        found[label] = {}
+        for each in spaces:
+            features = (
+                each.space.of_blurred_photos(each.dataset, rows, sigma, progress) if sigma else each.features[rows]
+            )
+            shown = blurred(images, sigma) if sigma else images
+            held_out = ImageSet(shown, features, categories, np.ones(len(rows), bool))
+            compute = overall_metrics if each is photos else feature_metrics
+            found[label] |= compute(ImageComparison(held_out, each, others, seed))
+        found[label]["num_samples"] = len(rows)
+    return found
 
 
 def _warnings(photos: RealPhotos, gans: Mapping[str, EvaluatedGan], options: GanEvaluationOptions) -> list[str]:

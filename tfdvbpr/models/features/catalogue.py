@@ -44,8 +44,7 @@ def catalogue_features(dataset: PreparedDataset, extractor: str, *, progress: Pr
     """
     extract = FEATURE_EXTRACTORS[extractor]
     dim = extract.feature_dim(dataset.manifest.image_size)
-    progress = progress or _log_tenths(extractor)
-    return _kept(dataset, f"{extractor}-{extract.version}", dim, lambda: compute_features(dataset, extract, progress))
+    return cached_features(dataset, f"{extractor}-{extract.version}", extract, dim=dim, progress=progress)
 
 
 def network_features(dataset: PreparedDataset, network: Any, *, name: str) -> Features:
@@ -59,15 +58,51 @@ def network_features(dataset: PreparedDataset, network: Any, *, name: str) -> Fe
         lambda images: network(to_float(images), training=False), reduce_retracing=True, autograph=False
     )
 
-    def compute() -> Features:
-        return compute_features(dataset, lambda images: apply(images).numpy(), _log_tenths(name))
+    def extract(images_uint8: npt.NDArray[np.uint8]) -> Features:
+        return np.asarray(apply(images_uint8))
 
-    return _kept(dataset, f"{name}-network-{_NETWORK_VERSION}", network.output_shape[-1], compute)
+    return cached_features(dataset, f"{name}-network-{_NETWORK_VERSION}", extract, dim=network.output_shape[-1])
 
 
-def compute_features(dataset: PreparedDataset, extract: Extract, progress: Progress | None = None) -> Features:
-    """float32 [num_items, F]: `extract` of every image, a batch at a time."""
-    rows = np.arange(dataset.manifest.num_items, dtype=np.int32)
+def cached_features(
+    dataset: PreparedDataset,
+    name: str,
+    extract: Extract,
+    *,
+    dim: int,
+    rows: npt.NDArray[np.integer[Any]] | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """float32 [N, F]: `extract` of images, a batch at a time, kept in the dataset's folder.
+
+    Args:
+        name: under which they are kept, with the dataset's fingerprint; another name for other rows and another version
+            of `extract`.
+        extract: from uint8 [B, H, W, 3] to float32 [B, F].
+        dim: F.
+        rows: of the items, int [N]; all when left out.
+        progress: called with (images done, images in all); left out, a long computation is logged.
+    """
+    rows = np.arange(dataset.manifest.num_items, dtype=np.int32) if rows is None else rows
+    path = dataset.path / FOLDER / f"{name}-{dataset.manifest.fingerprint}.npy"
+    found = _read(path)
+    if found is not None and found.shape == (len(rows), dim) and found.dtype == np.float32:
+        return found
+    features = compute_features(dataset, extract, progress or _log_tenths(name), rows=rows)
+    # The dataset may be read-only; the features are good all the same.
+    with suppress(OSError), whole_file(path) as scratch:
+        np.save(scratch, features)
+    return features
+
+
+def compute_features(
+    dataset: PreparedDataset,
+    extract: Extract,
+    progress: Progress | None = None,
+    *,
+    rows: npt.NDArray[np.integer[Any]],
+) -> Features:
+    """float32 [N, F]: `extract` of the images of some items, a batch at a time."""
     return map_chunks(lambda chunk: extract(dataset.images.read(chunk)), rows, chunk_rows=_BATCH, progress=progress)
 
 
@@ -82,20 +117,6 @@ def _log_tenths(name: str) -> Progress:
             _log.info("%s has computed the features of %d of %d images.", name, done, total)
 
     return progress
-
-
-def _kept(dataset: PreparedDataset, name: str, dim: int, compute: Callable[[], Features]) -> Features:
-    """Features that an earlier call has kept, or computed and kept for the next."""
-    about = dataset.manifest
-    path = dataset.path / FOLDER / f"{name}-{about.fingerprint}.npy"
-    found = _read(path)
-    if found is not None and found.shape == (about.num_items, dim) and found.dtype == np.float32:
-        return found
-    features = compute()
-    # The dataset may be read-only; the features are good all the same.
-    with suppress(OSError), whole_file(path) as scratch:
-        np.save(scratch, features)
-    return features
 
 
 def _read(path: Path) -> Features | None:
