@@ -35,6 +35,7 @@ from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.checkpoints.file import values, variables  # noqa: E402
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
 from tfdvbpr.training.gan.trainer import GanTrainer  # noqa: E402
+from tfdvbpr.training.recommender.data import TrainingData  # noqa: E402
 from tfdvbpr.training.recommender.step import RecommenderTrainer  # noqa: E402
 
 STEPS = 50
@@ -51,7 +52,7 @@ def _trainer(dataset: PreparedDataset) -> Any:
     if way == "dvbpr":
         calm = {**_CALM, "user_learning_rate": 1e-4}
         config = recommender_config("dvbpr", embedding_dim=4, global_batch_size=8, dropout=0.0, epochs=STEPS, **calm)
-        return RecommenderTrainer(dataset, config, strategy)
+        return RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, strategy)
     small = {"base_channels": 4, "discriminator_channels": 4, "latent_dim": 4, "global_batch_size": 8, "epochs": STEPS}
     calm = {} if way.endswith("-float64") else {**_CALM, "discriminator_learning_rate": 1e-4}
     return GanTrainer(dataset, gan_config("plain", **small, **calm), strategy)

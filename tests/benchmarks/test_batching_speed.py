@@ -11,13 +11,15 @@ from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 SECONDS = 60.0
 
 
 def _auc_after(dataset: Any, **values: Any) -> tuple[float, int]:
-    trainer = RecommenderTrainer(dataset, recommender_config("dvbpr", epochs=40, **values), make_strategy())
+    config = recommender_config("dvbpr", epochs=40, **values)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, make_strategy())
     step = distributed_step(make_strategy(), trainer.replica_step)
     spent, ranked, epoch = 0.0, 0, 0
     while spent < SECONDS:

@@ -18,6 +18,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 COMMAND = "python -m pytest tests/benchmarks/test_input_speed.py -s"
@@ -65,7 +66,7 @@ def test_input_alone_keeps_up_with_a_bare_decoder(dataset: PreparedDataset) -> N
 def test_a_step_hardly_waits(dataset: PreparedDataset, backbone: str, cache: str) -> None:
     config = recommender_config("dvbpr", backbone=backbone, image_cache=cache, user_embeddings="free", epochs=2)
     strategy = make_strategy("one-device")
-    trainer = RecommenderTrainer(dataset, config, strategy)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, strategy)
     progress = TrainingProgress(trainer.batches, epochs=2)
     found: list[tuple[float, float]] = []
     keep = keras.callbacks.LambdaCallback(

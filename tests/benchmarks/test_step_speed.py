@@ -14,6 +14,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 COMMAND = "python -m pytest tests/benchmarks/test_step_speed.py -s"
@@ -62,7 +63,7 @@ def test_a_step_is_near_the_matrix_product(dataset: PreparedDataset, batching: s
         "dvbpr", preset="paper", overrides=[f"{name}={value}" for name, value in values.items()]
     )
     strategy = make_strategy("one-device")
-    trainer = RecommenderTrainer(dataset, config, strategy)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, strategy)
     step = distributed_step(strategy, trainer.replica_step)
     batch = next(trainer.batches.epoch(0))
     kind = tf.bfloat16 if "bfloat16" in precision else tf.float32

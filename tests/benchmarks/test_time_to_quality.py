@@ -20,6 +20,7 @@ from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import distributed_step, prefetched
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 COMMAND = "TFDVBPR_POSTERS=posters.dataset python -m pytest tests/benchmarks/test_time_to_quality.py -s"
@@ -56,7 +57,7 @@ class _Clock:
 def _train(dataset: PreparedDataset, config: RecommenderConfig, *, limit: float, between: float) -> Outcome:
     """Trains until the goal or the limit; looks at validation every `between` seconds and at the limit."""
     strategy = make_strategy("one-device")
-    trainer = RecommenderTrainer(dataset, config, strategy)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, strategy)
     step = distributed_step(strategy, trainer.replica_step)
     clock, looked, pictures, epoch = _Clock(), 0.0, 0, 0
     while True:

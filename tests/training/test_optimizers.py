@@ -9,6 +9,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.optimizers import AveragingAdam, FusedAdam, RowAdam, make_adam
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer
 
 ROWS, DIM, STEPS = 30, 3, 120
@@ -78,7 +79,7 @@ def test_no_step_passes_over_a_whole_table(checkerboard_dataset: PreparedDataset
     """Nothing that a traced step computes, in it or in a function it calls, has the shape of a table."""
     config = recommender_config("bpr-mf", embedding_dim=5, global_batch_size=3)
     strategy = make_strategy("one-device")
-    trainer = RecommenderTrainer(checkerboard_dataset, config, strategy)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(checkerboard_dataset, config), config, strategy)
     (part,) = next(trainer.batches.epoch(0))
     batch = {name: tf.convert_to_tensor(array) for name, array in part.items()}
     traced = tf.function(lambda: strategy.run(trainer.replica_step, args=(batch,))).get_concrete_function()

@@ -77,17 +77,11 @@ def train(
     from tfdvbpr.training.recommender.train import train_recommender
 
     opened = opened_dataset(dataset)
-    validate = None
-    if opened.manifest.num_validation:
-
-        def validate(factors: Any) -> dict[str, float]:
-            return validation_metrics(factors, opened.interactions)
-
     return train_recommender(
         opened,
         config or recommender_config("dvbpr"),
         Path(output),
-        validate=validate,
+        validate=validation_metrics,
         callbacks=callbacks,
         strategy=strategy,
         if_exists=if_exists,

@@ -28,6 +28,8 @@ from tfdvbpr.run.folder import (
     USERS_NAME,
     WEIGHTS_NAME,
     RunFolder,
+    new_manifest,
+    write_run_header,
 )
 
 if TYPE_CHECKING:
@@ -236,8 +238,17 @@ class Run(RunFolder):
         return self.interactions.matrix(*Split)
 
 
-def write_recommender_tables(folder: Path, dataset: PreparedDataset, factors: Factors) -> None:
-    """Writes id maps, interactions and factors into a recommender run folder that is being made."""
+def write_recommender_run(
+    folder: Path,
+    dataset: PreparedDataset,
+    config: RecommenderConfig,
+    factors: Factors,
+    history: pl.DataFrame,
+    seconds: float,
+) -> None:
+    """Writes all but the weights into a run folder that is being made; `history` has a row an epoch."""
+    manifest = new_manifest(dataset, kind="recommender", model=config.model, training_seconds=seconds)
+    write_run_header(folder, manifest, config, history)
     dataset.items.table.write_parquet(folder / ITEMS_NAME)
     pl.DataFrame({"user_id": dataset.user_ids}).write_parquet(folder / USERS_NAME)
     dataset.interactions.write(folder / INTERACTIONS_NAME)

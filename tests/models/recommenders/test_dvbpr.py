@@ -10,6 +10,7 @@ from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.dvbpr import SHRINKAGE, UserProfiles
 from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer, train_recommender
 
 # User 0 acted on items 0 and 1, user 1 on item 1; item 3 is user 1's validation item, item 2 is nobody's.
@@ -41,13 +42,17 @@ def trainer(checkerboard_dataset: PreparedDataset, request: pytest.FixtureReques
     config = recommender_config(
         "dvbpr", batching=request.param, user_embeddings="leave-one-out", embedding_dim=4, global_batch_size=8
     )
-    return RecommenderTrainer(checkerboard_dataset, config, make_strategy("one-device"))
+    return RecommenderTrainer(
+        TrainingData.from_dataset(checkerboard_dataset, config), config, make_strategy("one-device")
+    )
 
 
 @pytest.mark.parametrize("trainer", ["shared-item", "triplet"], indirect=True)
-def test_batches_hold_the_profile_without_the_ranked_item(trainer: RecommenderTrainer) -> None:
+def test_batches_hold_the_profile_without_the_ranked_item(
+    trainer: RecommenderTrainer, checkerboard_dataset: PreparedDataset
+) -> None:
     """Worked out anew from each user's list of training items."""
-    interactions = trainer.dataset.interactions
+    interactions = checkerboard_dataset.interactions
     items = UserProfiles.estimate(trainer.factors().item_embeddings, interactions).items
     liked = [set(interactions.training_matrix[user].indices) for user in range(interactions.num_users)]
     checked = 0
@@ -79,6 +84,8 @@ def test_a_trained_runs_users_are_their_shrunk_means(checkerboard_dataset: Prepa
 
 def test_free_user_embeddings_are_trained(checkerboard_dataset: PreparedDataset) -> None:
     config = recommender_config("dvbpr", user_embeddings="free", embedding_dim=4, global_batch_size=8)
-    trainer = RecommenderTrainer(checkerboard_dataset, config, make_strategy("one-device"))
+    trainer = RecommenderTrainer(
+        TrainingData.from_dataset(checkerboard_dataset, config), config, make_strategy("one-device")
+    )
     assert any(variable is trainer.model.user_embeddings for variable in trainer.model.trainable_variables)
     assert "user_profiles" not in next(trainer.batches.epoch(0))[0]

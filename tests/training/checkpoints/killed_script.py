@@ -28,9 +28,7 @@ def train(dataset: PreparedDataset, model: str, output: Path, epochs: int) -> No
         return
     run |= {"dropout": 0.3} if model == "dvbpr" else {"global_batch_size": 24}
     config = recommender_config(model, epochs=epochs, embedding_dim=4, **run)
-    train_recommender(
-        dataset, config, output, validate=lambda factors: validation_metrics(factors, dataset.interactions)
-    )
+    train_recommender(dataset, config, output, validate=validation_metrics)
 
 
 def main(dataset: PreparedDataset, epochs: int) -> None:

@@ -29,6 +29,7 @@ from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.distributed.strategy import make_strategy  # noqa: E402
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
 from tfdvbpr.training.gan.trainer import GanTrainer  # noqa: E402
+from tfdvbpr.training.recommender.data import TrainingData  # noqa: E402
 from tfdvbpr.training.recommender.train import RecommenderTrainer  # noqa: E402
 
 
@@ -47,7 +48,7 @@ def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: 
         backbone_l2=1e-2,
     )
     strategy = make_strategy(strategy_name)
-    trainer = RecommenderTrainer(dataset, config, strategy)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, strategy)
     losses: list[list[float]] = []
     progress = TrainingProgress(trainer.batches, epochs=config.epochs)
     keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append([*progress.losses().values()]))

@@ -150,7 +150,7 @@ def _trained_alone(dataset_path: Path, output: Path) -> list[np.ndarray]:
         config,
         output,
         strategy=make_strategy("one-device"),
-        validate=lambda factors: validation_metrics(factors, dataset.interactions),
+        validate=validation_metrics,
     )
     weights: list[np.ndarray] = run.recommender.get_weights()
     return weights

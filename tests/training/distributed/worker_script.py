@@ -36,7 +36,7 @@ def main(dataset_path: Path, own: Path, shared: Path) -> None:
             recommender_config(model, **VALUES, **values),
             output,
             strategy=strategy,
-            validate=lambda factors: validation_metrics(factors, dataset.interactions),
+            validate=validation_metrics,
         )
     print(f"replicas {strategy.num_replicas_in_sync} chief {is_chief(strategy)}", end=" ")
     print(f"wrote own {str(own) in written} shared {str(shared) in written}")

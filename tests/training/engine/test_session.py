@@ -41,10 +41,7 @@ def _config(model: str = "bpr-mf", **values: Any) -> RecommenderConfig:
 
 
 def _train(dataset: PreparedDataset, config: RecommenderConfig, output: Path, **options: Any) -> Any:
-    def validate(factors: Any) -> dict[str, float]:
-        return validation_metrics(factors, dataset.interactions)
-
-    return train_recommender(dataset, config, output, validate=validate, **options)
+    return train_recommender(dataset, config, output, validate=validation_metrics, **options)
 
 
 def _history(run: Any) -> list[list[str]]:

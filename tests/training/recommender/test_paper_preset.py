@@ -12,6 +12,7 @@ from tfdvbpr.data.batches.source import Batch
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders import recommender_config
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.train import RecommenderTrainer, _log_image_size, check_config
 
 LAMBDA_CNN, LAMBDA_USER, RATE, EPSILON = 1e-3, 1.0, 1e-4, 1e-8
@@ -20,9 +21,9 @@ LAMBDA_CNN, LAMBDA_USER, RATE, EPSILON = 1e-3, 1.0, 1e-4, 1e-8
 @pytest.fixture(scope="module")
 def trainer(checkerboard_dataset: PreparedDataset) -> RecommenderTrainer:
     """The preset on pictures of 32×32; without dropout, whose masks nobody else can draw."""
-    return RecommenderTrainer(
-        checkerboard_dataset, recommender_config("dvbpr", preset="paper", dropout=0.0), tf.distribute.get_strategy()
-    )
+    config = recommender_config("dvbpr", preset="paper", dropout=0.0)
+    data = TrainingData.from_dataset(checkerboard_dataset, config)
+    return RecommenderTrainer(data, config, tf.distribute.get_strategy())
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +109,8 @@ def test_a_preset_is_a_models_own() -> None:
 
 
 def test_another_image_size_is_logged(checkerboard_dataset: PreparedDataset, caplog: pytest.LogCaptureFixture) -> None:
-    _log_image_size(recommender_config("dvbpr", preset="paper"), checkerboard_dataset)
+    _log_image_size(recommender_config("dvbpr", preset="paper"), checkerboard_dataset.manifest.image_size)
     assert caplog.messages[0].startswith("cnn_f is meant for images of 224x224. The dataset has 32x32, which are used.")
     caplog.clear()
-    _log_image_size(recommender_config("dvbpr"), checkerboard_dataset)
+    _log_image_size(recommender_config("dvbpr"), checkerboard_dataset.manifest.image_size)
     assert not caplog.messages

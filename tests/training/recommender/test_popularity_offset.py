@@ -14,6 +14,7 @@ from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.fold_in import FoldIn
 from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.objective import RankingObjective
 from tfdvbpr.training.recommender.step import RecommenderTrainer
 from tfdvbpr.training.recommender.train import train_recommender
@@ -28,7 +29,7 @@ def _trainer(dataset: PreparedDataset, *, batching: str) -> RecommenderTrainer:
         global_batch_size=8,
         dropout=0.0,
     )
-    return RecommenderTrainer(dataset, config, make_strategy("one-device"))
+    return RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, make_strategy("one-device"))
 
 
 def test_golden_offsets() -> None:

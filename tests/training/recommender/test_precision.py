@@ -13,6 +13,7 @@ from tfdvbpr.models.backbones import BackboneOptions, build_backbone
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.step import computing_in
 from tfdvbpr.training.recommender.train import RecommenderTrainer, check_config
 
@@ -58,7 +59,7 @@ def test_it_trains(checkerboard_dataset: PreparedDataset, precision: str) -> Non
         precision=precision,
     )
     strategy = make_strategy("one-device")
-    trainer = RecommenderTrainer(checkerboard_dataset, config, strategy)
+    trainer = RecommenderTrainer(TrainingData.from_dataset(checkerboard_dataset, config), config, strategy)
     before = [variable.numpy() for variable in trainer.model.trainable_variables]
     losses: list[float] = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -14,80 +13,55 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.batches.source import ReadImages
-from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.storage import training_images
-from tfdvbpr.models.features.catalogue import catalogue_features, network_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.engine.loop import Batches
 from tfdvbpr.training.optimizers import FusedAdam, Optimizers, RowAdam, make_adam
 from tfdvbpr.training.recommender.batches import ProfileBatches, make_batches
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.objective import RankingObjective, network_input
-
-_log = logging.getLogger(__name__)
 
 _ENCODE_BATCH = 256
 
 
 class RecommenderTrainer:
-    """One model, its optimizers and batches, under a strategy.
+    """One model, its optimizers and batches, under a strategy. The features of `data` are copied and not kept.
 
     Raises:
         ConfigError: if the configuration cannot be trained with.
     """
 
-    def __init__(self, dataset: PreparedDataset, config: RecommenderConfig, strategy: Any) -> None:
-        self.dataset = dataset
+    def __init__(self, data: TrainingData, config: RecommenderConfig, strategy: Any) -> None:
         self.config = config
+        self.interactions = data.interactions
         self._strategy = strategy
         self._num_replicas = strategy.num_replicas_in_sync
-        # Before the seed is set and outside of the scope: a network may be built for them, or they may lie on a disk.
-        kind, features = RECOMMENDERS[config.model], None
-        if kind.uses_features:
-            features = catalogue_features(dataset, config.features)
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            self.model: PairwiseRecommender = kind.for_dataset(config, dataset.manifest)
-            if features is not None:
-                self.model.set_features(features)
+            self.model: PairwiseRecommender = RECOMMENDERS[config.model].for_dataset(config, data.sizes)
+            if data.features is not None:
+                self.model.set_features(data.features)
         self._network = getattr(self.model, "backbone", None)
-        self._read = self._make_reader()
+        self._read = data.reader(self.model.frozen_network)
         self._encode = tf.function(
             lambda images: self.model.embed_images(network_input(images), training=False),
             reduce_retracing=True,
             autograph=False,
         )
-        batches = make_batches(config, dataset.interactions, self.model, self._read, num_replicas=self._num_replicas)
+        batches = make_batches(config, data.interactions, self.model, self._read, num_replicas=self._num_replicas)
         self._objective = RankingObjective(
             self.model,
             config,
             num_replicas=self._num_replicas,
             global_batch_size=batches.global_batch_size,
-            item_offsets=dataset.interactions.popularity_offsets(config.popularity_offset),
+            item_offsets=data.interactions.popularity_offsets(config.popularity_offset),
         )
         self.batches: Batches = batches
         if self.model.uses_profiles:
-            self.batches = ProfileBatches(batches, dataset.interactions, self._embed_catalogue)
+            self.batches = ProfileBatches(batches, data.interactions, self._embed_catalogue)
         with strategy.scope():
             self.optimizers = self._make_optimizers()
-
-    def _make_reader(self) -> ReadImages:
-        """Images of item rows, or their features by a frozen network, computed once for the whole training."""
-        network, backbone = self.model.frozen_network, self.config.backbone
-        if network is not None:
-            _log.info("%s is frozen: each image is encoded once, without augmentation.", backbone)
-            features = network_features(self.dataset, network, name=backbone)
-            return lambda items: features[items]
-        if not self.model.uses_images:
-            return self.dataset.images.read
-        return training_images(
-            self.dataset.images,
-            self.dataset.path,
-            fingerprint=self.dataset.manifest.fingerprint,
-            cache=self.config.image_cache,
-        ).read
 
     @property
     def _network_variables(self) -> list[Any]:
@@ -154,7 +128,7 @@ class RecommenderTrainer:
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
         self.optimizers.catch_up_all(self._strategy, self.model)
-        return self.model.compute_factors(self.dataset.interactions, self._embed_catalogue)
+        return self.model.compute_factors(self.interactions, self._embed_catalogue)
 
     def _embed_catalogue(self) -> npt.NDArray[np.float32]:
         """float32 [num_items, D]: Φ of the whole catalogue, in inference mode."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,22 @@ from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.data.batches.samplers import SAMPLERS
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
+from tfdvbpr.data.interactions import Interactions
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.losses.ranking import RANKING_LOSSES
 from tfdvbpr.models.backbones import BACKBONES
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
-from tfdvbpr.models.features.catalogue import catalogue_features
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.run import Run
-from tfdvbpr.run.folder import WEIGHTS_NAME, new_manifest, write_run_header
-from tfdvbpr.run.recommender_run import write_recommender_tables
+from tfdvbpr.run.folder import WEIGHTS_NAME
+from tfdvbpr.run.recommender_run import write_recommender_run
 from tfdvbpr.training.distributed.strategy import make_strategy
-from tfdvbpr.training.engine.callbacks import BestWeights, Validate
+from tfdvbpr.training.engine.callbacks import BestWeights
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import PROFILE_FOLDER, StepProfile, profile_steps, write_projector
+from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.step import RecommenderTrainer
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def train_recommender(
     config: RecommenderConfig,
     output: Path,
     *,
-    validate: Validate | None = None,
+    validate: Callable[[Factors, Interactions], Mapping[str, float]] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: Any = None,
     if_exists: TrainingIfExists = "error",
@@ -56,8 +57,8 @@ def train_recommender(
         dataset: what to train on.
         config: model, hyper-parameters, seed.
         output: the run folder to make; it appears whole or not at all.
-        validate: metrics of factors, among them "auc"; called every `config.evaluate_every` epochs. Left out, the last
-            weights are kept.
+        validate: metrics of factors on the dataset's interactions, among them "auc"; called every
+            `config.evaluate_every` epochs. Left out, or without a validation part, the last weights are kept.
         callbacks: see `run_epochs`; their logs also hold the validation metrics, as `validation_auc` and so on.
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
         if_exists: see `TrainingFolder`.
@@ -83,11 +84,13 @@ def train_recommender(
     if session.finished:
         return Run.open(output)
     with session:
-        _log_image_size(config, dataset)
-        trainer = RecommenderTrainer(dataset, config, strategy)
+        _log_image_size(config, dataset.manifest.image_size)
+        trainer = RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, strategy)
         if profile is not None:
             profile(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE_FOLDER))
-        best = BestWeights(trainer, validate, config, session.folder, strategy)
+        validates = dataset.manifest.num_validation > 0
+        metrics = (lambda factors: validate(factors, trainer.interactions)) if validate and validates else None
+        best = BestWeights(trainer, metrics, config, session.folder, strategy)
         session.train(trainer, [best], callbacks)
         factors = best.restore_best()
 
@@ -95,11 +98,12 @@ def train_recommender(
             with whole_directory(output, if_exists=session.if_exists) as folder:
                 trainer.model.save_weights(folder / WEIGHTS_NAME)
                 session.copy_into(folder, PROFILE_FOLDER)
-                _write(folder, dataset, config, factors, session.history(), seconds)
+                write_recommender_run(folder, dataset, config, factors, session.history(), seconds)
 
         session.write_run(write)
         if session.tensorboard is not None:
-            _project(session.tensorboard.folder, dataset, factors)
+            labels = list(zip(dataset.items.item_ids, dataset.items.table["category"], strict=True))
+            write_projector(session.tensorboard.folder, factors.item_embeddings, labels, dataset.images.read)
     return Run.open(output)
 
 
@@ -111,11 +115,10 @@ def _train_closed_form(
     check_output(output, if_exists=replaces)
     began = time.perf_counter()
     with whole_directory(output, if_exists=replaces) as folder:
-        kind, features = RECOMMENDERS[config.model], None
-        if kind.uses_features:
-            features = catalogue_features(dataset, config.features)
-        factors = kind.closed_form(config, dataset.interactions, features)
-        _write(folder, dataset, config, factors, pl.DataFrame({"epoch": []}), time.perf_counter() - began)
+        data = TrainingData.from_dataset(dataset, config)
+        factors = RECOMMENDERS[config.model].closed_form(config, data.interactions, data.features)
+        seconds = time.perf_counter() - began
+        write_recommender_run(folder, dataset, config, factors, pl.DataFrame({"epoch": []}), seconds)
     return Run.open(output)
 
 
@@ -143,35 +146,15 @@ def check_config(config: RecommenderConfig) -> None:
         )
 
 
-def _log_image_size(config: RecommenderConfig, dataset: PreparedDataset) -> None:
+def _log_image_size(config: RecommenderConfig, image_size: tuple[int, int]) -> None:
     """Warn of images of another size than the backbone is meant for."""
     intended = getattr(BACKBONES[config.backbone], "intended_image_size", None)
-    height, width = dataset.manifest.image_size
-    if RECOMMENDERS[config.model].uses_images and intended not in (None, (height, width)):
+    if RECOMMENDERS[config.model].uses_images and intended not in (None, image_size):
         _log.warning(
             "%s is meant for images of %dx%d. The dataset has %dx%d, which are used. To follow the paper, prepare it "
             "with --image-size %dx%d.",
-            *(config.backbone, *intended, height, width, *intended),
+            *(config.backbone, *intended, *image_size, *intended),
         )
-
-
-def _project(folder: Path, dataset: PreparedDataset, factors: Factors) -> None:
-    table = dataset.items.table
-    labels = list(zip(table["item_id"].to_list(), table["category"].to_list(), strict=True))
-    write_projector(folder, factors.item_embeddings, labels, dataset.images.read)
-
-
-def _write(
-    folder: Path,
-    dataset: PreparedDataset,
-    config: RecommenderConfig,
-    factors: Factors,
-    history: pl.DataFrame,
-    seconds: float,
-) -> None:
-    manifest = new_manifest(dataset, kind="recommender", model=config.model, training_seconds=seconds)
-    write_run_header(folder, manifest, config, history)
-    write_recommender_tables(folder, dataset, factors)
 
 
 __all__ = ["RecommenderTrainer", "train_recommender"]
