@@ -11,7 +11,6 @@ from typing import Any
 from tfdvbpr.config.base import resolve_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
-from tfdvbpr.data.interactions import COLD_THRESHOLD
 from tfdvbpr.data.preparation.description import Description, describe_dataset
 from tfdvbpr.data.preparation.packing import Progress
 from tfdvbpr.data.preparation.prepare import PrepareOptions
@@ -77,8 +76,6 @@ def describe(
     dataset: PreparedDataset | Path | str,
     *,
     output: Path | str | None = None,
-    cold_threshold: int = COLD_THRESHOLD,
-    seed: int = 0,
     if_exists: IfExists = "error",
 ) -> Description:
     """Counts what a dataset holds and, with `output`, plots its long tail and a grid of sample images.
@@ -87,8 +84,6 @@ def describe(
         dataset: a prepared dataset or its folder.
         output: a folder to make, with long_tail.png, sample_grid.png and description.json; left out, nothing is
             written.
-        cold_threshold: an item with fewer training actions is cold.
-        seed: of the choice of sample images.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Raises:
@@ -98,11 +93,11 @@ def describe(
     from tfdvbpr.data.preparation import description as files
 
     opened = opened_dataset(dataset)
-    description = describe_dataset(opened, cold_threshold=cold_threshold)
+    description = describe_dataset(opened)
     if output is not None:
         with whole_directory(Path(output), if_exists=if_exists) as folder:
-            files.write_long_tail(opened.interactions, folder / files.LONG_TAIL_NAME, cold_threshold=cold_threshold)
-            files.write_sample_grid(opened, folder / files.SAMPLE_GRID_NAME, seed=seed)
+            files.write_long_tail(opened.interactions, folder / files.LONG_TAIL_NAME)
+            files.write_sample_grid(opened, folder / files.SAMPLE_GRID_NAME)
             text = json.dumps(asdict(description), indent=2, ensure_ascii=False)
             (folder / "description.json").write_text(text + "\n", encoding="utf-8")
     return description

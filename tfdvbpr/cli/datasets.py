@@ -144,8 +144,6 @@ def describe(
         Path | None,
         typer.Option(help="A folder to make, with long_tail.png, sample_grid.png and description.json."),
     ] = None,
-    cold_threshold: Annotated[int, typer.Option(help="An item with fewer training actions is cold.", min=1)] = 5,
-    seed: Annotated[int, typer.Option(help="Of the choice of sample images.", min=0)] = 0,
     verify: Annotated[bool, typer.Option("--verify", help="Also check every file against its hash.")] = False,
     if_exists: IfExistsOption = "error",
 ) -> None:
@@ -157,7 +155,7 @@ def describe(
     from tfdvbpr.data.dataset import PreparedDataset
 
     opened = PreparedDataset.open(dataset, verify=verify)
-    description = api.describe(opened, output=output, cold_threshold=cold_threshold, seed=seed, if_exists=if_exists)
+    description = api.describe(opened, output=output, if_exists=if_exists)
     _print_manifest(opened)
     out.print(progress.facts_table("Actions", _action_facts(description)))
     spreads = {"a user": description.actions_per_user, "an item": description.actions_per_item}

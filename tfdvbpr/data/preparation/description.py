@@ -98,11 +98,11 @@ class Description:
     categories: tuple[CategoryFigures, ...]
 
 
-def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THRESHOLD) -> Description:
-    """Counts what a dataset holds; an item with fewer than `cold_threshold` training actions is cold."""
+def describe_dataset(dataset: PreparedDataset) -> Description:
+    """Counts what a dataset holds."""
     actions = dataset.interactions
     about = dataset.manifest
-    cold = actions.cold_items(cold_threshold)
+    cold = actions.cold_items()
     tested_users, tested_items = actions.of(Split.TEST)
     first, last = _times(actions)
     return Description(
@@ -118,7 +118,7 @@ def describe_dataset(dataset: PreparedDataset, *, cold_threshold: int = COLD_THR
         num_untrained_users=actions.num_untrained_users,
         actions_per_user=_spread(np.bincount(actions.user_ids, minlength=actions.num_users)),
         actions_per_item=_spread(np.bincount(actions.item_ids, minlength=actions.num_items)),
-        cold_threshold=cold_threshold,
+        cold_threshold=COLD_THRESHOLD,
         cold_item_share=float(cold.mean()),
         cold_test_share=float(cold[tested_items].mean()) if len(tested_items) else 0.0,
         num_duplicate_items=about.num_duplicate_items,
@@ -174,37 +174,37 @@ def _categories(dataset: PreparedDataset, cold: npt.NDArray[np.bool_]) -> tuple[
     )
 
 
-def write_long_tail(interactions: Interactions, path: Path, *, cold_threshold: int = COLD_THRESHOLD) -> None:
+def write_long_tail(interactions: Interactions, path: Path) -> None:
     """Plots items by their training actions as a PNG, both axes logarithmic, the cold ones in another colour."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     counts = np.sort(interactions.training_counts)[::-1]
     ranks = np.arange(1, len(counts) + 1)
-    num_cold, num_unused = int((counts < cold_threshold).sum()), int((counts == 0).sum())
+    num_cold, num_unused = int((counts < COLD_THRESHOLD).sum()), int((counts == 0).sum())
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    warm, cold = counts >= cold_threshold, (counts < cold_threshold) & (counts > 0)
+    warm, cold = counts >= COLD_THRESHOLD, (counts < COLD_THRESHOLD) & (counts > 0)
     axes.plot(ranks[warm], counts[warm], ".", color=_WARM, markersize=4)
     axes.plot(ranks[cold], counts[cold], ".", color=_COLD, markersize=4)
-    axes.axhline(cold_threshold - 0.5, color=_COLD, linewidth=1, linestyle="--")
-    text = f"cold, fewer than {cold_threshold} training actions: {num_cold:,} of {len(counts):,} items"
+    axes.axhline(COLD_THRESHOLD - 0.5, color=_COLD, linewidth=1, linestyle="--")
+    text = f"cold, fewer than {COLD_THRESHOLD} training actions: {num_cold:,} of {len(counts):,} items"
     if num_unused:
         text += f"\n{num_unused:,} of them without any, not shown"
     axes.text(0.02, 0.03, text, transform=axes.transAxes, color=_COLD, fontsize=8)
     axes.set(xscale="log", yscale="log", xlabel="items, most popular first", ylabel="training actions")
     axes.set_xlim(0.8, len(counts) * 1.25)
-    axes.set_ylim(0.4, max(float(counts[0]), 2.0 * cold_threshold) * 1.5)
+    axes.set_ylim(0.4, max(float(counts[0]), 2.0 * COLD_THRESHOLD) * 1.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     with whole_file(path) as scratch:
         figure.savefig(scratch, dpi=150, format="png")
 
 
-def write_sample_grid(dataset: PreparedDataset, path: Path, *, seed: int = 0) -> None:
+def write_sample_grid(dataset: PreparedDataset, path: Path) -> None:
     """Writes up to 8 random images of each of up to 12 categories (the largest), with their item ids, as a PNG."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     ids, names = dataset.items.category_ids, dataset.items.categories
     sizes = np.bincount(ids, minlength=len(names))
     titles, chosen = [], []
