@@ -9,14 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "tfdvbpr", ROOT / "export" / "tfdvbpr_export", ROOT / "serving" / "tfdvbpr_serving")
-LEAVES = {"errors", "files", "pickles", "registry", "_version", "signatures"}
+LEAVES = {"errors", "text", "terminal", "child", "files", "pickles", "registry", "_version", "signatures"}
 STAGES = {"data", "models", "losses", "run", "config", "training", "evaluation", "designing"}
 TOP = {"api", "cli", "demo"}
+TEXT = {"text", "terminal"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "signatures": set(),
     "errors": set(),
-    "files": {"errors"},
+    "text": set(),
+    "terminal": {"text"},
+    "files": {"errors", "text"},
+    "child": {"errors"},
     "pickles": {"errors"},
     "registry": {"errors"},
     "_version": set(),
@@ -33,8 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": STAGES | TOP,
     "tfdvbpr": STAGES | {"api"},
 }
-EXPORT_MAY_IMPORT = {"signatures", "run", "models", "designing", "data", "errors", "files", "_version"}
-SERVING_MAY_IMPORT = {"signatures", "_version"}
+EXPORT_MAY_IMPORT = {"signatures", "run", "models", "designing", "data", "errors", "files", "_version", *TEXT}
+SERVING_MAY_IMPORT = {"signatures", "_version", *TEXT}
 # The other two stages are started by the demo and the command line, and by nothing else in tfdvbpr.
 MAY_START_STAGES = {"cli", "demo"}
 

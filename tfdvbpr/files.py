@@ -9,9 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.text import CSV_UNSAFE, csv_cell
+
+if TYPE_CHECKING:
+    import polars as pl
 
 IfExists = Literal["error", "overwrite"]
 
@@ -79,6 +83,17 @@ def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 text file whole."""
     with whole_file(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+
+
+def write_csv(table: pl.DataFrame, path: Path) -> None:
+    """Writes a CSV file whole, each text as `tfdvbpr.text.csv_cell` has it."""
+    import polars as pl
+
+    for column in table:
+        if column.dtype == pl.String and column.str.contains(CSV_UNSAFE).any():
+            table = table.with_columns(column.map_elements(csv_cell, return_dtype=pl.String))
+    with whole_file(path) as scratch:
+        table.write_csv(scratch)
 
 
 def sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import pickletools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -73,12 +74,42 @@ def load_restricted(
         return _Restricted(file, allowed, encoding=encoding, persistent_load=persistent_load).load()
     except SourceError:
         raise
+    except MemoryError:
+        raise SourceError("A pickle must need no more memory than there is. It does. Do not trust the file.") from None
     except Exception as error:  # a broken pickle can fail in any way that its opcodes can
         raise SourceError(
             f"The pickle must be whole. It cannot be read: {type(error).__name__}: {error}. Fetch the file again."
         ) from None
 
 
+def check_opcodes(file: BinaryIO) -> None:
+    """Refuses a pickle that asks for more memory or nesting than weights need; the file stays where it is.
+
+    The unpickler makes room for every number under which a pickle remembers an object, and hashes nested tuples by
+    recursion.
+
+    Raises:
+        SourceError: if it has more than 20,000 containers, remembers an object under a number above that of its
+            opcodes, or is broken.
+    """
+    start, containers = file.tell(), 0
+    try:
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+            containers += opcode.name in _CONTAINER_OPCODES
+            index = argument if opcode.name in _MEMO_OPCODES else 0
+            if not isinstance(index, int) or index > number or containers > _MOST_CONTAINERS:
+                raise SourceError(_refusal("an index or a nesting that no weights have"))
+    except ValueError as error:
+        raise SourceError(f"The pickle must be whole. It cannot be read: {error}. Fetch the file again.") from None
+    file.seek(start)
+
+
+_MOST_CONTAINERS = 20_000
+_MEMO_OPCODES = ("PUT", "BINPUT", "LONG_BINPUT")
+_CONTAINER_OPCODES = (
+    *("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_TUPLE", "LIST", "EMPTY_LIST", "DICT", "EMPTY_DICT"),
+    *("EMPTY_SET", "FROZENSET", "REDUCE", "NEWOBJ", "NEWOBJ_EX", "INST", "OBJ", "BUILD"),
+)
 _PLAIN_CODES = re.compile(r"\?|[biuf](1|2|4|8)|[SU]\d{1,6}")  # bool, int, uint, float, bytes, text
 _OBJECT_CODES = ("O", "O4", "O8")
 _ORDERS: dict[str, Literal["<", ">", "|", "="]] = {"<": "<", ">": ">", "|": "|", "=": "="}

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from tfdvbpr._version import __version__
 from tfdvbpr.errors import TfdvbprError
+from tfdvbpr.terminal import PlainConsole, PlainFormatter
+from tfdvbpr.text import one_line, printable
 from tfdvbpr_export.options import Quantize, RecommenderOptions, Retrieval, ScannOptions
 
 app = typer.Typer(
@@ -179,12 +180,11 @@ def inspect(path: VersionPath) -> None:
     for number, (name, signature) in enumerate(manifest["signatures"].items()):
         title = name if number else f"{name}\n(serving_default)"
         table.add_row(title, _lines(signature["inputs"]), _lines(signature["outputs"]))
-    console = Console()
+    console = PlainConsole()
     console.print(table)
     size = sum(manifest["files"].values()) / 1e6
     console.print(
         f"{folder}: {size:.1f} MB, written by TensorFlow {manifest['tensorflow_version']}",
-        highlight=False,
         soft_wrap=True,
     )
 
@@ -207,14 +207,14 @@ def validate(path: VersionPath) -> None:
         hostile = f"{report.refused} refused, {report.answered} flagged"
         times = (f"{report.p50_ms:.1f} ms", f"{report.p99_ms:.1f} ms")
         table.add_row(name, f"{report.requests}", f"{report.difference:.1e}", hostile, *times)
-    console = Console()
+    console = PlainConsole()
     if result.signatures:
         console.print(table)
     for problem in result.problems:
-        console.print(f"PROBLEM {problem}", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"PROBLEM {problem}"), soft_wrap=True)
     size = f"{result.num_bytes / 1e6:.1f} MB, loaded in {result.load_seconds:.1f} s"
     verdict = "fit to be served" if result.fit else f"NOT fit to be served: {len(result.problems)} problem(s)"
-    console.print(f"{result.folder}: {size}; {verdict}.", highlight=False, soft_wrap=True)
+    console.print(f"{result.folder}: {size}; {verdict}.", soft_wrap=True)
     if not result.fit:
         raise typer.Exit(1)
 
@@ -236,18 +236,20 @@ def _report(folder: Path) -> None:
         f"Check it: tfdvbpr-export validate {folder}",
         f"Serve it: tfdvbpr-serve {folder.parent}",
     ]
-    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    PlainConsole().print("\n".join(lines), soft_wrap=True)
 
 
 def _lines(tensors: Mapping[str, str]) -> str:
     """One tensor a line, such as `scores float32 [B, ?]`."""
-    return "\n".join(f"{name} {text}" for name, text in tensors.items()).replace("[", "\\[")
+    return "\n".join(f"{name} {text}" for name, text in tensors.items())
 
 
 def main() -> None:
     """The entry point: one line on stderr, exit code 2 for what the user can mend and 1 for the rest."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(level=logging.WARNING, format="tfdvbpr-export: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("tfdvbpr-export: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for package in ("tfdvbpr", "tfdvbpr_export"):
         logging.getLogger(package).setLevel(logging.INFO)
     try:
@@ -256,13 +258,13 @@ def main() -> None:
         _stop(str(error), code=2)
     except Exception as error:
         if os.environ.get("TFDVBPR_TRACEBACK"):
-            traceback.print_exc()
+            print(printable(traceback.format_exc(), keep="\n"), file=sys.stderr)
         hint = "" if os.environ.get("TFDVBPR_TRACEBACK") else " (TFDVBPR_TRACEBACK=1 shows where)"
         _stop(f"{type(error).__name__}: {error}{hint}", code=1)
 
 
 def _stop(message: str, *, code: int) -> None:
-    print("tfdvbpr-export:", " ".join(message.split()), file=sys.stderr)
+    print("tfdvbpr-export:", one_line(message), file=sys.stderr)
     sys.exit(code)
 
 

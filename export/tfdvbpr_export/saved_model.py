@@ -12,11 +12,13 @@ from typing import Any
 
 import tensorflow as tf
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tfdvbpr._version import __version__
 from tfdvbpr.run.folder import RunManifest
 from tfdvbpr.signatures import SIGNATURES
+from tfdvbpr.text import markdown
 from tfdvbpr_export.requests import Request, require
 from tfdvbpr_export.versions import EXTRA, FORMAT_VERSION, MANIFEST_NAME, RECORDED_NAME, whole_version
 
@@ -108,11 +110,20 @@ def run_facts(manifest: RunManifest) -> dict[str, Any]:
 def model_card(manifest: Mapping[str, Any]) -> str:
     """The model card of a recommender or a designer, in Markdown, from its manifest."""
     environment = Environment(
-        loader=PackageLoader("tfdvbpr_export", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("tfdvbpr_export", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_escaped,
     )
     signatures = {name: SIGNATURES[name] for name in manifest["signatures"]}
     template = environment.get_template("model_card.md.jinja")
     return template.render(about=manifest, signatures=signatures, metrics=_flat(manifest["metrics"])).rstrip() + "\n"
+
+
+def _escaped(value: Any) -> Any:
+    """What a template prints: text from a run as plain Markdown; what the template marks as safe stays."""
+    return markdown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _flat(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from tfdvbpr._version import __version__
 from tfdvbpr.cli import datasets, designing, evaluation, progress, recommending, training
 from tfdvbpr.cli.options import IfExistsOption, OutputOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
+from tfdvbpr.text import one_line, printable
 
 _LOG_OPTIONS = ("--quiet", "-q", "--verbose", "-v")
 
@@ -57,7 +58,7 @@ for commands in (datasets, training, evaluation, recommending, designing):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        out.print(__version__, highlight=False)
+        out.print(__version__)
         raise typer.Exit
 
 
@@ -93,7 +94,7 @@ def demo(
     from tfdvbpr.demo import run_demo
 
     report = run_demo(output, seed=seed, if_exists=if_exists)
-    out.print(f"Report: {report.resolve()}", highlight=False, soft_wrap=True)
+    out.print(f"Report: {report.resolve()}", soft_wrap=True)
 
 
 def main() -> None:
@@ -113,11 +114,11 @@ def main() -> None:
         _stop("", "interrupted; the same command continues an interrupted training", code=130)
     except Exception as error:
         if os.environ.get("TFDVBPR_TRACEBACK"):
-            traceback.print_exc()
+            print(printable(traceback.format_exc(), keep="\n"), file=sys.stderr)
         hint = "" if os.environ.get("TFDVBPR_TRACEBACK") else " (TFDVBPR_TRACEBACK=1 shows where)"
         _stop(type(error).__name__ + ": ", f"{error}{hint}", code=1)
 
 
 def _stop(kind: str, message: object, *, code: int) -> None:
-    print("tfdvbpr:", kind + " ".join(str(message).split()), file=sys.stderr)
+    print("tfdvbpr:", one_line(f"{kind}{message}"), file=sys.stderr)
     sys.exit(code)

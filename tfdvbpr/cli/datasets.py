@@ -164,7 +164,7 @@ def describe(
     shares = [(row.category, row.num_items, row.num_actions, f"{row.cold_share:.1%}") for row in description.categories]
     out.print(progress.plain_table(("category", "items", "actions", "cold items"), shares))
     if output is not None:
-        out.print(f"Images and figures: {output}", highlight=False, soft_wrap=True)
+        out.print(f"Images and figures: {output}", soft_wrap=True)
     if verify:
         out.print("Every file agrees with the manifest.")
 
@@ -192,9 +192,9 @@ def _print_manifest(dataset: Any) -> None:
     }
     out.print(progress.facts_table(f"{about.name} ({about.source_format})", facts))
     if about.num_quarantined:
-        out.print(f"Left out, with reasons: {dataset.path / 'quarantine.csv'}", highlight=False, soft_wrap=True)
+        out.print(f"Left out, with reasons: {dataset.path / 'quarantine.csv'}", soft_wrap=True)
     if about.num_duplicate_items:
-        out.print(f"Items with the same image: {dataset.path / 'duplicates.csv'}", highlight=False, soft_wrap=True)
+        out.print(f"Items with the same image: {dataset.path / 'duplicates.csv'}", soft_wrap=True)
 
 
 def _filter_facts(about: Any) -> dict[str, object]:

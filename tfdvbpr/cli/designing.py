@@ -83,7 +83,7 @@ def design(
             dataset=dataset,
             if_exists=if_exists,
         )
-    out.print(f"Designs: {output / 'grid.png'}", highlight=False, soft_wrap=True)
+    out.print(f"Designs: {output / 'grid.png'}", soft_wrap=True)
 
 
 @app.command(
@@ -136,7 +136,7 @@ def tailor(
             progress=show,
         )
     out.print(_tailored_table(figures))
-    out.print(f"Images: {output / 'strengths.png'}", highlight=False, soft_wrap=True)
+    out.print(f"Images: {output / 'strengths.png'}", soft_wrap=True)
 
 
 @app.command(
@@ -161,7 +161,7 @@ def interpolate(
 
     with progress.status("Interpolating"):
         api.interpolate(run, gan, output, first=first, last=last, if_exists=if_exists)
-    out.print(f"Interpolation: {output / 'interpolation.png'}", highlight=False, soft_wrap=True)
+    out.print(f"Interpolation: {output / 'interpolation.png'}", soft_wrap=True)
 
 
 @app.command(epilog="Example: [bold]tfdvbpr generate runs/gan --category dress --count 12 --output samples[/bold]")
@@ -185,7 +185,7 @@ def generate(
 
     with progress.status("Generating"):
         api.generate(gan, output, categories=category, count=count, seed=seed, dataset=dataset, if_exists=if_exists)
-    out.print(f"Images: {output / 'grid.png'}", highlight=False, soft_wrap=True)
+    out.print(f"Images: {output / 'grid.png'}", soft_wrap=True)
 
 
 def _tailored_table(figures: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 from typer.core import TyperCommand
 
 from tfdvbpr.cli import progress
@@ -117,7 +118,7 @@ def compare(
         )
     _print_comparison(comparison)
     if output is not None:
-        out.print(f"Table: {output / 'comparison.md'}", highlight=False, soft_wrap=True)
+        out.print(f"Table: {output / 'comparison.md'}", soft_wrap=True)
 
 
 @app.command(epilog="Example: [bold]tfdvbpr experiment shop.yaml --output experiments/shop[/bold]")
@@ -155,15 +156,23 @@ def experiment(
     with progress.training("Experiment") as callbacks:
         found = api.experiment(file, output, dataset=dataset, callbacks=callbacks)
     _print_comparison(found.comparison)
-    out.print(f"Report: {output / 'report.md'}", highlight=False, soft_wrap=True)
+    out.print(f"Report: {output / 'report.md'}", soft_wrap=True)
 
 
 def _print_comparison(comparison: Comparison) -> None:
     from tfdvbpr.evaluation.ranking.comparison import notes, table_rows
 
-    headings, rows = table_rows(comparison, bold="[bold green]{}[/bold green]")
-    out.print(progress.plain_table(headings, rows, title=f"{comparison.dataset}, {comparison.split}"))
-    out.print(notes(comparison).replace("Bold:", "Marked:"), style="dim", highlight=False)
+    headings, rows = table_rows(comparison)
+    marked = [[model, seeds, *map(_marked, cells)] for model, seeds, *cells in rows]
+    out.print(progress.plain_table(headings, marked, title=f"{comparison.dataset}, {comparison.split}"))
+    out.print(notes(comparison).replace("Bold:", "Marked:"), style="dim")
+
+
+def _marked(cell: str) -> Text:
+    """A cell whose mean, where it is bold in Markdown, is bold and green."""
+    before, _, rest = cell.partition("**")
+    mean, _, after = rest.partition("**")
+    return Text.assemble(before, (mean, "bold green"), after)
 
 
 @app.command(
@@ -209,8 +218,8 @@ def evaluate_gan(
         evaluation = api.evaluate_gan(opened, dataset, output, options=options, progress=count, if_exists=if_exists)
     for title, headings, rows in tables(evaluation):
         out.print(progress.plain_table(headings, rows, title=title))
-    out.print(notes(evaluation), style="dim", highlight=False)
-    out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
+    out.print(notes(evaluation), style="dim")
+    out.print(f"Table: {output / TABLE_NAME}", soft_wrap=True)
 
 
 @app.command(
@@ -285,8 +294,8 @@ def evaluate_designs(
         )
     out.print(progress.plain_table(*table_rows(evaluation)))
     out.print(progress.plain_table(*comparison_rows(evaluation)))
-    out.print(notes(evaluation), style="dim", highlight=False)
-    out.print(f"Table: {output / TABLE_NAME}", highlight=False, soft_wrap=True)
+    out.print(notes(evaluation), style="dim")
+    out.print(f"Table: {output / TABLE_NAME}", soft_wrap=True)
 
 
 @app.command(
@@ -319,8 +328,8 @@ def evaluate_attributes(
 
     options = AttributeEvaluationOptions(extractor=extractor)
     found = api.evaluate_attributes(opened, opened_gan, truth, output, options=options, if_exists=if_exists)
-    out.print(summary(found), highlight=False)
-    out.print(f"Plot: {output / 'attributes.png'}", highlight=False, soft_wrap=True)
+    out.print(summary(found))
+    out.print(f"Plot: {output / 'attributes.png'}", soft_wrap=True)
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

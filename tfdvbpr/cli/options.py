@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from tfdvbpr.config.base import StrategyName, TrainingIfExists
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import IfExists
+from tfdvbpr.terminal import PlainConsole
 
-out = Console()
+out = PlainConsole()
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder made by `tfdvbpr prepare`.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]

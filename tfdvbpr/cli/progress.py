@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,11 +18,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from tfdvbpr.terminal import PlainConsole, PlainFormatter
+from tfdvbpr.text import printable
 
 if TYPE_CHECKING:
     import keras
 
-console = Console(stderr=True)
+console = PlainConsole(stderr=True)
 
 _log = logging.getLogger(__name__)
 # Without a terminal there is no bar: a line is logged at this interval.
@@ -35,10 +38,14 @@ _PACKAGES = ("tfdvbpr", "tfdvbpr_export")
 class LogHandler(logging.Handler):
     """Prints log lines through Rich, so that they stand above a progress bar; INFO without a level."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(PlainFormatter())
+
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record."""
         level = f"{record.levelname.capitalize()}: " if record.levelno > logging.INFO else ""
-        console.print(f"{level}{self.format(record)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{level}{self.format(record)}", soft_wrap=True)
 
 
 def install_log_handler(*, level: int) -> Callable[[], None]:
@@ -82,7 +89,7 @@ def counting(description: str) -> Iterator[Callable[[int, int], None]]:
     """A bar over things that are counted; yields a function of (done, total)."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -108,10 +115,10 @@ def training(description: str) -> Iterator[list[keras.callbacks.Callback]]:
     import keras
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(),
     )
     with _bar(description, *columns) as update:
@@ -139,13 +146,22 @@ def facts_table(title: str, facts: Mapping[str, object]) -> Table:
 
 
 def plain_table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
-    """The first column to the left, the others to the right; whole numbers with separators."""
-    table = Table(title=title)
+    """The first column to the left, the others to the right; whole numbers with separators.
+
+    A cell is one line of plain text, or a `Text` with its own style.
+    """
+    table = Table(title=title and printable(title))
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left")
+        table.add_column(printable(heading), justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+        table.add_row(*map(_cell, row))
     return table
+
+
+def _cell(value: object) -> str | Text:
+    if isinstance(value, Text):
+        return value
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))
 
 
 def profile_table(profile: Any) -> Table:

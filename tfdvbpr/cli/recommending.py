@@ -10,6 +10,7 @@ import typer
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import IfExistsOption, LikedOption, MovedDataset, RunArgument, out
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.text import printable
 
 if TYPE_CHECKING:
     from tfdvbpr.run.recommender_run import Recommendation
@@ -53,18 +54,12 @@ def recommend(
         from tfdvbpr.run.explanation import write_recommendations
 
         write_recommendations(output, liked, answer, dataset=opened.open_dataset(dataset), title=title)
-        out.print(f"Images: {output}", highlight=False, soft_wrap=True)
+        out.print(f"Images: {output}", soft_wrap=True)
 
 
 def _print(answer: list[Recommendation], title: str) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("", "item", "category", title=escape(title))
-    table.add_column("score", justify="right")
-    for number, each in enumerate(answer, 1):
-        table.add_row(str(number), escape(each.item_id), escape(each.category), f"{each.score:+.4f}")
-    out.print(table)
+    rows = [(number, each.item_id, each.category, f"{each.score:+.4f}") for number, each in enumerate(answer, 1)]
+    out.print(progress.plain_table(("", "item", "category", "score"), rows, title=title))
 
 
 @app.command(
@@ -98,10 +93,10 @@ def update_items(
     after = larger.open_dataset().manifest
     left_out = after.num_quarantined - before.num_quarantined
     added = after.num_items - before.num_items
-    out.print(f"Added {added:,} items, {after.num_items:,} in all; left out {left_out:,}: {output}", highlight=False)
+    out.print(f"Added {added:,} items, {after.num_items:,} in all; left out {left_out:,}: {output}")
     if left_out:
         where = larger.open_dataset().path / "quarantine.csv"
-        out.print(f"Left out, with reasons: {where}", highlight=False, soft_wrap=True)
+        out.print(f"Left out, with reasons: {where}", soft_wrap=True)
 
 
 @app.command(
@@ -130,11 +125,6 @@ def explain(
         explanations = api.explain(run, user, item, output=output, baseline=baseline, dataset=dataset)
     for each in explanations:
         sources = ", ".join(f"{source.item_id} {source.contribution:+.2f}" for source in each.sources[:3])
-        out.print(
-            f"{each.item_id}: score {each.score:+.4f}, {baseline} image {each.baseline_score:+.4f}"
-            + (f"; from liked items {sources}" if sources else ""),
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    out.print(f"Image: {output}", highlight=False, soft_wrap=True)
+        line = f"{each.item_id}: score {each.score:+.4f}, {baseline} image {each.baseline_score:+.4f}"
+        out.print(printable(line + (f"; from liked items {sources}" if sources else "")), soft_wrap=True)
+    out.print(f"Image: {output}", soft_wrap=True)

@@ -19,6 +19,7 @@ from tfdvbpr.cli.options import (
     strategy_of,
 )
 from tfdvbpr.models.recommenders import RECOMMENDERS
+from tfdvbpr.text import printable
 
 app = typer.Typer()
 
@@ -81,7 +82,7 @@ def train(
             tensorboard=tensorboard,
             profile=(lambda found: out.print(progress.profile_table(found))) if profile else None,
         )
-    out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
+    out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}")
 
 
 @app.command(
@@ -126,7 +127,7 @@ def train_gan(
             if_exists=if_exists,
             tensorboard=tensorboard,
         )
-    out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}", highlight=False)
+    out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}")
 
 
 @app.command(
@@ -153,7 +154,7 @@ def launch(
     from tfdvbpr.training.distributed.launcher import launch as run
 
     def emit(line: str) -> None:
-        print(line, flush=True)
+        print(printable(line, keep="\t"), flush=True)
 
     run(command, workers=workers, restarts=restarts, emit=emit)
 

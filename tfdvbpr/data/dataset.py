@@ -178,7 +178,7 @@ class PreparedDataset:
     @cached_property
     def items(self) -> Items:
         """The catalogue's rows."""
-        return Items(pl.read_parquet(self.path / ITEMS_NAME), self.manifest.categories)
+        return Items(pl.read_parquet(self.path / ITEMS_NAME, glob=False), self.manifest.categories)
 
     @cached_property
     def images(self) -> ItemImages:
@@ -188,7 +188,7 @@ class PreparedDataset:
     @cached_property
     def user_ids(self) -> list[str]:
         """The source's user ids; user n is the n-th."""
-        return pl.read_parquet(self.path / USERS_NAME)["user_id"].to_list()
+        return pl.read_parquet(self.path / USERS_NAME, glob=False)["user_id"].to_list()
 
     @cached_property
     def interactions(self) -> Interactions:

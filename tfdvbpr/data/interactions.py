@@ -122,7 +122,7 @@ class Interactions:
     @classmethod
     def read(cls, path: Path, *, num_users: int, num_items: int) -> Interactions:
         """Reads what `write` wrote."""
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
         user_ids, item_ids, splits = (table[name].to_numpy() for name in ("user", "item", "split"))
         timestamps = table["timestamp"].to_numpy() if "timestamp" in table.columns else None
         return cls(user_ids, item_ids, splits, num_users, num_items, timestamps)

@@ -166,7 +166,7 @@ def render(
 
 def summary(colours: ColourCheck, serving: ServingCheck) -> str:
     """The two checks in two lines, for the terminal."""
-    verdict = "equal" if serving.equal else "[bold red]NOT equal[/bold red]"
+    verdict = "equal" if serving.equal else "NOT equal"
     return (
         f"Favourite colours show in {colours.designs} of {colours.num_users} designs and in {colours.random} random "
         f"images (exact McNemar test, one-sided: p = {colours.p_value:.2g}).\n"
@@ -175,7 +175,7 @@ def summary(colours: ColourCheck, serving: ServingCheck) -> str:
 
 
 def _history(folder: Path) -> pl.DataFrame:
-    return pl.read_csv(folder / HISTORY_NAME)
+    return pl.read_csv(folder / HISTORY_NAME, glob=False)
 
 
 def _training_curve(history: pl.DataFrame) -> str:

@@ -84,7 +84,7 @@ def _claim(output: Path, *, seed: int, if_exists: IfExists) -> None:
 def _once(folder: Path, opened: Callable[[Path], Made], make: Callable[[], Made]) -> Made:
     """Opens what an earlier demo has finished, or makes it."""
     if (folder / MANIFEST_NAME).is_file():
-        progress.console.print(f"[dim]kept[/dim] {folder}", highlight=False)
+        progress.console.print(f"kept {folder}", style="dim")
         return opened(folder)
     return make()
 

@@ -26,6 +26,7 @@ from tfdvbpr.errors import RunError, check_choice
 from tfdvbpr.files import whole_file
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.run.recommender_run import Recommendation, Run
+from tfdvbpr.text import plot_text, shortened
 
 _STEPS = 64
 _CHUNK = 32
@@ -33,7 +34,7 @@ _BLUR = 0.15  # of the image's height
 _COLUMNS, _ROWS_LIKED = 6, 2
 _CELL = 1.55  # inches
 _SOURCES = 3
-_LONGEST = 18
+_LONGEST, _LONGEST_TITLE = 18, 100  # characters
 _SMOOTH = 0.025  # of the image's height, for the heat map alone
 _INK, _PALE = "#282828", "#757575"
 
@@ -212,17 +213,17 @@ def write_explanations(
     height = rows * (_CELL + 0.35) + 0.5 + foot
     figure = Figure(figsize=(columns * _CELL + 0.3, height), dpi=110)
     figure.set_layout_engine("constrained", h_pad=0.07, rect=(0.0, foot / height, 1.0, 1.0 - foot / height))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK)
+    figure.suptitle(plot_text(shortened(title, _LONGEST_TITLE)), x=0.01, ha="left", fontsize=11, color=_INK)
     cells = figure.subplots(rows, columns, squeeze=False)
     for axes in cells.ravel():
         axes.axis("off")
     for row, each, values in zip(cells, explanations, maps, strict=True):
-        _show(row[0], each.image_uint8, f"{_short(each.item_id)}\nscore {each.score:+.2f}")
+        _show(row[0], each.image_uint8, f"{plot_text(_short(each.item_id))}\nscore {each.score:+.2f}")
         _show(row[1], _heat_map(each.image_uint8, values, most), f"{baseline} image {each.baseline_score:+.2f}")
         named = each.sources[: columns - 2]
         images = dataset.images.read(dataset.items.indices([source.item_id for source in named]))
         for axes, source, image in zip(row[2:], named, images, strict=False):
-            _show(axes, image, f"{_short(source.item_id)}\nadds {source.contribution:+.2f}")
+            _show(axes, image, f"{plot_text(_short(source.item_id))}\nadds {source.contribution:+.2f}")
     for axes, heading in zip(cells[0], ("item", "attributions", "liked items that add most"), strict=False):
         axes.set_title(heading, fontsize=9, color=_PALE, loc="left")
     _legend(figure, f"integrated gradients from a {baseline} image")
@@ -259,4 +260,4 @@ def _legend(figure: Figure, title: str) -> None:
 
 
 def _short(item_id: str) -> str:
-    return item_id if len(item_id) <= _LONGEST else item_id[: _LONGEST - 1] + "…"
+    return shortened(item_id, _LONGEST)

@@ -77,12 +77,12 @@ class Run(RunFolder):
     @cached_property
     def items(self) -> Items:
         """The catalogue's rows."""
-        return Items(pl.read_parquet(self.path / ITEMS_NAME), self.manifest.categories)
+        return Items(pl.read_parquet(self.path / ITEMS_NAME, glob=False), self.manifest.categories)
 
     @cached_property
     def user_ids(self) -> list[str]:
         """User ids as in the interactions; user n is the n-th."""
-        return pl.read_parquet(self.path / USERS_NAME)["user_id"].to_list()
+        return pl.read_parquet(self.path / USERS_NAME, glob=False)["user_id"].to_list()
 
     @cached_property
     def _user_index(self) -> dict[str, int]:

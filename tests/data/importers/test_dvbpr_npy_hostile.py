@@ -1,10 +1,12 @@
-"""What a pickle may not ask for."""
+"""What a pickle may not ask for, and how much of it."""
 
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import pickle
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import numpy._core.multiarray as multiarray
 import pytest
 from dvbpr_npy_files import NUM_ITEMS, entries, save
 
+from tfdvbpr.data.importers import dvbpr_npy_reader
 from tfdvbpr.data.importers.dvbpr_npy import DvbprNpyImporter
 from tfdvbpr.errors import SourceError
+
+_SHARED = [1] * 3000
 
 
 class Asks:
@@ -72,7 +77,7 @@ def test_a_malicious_file_is_refused_by_name(
     values[3][3]["c"] = asks
     path = save(tmp_path / "bad.npy", values, protocol)
     with pytest.raises(SourceError, match=named):
-        DvbprNpyImporter().read(path)
+        dvbpr_npy_reader.read(path, io.BytesIO())
     assert not (tmp_path / "made").exists()
 
 
@@ -97,12 +102,66 @@ def test_a_malicious_file_is_refused_by_name(
     ],
 )
 def test_hostile_opcodes(tmp_path: Path, opcodes: bytes, named: str) -> None:
-    path = tmp_path / "bad.npy"
+    path = _file(tmp_path / "bad.npy", opcodes)
+    with pytest.raises(SourceError, match=named):
+        dvbpr_npy_reader.read(path, io.BytesIO())
+
+
+def _file(path: Path, opcodes: bytes) -> Path:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (6,)})
         file.write(opcodes)
+    return path
+
+
+def _doubled_tuple(levels: int) -> bytes:
+    """A dict whose key holds the level below twice: its hash takes 2**levels steps."""
+    return b"\x80\x02)q\x00" + b"0h\x00h\x00\x86q\x00" * levels + b"0}h\x00K\x01s."
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "named"),
+    [
+        (b"\x80\x02K\x01r\xff\xff\xff\x1f.", "no more memory"),  # remembered under 2**29: 4.2 GB
+        (b"\x80\x05\x96" + (3 << 30).to_bytes(8, "little") + b"abc.", "no more memory"),  # 3 GB of bytes to come
+        (b"\x80\x02})" + b"\x85" * 2_000_000 + b"K\x01s.", r"ended with -\d+"),  # hashed by recursion
+        (b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".", "object array. Received list"),
+        (_doubled_tuple(60), r"ended with -\d+"),
+    ],
+    ids=["memo", "declared-bytes", "nested-tuples", "nested-lists", "hash"],
+)
+def test_a_few_bytes_take_no_more_than_a_child_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opcodes: bytes, named: str
+) -> None:
+    monkeypatch.setattr("tfdvbpr.child.SECONDS", 20 if len(opcodes) > 1000 else 2)
+    path = _file(tmp_path / "bad.npy", opcodes)
     with pytest.raises(SourceError, match=named):
         DvbprNpyImporter().read(path)
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert most < 1 << 20, "kilobytes of any child so far"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ([{}, {}, {}, {}, 2**31 - 1, 1], "user_train must hold the users or items that the file counts"),
+        ([{0: [0]}, {}, {}, {}, 1, 2**31 - 1], "Item must hold the users or items that the file counts"),
+        ([dict.fromkeys(range(3000), _SHARED), {}, {}, {}, 3000, 1], "no more than its .* bytes can"),
+    ],
+)
+def test_counts_and_lists_referred_to_over_and_over_are_bounded(tmp_path: Path, values: Any, named: str) -> None:
+    path = save(tmp_path / "bad.npy", values, 2)
+    with pytest.raises(SourceError, match=named):
+        dvbpr_npy_reader.read(path, io.BytesIO())
+
+
+def test_an_image_that_many_items_share_is_kept_once(tmp_path: Path) -> None:
+    shared = b"x" * 100_000
+    path = save(tmp_path / "x.npy", [{0: [0]}, {}, {}, {item: {"imgs": shared} for item in range(300)}, 1, 300], 4)
+    images = io.BytesIO()
+    found = dvbpr_npy_reader.read(path, images)
+    assert len(images.getvalue()) == len(shared)
+    assert found["jpegs"] == [(0, len(shared))] * 300
 
 
 def test_nested_lists_that_would_fill_the_memory_are_listed(tmp_path: Path) -> None:

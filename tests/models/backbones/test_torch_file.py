@@ -57,12 +57,12 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def _file(torch: Any, *, offset: int = 1, magic: int = MAGIC) -> bytes:
+def _file(torch: Any, *, offset: int = 1, magic: int = MAGIC, shape: Any = (2, 3), strides: Any = (1, 2)) -> bytes:
     """A transposed view that begins at the second of seven numbers, and a scalar."""
     build, data = torch._utils._rebuild_tensor_v2, io.BytesIO()
     numbers = _Storage(torch.FloatStorage, "11", 7)
     state = OrderedDict(
-        view=_Tensor(build, numbers, offset, (2, 3), (1, 2), False, OrderedDict()),
+        view=_Tensor(build, numbers, offset, shape, strides, False, OrderedDict()),
         count=_Tensor(build, _Storage(torch.LongStorage, "5", 1), 0, (), (), False, OrderedDict()),
     )
     state._metadata = OrderedDict(version=1)  # type: ignore[attr-defined]
@@ -92,6 +92,20 @@ def test_tensors_come_back(torch: Any, tmp_path: Path) -> None:
 def test_a_view_beyond_its_storage_is_refused(torch: Any, offset: int, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="within their storage"):
         _read(_file(torch, offset=offset), tmp_path)
+
+
+def test_strides_of_0_do_not_repeat_a_number_for_ever(torch: Any, tmp_path: Path) -> None:
+    """4 TB from some hundred bytes."""
+    with pytest.raises(SourceError, match="larger than the file"):
+        _read(_file(torch, shape=(1 << 20, 1 << 20), strides=(0, 0)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "opcodes", [b"\x80\x02K\x01r\xff\xff\xff\x1f.", b"\x80\x02})" + b"\x85" * 100_000 + b"K\x01s."]
+)
+def test_an_index_or_a_nesting_that_no_weights_have_is_refused(opcodes: bytes, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="an index or a nesting"):
+        _read(opcodes, tmp_path)
 
 
 def test_what_is_cut_off_or_of_another_format_is_refused(torch: Any, tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from tfdvbpr.text import shortened
+
 _GAP = 6
 _LINE = 16
 _INK, _PALE = (40, 40, 40), (110, 110, 110)
+_LONGEST, _LONGEST_TITLE = 60, 200  # characters
 _FRAME_MILLISECONDS, _END_MILLISECONDS = 120, 1200
 
 
@@ -30,7 +33,13 @@ def image_grid(
         rows: uint8 [H, W, 3] images, or None for an empty cell; rows may differ in length.
         captions: below the images, in the shape of `rows`.
         cell_height: images are resized to this height in pixels; their aspect stays.
+
+    Titles and captions are shown as plain text on one line, shortened where they are long.
     """
+    title = shortened(title, _LONGEST_TITLE)
+    column_titles, row_titles = (
+        [shortened(each, _LONGEST) for each in titles] for titles in (column_titles, row_titles)
+    )
     first = next(image for row in rows for image in row if image is not None)
     cell_width = max(1, round(first.shape[1] * cell_height / first.shape[0]))
     font, small = ImageFont.load_default(size=12), ImageFont.load_default(size=10)
@@ -54,7 +63,9 @@ def image_grid(
                 cell = Image.fromarray(image).resize((cell_width, cell_height), Image.Resampling.BICUBIC)
                 grid.paste(cell, (x, y))
             if number < len(captions) and column < len(captions[number]):
-                draw.text((x, y + cell_height + 1), captions[number][column], fill=_PALE, font=small)
+                draw.text(
+                    (x, y + cell_height + 1), shortened(captions[number][column], _LONGEST), fill=_PALE, font=small
+                )
     return grid
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from tfdvbpr.data.importers.amazon_reviews_2023 import AmazonReviews2023Importer
-from tfdvbpr.data.importers.dvbpr_npy import DvbprNpyImporter
-from tfdvbpr.data.importers.fashion_mnist import FashionMnistImporter
-from tfdvbpr.data.importers.folder import FolderImporter
-from tfdvbpr.data.importers.hm import HmImporter
-from tfdvbpr.data.preparation.source import Importer
-from tfdvbpr.data.synthetic.source import SyntheticImporter
+from typing import TYPE_CHECKING
+
 from tfdvbpr.registry import Registry
+
+if TYPE_CHECKING:
+    from tfdvbpr.data.preparation.source import Importer
+
+_HERE = "tfdvbpr.data.importers"
 
 IMPORTERS: Registry[type[Importer]] = Registry(
     "tfdvbpr.importers",
-    {
-        "folder": FolderImporter,
-        "amazon-reviews-2023": AmazonReviews2023Importer,
-        "hm": HmImporter,
-        "dvbpr-npy": DvbprNpyImporter,
-        "fashion-mnist": FashionMnistImporter,
-        "synthetic": SyntheticImporter,
+    {},
+    lazy={
+        "folder": f"{_HERE}.folder:FolderImporter",
+        "amazon-reviews-2023": f"{_HERE}.amazon_reviews_2023:AmazonReviews2023Importer",
+        "hm": f"{_HERE}.hm:HmImporter",
+        "dvbpr-npy": f"{_HERE}.dvbpr_npy:DvbprNpyImporter",
+        "fashion-mnist": f"{_HERE}.fashion_mnist:FashionMnistImporter",
+        "synthetic": "tfdvbpr.data.synthetic.source:SyntheticImporter",
     },
 )

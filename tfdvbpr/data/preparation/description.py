@@ -16,6 +16,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
 from tfdvbpr.files import whole_file
+from tfdvbpr.text import shortened
 
 LONG_TAIL_NAME = "long_tail.png"
 SAMPLE_GRID_NAME = "sample_grid.png"
@@ -211,17 +212,13 @@ def write_sample_grid(dataset: PreparedDataset, path: Path) -> None:
     for category in np.argsort(-sizes, kind="stable")[:MAX_CATEGORIES]:
         members = np.flatnonzero(ids == category)
         chosen.append(np.sort(generator.choice(members, min(_COLUMNS, len(members)), replace=False)).astype(np.int32))
-        titles.append(f"{_shortened(names[category])} ({sizes[category]:,})")
+        titles.append(f"{shortened(names[category], _CAPTION)} ({sizes[category]:,})")
     others = len(names) - len(titles)
     grid = image_grid(
         [list(dataset.images.read(items)) for items in chosen],
-        title=_shortened(dataset.manifest.name) + (f", without {others} smaller categories" if others else ""),
+        title=shortened(dataset.manifest.name, _CAPTION) + (f", without {others} smaller categories" if others else ""),
         row_titles=titles,
-        captions=[[_shortened(dataset.items.item_ids[item]) for item in items] for items in chosen],
+        captions=[[shortened(dataset.items.item_ids[item], _CAPTION) for item in items] for items in chosen],
     )
     with whole_file(path) as scratch:
         grid.save(scratch, format="PNG")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _CAPTION else text[: _CAPTION - 1] + "…"

@@ -34,7 +34,7 @@ from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_dupl
 from tfdvbpr.data.preparation.source import Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import ConfigError, SourceError, check_choice
-from tfdvbpr.files import IfExists, sha256, whole_directory
+from tfdvbpr.files import IfExists, sha256, whole_directory, write_csv
 
 _MIN_IMAGE_SIDE = 16
 # Reports; what training reads is the same with and without them.
@@ -134,7 +134,7 @@ def prepare(
         items.drop(ROW, "image").write_parquet(folder / ITEMS_NAME)
         users.write_parquet(folder / USERS_NAME)
         interactions.write(folder / INTERACTIONS_NAME)
-        duplicates.write_csv(folder / DUPLICATES_NAME)
+        write_csv(duplicates, folder / DUPLICATES_NAME)
         source.quarantine.write(folder / QUARANTINE_NAME)
         manifest = _manifest(
             source,
@@ -279,7 +279,7 @@ def extend(
             shutil.copyfile(dataset.path / name, folder / name)
         _join_quarantines(dataset, source).write(folder / QUARANTINE_NAME)
         duplicates = _join_duplicates(dataset, table, folder)
-        duplicates.write_csv(folder / DUPLICATES_NAME)
+        write_csv(duplicates, folder / DUPLICATES_NAME)
         manifest = _extended_manifest(dataset, source, items, folder, num_duplicate_items=duplicates.height)
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
     return PreparedDataset.open(output)
@@ -296,7 +296,7 @@ def _new_items(dataset: PreparedDataset, source: Source) -> pl.DataFrame:
 
 def _join_quarantines(dataset: PreparedDataset, source: Source) -> Quarantine:
     """What was left out of the old dataset, then of the new items, under their folder's name."""
-    old = pl.read_csv(dataset.path / QUARANTINE_NAME, infer_schema=False).fill_null("")
+    old = pl.read_csv(dataset.path / QUARANTINE_NAME, infer_schema=False, glob=False).fill_null("")
     entries = [(where, int(row) if row else None, value, reason) for where, row, value, reason in old.iter_rows()]
     new = [(f"{source.name}/{where}", row, value, reason) for where, row, value, reason in source.quarantine.entries]
     return Quarantine([*entries, *new], Counter(dataset.manifest.quarantine) + source.quarantine.counts)
@@ -307,7 +307,7 @@ def _join_duplicates(dataset: PreparedDataset, items: pl.DataFrame, folder: Path
     found = find_duplicates(items, folder)
     new = found.filter(~pl.col("item_id").is_in(dataset.items.table["item_id"].implode()))
     path = dataset.path / DUPLICATES_NAME
-    return pl.concat([pl.read_csv(path, infer_schema=False), new]) if path.is_file() else new
+    return pl.concat([pl.read_csv(path, infer_schema=False, glob=False), new]) if path.is_file() else new
 
 
 def _extended_manifest(

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from tfdvbpr.files import write_csv
+
 DEFAULT_CATEGORY = "all"
 
 
@@ -41,7 +43,7 @@ class Quarantine:
     def write(self, path: Path) -> None:
         """Writes `where,row,value,reason` as CSV, with the header even when nothing was left out."""
         schema = {"where": pl.String, "row": pl.Int64, "value": pl.String, "reason": pl.String}
-        pl.DataFrame(self.entries, schema=schema, orient="row").write_csv(path)
+        write_csv(pl.DataFrame(self.entries, schema=schema, orient="row"), path)
 
     def summary(self) -> str:
         """One line of counts by kind, most frequent first."""

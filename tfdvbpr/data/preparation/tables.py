@@ -112,7 +112,7 @@ def read_table(
 
 def _read_parquet(path: Path, only: Collection[str] | None) -> pl.DataFrame:
     try:
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path, glob=False)
     except Exception as error:  # polars raises its own tree, pyarrow another
         raise SourceError(f"{path.name} must be a parquet file. It cannot be read: {error}. Write it again.") from None
     plain = [

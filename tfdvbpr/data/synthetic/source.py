@@ -128,7 +128,7 @@ def read_truth(folder: Path | str) -> pl.DataFrame:
     path = Path(folder) / TRUTH_NAME
     if not path.is_file():
         raise SourceError(f"`folder` must be a synthetic source with {TRUTH_NAME}. {folder} has none. Write one first.")
-    return pl.read_parquet(path)
+    return pl.read_parquet(path, glob=False)
 
 
 def _items(garments: list[Garment]) -> pl.DataFrame:

@@ -50,7 +50,9 @@ from tfdvbpr.evaluation.generative.photos import (
 )
 from tfdvbpr.evaluation.ranking.comparison import markdown_table
 from tfdvbpr.evaluation.ranking.significance import wilcoxon
+from tfdvbpr.files import write_csv
 from tfdvbpr.run import GanRun, Run
+from tfdvbpr.text import markdown
 
 TABLE_NAME = "designs.md"
 COLUMNS = {
@@ -278,13 +280,13 @@ def notes(evaluation: DesignEvaluation) -> str:
     """How the metrics were computed, in words."""
     photos, options, requests = evaluation.photos, evaluation.options, evaluation.requests
     design, config = options.design, evaluation.run.config
-    second = evaluation.second_run
+    second, dataset = evaluation.second_run, markdown(photos.dataset.manifest.name)
     runs = f"The ascended recommender: {config.backbone}, seed {config.seed}."
     if second is not None:
         runs += f" The second one, which was not ascended: {second.config.backbone}, seed {second.config.seed}."
     return (
-        f"{photos.dataset.manifest.name}: {len(requests)} requests of {len(np.unique(requests.users))} users, each in "
-        f"up to {CATEGORIES_PER_USER} categories in which the user has the most training actions; one image a "
+        f"{dataset}: {len(requests)} requests of {len(np.unique(requests.users))} users, "
+        f"each in up to {CATEGORIES_PER_USER} categories in which the user has the most training actions; one image a "
         f"request in every row. {runs} The metrics compare with {evaluation.num_photos} photos, those of the requested "
         f"categories; FID of {len(requests)} images compares only within this table. The category classifier's "
         f"accuracy is {photos.classifier.accuracy:.1%} on held-out photos. Designs: best of {design.num_starts} starts "
@@ -298,8 +300,8 @@ def write_design_report(evaluation: DesignEvaluation, folder: Path) -> None:
     """Writes designs.json, .csv and .md, tests.csv, and designs.png into a folder."""
     (folder / "designs.json").write_text(json.dumps(_as_dict(evaluation), indent=2) + "\n", encoding="utf-8")
     rows: list[dict[str, Any]] = [{"images": label, **row} for label, row in evaluation.rows.items()]
-    pl.DataFrame(rows, infer_schema_length=None).write_csv(folder / "designs.csv")
-    pl.DataFrame(evaluation.tests, infer_schema_length=None).write_csv(folder / "tests.csv")
+    write_csv(pl.DataFrame(rows, infer_schema_length=None), folder / "designs.csv")
+    write_csv(pl.DataFrame(evaluation.tests, infer_schema_length=None), folder / "tests.csv")
     columns = "\n".join(f"- `{name}`: {text}." for name, text in COLUMNS.items())
     tables = [markdown_table(*table_rows(evaluation)), markdown_table(*comparison_rows(evaluation))]
     parts = [*tables, columns + "\n" + metric_notes(evaluation.photos), notes(evaluation)]

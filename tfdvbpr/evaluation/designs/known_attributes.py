@@ -24,6 +24,7 @@ from tfdvbpr.evaluation.designs.baselines import RETRIEVED, Images, PreferenceSc
 from tfdvbpr.evaluation.generative.features import DEFAULT_EXTRACTOR, check_extractor, extract_features
 from tfdvbpr.evaluation.ranking.comparison import markdown_table
 from tfdvbpr.evaluation.ranking.significance import holm, mcnemar_p
+from tfdvbpr.files import write_csv
 from tfdvbpr.run import GanRun, Run
 
 ATTRIBUTES = ("colour", "pattern", "cut")
@@ -305,7 +306,7 @@ def write_attribute_report(evaluation: AttributeEvaluation, folder: Path) -> Non
     names = ("reader_accuracy", "random", "retrieved", "best", "test", "liked")
     values = {"options": asdict(evaluation.options), **{name: getattr(evaluation, name) for name in names}}
     (folder / "attributes.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    evaluation.table.write_csv(folder / "attributes.csv")
+    write_csv(evaluation.table, folder / "attributes.csv")
     (folder / "attributes.md").write_text(markdown(evaluation), encoding="utf-8")
     _plot(evaluation, folder / "attributes.png")
 

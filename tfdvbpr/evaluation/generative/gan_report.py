@@ -17,6 +17,8 @@ from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, FeatureSpace
 from tfdvbpr.evaluation.generative.metrics import METRICS, column_of, metric_text, titled_metrics
 from tfdvbpr.evaluation.generative.photos import RealPhotos
 from tfdvbpr.evaluation.ranking.comparison import markdown_table
+from tfdvbpr.files import write_csv
+from tfdvbpr.text import markdown as markdown_text
 
 TABLE_NAME = "metrics.md"
 _COLUMNS = 12
@@ -34,13 +36,13 @@ def write_gan_report(evaluation: GanEvaluation, folder: Path) -> None:
     (folder / "metrics.json").write_text(json.dumps(as_dict(evaluation), indent=2) + "\n", encoding="utf-8")
     runs: list[dict[str, Any]] = [{"run": label, **gan.metrics} for label, gan in evaluation.gans.items()]
     runs += [{"run": label, **metrics} for label, metrics in evaluation.real.items()]
-    pl.DataFrame(runs, infer_schema_length=None).write_csv(folder / "metrics.csv")
+    write_csv(pl.DataFrame(runs, infer_schema_length=None), folder / "metrics.csv")
     rows = [
         {"run": label, "category": name, **metrics}
         for label, gan in evaluation.gans.items()
         for name, metrics in gan.categories.items()
     ]
-    pl.DataFrame(rows, infer_schema_length=None).write_csv(folder / "categories.csv")
+    write_csv(pl.DataFrame(rows, infer_schema_length=None), folder / "categories.csv")
     (folder / TABLE_NAME).write_text(markdown(evaluation), encoding="utf-8")
     for label, gan in evaluation.gans.items():
         _write_samples(evaluation.photos, gan, folder / f"samples-{label}.png")
@@ -112,7 +114,7 @@ def markdown(evaluation: GanEvaluation) -> str:
     ]
     parts += ["## Notes", metric_notes(evaluation.photos), notes(evaluation)]
     for label in evaluation.gans:
-        parts += [f"## {label}", markdown_table(*category_rows(evaluation, label))]
+        parts += [f"## {markdown_text(label)}", markdown_table(*category_rows(evaluation, label))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -125,8 +127,9 @@ def metric_notes(photos: RealPhotos) -> str:
 def notes(evaluation: GanEvaluation) -> str:
     """How the metrics were computed, in words."""
     photos, options = evaluation.photos, evaluation.options
+    name = markdown_text(photos.dataset.manifest.name)
     text = (
-        f"{photos.dataset.manifest.name}, {photos.dataset.manifest.num_items} photos. Features and ImageNet classes by "
+        f"{name}, {photos.dataset.manifest.num_items} photos. Features and ImageNet classes by "
         f"the extractor in a metric's name; with _blurred, photos and images are both blurred by a Gaussian of σ = "
         f"{BLUR_SIGMA:g} px first, so that sharpness counts for little. {options.num_samples} images in the photos' "
         "mix of categories are compared with all photos of the categories generated, which are those of the training. "
@@ -135,7 +138,7 @@ def notes(evaluation: GanEvaluation) -> str:
         f"{len(photos.split.held_out)} photos compared with the others; their FID is of another number of images. The "
         "last columns: these photos, but blurred, compared with the others as they are."
     )
-    return "\n\n".join([text, *evaluation.warnings])
+    return "\n\n".join([text, *map(markdown_text, evaluation.warnings)])
 
 
 def category_rows(evaluation: GanEvaluation, label: str) -> tuple[list[str], list[list[str]]]:
@@ -207,4 +210,4 @@ def _write_quiz(gan: EvaluatedGan, folder: Path, label: str, *, seed: int) -> No
         f"{letter}{number + 1}" for letter, line in zip(letters, lines, strict=True) for number in range(len(line))
     ]
     key = pl.DataFrame({"cell": cells, "category": gan.samples.categories[rows].tolist()})
-    key.write_csv(folder / f"quiz-{label}.csv")
+    write_csv(key, folder / f"quiz-{label}.csv")

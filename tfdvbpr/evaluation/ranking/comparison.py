@@ -16,7 +16,10 @@ from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.evaluation.ranking.evaluate import Evaluation, compute_metrics, metric_text
 from tfdvbpr.evaluation.ranking.metrics import find_metric, metric_title
 from tfdvbpr.evaluation.ranking.significance import Values, holm, percentile_interval, resampled_means, wilcoxon
+from tfdvbpr.files import write_csv
 from tfdvbpr.run import Run
+from tfdvbpr.text import markdown as markdown_text
+from tfdvbpr.text import plot_text
 
 DEFAULT_METRICS = ("auc", "auc_cold", "recall@10", "ndcg@10")
 ALPHA = 0.05
@@ -217,8 +220,8 @@ def group_by_seed(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Writes comparison.csv (a row a model and metric), pairs.csv, comparison.md and comparison.png into a folder."""
-    comparison.table.write_csv(folder / "comparison.csv")
-    comparison.pairs.write_csv(folder / "pairs.csv")
+    write_csv(comparison.table, folder / "comparison.csv")
+    write_csv(comparison.pairs, folder / "pairs.csv")
     (folder / "comparison.md").write_text(markdown(comparison), encoding="utf-8")
     _plot(comparison).savefig(folder / "comparison.png", dpi=150)
 
@@ -229,9 +232,14 @@ def markdown(comparison: Comparison) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, the first column aligned to the left, the others to the right."""
-    lines = [f"| {' | '.join(headings)} |", f"|---|{'---:|' * (len(headings) - 1)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+    """A table, the first column aligned to the left, the others to the right.
+
+    Args:
+        headings: text.
+        rows: text in the first column, Markdown in the others.
+    """
+    lines = [f"| {' | '.join(map(markdown_text, headings))} |", f"|---|{'---:|' * (len(headings) - 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join([markdown_text(first), *others])} |" for first, *others in rows)])
 
 
 def notes(comparison: Comparison) -> str:
@@ -239,10 +247,10 @@ def notes(comparison: Comparison) -> str:
     count = comparison.pairs.height
     users = max(comparison.table["users"].to_list())
     return (
-        f"{comparison.dataset}, {comparison.split}: means over {users} users (of those with such an item for cold and "
-        "warm), in brackets the 95 % bootstrap interval over users; ± is the standard deviation over seeds. Bold: "
-        f"better than every other model by Wilcoxon's signed-rank test over users, p < 0.05 after Holm's correction "
-        f"over the {count} {'pair' if count == 1 else 'pairs'} of the table."
+        f"{markdown_text(comparison.dataset)}, {comparison.split}: means over {users} users (of those with such an "
+        "item for cold and warm), in brackets the 95 % bootstrap interval over users; ± is the standard deviation over "
+        f"seeds. Bold: better than every other model by Wilcoxon's signed-rank test over users, p < 0.05 after "
+        f"Holm's correction over the {count} {'pair' if count == 1 else 'pairs'} of the table."
     )
 
 
@@ -283,6 +291,6 @@ def _plot(comparison: Comparison) -> Any:
         panel.set_title(metric_title(metric), fontsize=10, color=_INK)
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(positions, list(comparison.models))
+    panels[0].set_yticks(positions, [plot_text(model) for model in comparison.models])
     panels[0].set_ylim(len(positions) - 0.5, -0.5)
     return figure

@@ -32,10 +32,11 @@ from tfdvbpr.evaluation.ranking.comparison import (
 )
 from tfdvbpr.evaluation.ranking.evaluate import Evaluation, compute_metrics, evaluate_run, is_metric, mean_of
 from tfdvbpr.evaluation.ranking.metrics import find_metric, metric_names
-from tfdvbpr.files import write_text
+from tfdvbpr.files import write_csv, write_text
 from tfdvbpr.models.recommenders import RECOMMENDERS, recommender_config
 from tfdvbpr.run import Run
 from tfdvbpr.run.folder import MANIFEST_NAME
+from tfdvbpr.text import markdown as markdown_text
 
 RUNS_NAME = "runs"
 REPORT_NAME = "report.md"
@@ -276,7 +277,7 @@ def write_report(experiment: Experiment, output: Path) -> Path:
     folder = output / COMPARISON_NAME
     folder.mkdir(parents=True, exist_ok=True)
     write_comparison(experiment.comparison, folder)
-    write_text(output / GRID_NAME, grid_table(experiment).write_csv())
+    write_csv(grid_table(experiment), output / GRID_NAME)
     write_text(output / REPORT_NAME, _report(experiment))
     return output / REPORT_NAME
 
@@ -317,7 +318,7 @@ def _report(experiment: Experiment) -> str:
         *(_grid_row(cell, experiment.chosen[cell.name] is cell) for cell in experiment.cells),
     ]
     parts = [
-        f"# Experiment on {about.name}",
+        f"# Experiment on {markdown_text(about.name)}",
         f"{about.num_users:,} users, {about.num_items:,} items, {about.num_train:,} training, "
         f"{about.num_validation:,} validation and {about.num_test:,} test actions; dataset `{about.fingerprint}`. "
         f"Seeds {seeds}. Each model's values were chosen by {plan.tune_by} on the validation part with seed "
@@ -339,13 +340,15 @@ def _chosen_row(experiment: Experiment, name: str, config: dict[str, Any]) -> st
     runs = experiment.runs[name]
     seconds = sum(run.manifest.training_seconds for run in runs) / len(runs)
     values = _listed(experiment.chosen[name].values)
-    return f"| {name} | {runs[0].manifest.model} | {values} | {_listed(config)} | {seconds:.0f} |"
+    return f"| {markdown_text(name)} | {runs[0].manifest.model} | {values} | {_listed(config)} | {seconds:.0f} |"
 
 
 def _grid_row(cell: Cell, chosen: bool) -> str:
     score = f"**{cell.score:.4f}**" if chosen else f"{cell.score:.4f}"
-    return f"| {cell.name} | {_listed(cell.values)} | {score} | {cell.run.manifest.training_seconds:.0f} |"
+    return (
+        f"| {markdown_text(cell.name)} | {_listed(cell.values)} | {score} | {cell.run.manifest.training_seconds:.0f} |"
+    )
 
 
 def _listed(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items()) or "–"
+    return markdown_text(", ".join(f"{key}={value}" for key, value in values.items())) or "–"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.errors import SourceError
-from tfdvbpr.pickles import load_restricted
+from tfdvbpr.pickles import check_opcodes, load_restricted
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -63,16 +65,28 @@ def read_torch_weights(path: Path) -> dict[str, Array]:
     the keys of the storages, and their numbers in that order. Nothing of it can run code.
 
     Raises:
-        SourceError: if it is of another format, asks for code, or is cut off.
+        SourceError: if it is of another format, asks for code, is cut off, or its tensors are larger than it is, for
+            their strides repeat numbers.
     """
     with path.open("rb") as file:
-        magic, version, system = (load_restricted(file, {}) for _ in range(3))
+        magic, version, system = (_load(file, {}) for _ in range(3))
         if magic != _MAGIC or version != _PROTOCOL or not system["little_endian"]:
             raise SourceError(f"Weights must be of PyTorch's first format, little-endian. {path} is not.")
-        tensors = load_restricted(file, _ALLOWED, persistent_load=_storage)
+        tensors = _load(file, _ALLOWED, persistent_load=_storage)
         storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-        numbers = {key: _numbers(file, storages[key]) for key in load_restricted(file, {})}
+        numbers = {key: _numbers(file, storages[key]) for key in _load(file, {})}
+        size = path.stat().st_size
+    if sum(math.prod(tensor.shape) * tensor.storage.dtype.itemsize for tensor in tensors.values()) > 2 * size:
+        raise SourceError(
+            f"The tensors of a weights file must not be larger than the file. Those of {path.name}, of {size:,} bytes, "
+            "repeat its numbers. Do not trust the file."
+        )
     return {name: tensor.of(numbers[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def _load(file: BinaryIO, allowed: Mapping[str, Any], **options: Any) -> Any:
+    check_opcodes(file)
+    return load_restricted(file, allowed, **options)
 
 
 def _storage(pid: Any) -> _Storage:

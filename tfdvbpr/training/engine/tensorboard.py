@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfdvbpr.data.batches.source import Batch
+from tfdvbpr.text import one_line
 from tfdvbpr.training.checkpoints.file import assign, values, variables
 from tfdvbpr.training.distributed.strategy import local_replicas
 from tfdvbpr.training.engine.callbacks import RowWriter
@@ -114,7 +115,7 @@ def write_projector(
     count = len(embeddings)
     rows = np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).astype(np.int32))
     np.savetxt(folder / "embeddings.tsv", embeddings[rows], fmt="%.6g", delimiter="\t")
-    lines = ["item_id\tcategory", *("\t".join(" ".join(cell.split()) for cell in labels[row]) for row in rows)]
+    lines = ["item_id\tcategory", *("\t".join(one_line(cell) for cell in labels[row]) for row in rows)]
     (folder / "metadata.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add()
