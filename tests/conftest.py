@@ -4,12 +4,14 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 from shared_folders import own_run
 from tiny_data import Command, RunOf, checkerboard
 
 from tfdvbpr import cli
-from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.dataset import Items, PreparedDataset
 from tfdvbpr.run import GanRun, Run
 
 # They train or trace for long. Begun first, none of them is left for one worker alone at the end.
@@ -43,6 +45,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def checkerboard_dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     """8 users, 16 items of two colours and two categories, 32x32; see `tiny_data.checkerboard`."""
     return checkerboard(tmp_path_factory.mktemp("checkerboard"))
+
+
+@pytest.fixture(scope="session")
+def attributed_checkerboard(
+    checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory
+) -> PreparedDataset:
+    """A copy of the checkerboard whose items have a colour, a pattern and a cut: all shirts are long, all shoes low."""
+    folder = tmp_path_factory.mktemp("attributed") / "dataset"
+    dataset = PreparedDataset.open(shutil.copytree(checkerboard_dataset.path, folder))
+    number = np.arange(16)
+    table = dataset.items.table.with_columns(
+        colour=pl.Series(np.where(number % 2 == 0, "red", "blue")),
+        pattern=pl.Series(np.where(number % 4 == 0, "striped", "plain")),
+        cut=pl.Series(np.where(number // 2 % 2 == 0, "long", "low")),
+    )
+    dataset.items = Items(table, dataset.manifest.categories)
+    return dataset
 
 
 @pytest.fixture(scope="session")

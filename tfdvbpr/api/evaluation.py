@@ -241,7 +241,6 @@ def evaluate_attributes(
 
     Raises:
         SourceError: if `truth` has no truth.
-        ConfigError: if the extractor is the network of the GAN's discriminator, or its weights are unavailable.
         RunError: if the run does not learn from pixels, or knows fewer than four of the users.
         DatasetError: if the dataset is no synthetic one.
         OutputExistsError: if `output` holds something already.

@@ -308,13 +308,12 @@ def evaluate_attributes(
     gan: GanOption,
     truth: Annotated[Path, typer.Option(help="The kept source of the synthetic dataset.")],
     output: OutputOption,
-    extractor: Extractor = "efficientnet_lite2",
     if_exists: IfExistsOption = "error",
 ) -> None:
     """Measure how often designs show attributes that simulated users like, by η and after 0 to 80 steps.
 
-    Colours are read from the images by rule, patterns and cuts from the nearest items. η and the number of steps are
-    chosen by one half of 200 users and reported on the other. Writes attributes.json, .csv, .md and .png.
+    Colours are read from the images by rule, patterns and cuts by a small CNN trained on the items. η and the number
+    of steps are chosen by one half of 200 users and reported on the other. Writes attributes.json, .csv, .md and .png.
     """
     from tfdvbpr import api
     from tfdvbpr.data.synthetic.source import read_truth
@@ -324,10 +323,9 @@ def evaluate_attributes(
     check_output(output, if_exists=if_exists)
     opened, opened_gan = Run.open(run), GanRun.open(gan)
     read_truth(truth)  # a wrong folder is reported before TensorFlow is loaded
-    from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluationOptions, summary
+    from tfdvbpr.evaluation.designs.known_attributes import summary
 
-    options = AttributeEvaluationOptions(extractor=extractor)
-    found = api.evaluate_attributes(opened, opened_gan, truth, output, options=options, if_exists=if_exists)
+    found = api.evaluate_attributes(opened, opened_gan, truth, output, if_exists=if_exists)
     out.print(summary(found))
     out.print(f"Plot: {output / 'attributes.png'}", soft_wrap=True)
 

@@ -9,15 +9,11 @@ import polars as pl
 import pytest
 from simulated_users import known_attributes
 
-from tfdvbpr.data.dataset import Items, PreparedDataset
-from tfdvbpr.data.importers.folder import read_folder
-from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
-from tfdvbpr.data.synthetic.source import SyntheticImporter, read_truth, write_synthetic
+from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.evaluation.designs.known_attributes import (
     AttributeEvaluationOptions,
-    AttributeReader,
     compare_with_known_attributes,
     liked_attributes,
     mcnemar,
@@ -49,45 +45,17 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar(random, random)["p_value"] == 1.0
 
 
-def test_rendered_garments_are_read(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "source", SyntheticImporter(num_items=240, num_users=4, image_size=32))
-    options = PrepareOptions(image_size=(32, 32))
-    dataset = prepare(read_folder(tmp_path / "source"), tmp_path / "data", options=options, source_format="synthetic")
-    reader = AttributeReader.of(dataset, extractor="colour-and-edges")
-    assert reader.accuracy["colour"] > 0.9
-    assert reader.accuracy["pattern"] > 0.3  # four patterns
-    assert reader.accuracy["cut"] > 0.5
-    rows = np.arange(20)
-    categories = [str(name) for name in np.array(dataset.items.table["category"])[rows]]
-    read = reader.read(dataset.images.read(rows), categories)
-    assert (read["cut"] == np.array(dataset.items.table["cut"])[rows]).mean() > 0.6  # among themselves
-    assert read_truth(tmp_path / "source").height == 4
-
-
-@pytest.fixture
-def named_dataset(checkerboard_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch) -> PreparedDataset:
-    """The checkerboard, whose items have attributes."""
-    dataset = PreparedDataset.open(checkerboard_dataset.path)
-    number = np.arange(16)
-    table = dataset.items.table.with_columns(
-        colour=pl.Series(np.where(number % 2 == 0, "red", "blue")),
-        pattern=pl.Series(np.where(number % 4 == 0, "striped", "plain")),
-        cut=pl.Series(np.where(number // 2 % 2 == 0, "long", "low")),
-    )
-    monkeypatch.setattr(dataset, "items", Items(table, dataset.manifest.categories))
-    return dataset
-
-
-def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset, tmp_path: Path) -> None:
+def test_along_an_ascent(
+    tiny_run: Run, tiny_gan_run: GanRun, attributed_checkerboard: PreparedDataset, tmp_path: Path
+) -> None:
     options = AttributeEvaluationOptions(
         num_users=8,
         steps=(0, 2),
         realism_weights=(0.0, 1.0),
         design=DesignOptions(num_starts=2, learning_rate=0.2),
-        extractor="colour-and-edges",
     )
     found = compare_with_known_attributes(
-        tiny_run, tiny_gan_run, known_attributes(), dataset=named_dataset, options=options
+        tiny_run, tiny_gan_run, known_attributes(), dataset=attributed_checkerboard, options=options
     )
     assert found.table.height == 2 * 2 * 2
     starts = found.table.filter((pl.col("step") == 0) & (pl.col("part") == "test"))
@@ -112,10 +80,12 @@ def test_along_an_ascent(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: Pre
     assert "| η | 0 steps | 2 steps |" in (tmp_path / "attributes.md").read_text(encoding="utf-8")
 
 
-def test_invalid_calls_are_refused(tiny_run: Run, tiny_gan_run: GanRun, named_dataset: PreparedDataset) -> None:
+def test_invalid_calls_are_refused(
+    tiny_run: Run, tiny_gan_run: GanRun, attributed_checkerboard: PreparedDataset
+) -> None:
     unknown = known_attributes().with_columns(user_id=pl.lit("nobody"))
     with pytest.raises(RunError, match="knows 0 of 8"):
-        compare_with_known_attributes(tiny_run, tiny_gan_run, unknown, dataset=named_dataset)
+        compare_with_known_attributes(tiny_run, tiny_gan_run, unknown, dataset=attributed_checkerboard)
     with pytest.raises(ConfigError, match="`steps` must be different numbers"):
         AttributeEvaluationOptions(steps=(5, 2))
     with pytest.raises(ConfigError, match="finite"):

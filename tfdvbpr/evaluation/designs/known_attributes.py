@@ -14,102 +14,24 @@ import numpy.typing as npt
 import polars as pl
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.images.similarity import nearest_members
-from tfdvbpr.data.synthetic.garments import read_colours
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.options import DesignOptions, check_weight
 from tfdvbpr.designing.sample import sample_images
-from tfdvbpr.errors import ConfigError, DatasetError, RunError
+from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.evaluation.designs.attribute_reader import ATTRIBUTES, AttributeReader, Names
 from tfdvbpr.evaluation.designs.baselines import RETRIEVED, Images, PreferenceScale, Requests, real_images
-from tfdvbpr.evaluation.generative.features import DEFAULT_EXTRACTOR, check_extractor, extract_features
 from tfdvbpr.evaluation.ranking.comparison import markdown_table
 from tfdvbpr.evaluation.ranking.significance import holm, mcnemar_p
 from tfdvbpr.files import write_csv
 from tfdvbpr.run import GanRun, Run
 
-ATTRIBUTES = ("colour", "pattern", "cut")
-_NEIGHBOURS = 5
-_HELD_OUT = 0.25
 _FIRST_SEED = 2_000_000_000
 _INK = "#26323a"
 _COLOURS = ("#b0503c", "#3c78b0", "#5c9a4a", "#8a5cb0", "#c0902c", "#26323a")
 _log = logging.getLogger(__name__)
 
-Names = npt.NDArray[np.str_]
 Hits = npt.NDArray[np.bool_]
 Shares = dict[str, float]
-
-
-@dataclass(frozen=True)
-class AttributeReader:
-    """Reads colours from images by rule, and patterns and cuts from the nearest items of the same category.
-
-    Attributes:
-        dataset: a synthetic one, whose items have the columns of ATTRIBUTES.
-        extractor: of the features that decide which items are near, a name in FEATURE_EXTRACTORS.
-        features: float32 [N, F] of the items.
-        accuracy: by attribute, the share of held-out items that are read correctly.
-    """
-
-    dataset: PreparedDataset
-    extractor: str
-    features: npt.NDArray[np.float32]
-    accuracy: Shares
-
-    @classmethod
-    def of(cls, dataset: PreparedDataset, *, extractor: str = DEFAULT_EXTRACTOR, seed: int = 0) -> AttributeReader:
-        """Extracts every item's features, and tests the reader on a quarter of the items against the others.
-
-        Raises:
-            DatasetError: if the items do not have the columns.
-            ConfigError: if the extractor's weights are unavailable.
-        """
-        table = dataset.items.table
-        missing = [name for name in ATTRIBUTES if name not in table.columns]
-        if missing:
-            raise DatasetError(
-                f"DATASET must be a synthetic one, whose items have the columns {', '.join(ATTRIBUTES)}. "
-                f"{dataset.path} lacks {', '.join(missing)}. Make one with `tfdvbpr prepare --format synthetic`."
-            )
-        images = dataset.images.read(np.arange(dataset.manifest.num_items))
-        features = extract_features(extractor, images)
-        order = np.random.default_rng((seed, 13)).permutation(len(images))
-        held_out, known = np.split(order, [max(int(len(order) * _HELD_OUT), 1)])
-        reader = cls(dataset, extractor, features, {})
-        read = reader._read(images[held_out], features[held_out], dataset.items.category_ids[held_out], known)
-        accuracy = {name: float((read[name] == np.array(table[name])[held_out]).mean()) for name in ATTRIBUTES}
-        return cls(dataset, extractor, features, accuracy)
-
-    def read(self, images: Images, categories: Sequence[str]) -> dict[str, Names]:
-        """By attribute, its name in each of the images, uint8 [N, H, W, 3]; "" for a colour that is not recognised."""
-        ids = np.array([self.dataset.items.category_id(name) for name in categories])
-        return self._read(images, extract_features(self.extractor, images), ids, np.arange(len(self.features)))
-
-    def _read(
-        self,
-        images: Images,
-        features: npt.NDArray[np.float32],
-        category_ids: npt.NDArray[np.integer],
-        known: npt.NDArray[np.int64],
-    ) -> dict[str, Names]:
-        read = {"colour": np.array(read_colours(images))}
-        table = self.dataset.items.table
-        for name in ATTRIBUTES[1:]:
-            values = np.array(table[name])
-            read[name] = np.full(len(images), "", dtype=values.dtype)
-            for category in np.unique(category_ids):
-                own = np.flatnonzero(category_ids == category)
-                rows = known[self.dataset.items.category_ids[known] == category]
-                if len(rows):
-                    near = nearest_members(features[own], self.features[rows], k=min(_NEIGHBOURS, len(rows))).rows
-                    read[name][own] = [_most_common(values[rows[row]]) for row in near]
-        return read
-
-
-def _most_common(names: Names) -> str:
-    """The most frequent name; of equally frequent ones that of the nearest item."""
-    found, first, counts = np.unique(names, return_index=True, return_counts=True)
-    return str(found[np.lexsort((first, -counts))[0]])
 
 
 @dataclass(frozen=True)
@@ -121,7 +43,6 @@ class AttributeEvaluationOptions:
         steps: numbers of steps of the ascent after which the images are read.
         realism_weights: values of η.
         design: starts and step size.
-        extractor: of the features by which patterns and cuts are read, a name in FEATURE_EXTRACTORS.
         seed: of users, categories and starts.
     """
 
@@ -129,7 +50,6 @@ class AttributeEvaluationOptions:
     steps: tuple[int, ...] = (0, 5, 10, 20, 40, 80)
     realism_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
     design: DesignOptions = field(default_factory=lambda: DesignOptions(num_starts=4))
-    extractor: str = DEFAULT_EXTRACTOR
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -141,7 +61,6 @@ class AttributeEvaluationOptions:
             raise ConfigError("`realism_weights` must name at least one. Received none.")
         for weight in self.realism_weights:
             check_weight("realism_weights", weight)
-        check_extractor(self.extractor)
 
 
 @dataclass(frozen=True)
@@ -188,11 +107,10 @@ def compare_with_known_attributes(
     `tfdvbpr.evaluate_attributes`.
     """
     options = options or AttributeEvaluationOptions()
-    check_extractor(options.extractor, [gan_run])
     designer = Designer(run, gan_run, options=replace(options.design, num_steps=max(options.steps)))
     dataset = dataset or gan_run.open_dataset()
     rows, categories = _sample_users(run, gan_run, truth, options)
-    reader = AttributeReader.of(dataset, extractor=options.extractor, seed=options.seed)
+    reader = AttributeReader.of(dataset)
     users = rows["user_id"].to_list()
 
     def hits(images: Images) -> dict[str, Hits]:
@@ -235,13 +153,21 @@ def compare_with_known_attributes(
 
 def liked_attributes(read: Mapping[str, Names], users: pl.DataFrame, categories: Sequence[str]) -> dict[str, Hits]:
     """By attribute, bool [N]: whether the name read in each image is one that its user, a row of the truth, likes."""
-    favourites = [set(row) for row in users["favourite_colours"].to_list()]
-    patterns = _favourites(users, ["pattern:"] * len(categories))
-    cuts = _favourites(users, [f"cut:{category}:" for category in categories])
     return {
-        "colour": np.array([colour in of for colour, of in zip(read["colour"], favourites, strict=True)], bool),
-        "pattern": read["pattern"] == patterns,
-        "cut": read["cut"] == cuts,
+        attribute: np.array([name in liked for name, liked in zip(read[attribute], names, strict=True)], bool)
+        for attribute, names in liked_names(users, categories).items()
+    }
+
+
+def liked_names(users: pl.DataFrame, categories: Sequence[str]) -> dict[str, list[list[str]]]:
+    """By attribute, the names that each user, a row of the truth, likes in one category: a list a user.
+
+    The favourite colours, strongest first; the pattern and the category's cut with the highest weight.
+    """
+    return {
+        "colour": users["favourite_colours"].to_list(),
+        "pattern": _favourites(users, ["pattern:"] * len(categories)),
+        "cut": _favourites(users, [f"cut:{category}:" for category in categories]),
     }
 
 
@@ -287,13 +213,13 @@ def _sample_users(
     return known[rows.tolist()], [str(name) for name in generator.choice(names, len(rows))]
 
 
-def _favourites(users: pl.DataFrame, prefixes: list[str]) -> Names:
-    """Of the columns with each user's prefix, the name of the one with the highest weight."""
+def _favourites(users: pl.DataFrame, prefixes: list[str]) -> list[list[str]]:
+    """Of the columns with each user's prefix, the name of the one with the highest weight, a list a user."""
     found = []
     for row, prefix in zip(users.iter_rows(named=True), prefixes, strict=True):
         weights = {name.removeprefix(prefix): row[name] for name in users.columns if name.startswith(prefix)}
-        found.append(max(weights, key=lambda name: weights[name]))
-    return np.array(found)
+        found.append([max(weights, key=lambda name: weights[name])])
+    return found
 
 
 def _shares(hits: Mapping[str, Hits], mask: Hits) -> Shares:
