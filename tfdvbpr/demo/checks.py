@@ -5,88 +5,139 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from tfdvbpr.data.synthetic.garments import read_colours
+from tfdvbpr.data.interactions import Split
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import RunError
-from tfdvbpr.evaluation.ranking.significance import mcnemar_p
+from tfdvbpr.evaluation.designs.attribute_reader import AttributeReader
+from tfdvbpr.evaluation.designs.baselines import RETRIEVED, PreferenceScale, Requests, real_images
+from tfdvbpr.evaluation.designs.known_attributes import Hits, liked_attributes
+from tfdvbpr.evaluation.ranking.significance import holm, mcnemar_p
 from tfdvbpr.run import GanRun, Run
 
 SCORE_TOLERANCE = 1e-5
 PIXEL_TOLERANCE = 1
-_NUM_STARTS = 4
 _RANDOM_SEEDS = 1_000_000
 _START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class ColourCheck:
-    """How often a user's favourite colours show: in the user's best design, and in a random image of its category.
+class AttributeTest:
+    """How often designs show what users are known to like of one attribute, and random images of the same categories.
 
     Attributes:
-        num_users: pairs of images, one per user.
-        designs: users whose design shows one of their favourite colours.
+        designs: users whose design shows it.
         random: users whose random image does.
         only_designs: users where the design does and the random image does not.
         only_random: the reverse.
-        p_value: exact McNemar test, one-sided, in favour of the designs.
-        mean_gain: mean rise of θᵀΦ from the start of the ascent to its end, unitless.
+        p_value: exact McNemar test, one-sided, in favour of the designs; adjusted for the number of attributes by
+            Holm's procedure.
+        items: users whose best real item shows it: how much the recommender has learned.
+        reader_accuracy: share of held-out items of which the attribute is read correctly.
     """
 
-    num_users: int
     designs: int
     random: int
     only_designs: int
     only_random: int
     p_value: float
+    items: int
+    reader_accuracy: float
+
+
+@dataclass(frozen=True)
+class PreferenceCheck:
+    """Whether designs show the colours, patterns and cuts that their users are known to like.
+
+    Attributes:
+        num_users: users, of each a design, a random image and a real item.
+        tests: by attribute.
+        mean_gain: mean rise of θᵀΦ from the start of the ascent to its end, unitless.
+    """
+
+    num_users: int
+    tests: dict[str, AttributeTest]
     mean_gain: float
 
     @classmethod
-    def of(cls, designs: npt.NDArray[np.bool_], random: npt.NDArray[np.bool_], *, mean_gain: float) -> ColourCheck:
-        """McNemar's exact test of paired hits, bool [N] each."""
-        only_designs, only_random = int((designs & ~random).sum()), int((random & ~designs).sum())
-        return cls(
-            num_users=len(designs),
-            designs=int(designs.sum()),
-            random=int(random.sum()),
-            only_designs=only_designs,
-            only_random=only_random,
-            p_value=mcnemar_p(only_designs, only_random),
-            mean_gain=mean_gain,
-        )
+    def of(
+        cls,
+        designs: Mapping[str, Hits],
+        random: Mapping[str, Hits],
+        items: Mapping[str, Hits],
+        *,
+        reader_accuracy: Mapping[str, float],
+        mean_gain: float,
+    ) -> PreferenceCheck:
+        """McNemar's exact test of paired hits by attribute, bool [N] each."""
+        only = {
+            name: (int((designs[name] & ~random[name]).sum()), int((random[name] & ~designs[name]).sum()))
+            for name in designs
+        }
+        adjusted = holm([mcnemar_p(*counts) for counts in only.values()])
+        tests = {
+            name: AttributeTest(
+                *(int(hits[name].sum()) for hits in (designs, random)),
+                *counts,
+                p_value=float(p_value),
+                items=int(items[name].sum()),
+                reader_accuracy=reader_accuracy[name],
+            )
+            for (name, counts), p_value in zip(only.items(), adjusted, strict=True)
+        }
+        return cls(len(next(iter(designs.values()))), tests, mean_gain)
 
 
-def check_colours(run: Run, gan_run: GanRun, truth: pl.DataFrame, *, num_users: int, seed: int) -> ColourCheck:
-    """Designs for random users, each in a random category, beside one random image G(z, c) each.
+def favourite_category(run: Run, user: int, categories: Sequence[str]) -> str | None:
+    """The one of the categories in which a user has most training items; None if the user has none in any."""
+    names = run.items.table["category"].gather(run.seen_items(user, Split.TRAIN))
+    counts = Counter(name for name in names if name in categories)
+    return counts.most_common(1)[0][0] if counts else None
 
-    Users are independent and each gives one pair, as McNemar's test requires. A design is the best of four starts by
-    its objective, which does not depend on the truth: the simulated users' `user_id` and `favourite_colours`.
+
+def check_preferences(
+    run: Run,
+    gan_run: GanRun,
+    truth: pl.DataFrame,
+    reader: AttributeReader,
+    *,
+    num_users: int,
+    options: DesignOptions,
+    seed: int,
+) -> PreferenceCheck:
+    """Designs for random users, each in its favourite category, beside one random image G(z, c) each.
+
+    Users are independent and each gives one pair, as McNemar's test requires. A design is the best of its starts by its
+    objective, which does not depend on the truth. What is liked is as in `liked_names`.
     """
-    generator = np.random.default_rng(seed)
-    known = truth.filter(pl.col("user_id").is_in(run.user_ids))
-    rows = generator.choice(known.height, min(num_users, known.height), replace=False)
-    users = [known["user_id"][int(row)] for row in rows]
-    favourites = [known["favourite_colours"][int(row)].to_list() for row in rows]
-    categories = [str(name) for name in generator.choice(gan_run.manifest.categories, len(users))]
-    designer = Designer(run, gan_run, options=DesignOptions(num_starts=_NUM_STARTS))
+    sampled = truth.filter(pl.col("user_id").is_in(run.user_ids)).sample(fraction=1.0, shuffle=True, seed=seed)
+    rows = run.user_indices(sampled["user_id"].to_list()).tolist()
+    found = [favourite_category(run, row, gan_run.trained_categories) for row in rows]
+    sampled = sampled.with_columns(category=pl.Series(found, dtype=pl.String)).drop_nulls("category").head(num_users)
+    users, categories = sampled["user_id"].to_list(), sampled["category"].to_list()
+    designer = Designer(run, gan_run, options=options)
     designs = designer.design(users, categories, seeds=range(seed, seed + len(users)), num_designs=1)
     random = sample_images(gan_run, categories, seeds=range(_RANDOM_SEEDS, _RANDOM_SEEDS + len(users)))
-    hits = [
-        np.array([colour in of for colour, of in zip(read_colours(images), favourites, strict=True)], bool)
-        for images in (designs.images[:, 0], random)
+    requests = Requests(run.user_indices(users).astype(np.int64), categories)
+    scale = PreferenceScale.of(run, requests)
+    items = real_images(reader.dataset, run, requests, scale, seed=seed)[RETRIEVED]
+    shown = [
+        liked_attributes(reader.read(images, categories), sampled, categories)
+        for images in (designs.images[:, 0], random, items)
     ]
-    return ColourCheck.of(*hits, mean_gain=float((designs.preferences - designs.initial_preferences).mean()))
+    gain = float((designs.preferences - designs.initial_preferences).mean())
+    return PreferenceCheck.of(*shown, reader_accuracy=reader.accuracy, mean_gain=gain)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,20 +21,27 @@ from tfdvbpr._version import __version__
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.grids import image_grid
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.demo.checks import ColourCheck, ServingCheck
+from tfdvbpr.demo.checks import PreferenceCheck, ServingCheck, favourite_category
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.folders import write_designs
 from tfdvbpr.designing.sample import SAMPLES_NAME, sample_images
+from tfdvbpr.evaluation.designs.known_attributes import liked_names
 from tfdvbpr.files import whole_file
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.run.folder import HISTORY_NAME
 
 _TEMPLATE = "report.html.jinja"
 _INK, _ACCENT, _SECOND = "#33302c", "#b4462f", "#3b6a8f"
-_COLUMNS = 5
+_COLUMNS = 3
 _MIN_LIKED = 6
 _RANDOM_SEEDS = 2_000_000
+_COLUMNS_OF_TABLE = {
+    "auc all": "AUC all",
+    "auc cold": "AUC cold",
+    "recall@10": "recall@10",
+    "ndcg@10": "NDCG@10",
+}
 
 Images = npt.NDArray[np.uint8]
 
@@ -46,6 +52,7 @@ class ShownUser:
 
     Attributes:
         category: the one the user acted on most; designs are of it.
+        known: in words, what the user is known to like there.
         images: by row of the report, uint8 [N, H, W, 3]: `liked` training items; `recommended`, best first, of the
             whole catalogue; `random` images of the generator, of `category`; `designed`, best first.
         preferences: float32 [N], θᵀΦ of the designs.
@@ -54,47 +61,56 @@ class ShownUser:
 
     user_id: str
     category: str
+    known: str
     images: dict[str, Images]
     preferences: npt.NDArray[np.float32]
     grid: Path
 
 
 def design_for_users(
-    designer: Designer, dataset: PreparedDataset, output: Path, *, num_users: int, seed: int
+    designer: Designer, dataset: PreparedDataset, truth: pl.DataFrame, output: Path, *, num_users: int, seed: int
 ) -> list[ShownUser]:
     """Designs for users of different categories: writes a folder for each, and `designs.png`, a grid of all.
 
     There are fewer than `num_users` if there are not enough categories.
     """
-    sampled = _sample_users(designer, dataset, num_users=num_users, seed=seed)
+    sampled = _sample_users(designer, num_users=num_users, seed=seed)
     users = [
-        _show(designer, dataset, output, user=user, category=category, seed=seed) for category, user in sampled.items()
+        _show(designer, dataset, truth, output, user=user, category=category, seed=seed)
+        for category, user in sampled.items()
     ]
     columns = ("liked", "recommended", "designed")
     rows = [[image for name in columns for image in (*user.images[name], None)] for user in users]
     titles = [title for name in columns for title in (name, *[""] * _COLUMNS)]
     with whole_file(output / "designs.png") as scratch:
-        grid = image_grid(rows, column_titles=titles, row_titles=[user.category for user in users], cell_height=64)
+        grid = image_grid(rows, column_titles=titles, cell_height=128)
         grid.save(scratch)
     return users
 
 
-def _sample_users(designer: Designer, dataset: PreparedDataset, *, num_users: int, seed: int) -> dict[str, int]:
+def _sample_users(designer: Designer, *, num_users: int, seed: int) -> dict[str, int]:
     """Category to user row: random users with enough actions, one per category."""
     matrix = designer.run.interactions.matrix(Split.TRAIN)
     enough = np.flatnonzero(np.diff(matrix.indptr) >= _MIN_LIKED)
     sampled: dict[str, int] = {}
     for user in np.random.default_rng(seed).permutation(enough):
-        liked = designer.run.seen_items(int(user), Split.TRAIN)
-        category_id = Counter(dataset.items.category_ids[liked].tolist()).most_common(1)[0][0]
-        sampled.setdefault(dataset.manifest.categories[category_id], int(user))
+        category = favourite_category(designer.run, int(user), designer.gan_run.trained_categories)
+        if category is not None:
+            sampled.setdefault(category, int(user))
         if len(sampled) == num_users:
             break
     return sampled
 
 
 def _show(
-    designer: Designer, dataset: PreparedDataset, output: Path, *, user: int, category: str, seed: int
+    designer: Designer,
+    dataset: PreparedDataset,
+    truth: pl.DataFrame,
+    output: Path,
+    *,
+    user: int,
+    category: str,
+    seed: int,
 ) -> ShownUser:
     run = designer.run
     user_id = run.user_ids[user]
@@ -118,7 +134,14 @@ def _show(
         "random": sample_images(designer.gan_run, [category] * _COLUMNS, seeds=seeds),
         "designed": designs.images[0],
     }
-    return ShownUser(user_id, category, images, designs.preferences[0], folder / "grid.png")
+    known = _known(truth.filter(pl.col("user_id") == user_id), category)
+    return ShownUser(user_id, category, known, images, designs.preferences[0], folder / "grid.png")
+
+
+def _known(user: pl.DataFrame, category: str) -> str:
+    """What a user, one row of the truth, likes in a category: "red or teal; stripes; cut gown"."""
+    liked = {name: " or ".join(of[0]) for name, of in liked_names(user, [category]).items()}
+    return f"{liked['colour']}; {liked['pattern']}; cut {liked['cut']}"
 
 
 def render(
@@ -128,8 +151,9 @@ def render(
     runs: Mapping[str, Run],
     gan: GanRun,
     users: Sequence[ShownUser],
-    colours: ColourCheck,
+    preferences: PreferenceCheck,
     serving: ServingCheck,
+    starts: int,
     seconds: float,
 ) -> str:
     """The page as HTML, with every image inside it; the figures are of every run on the test split."""
@@ -142,14 +166,20 @@ def render(
         today=date.today().isoformat(),
         seconds=seconds,
         about=dataset.manifest,
+        aspect=f"{dataset.manifest.image_size[1]} / {dataset.manifest.image_size[0]}",
+        starts=starts,
         figures=figures,
-        best={name: max(row["auc"][name] or 0.0 for row in figures) for name in ("all", "cold")},
+        columns=_COLUMNS_OF_TABLE,
+        rows=[{"model": row["model"], **{name: _figure(row, name) for name in _COLUMNS_OF_TABLE}} for row in figures],
+        best={name: _best(figures, name) for name in _COLUMNS_OF_TABLE},
+        advice=advice(figures),
         runs=runs,
         gan=gan,
         users=[
             {
                 "user_id": user.user_id,
                 "category": user.category,
+                "known": user.known,
                 "rows": {name: [_png(image) for image in images] for name, images in user.images.items()},
                 "preferences": [f"{value:+.2f}" for value in user.preferences],
                 "grid": _file(user.grid),
@@ -159,19 +189,49 @@ def render(
         samples=_file(gan.path / SAMPLES_NAME),
         training_curve=_training_curve(_history(runs["dvbpr"].path)),
         gan_curve=_gan_curve(_history(gan.path)),
-        colours=colours,
+        preferences=preferences,
         serving=serving,
     )
 
 
-def summary(colours: ColourCheck, serving: ServingCheck) -> str:
-    """The two checks in two lines, for the terminal."""
+def _figure(row: Mapping[str, Any], name: str) -> float | None:
+    """A metric of an evaluation in the form of metrics.json."""
+    group, _, key = name.partition(" ")
+    value: float | None = row[group][key] if key else row[group]
+    return value
+
+
+def _best(figures: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The model with the highest value of a metric; of equals the first."""
+    return str(max(figures, key=lambda row: _figure(row, name) or 0.0)["model"])
+
+
+def advice(figures: Sequence[Mapping[str, Any]]) -> str:
+    """Which of the evaluated models is right for what, by their figures, in words."""
+    top, cold, order = (_best(figures, name) for name in ("recall@10", "auc cold", "auc all"))
+    by_model = {row["model"]: row for row in figures}
+
+    def value(name: str, model: str) -> str:
+        found = _figure(by_model[model], name)
+        return "–" if found is None else f"{found:.3f}"
+
+    lists = f"{top} for the top of a list (recall@10 {value('recall@10', top)})"
+    new = f"{cold} for new and rarely bought items (AUC of cold items {value('auc cold', cold)})"
+    whole = f"{order} for the order of the whole catalogue (AUC {value('auc all', order)})"
+    needs = "Designs need dvbpr, the only one of them that learns from pixels."
+    return f"By these figures take {lists}, {new} and {whole}. {needs}"
+
+
+def summary(preferences: PreferenceCheck, serving: ServingCheck) -> str:
+    """The two checks in a few lines, for the terminal."""
     verdict = "equal" if serving.equal else "NOT equal"
-    return (
-        f"Favourite colours show in {colours.designs} of {colours.num_users} designs and in {colours.random} random "
-        f"images (exact McNemar test, one-sided: p = {colours.p_value:.2g}).\n"
-        f"Served answers are {verdict} to those in Python (scores {serving.score:.1e}, pixels {serving.pixels}/255)."
-    )
+    lines = [
+        f"A liked {name} shows in {test.designs} of {preferences.num_users} designs and in {test.random} random images "
+        f"(exact McNemar test, one-sided, after Holm: p = {test.p_value:.2g})."
+        for name, test in preferences.tests.items()
+    ]
+    served = f"(scores {serving.score:.1e}, pixels {serving.pixels}/255)"
+    return "\n".join([*lines, f"Served answers are {verdict} to those in Python {served}."])
 
 
 def _history(folder: Path) -> pl.DataFrame:

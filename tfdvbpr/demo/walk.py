@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from tfdvbpr import api
 from tfdvbpr._version import __version__
 from tfdvbpr.cli import progress
-from tfdvbpr.config import GanConfig
+from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.synthetic.source import read_truth
-from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.designing.options import DesignOptions
+from tfdvbpr.errors import ConfigError, OutputExistsError
 from tfdvbpr.evaluation.ranking.evaluate import table_rows
 from tfdvbpr.files import IfExists, write_text
 from tfdvbpr.models.recommenders import recommender_config
@@ -28,17 +29,12 @@ MARKER_NAME = "demo.json"
 REPORT_NAME = "report.html"
 _IMAGE_SIZE = 64
 _DVBPR_EPOCHS = 30
-_GAN = {
-    "epochs": 26,
-    "base_channels": 16,  # narrow: minutes on 2 cores
-    "discriminator_channels": 16,
-    "learning_rate": 3e-4,
-    "discriminator_learning_rate": 1e-4,
-    "variety_weight": 1.0,  # without it some trainings end with two colours
-    "average_decay": 0.995,
-}
-_CHECKED_USERS = 80
-_SHOWN_USERS = 5
+# Enough actions that patterns and cuts can be learned too, which weigh less than colours.
+_USERS = {"actions_per_user": (12, 48)}
+_GAN = {"epochs": 20, "base_channels": 16, "discriminator_channels": 32}  # narrow: minutes on 2 cores
+_CHECKED_USERS = 150
+_CHECKED = DesignOptions(num_starts=4)
+_SHOWN_USERS = 3
 
 Made = TypeVar("Made")
 
@@ -99,7 +95,7 @@ def _dataset(output: Path, seed: int) -> PreparedDataset:
                 None,
                 folder,
                 source_format="synthetic",
-                importer_options={"keep_source": output / "garments"},
+                importer_options={**_USERS, "keep_source": output / "garments"},
                 options=PrepareOptions(image_size=(_IMAGE_SIZE, _IMAGE_SIZE), seed=seed),
                 progress=count,
             )
@@ -123,11 +119,28 @@ def _gan(output: Path, dataset: PreparedDataset, seed: int) -> GanRun:
     folder = output / "runs" / "gan"
 
     def make() -> GanRun:
-        config = GanConfig.model_validate({**_GAN, "seed": seed})
+        config = gan_settings(seed=seed)
         with progress.training("Training the GAN") as callbacks:
             return api.train_gan(dataset, folder, config=config, callbacks=callbacks)
 
     return _once(folder, GanRun.open, make)
+
+
+def gan_settings(*, seed: int) -> GanConfig:
+    """The demo's GAN: the preset `default` where its discriminator's weights are installed, `plain` otherwise.
+
+    Says so in the latter case.
+    """
+    from tfdvbpr.models.backbones.efficientnet_lite import lite_weights_file
+    from tfdvbpr.models.gans import DISCRIMINATORS
+
+    network = DISCRIMINATORS[gan_config("default").discriminator].pretrained_backbone
+    try:
+        lite_weights_file(str(network))
+    except ConfigError as error:
+        progress.console.print(f"The GAN is of the preset plain, whose images are blurrier. {error}")
+        return gan_config("plain", seed=seed, **_GAN)
+    return gan_config("default", seed=seed, **_GAN)
 
 
 def _report(
@@ -142,14 +155,18 @@ def _report(
 ) -> Path:
     from tfdvbpr.demo import checks, report
     from tfdvbpr.designing.designer import Designer
+    from tfdvbpr.evaluation.designs.attribute_reader import AttributeReader
 
     run = runs["dvbpr"]
-    designer = Designer(run, gan)
+    designer, truth = Designer(run, gan), read_truth(output / "garments")
     with progress.status("Designing for several users"):
-        users = report.design_for_users(designer, dataset, output / "designs", num_users=_SHOWN_USERS, seed=seed)
+        users = report.design_for_users(designer, dataset, truth, output / "designs", num_users=_SHOWN_USERS, seed=seed)
+    with progress.counting("Training a reader of colours, patterns and cuts") as count:
+        reader = AttributeReader.of(dataset, progress=count)
     with progress.status("Comparing designs with known preferences"):
-        truth = read_truth(output / "garments")
-        colours = checks.check_colours(run, gan, truth, num_users=_CHECKED_USERS, seed=seed)
+        preferences = checks.check_preferences(
+            run, gan, truth, reader, num_users=_CHECKED_USERS, options=_CHECKED, seed=seed
+        )
     with progress.status("Exporting, serving, and comparing over gRPC"):
         models = output / "models"
         shutil.rmtree(models, ignore_errors=True)
@@ -158,7 +175,7 @@ def _report(
         user_ids, category = [user.user_id for user in users], users[0].category
         with checks.served([models / "recommender", models / "designer"]) as client:
             serving = checks.check_served(client, run, designer, users=user_ids, category=category)
-    found = {"colours": asdict(colours), "serving": {**asdict(serving), "equal": serving.equal}}
+    found = {"preferences": asdict(preferences), "serving": {**asdict(serving), "equal": serving.equal}}
     write_text(output / "checks.json", json.dumps(found, indent=2) + "\n")
     page = report.render(
         dataset=dataset,
@@ -166,10 +183,11 @@ def _report(
         runs=runs,
         gan=gan,
         users=users,
-        colours=colours,
+        preferences=preferences,
         serving=serving,
+        starts=designer.options.num_starts,
         seconds=time.perf_counter() - began,
     )
     write_text(output / REPORT_NAME, page)
-    progress.console.print(report.summary(colours, serving))
+    progress.console.print(report.summary(preferences, serving))
     return output / REPORT_NAME
