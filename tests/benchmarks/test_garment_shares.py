@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
@@ -20,6 +19,7 @@ from tfdvbpr.data.synthetic.garments import random_garment, render_garment
 from tfdvbpr.demo.walk import gan_settings
 from tfdvbpr.evaluation.designs.attribute_reader import ATTRIBUTES, AttributeReader
 from tfdvbpr.evaluation.designs.attribute_shares import attribute_shares, markdown
+from tfdvbpr.evaluation.generative.features import blurred
 from tfdvbpr.run import GanRun
 
 
@@ -47,7 +47,7 @@ def test_new_garments_are_read(reader: AttributeReader, blur_stddev: float) -> N
     generator = np.random.default_rng(11)
     garments = [random_garment(generator) for _ in range(1500)]
     images = np.stack([np.asarray(render_garment(garment, 64)) for garment in garments])
-    read = reader.read(gaussian_filter(images, (0, blur_stddev, blur_stddev, 0)), [each.category for each in garments])
+    read = reader.read(blurred(images, blur_stddev), [each.category for each in garments])
     for name in ATTRIBUTES:
         right = np.mean([got == getattr(garment, name) for got, garment in zip(read[name], garments, strict=True)])
         print(f"{name}, blurred by {blur_stddev} px: {right:.3f}")

@@ -88,8 +88,10 @@ class PreferenceCheck:
         adjusted = holm([mcnemar_p(*counts) for counts in only.values()])
         tests = {
             name: AttributeTest(
-                *(int(hits[name].sum()) for hits in (designs, random)),
-                *counts,
+                designs=int(designs[name].sum()),
+                random=int(random[name].sum()),
+                only_designs=counts[0],
+                only_random=counts[1],
                 p_value=float(p_value),
                 items=int(items[name].sum()),
                 reader_accuracy=reader_accuracy[name],

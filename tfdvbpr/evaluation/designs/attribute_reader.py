@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +23,7 @@ from tfdvbpr.data.images.augmentation import flip, shift
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.synthetic.garments import read_colours
 from tfdvbpr.errors import DatasetError
+from tfdvbpr.evaluation.generative.features import blurred
 from tfdvbpr.files import whole_directory
 
 ATTRIBUTES = ("colour", "pattern", "cut")
@@ -93,8 +94,8 @@ class AttributeReader:
 
     dataset: PreparedDataset
     model: keras.Model
-    accuracy: Mapping[str, float]
-    blurred_accuracy: Mapping[str, float]
+    accuracy: dict[str, float]
+    blurred_accuracy: dict[str, float]
 
     @classmethod
     def of(cls, dataset: PreparedDataset, *, progress: Callable[[int, int], None] | None = None) -> AttributeReader:
@@ -163,8 +164,8 @@ class AttributeReader:
         }
 
     def _tested(self, rows: Rows, blur_stddev: float) -> dict[str, float]:
-        images = gaussian_filter(self.dataset.images.read(rows), (0, blur_stddev, blur_stddev, 0))
-        read = self._read(images, self.dataset.items.category_ids[rows])
+        images = self.dataset.images.read(rows)
+        read = self._read(blurred(images, blur_stddev), self.dataset.items.category_ids[rows])
         table = self.dataset.items.table
         return {name: float((read[name] == table[name].to_numpy()[rows]).mean()) for name in ATTRIBUTES}
 
@@ -249,6 +250,6 @@ def _softened(images: Pixels, generator: np.random.Generator) -> Pixels:
     half = len(images) // 2
     stddev = generator.uniform(0, _MAX_BLUR)
     images[half:] = gaussian_filter(images[half:], (0, stddev, stddev, 0))
-    images = 1 - (1 - images) * generator.uniform(*_CONTRASTS, size)
-    images += generator.standard_normal(images.shape, np.float32) * generator.uniform(0, _MAX_NOISE, size)
-    return np.clip(images, -1, 1).astype(np.float32)
+    pale = 1 - (1 - images) * generator.uniform(*_CONTRASTS, size)
+    noise = generator.standard_normal(images.shape, np.float32) * generator.uniform(0, _MAX_NOISE, size)
+    return np.clip(pale + noise, -1, 1).astype(np.float32)
