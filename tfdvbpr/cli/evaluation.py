@@ -186,7 +186,10 @@ def evaluate_gan(
     output: OutputOption,
     extractor: Annotated[
         list[str] | None,
-        typer.Option(help=f"{EXTRACTOR_HELP} Repeat to compare with several; efficientnet_lite2 when left out."),
+        typer.Option(
+            help=f"{EXTRACTOR_HELP} scratch is a network that is trained on the photos. Repeat for several; "
+            "efficientnet_lite2 and scratch when left out."
+        ),
     ] = None,
     num_samples: Annotated[int, typer.Option(help="Images a run, in the photos' mix of categories.", min=10)] = 5000,
     if_exists: IfExistsOption = "error",

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from scipy import linalg
 
+from tfdvbpr.data.images.silhouettes import silhouette_overlap
 from tfdvbpr.data.images.similarity import ms_ssim
 from tfdvbpr.evaluation.generative.distances import (
     category_diversity,
@@ -153,6 +154,15 @@ def test_diversity_is_within_categories() -> None:
     assert found[0] == pytest.approx(0, abs=1e-6)
     assert found[1] == pytest.approx(1 - ms_ssim(second[:1], second[2:])[0], abs=1e-6)
     assert category_diversity(images[4:], ids[4:]) == {}
+
+
+def test_diversity_of_silhouettes_by_hand() -> None:
+    """Three rows, columns 2 to 5, 2 to 5 and 4 to 7 of an image: overlaps of 1, 1/3 and 1/3."""
+    images = np.full((4, 12, 12, 3), 255, np.uint8)
+    for image, first in zip(images, (2, 2, 4), strict=False):
+        image[4:7, first : first + 4] = np.random.default_rng(first).integers(0, 200, (3, 4, 3))
+    found = category_diversity(images, np.array([0, 0, 0, 1]), similarity=silhouette_overlap)
+    assert found == {0: pytest.approx(1 - (1 + 1 / 3 + 1 / 3) / 3)}
 
 
 def test_pairs() -> None:

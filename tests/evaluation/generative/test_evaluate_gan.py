@@ -29,12 +29,13 @@ from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, blurred, check_ex
 from tfdvbpr.evaluation.generative.gan_report import tables
 from tfdvbpr.evaluation.generative.manifolds import compare_manifolds
 from tfdvbpr.evaluation.generative.photos import ImageComparison, ImageSet, gan_category_ids, merged_categories
+from tfdvbpr.evaluation.generative.scratch_network import SCRATCH
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun
 from tfdvbpr.run.gan_run import CategoryFacts, GanFacts
 
 NAME = "colour-and-edges"
-OPTIONS = GanEvaluationOptions(extractors=(NAME,), num_samples=60, samples_per_category=4)
+OPTIONS = GanEvaluationOptions(extractors=(NAME, SCRATCH), num_samples=60, samples_per_category=4)
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +96,13 @@ def test_blurred_photos_tell_what_sharpness_is_worth(evaluated: Any, checkerboar
 
 
 def test_every_extractor_has_its_columns_of_images_as_they_are_and_blurred(
-    evaluated: Any, tiny_gan_run: GanRun, checkerboard_dataset: PreparedDataset
+    evaluated: Any, checkerboard_dataset: PreparedDataset
 ) -> None:
     metrics = evaluated[0].gans["gan"].metrics
     for name in ("fid", "kid", "precision", "recall", "density", "coverage"):
-        assert f"{name}_{NAME}" in metrics
-        assert f"{name}_{NAME}_blurred" in metrics
+        for label in (NAME, SCRATCH):
+            assert {f"{name}_{label}", f"{name}_{label}_blurred"} <= set(metrics)
+            assert {f"{name}_{label}", f"{name}_{label}_blurred"} <= set(evaluated[0].real[REAL])
     made = evaluated[0].gans["gan"].samples
     blurred_sides = [
         FEATURE_EXTRACTORS[NAME](blurred(images, BLUR_SIGMA))
@@ -113,7 +115,9 @@ def test_every_extractor_has_its_columns_of_images_as_they_are_and_blurred(
 def test_the_folder(evaluated: Any) -> None:
     evaluation, output = evaluated
     written = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
-    assert written["extractors"] == [NAME]
+    assert written["extractors"] == [NAME, SCRATCH]
+    assert set(written["extractor_accuracy"]) == {SCRATCH}
+    assert set(written["extractor_accuracy"][SCRATCH]) >= {"category", "dominant colour"}
     assert written["blur_sigma"] == 1.5
     assert written["real_photos"][REAL][f"fid_{NAME}"] == evaluation.real[REAL][f"fid_{NAME}"]
     assert written["runs"]["gan"][f"fid_{NAME}"] == evaluation.gans["gan"].metrics[f"fid_{NAME}"]
@@ -121,6 +125,7 @@ def test_the_folder(evaluated: Any) -> None:
     assert pl.read_csv(output / "metrics.csv")["run"].to_list() == ["gan", "gan-2", *evaluation.real]
     assert pl.read_csv(output / "categories.csv").height == 4
     text = (output / "metrics.md").read_text(encoding="utf-8")
+    assert "scratch: a network trained from scratch on the same 12 photos. Its accuracy on held-out photos" in text
     assert f"fid_{NAME} ↓" in text
     assert "twice the 460 features" in text  # 60 samples
     assert "1 of its 5 scales" not in text
@@ -135,11 +140,14 @@ def test_the_folder(evaluated: Any) -> None:
 
 
 def test_the_tables_name_the_features_and_the_classifiers_accuracy(evaluated: Any) -> None:
-    plain, softened, other = tables(evaluated[0])
-    assert [plain[0], softened[0]] == [
+    plain, softened, trained, trained_softened, other = tables(evaluated[0])
+    assert [plain[0], softened[0], trained[0], trained_softened[0]] == [
         f"Images as they are, by {NAME}",
         f"Photos and images blurred alike (σ = 1.5 px), by {NAME}",
+        "Images as they are, by scratch",
+        "Photos and images blurred alike (σ = 1.5 px), by scratch",
     ]
+    assert f"recall_{SCRATCH} ↑" in [row[0] for row in trained[2]]
     assert plain[1] == ["", "gan", "gan-2", *evaluated[0].real]
     assert f"kid_{NAME} ↓" in [row[0] for row in plain[2]]
     assert f"coverage_{NAME}_blurred ↑" in [row[0] for row in softened[2]]
@@ -147,7 +155,10 @@ def test_the_tables_name_the_features_and_the_classifiers_accuracy(evaluated: An
     assert names[-1] == "classifier's accuracy on held-out photos"
     assert not any(name.startswith(f"inception_score_{NAME}") for name in names)  # it has no classes
     assert "inception_score_category_classifier ↑" in names
-    assert len({row[0] for _, _, rows in (plain, softened, other) for row in rows}) == 6 + 6 + len(names)
+    titles = [row[0] for _, _, rows in tables(evaluated[0]) for row in rows]
+    assert len(set(titles)) == len(titles) == 4 * 6 + len(names)
+    assert "diversity_silhouettes" in names
+    assert "photos_diversity_silhouettes" in names
 
 
 def test_the_mix_of_categories() -> None:

@@ -39,6 +39,7 @@ _SEED = 0
 _log = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.int64]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class CategoryClassifier:
 
 
 def category_classifier(
-    dataset: PreparedDataset, split: PhotoSplit, *, progress: Callable[[int, int], None] | None = None
+    dataset: PreparedDataset, split: PhotoSplit, *, progress: Progress | None = None
 ) -> CategoryClassifier:
     """Trains the classifier of a dataset's categories on its photos, or reads it from the dataset's folder.
 
@@ -144,7 +145,7 @@ def _trained(
     dataset: PreparedDataset,
     split: PhotoSplit,
     names: tuple[str, ...],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> CategoryClassifier:
     keras.utils.set_random_seed(_SEED)
     model = _build(dataset.manifest.image_size, len(names))
@@ -154,8 +155,8 @@ def _trained(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,  # compiling costs more than it saves on so few steps
     )
-    for number, (images, classes) in enumerate(_batches(dataset, split), start=1):
-        model.train_on_batch(images, classes)
+    for number, (images, rows) in enumerate(photo_batches(dataset, split.train, epochs=EPOCHS, seed=_SEED), start=1):
+        model.train_on_batch(images, split.classes(dataset, rows))
         if progress is not None:
             progress(number, steps)
     classifier, classes = CategoryClassifier(model, names), split.classes(dataset, split.held_out)
@@ -166,24 +167,35 @@ def _trained(
 
 
 def _build(image_size: tuple[int, int], num_classes: int) -> keras.Model:
-    scale = min(1.0, _SIDE / max(image_size))
-    size = (max(round(image_size[0] * scale), 1), max(round(image_size[1] * scale), 1))
     images = keras.Input((*image_size, 3), name="images")
-    resized = images if size == tuple(image_size) else keras.layers.Resizing(*size, antialias=True)(images)
-    backbone = build_backbone("small_cnn", size, BackboneOptions(embedding_dim=_UNITS, dropout=_DROPOUT))
-    hidden = keras.layers.ReLU()(backbone(resized))
+    hidden = resized(images, image_size)
+    backbone = build_backbone("small_cnn", hidden.shape[1:3], BackboneOptions(embedding_dim=_UNITS, dropout=_DROPOUT))
+    hidden = keras.layers.ReLU()(backbone(hidden))
     return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(hidden), name="category_classifier")
 
 
-def _batches(dataset: PreparedDataset, split: PhotoSplit) -> Iterator[tuple[npt.NDArray[np.float32], Rows]]:
-    """Flipped and shifted photos in whole batches, epoch after epoch."""
-    size = min(_BATCH, len(split.train))
-    for epoch in range(EPOCHS):
-        generator = np.random.default_rng((_SEED, 6, epoch))
-        order = generator.permutation(split.train)
+def resized(images: Any, image_size: tuple[int, int]) -> Any:
+    """Symbolic images, reduced until the longer side has at most 64 pixels: larger ones cost more and tell little
+    more.
+    """
+    scale = min(1.0, _SIDE / max(image_size))
+    size = (max(round(image_size[0] * scale), 1), max(round(image_size[1] * scale), 1))
+    return images if size == tuple(image_size) else keras.layers.Resizing(*size, antialias=True)(images)
+
+
+def photo_batches(
+    dataset: PreparedDataset, rows: Rows, *, epochs: int, seed: int
+) -> Iterator[tuple[npt.NDArray[np.float32], Rows]]:
+    """Photos in whole batches, flipped and shifted, float32 [B, H, W, 3] in [-1, 1], and their rows; epoch after
+    epoch.
+    """
+    size = min(_BATCH, len(rows))
+    for epoch in range(epochs):
+        generator = np.random.default_rng((seed, 6, epoch))
+        order = generator.permutation(rows)
         for start in range(0, len(order) - size + 1, size):
-            rows = order[start : start + size]
-            images = flip(dataset.images.read(rows), generator.random((size, 1)))
+            batch = order[start : start + size]
+            images = flip(dataset.images.read(batch), generator.random((size, 1)))
             offsets = generator.integers(0, 2 * _SHIFT + 1, (size, 2))
             images = shift(images, (offsets + 0.5) / (2 * _SHIFT + 1), max_shift=_SHIFT).numpy()
-            yield images.astype(np.float32) / 127.5 - 1.0, split.classes(dataset, rows)
+            yield images.astype(np.float32) / 127.5 - 1.0, batch

@@ -25,6 +25,7 @@ from tfdvbpr.evaluation.generative.photos import (
     merged_categories,
     photo_names,
 )
+from tfdvbpr.evaluation.generative.scratch_network import SCRATCH
 from tfdvbpr.run import GanRun
 
 REAL = "real photos (held out)"
@@ -40,14 +41,14 @@ class GanEvaluationOptions:
     """How GANs are evaluated.
 
     Attributes:
-        extractors: names in FEATURE_EXTRACTORS. Features of the first are also used for the nearest photos and for the
-            metrics of a category.
+        extractors: names in FEATURE_EXTRACTORS, or SCRATCH: the network that is trained on the photos. Features of the
+            first are also used for the nearest photos and for the metrics of a category.
         num_samples: images in the photos' mix of categories, for the overall metrics.
         samples_per_category: images of each category at least, for the metrics of a category.
         seed: of latents, subsets and pairs.
     """
 
-    extractors: tuple[str, ...] = (DEFAULT_EXTRACTOR,)
+    extractors: tuple[str, ...] = (DEFAULT_EXTRACTOR, SCRATCH)
     num_samples: int = 5000
     samples_per_category: int = 50
     seed: int = 0
@@ -113,7 +114,7 @@ def compare_gans(
     if not gan_runs:
         raise ConfigError("`gan_runs` must name at least one. Received none.")
     for extractor in options.extractors:
-        check_extractor(extractor, gan_runs.values())
+        check_extractor(extractor, gan_runs.values(), further=[SCRATCH])
     category_ids, left_out = common_categories(gan_runs, dataset)
     spaces = RealPhotos.in_spaces(dataset, options.extractors, progress=progress)
     gans = {}

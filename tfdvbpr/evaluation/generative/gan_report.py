@@ -16,6 +16,7 @@ from tfdvbpr.evaluation.generative.evaluate_gan import REAL, EvaluatedGan, GanEv
 from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, FeatureSpace
 from tfdvbpr.evaluation.generative.metrics import METRICS, column_of, metric_text, titled_metrics
 from tfdvbpr.evaluation.generative.photos import RealPhotos
+from tfdvbpr.evaluation.generative.scratch_network import accuracy_text
 from tfdvbpr.evaluation.ranking.comparison import markdown_table
 from tfdvbpr.files import write_csv
 from tfdvbpr.text import markdown as markdown_text
@@ -57,6 +58,7 @@ def as_dict(evaluation: GanEvaluation) -> dict[str, Any]:
         "dataset": photos.dataset.manifest.name,
         "dataset_fingerprint": photos.dataset.manifest.fingerprint,
         "extractors": list(options.extractors),
+        "extractor_accuracy": {photos.space.name: dict(photos.space.accuracy) for photos in _trained(evaluation)},
         "blur_sigma": BLUR_SIGMA,
         "num_samples": options.num_samples,
         "seed": options.seed,
@@ -138,7 +140,17 @@ def notes(evaluation: GanEvaluation) -> str:
         f"{len(photos.split.held_out)} photos compared with the others; their FID is of another number of images. The "
         "last columns: these photos, but blurred, compared with the others as they are."
     )
-    return "\n\n".join([text, *map(markdown_text, evaluation.warnings)])
+    trained = [
+        f"{each.space.name}: a network trained from scratch on the same {len(each.split.train)} photos. "
+        + accuracy_text(each.space.accuracy)
+        for each in _trained(evaluation)
+    ]
+    return "\n\n".join([text, *map(markdown_text, [*trained, *evaluation.warnings])])
+
+
+def _trained(evaluation: GanEvaluation) -> list[RealPhotos]:
+    """The photos with features of extractors that were trained on photos of the dataset."""
+    return [photos for photos in evaluation.spaces if photos.space.accuracy and not photos.space.sigma]
 
 
 def category_rows(evaluation: GanEvaluation, label: str) -> tuple[list[str], list[list[str]]]:

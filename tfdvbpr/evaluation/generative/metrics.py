@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfdvbpr.data.images.silhouettes import SILHOUETTE_THRESHOLD
 from tfdvbpr.evaluation.generative.distances import (
     Estimate,
     frechet_distance,
@@ -233,6 +234,21 @@ METRICS: Registry[GenerativeMetric] = Registry(
             "the same of the photos",
             column="photos_diversity_1_ms_ssim",
             by_category=lambda comparison: comparison.photo_diversity,
+            samples_only=True,
+        ),
+        "silhouette_diversity": GenerativeMetric(
+            lambda comparison: _mean(comparison.silhouette_diversity),
+            f"1 − overlap (IoU) of the silhouettes of pairs within a category, a mean over categories; a silhouette is "
+            f"what differs from the border's median by more than {SILHOUETTE_THRESHOLD} of 255; best where the photos' "
+            "is",
+            column="diversity_silhouettes",
+            by_category=lambda comparison: comparison.silhouette_diversity,
+        ),
+        "photo_silhouette_diversity": GenerativeMetric(
+            lambda comparison: _mean(comparison.photo_silhouette_diversity),
+            "the same of the photos",
+            column="photos_diversity_silhouettes",
+            by_category=lambda comparison: comparison.photo_silhouette_diversity,
             samples_only=True,
         ),
     },

@@ -12,14 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.silhouettes import silhouette_overlap
+from tfdvbpr.data.images.similarity import ms_ssim
 from tfdvbpr.errors import DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import CategoryClassifier, PhotoSplit, category_classifier
 from tfdvbpr.evaluation.generative.distances import Memorisation, category_diversity, memorisation
 from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, FeatureSpace, Progress, network_of
 from tfdvbpr.evaluation.generative.manifolds import DENSITY_NEIGHBOURHOOD, Manifolds, compare_manifolds
+from tfdvbpr.evaluation.generative.scratch_network import SCRATCH, scratch_network
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.run import GanRun
 
+Images = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
 Names = npt.NDArray[np.str_]
 
@@ -46,6 +50,11 @@ class RealPhotos:
     def of(cls, dataset: PreparedDataset, extractor: str, *, progress: Progress | None = None) -> RealPhotos:
         """Extracts features and trains the classifier, or reads both from the dataset's folder.
 
+        Args:
+            dataset: of the photos.
+            extractor: a name in FEATURE_EXTRACTORS.
+            progress: called with (done, total) of each slow part.
+
         Raises:
             ConfigError: if the extractor's weights are unavailable.
             DatasetError: if fewer than two categories have enough photos.
@@ -63,15 +72,25 @@ class RealPhotos:
     ) -> list[RealPhotos]:
         """The same photos with the features of every extractor, blurred by every σ: the second varies first.
 
+        Args:
+            dataset: of the photos.
+            extractors: names in FEATURE_EXTRACTORS, or SCRATCH: the network that is trained on the photos.
+            sigmas: pixels; 0 for photos as they are.
+            progress: called with (done, total) of each slow part.
+
         Raises:
             ConfigError: as of `of`.
             DatasetError: as of `of`.
         """
         split = PhotoSplit.of(dataset)
         classifier = category_classifier(dataset, split, progress=progress)
-        spaces = [
-            FeatureSpace(name, FEATURE_EXTRACTORS[network_of(name)], sigma) for name in extractors for sigma in sigmas
-        ]
+        spaces = []
+        for name in extractors:
+            if name == SCRATCH:
+                network = scratch_network(dataset, split, progress=progress)
+                spaces += [FeatureSpace(name, network, sigma, network.accuracy) for sigma in sigmas]
+            else:
+                spaces += [FeatureSpace(name, FEATURE_EXTRACTORS[network_of(name)], sigma) for sigma in sigmas]
         return [cls(dataset, space, space.of_photos(dataset, progress), classifier, split) for space in spaces]
 
     @cached_property
@@ -98,7 +117,7 @@ class ImageSet:
         merged_into: category names by the names of categories that were merged into them.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: Images
     features: Features
     categories: Names
     in_proportion: npt.NDArray[np.bool_]
@@ -171,18 +190,35 @@ class ImageComparison:
 
     @cached_property
     def diversity(self) -> dict[str, float]:
-        """`category_diversity` of the images, by category name."""
-        return self._diversity(self.generated.images, self.generated.categories)
+        """`category_diversity` of the images by MS-SSIM, by category name."""
+        return self._diversity(self.generated.images, self.generated.categories, ms_ssim)
+
+    @cached_property
+    def silhouette_diversity(self) -> dict[str, float]:
+        """`category_diversity` of the images' silhouettes, by category name."""
+        return self._diversity(self.generated.images, self.generated.categories, silhouette_overlap)
 
     @cached_property
     def photo_diversity(self) -> dict[str, float]:
-        """`category_diversity` of the photos of the same categories, by category name."""
-        rows = np.flatnonzero(np.isin(self.photo_categories, self.names))
-        return self._diversity(self.photos.dataset.images.read(rows), self.photo_categories[rows])
+        """`category_diversity` of the photos of the same categories by MS-SSIM, by category name."""
+        return self._diversity(*self._photos_of_categories, ms_ssim)
 
-    def _diversity(self, images: npt.NDArray[np.uint8], categories: Names) -> dict[str, float]:
+    @cached_property
+    def photo_silhouette_diversity(self) -> dict[str, float]:
+        """`category_diversity` of the silhouettes of the photos of the same categories, by category name."""
+        return self._diversity(*self._photos_of_categories, silhouette_overlap)
+
+    @cached_property
+    def _photos_of_categories(self) -> tuple[Images, Names]:
+        rows = np.flatnonzero(np.isin(self.photo_categories, self.names))
+        return self.photos.dataset.images.read(rows), self.photo_categories[rows]
+
+    def _diversity(
+        self, images: Images, categories: Names, similarity: Callable[[Images, Images], npt.NDArray[Any]]
+    ) -> dict[str, float]:
         numbers = {name: number for number, name in enumerate(self.names)}
-        found = category_diversity(images, np.array([numbers[name] for name in categories]), seed=self.seed)
+        ids = np.array([numbers[name] for name in categories])
+        found = category_diversity(images, ids, similarity=similarity, seed=self.seed)
         return {name: found.get(number, math.nan) for name, number in numbers.items()}
 
     def by_category(
