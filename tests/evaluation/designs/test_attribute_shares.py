@@ -53,7 +53,7 @@ def test_shares_of_a_generator(tiny_gan_run: GanRun, attributed_checkerboard: Pr
     for line in (
         "| shirt |",
         "| shoe |",
-        "| **mean** |",
+        "| mean |",
         "| mean floor of sampling |",
         "| reader's accuracy, held-out |",
     ):

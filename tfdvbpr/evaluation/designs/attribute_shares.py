@@ -127,7 +127,7 @@ def markdown(found: AttributeShares) -> str:
         [category, *(f"{_value(found, name, 'total_variation', category):.3f}" for name in ATTRIBUTES)]
         for category in found.distances["category"].unique(maintain_order=True)
     ]
-    rows.append(["**mean**", *(f"**{found.means[name]:.3f}**" for name in ATTRIBUTES)])
+    rows.append(["mean", *(f"{found.means[name]:.3f}" for name in ATTRIBUTES)])
     rows.append(["mean floor of sampling", *(f"{_value(found, name, 'floor'):.3f}" for name in ATTRIBUTES)])
     rows.append(["mean share unread", *(f"{_value(found, name, 'unread'):.3f}" for name in ATTRIBUTES)])
     rows.append(["reader's accuracy, held-out", *(f"{found.accuracy[name]:.3f}" for name in ATTRIBUTES)])
