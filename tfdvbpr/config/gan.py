@@ -42,12 +42,33 @@ class GanConfig(TrainingConfig):
         ge=0,
         lt=1,
     )
-    variety_weight: float = option(
+    adversarial_weight: float = option("losses", 1.0, "Weight of the generator's loss by the discriminator.", ge=0)
+    pull_weight: float = option(
         "losses",
         0.0,
-        "Weight of a generator loss that falls until two generated images of a category differ in colour as much as "
-        "two photos of it do; against ignoring z.",
+        "Weight of the distance between each photo and the sample that is pulled toward it, the nearest of a pool from "
+        "the prior (RS-IMLE); against leaving out what photos show. 0 for none.",
         ge=0,
+    )
+    pool_rejection: float = option(
+        "losses",
+        0.15,
+        "Samples of the pool are left alone within a distance of any photo, this quantile of the photos' distances to "
+        "their nearest samples; 0 leaves none alone.",
+        ge=0,
+        lt=1,
+    )
+    warmup: float = option("losses", 0.0, "Share of the steps in which the generator is pulled alone.", ge=0, le=1)
+    component_share: float = option(
+        "losses",
+        0.5,
+        "Share of the photos that after the warm-up keep their principal components as latents; the rest get those of "
+        "their nearest samples.",
+        ge=0,
+        le=1,
+    )
+    match: Literal["features", "pixels"] = option(
+        "losses", "features", "What photos and the pool's samples are compared by: features beside thumbnails, or not."
     )
     augmentation: tuple[str, ...] = option(
         "data", (), "Names in AUGMENTATIONS, applied to real and generated images before the discriminator."
@@ -61,6 +82,7 @@ class GanConfig(TrainingConfig):
     small_categories: SmallCategories = option(
         "data", "refuse", "What to do with small categories: refuse (an error), merge (into one), or leave-out."
     )
+    steps: int = option("optimizer", 0, "Steps of training; 0 for as many as `epochs` have.", ge=0)
     global_batch_size: int = option("data", 32, "Images a step, over all replicas; the paper's code has 16.", ge=2)
     learning_rate: float = option(
         "optimizer", 2e-4, "Adam's step size of the generator; the paper's code has 1e-4.", gt=0
@@ -77,9 +99,6 @@ class GanConfig(TrainingConfig):
         "Decay of the averaged generator that the run keeps, min(decay, (1 + t)/(10 + t)) at step t; 0 keeps the last.",
         ge=0,
         lt=1,
-    )
-    sample_every: int = option(
-        "output", 1, "Epochs between sample grids in the run folder, from the same latents each time; 0 for none.", ge=0
     )
 
 
@@ -105,14 +124,17 @@ _PROJECTED_GAN: Mapping[str, Any] = {
     "discriminator": "projected",
     "discriminator_channels": 64,
     "mismatch_weight": 0.3,
-    "variety_weight": 1.0,
+    "latent_dim": 64,
+    "pull_weight": 10.0,
+    "warmup": 0.3,
     "augmentation": ("translation", "cutout"),
+    "flip": False,
     "category_power": 0.5,
     "min_category_images": 20,
     "small_categories": "leave-out",
-    "beta_1": 0.0,
+    "learning_rate": 1e-3,
     "average_decay": 0.998,
-    "epochs": 30,
+    "steps": 7000,
 }
 GAN_PRESETS: Mapping[str, Mapping[str, Any]] = {"default": _PROJECTED_GAN, "plain": {}, "paper": _PAPER_GAN}
 

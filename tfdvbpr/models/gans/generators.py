@@ -11,7 +11,7 @@ from tfdvbpr.models.gans.layers import ConditionalNormalization
 
 _STDDEV = 0.02
 _WIDTHS = (8, 8, 4, 2, 1)
-_CATEGORY_DIM, _STYLE_DIM = 64, 128
+_CATEGORY_DIM, _STYLE_DIM, _STYLE_LAYERS = 64, 128, 2
 
 
 class Generator(keras.Model):
@@ -100,7 +100,7 @@ class TransposedDcganGenerator(DcganGenerator):
 class ConditionalGenerator(Generator):
     """Four doublings from 1/16 of the image, every layer modulated by a style that is made of z and c.
 
-    The style is a dense layer over z and a trainable vector of c. A doubling is a convolution at the smaller size, an
+    The style is two dense layers over z and a vector of c. A doubling is a convolution at the smaller size, an
     interpolation and a convolution at the larger one, both 3×3, each with `ConditionalNormalization` and leaky ReLU:
     nothing in it treats even and odd pixels differently, so it leaves no grid (Odena et al. 2016). The maps of 1/16 and
     1/8 weigh the channels of those of 1/2 and 1/1 (skip-layer excitation, Liu et al. 2021, FastGAN). The width doubles
@@ -114,7 +114,9 @@ class ConditionalGenerator(Generator):
         normal = keras.initializers.RandomNormal(stddev=1.0)
         embedded = layers.Embedding(num_categories, _CATEGORY_DIM, embeddings_initializer=normal)(category_ids)
         both = layers.Concatenate()([latents, embedded])
-        style = layers.LeakyReLU(0.2)(layers.Dense(_STYLE_DIM)(both))
+        style = both
+        for _ in range(_STYLE_LAYERS):
+            style = layers.LeakyReLU(0.2)(layers.Dense(_STYLE_DIM, kernel_initializer="he_normal")(style))
         widths = [base_channels * factor for factor in _WIDTHS]
         coarse = (*coarse_size, widths[0])
         hidden = layers.Dense(coarse[0] * coarse[1] * widths[0])(both)

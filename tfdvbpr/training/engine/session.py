@@ -112,19 +112,23 @@ class Session:
         trainer: Trainer,
         own_callbacks: Sequence[TrainingCallback] = (),
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        *,
+        epochs: int | None = None,
     ) -> None:
         """Trains to the end, from where an interrupted training stopped if there is one.
 
         Args:
             own_callbacks: called first, before the log is written; their state is kept in checkpoints.
             callbacks: the user's, called after the log is written and before a checkpoint.
+            epochs: left out, the configuration's.
 
         Raises:
             Interrupted: after SIGINT or SIGTERM; the checkpoint is written.
         """
         self._trackables = trainer.trackables()
         first = [*own_callbacks, self._journal]
-        progress = self._progress = TrainingProgress(trainer.batches, epochs=self._config.epochs, began=self._began)
+        epochs = epochs or self._config.epochs
+        progress = self._progress = TrainingProgress(trainer.batches, epochs=epochs, began=self._began)
         self._checkpoints.restore(variables(self._trackables), progress, first)
         first += [] if self.tensorboard is None else [self.tensorboard]
         flag = self._interrupts.requested if is_multi_worker(self._strategy) else None

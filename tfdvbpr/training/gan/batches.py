@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from tfdvbpr.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
 
+PULLED = slice(1, None, 2)
+_LATENT_NOISE = 0.1  # standard deviation around a pulled latent
+_SHORTEST_EPOCH = 100  # steps, with a budget of steps
 _MOST_NAMED = 12
 
 
@@ -37,6 +40,12 @@ class CategoryPlan:
     trained_as: npt.NDArray[np.int32]
     probabilities: npt.NDArray[np.float64]
     small: tuple[int, ...]
+
+    @property
+    def counts_trained(self) -> npt.NDArray[np.int64]:
+        """int64 [N], images that are trained as each id."""
+        kept = self.trained_as >= 0
+        return np.bincount(self.trained_as[kept], self.counts[kept], len(self.names)).astype(np.int64)
 
     @property
     def trained(self) -> npt.NDArray[np.int32]:
@@ -79,14 +88,27 @@ def plan_categories(dataset: PreparedDataset, config: GanConfig) -> CategoryPlan
         together = counts[list(small)].sum()
         merges = config.small_categories == "merge" and together >= config.min_category_images
         trained_as[list(small)] = small[0] if merges else -1
-    pooled = np.bincount(trained_as[trained_as >= 0], counts[trained_as >= 0], len(names))
+    plan = CategoryPlan(names, counts, trained_as, np.zeros(len(names)), small)
+    pooled = plan.counts_trained
     if not pooled.any():
         raise ConfigError(
             f"A category must have at least {config.min_category_images} images. The largest of {dataset.path} has "
             f"{counts.max()}. Set a lower min_category_images."
         )
     weights = np.where(pooled > 0, np.maximum(pooled, 1.0) ** config.category_power, 0.0)
-    return CategoryPlan(names, counts, trained_as, weights / weights.sum(), small)
+    return replace(plan, probabilities=weights / weights.sum())
+
+
+def budget(config: GanConfig, whole_batches: int) -> tuple[int, int]:
+    """The number of epochs and the steps of each.
+
+    With `steps`, an epoch is about one pass over the images, but a hundred steps at least. Without, there are `epochs`
+    of as many whole batches as there are in one pass.
+    """
+    if not config.steps:
+        return config.epochs, whole_batches
+    epochs = max(1, round(config.steps / max(whole_batches, _SHORTEST_EPOCH)))
+    return epochs, -(-config.steps // epochs)
 
 
 class GanBatches:
@@ -95,10 +117,18 @@ class GanBatches:
     An epoch has as many images as the trained categories have. Within a category each image comes equally often, to
     one; at `category_power` 1 that is every image once.
 
-    Each part holds `item_ids` int32 [B/R], `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R], `other_ids` int32
-    [B/R], each a wrong category for the image, `fake_ids` int32 [B/R], the categories to generate (the images' own or,
-    with `variety_weight`, every second one of them twice in a row), `latents` float32 [B/R, latent_dim], and
+    Each part holds `item_ids` int32 [B/R], `images` uint8 [B/R, H, W, 3], `category_ids` int32 [B/R], also those to
+    generate, `other_ids` int32 [B/R], each a wrong category for the image, `latents` float32 [B/R, latent_dim], and
     `real_draws` and `fake_draws` float32 [B/R, A] in [0, 1) for the augmentation.
+
+    With `pull_weight` the odd rows (`PULLED`) are those whose samples are pulled toward the row's photo: their latents
+    are near the photo's of `pulled_latents`, and their image is augmented as the photo is.
+
+    Attributes:
+        categories: see `CategoryPlan`.
+        global_batch_size: images a step over all replicas.
+        pulled_latents: float32 [num_items, latent_dim], set by `LatentPool` at the beginning of an epoch.
+        epochs: see `budget`.
 
     Raises:
         ConfigError: as `plan_categories`, or if a replica would be left without an image.
@@ -112,19 +142,19 @@ class GanBatches:
         trained_as = self.categories.trained_as[dataset.items.category_ids]
         self._items = np.flatnonzero(trained_as >= 0).astype(np.int32)
         self._category_ids = trained_as
-        self._in_pairs = config.variety_weight > 0
-        unit = num_replicas * (2 if self._in_pairs else 1)
+        self._pulls = config.pull_weight > 0
+        self.pulled_latents = np.zeros(
+            (len(dataset.items.category_ids) if self._pulls else 0, config.latent_dim), np.float32
+        )
+        unit = num_replicas * (2 if self._pulls else 1)
         self.global_batch_size = min(config.global_batch_size, len(self._items)) // unit * unit
         if self.global_batch_size < unit:
             raise ConfigError(
-                "`global_batch_size` must leave an image a replica, two with `variety_weight`. "
+                "`global_batch_size` must leave an image a replica, two with `pull_weight`. "
                 f"Received {config.global_batch_size} with {len(self._items)} items and {num_replicas} replicas."
             )
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches in as many images as there are."""
-        return len(self._items) // self.global_batch_size
+        self.epochs, self.steps_per_epoch = budget(config, len(self._items) // self.global_batch_size)
+        self.warmup_steps = round(config.warmup * self.epochs) * self.steps_per_epoch if self._pulls else 0
 
     @property
     def images_per_step(self) -> int:
@@ -139,16 +169,23 @@ class GanBatches:
             generator = step_generator(config.seed, epoch, step)
             items = order[step * size : (step + 1) * size]
             category_ids = self._category_ids[items]
-            draws = (2, size, num_random_numbers(config.augmentation))
+            latents = generator.standard_normal((size, config.latent_dim)).astype(np.float32)
             plan: dict[str, npt.NDArray[np.generic]] = {
                 "item_ids": items,
                 "mirrored": (generator.random(size) < 0.5) & config.flip,
                 "category_ids": category_ids,
-                "other_ids": self._others(category_ids, generator),
-                "fake_ids": category_ids[np.arange(size) // 2 * 2] if self._in_pairs else category_ids,
-                "latents": generator.standard_normal((size, config.latent_dim)).astype(np.float32),
-                **dict(zip(("real_draws", "fake_draws"), generator.random(draws, np.float32), strict=True)),
+                "latents": latents,
             }
+            warm = epoch * self.steps_per_epoch + step < self.warmup_steps
+            if not warm:
+                draws = generator.random((2, size, num_random_numbers(config.augmentation)), np.float32)
+                plan |= {"other_ids": self._others(category_ids, generator)}
+                plan |= dict(zip(("real_draws", "fake_draws"), draws, strict=True))
+            if self._pulls:
+                pulled = slice(None) if warm else PULLED
+                latents[pulled] = self.pulled_latents[items[pulled]] + np.float32(_LATENT_NOISE) * latents[pulled]
+            if self._pulls and not warm:
+                plan["fake_draws"][PULLED] = plan["real_draws"][PULLED]
             yield [self._with_images(part) for part in cut_into_parts(plan, self._num_replicas, replicas)]
 
     def _order(self, generator: np.random.Generator) -> npt.NDArray[np.int32]:
@@ -179,6 +216,23 @@ class GanBatches:
         images = self._dataset.images.read(part["item_ids"].astype(np.int32, copy=False))
         images = np.where(part["mirrored"][:, None, None, None], images[:, :, ::-1], images)
         return {**{name: array for name, array in part.items() if name != "mirrored"}, "images": images}
+
+    @property
+    def trained_items(self) -> npt.NDArray[np.int32]:
+        """Item rows that are trained, int32 [N]."""
+        return self._items
+
+    def items_of(self, category: int) -> npt.NDArray[np.int32]:
+        """Item rows that are trained as a category, int32 [N]."""
+        return np.flatnonzero(self._category_ids == category).astype(np.int32)
+
+    def state(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What a checkpoint within an epoch holds."""
+        return {"pulled_latents": self.pulled_latents}
+
+    def load_state(self, state: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Continues from a state."""
+        self.pulled_latents = state["pulled_latents"]
 
     def fake_inputs(self, generator: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int32]]:
         """A global batch of latents, float32 [B, latent_dim], and categories by their probabilities, int32 [B]."""

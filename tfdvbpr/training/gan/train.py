@@ -27,10 +27,12 @@ from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import TensorBoard
 from tfdvbpr.training.gan.batches import CategoryPlan
+from tfdvbpr.training.gan.pool import LatentPool
 from tfdvbpr.training.gan.trainer import GanTrainer
 
 DrawGrid = Callable[[Sequence[Sequence[npt.NDArray[np.uint8]]], Sequence[str]], Any]
 
+_GRIDS = 10
 _log = logging.getLogger(__name__)
 
 
@@ -54,9 +56,9 @@ def train_gan(
         callbacks: see `run_epochs`.
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
         if_exists: see `TrainingFolder`.
-        tensorboard: a folder for TensorBoard: scalars, and a grid of samples every `sample_every` epochs.
-        draw_grid: makes an image of rows of images and their titles; every `sample_every` epochs a grid of the same
-            latents is written into the run's folder `samples`. Left out, none is.
+        tensorboard: a folder for TensorBoard: scalars, and grids of samples.
+        draw_grid: makes an image of rows of images and their titles; about ten times a grid of the same latents is
+            written into the run's folder `samples`. Left out, none is.
 
     Raises:
         ConfigError: if a name is unknown, categories are too small, or pretrained weights are unavailable.
@@ -75,8 +77,12 @@ def train_gan(
         trainer = GanTrainer(dataset, config, strategy)
         for line in gan_notes(config, dataset, trainer.batches.categories):
             _log.info(line)
-        grids = SampleGrids(trainer, config, session.folder, draw_grid, session.tensorboard)
-        session.train(trainer, [grids], callbacks)
+        own: list[TrainingCallback] = [SampleGrids(trainer, session.folder, draw_grid, session.tensorboard)]
+        if config.pull_weight:
+            own.append(
+                LatentPool(dataset, trainer.batches, trainer.generate, trainer.discriminator.features, config, strategy)
+            )
+        session.train(trainer, own, callbacks, epochs=trainer.batches.epochs)
         facts = trainer.finish()
 
         def write(seconds: float) -> None:
@@ -93,7 +99,7 @@ def train_gan(
 
 
 class SampleGrids(TrainingCallback):
-    """Writes samples of the averaged generator every `sample_every` epochs: `samples/epoch-001.png` and so on.
+    """Writes samples of the averaged generator about ten times in a training: `samples/epoch-001.png` and so on.
 
     Args:
         folder: where the folder `samples` is made; None for no files.
@@ -103,19 +109,20 @@ class SampleGrids(TrainingCallback):
     def __init__(
         self,
         trainer: GanTrainer,
-        config: GanConfig,
         folder: Path | None,
         draw_grid: DrawGrid | None,
         tensorboard: TensorBoard | None = None,
     ) -> None:
         super().__init__()
-        self._trainer, self._every, self._tensorboard = trainer, config.sample_every, tensorboard
+        self._trainer, self._tensorboard = trainer, tensorboard
         self._folder = None if folder is None else folder / SAMPLES_FOLDER
         self._draw_grid = None if folder is None else draw_grid
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Writes the samples if they are due."""
-        if (self._draw_grid is None and self._tensorboard is None) or not self._every or (epoch + 1) % self._every:
+        """Writes the samples if they are due: in the first epoch, and whenever a tenth of the epochs has passed."""
+        done, epochs = epoch + 1, self.progress.epochs
+        due = epoch == 0 or done * _GRIDS // epochs > epoch * _GRIDS // epochs
+        if (self._draw_grid is None and self._tensorboard is None) or not due:
             return
         with self._trainer.averaged():
             rows = self._trainer.samples()
@@ -125,7 +132,7 @@ class SampleGrids(TrainingCallback):
             plan = self._trainer.batches.categories
             titles = [plan.names[number] for number in plan.trained]
             self._folder.mkdir(exist_ok=True)
-            self._draw_grid([list(row) for row in rows], titles).save(self._folder / f"epoch-{epoch + 1:03}.png")
+            self._draw_grid([list(row) for row in rows], titles).save(self._folder / f"epoch-{done:03}.png")
 
 
 def check_gan(config: GanConfig) -> None:

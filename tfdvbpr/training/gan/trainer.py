@@ -19,7 +19,7 @@ from tfdvbpr.models.gans import build_discriminator, build_generator
 from tfdvbpr.models.gans.logit_scale import LogitScale
 from tfdvbpr.run.gan_run import GanFacts
 from tfdvbpr.training.gan.batches import GanBatches
-from tfdvbpr.training.gan.step import GanStep, Variety
+from tfdvbpr.training.gan.step import GanStep
 from tfdvbpr.training.optimizers import AveragingAdam
 
 _BETA_2 = 0.99
@@ -37,6 +37,7 @@ class GanTrainer:
         generator: under training; `averaged` gives it the weights that the run keeps.
         discriminator: under training.
         replica_step: see `GanStep`.
+        generate: the generator in inference mode, from {"latents", "category_ids"} to images, compiled.
 
     Raises:
         ConfigError: as `GanBatches`, or if weights of a pretrained backbone are unavailable.
@@ -49,7 +50,7 @@ class GanTrainer:
         self.batches = GanBatches(dataset, config, num_replicas=strategy.num_replicas_in_sync)
         keras.utils.set_random_seed(config.seed)
         shape = (dataset.manifest.image_size, len(dataset.manifest.categories))
-        images, category_ids = self.batches.real_images(self._random(_CALIBRATION_SEED), most=16)
+        images, _ = self.batches.real_images(self._random(_CALIBRATION_SEED), most=16)
         with strategy.scope():
             self.generator = build_generator(config, *shape)
             self.discriminator = build_discriminator(config, *shape)
@@ -65,12 +66,11 @@ class GanTrainer:
             generator_optimizer=self.generator_optimizer,
             discriminator_optimizer=self.discriminator_optimizer,
             objective=self._objective,
-            variety=Variety(images, category_ids, shape[1]),
             config=config if several else config.model_copy(update={"mismatch_weight": 0.0}),
             num_replicas=strategy.num_replicas_in_sync,
         )
         self._recalibrate = _compiled(self.generator, training=True)
-        self._generate = _compiled(self.generator, training=False)
+        self.generate = _compiled(self.generator, training=False)
         self._classify = _compiled(self.discriminator, training=False)
 
     def _random(self, purpose: int) -> np.random.Generator:
@@ -79,7 +79,7 @@ class GanTrainer:
 
     def _adam(self, rate: float, *, average: float = 0.0) -> Any:
         config = self._config
-        steps = config.epochs * self.batches.steps_per_epoch
+        steps = self.batches.epochs * self.batches.steps_per_epoch
         return AveragingAdam(
             keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate),
             beta_1=config.beta_1,
@@ -126,7 +126,7 @@ class GanTrainer:
         """Images of the same latents each time, for each trained category: uint8 [C, 8, H, W, 3]."""
         latents = self._random(_SAMPLES_SEED).standard_normal((_SAMPLES, self._config.latent_dim), np.float32)
         rows = [
-            to_uint8(self._generate(_inputs("latents", latents, np.full(_SAMPLES, category, np.int32)))).numpy()
+            to_uint8(self.generate(_inputs("latents", latents, np.full(_SAMPLES, category, np.int32)))).numpy()
             for category in self.batches.categories.trained
         ]
         return np.stack(rows)
@@ -141,7 +141,7 @@ class GanTrainer:
         images, real_ids = self.batches.real_images(random, most=_SCALED_IMAGES)
         fake_ids = np.repeat(plan.trained, _SCALED_IMAGES)
         latents = random.standard_normal((len(fake_ids), self._config.latent_dim), np.float32)
-        generated = _in_blocks(self._generate, "latents", latents, fake_ids)
+        generated = _in_blocks(self.generate, "latents", latents, fake_ids)
         real_logits = _in_blocks(self._classify, "images", images, real_ids)
         fake_logits = _in_blocks(self._classify, "images", generated, fake_ids)
         scale = LogitScale.fitted(real_logits, real_ids, fake_logits, fake_ids, num_categories=len(plan.names))
