@@ -98,7 +98,7 @@ def _record(arrays: Record, work: Path) -> None:
     sizes = {"latent_dim": 6, "base_channels": 4, "discriminator_channels": 4, "global_batch_size": 8}
     gans: dict[str, Any] = {}
     for preset in ("default", "plain", "paper"):
-        config = gan_config(preset, epochs=20, min_category_images=8, sample_every=0, **sizes)
+        config = gan_config(preset, epochs=20, steps=0, min_category_images=8, **sizes)
         gan = gans[preset] = api.train_gan(dataset, work / f"gan-{preset}", config=config)
         for file in sorted(gan.path.glob("*.h5")):
             arrays.weights(f"gan/{preset}/{file.stem}", file)

@@ -99,11 +99,14 @@ def train_gan(
     strategy: Any = None,
     if_exists: TrainingIfExists = "error",
     tensorboard: Path | str | None = None,
+    minutes: float | None = None,
 ) -> GanRun:
     """Trains a category-conditional GAN on a dataset's images and writes a run folder.
 
     Takes and raises what `train` does; the callbacks' model is the generator. `config` left out is the preset
-    `default`, see `gan_config`. It also raises ConfigError if that preset's pretrained network is not installed.
+    `default`, see `gan_config`. It also raises ConfigError if that preset's pretrained network is not installed, or if
+    `minutes` are too few for a step. They set the configuration's `steps` to as many as take so long on this machine,
+    and everything that depends on the steps; an interrupted training keeps the steps that it began with.
     """
     from tfdvbpr.data.images.grids import image_grid
     from tfdvbpr.designing.sample import write_sample_grid
@@ -118,6 +121,7 @@ def train_gan(
         if_exists=if_exists,
         tensorboard=None if tensorboard is None else Path(tensorboard),
         draw_grid=lambda rows, titles: image_grid(rows, row_titles=titles, cell_height=64),
+        minutes=minutes,
     )
     write_sample_grid(run)
     return run

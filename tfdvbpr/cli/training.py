@@ -85,9 +85,7 @@ def train(
     out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}")
 
 
-@app.command(
-    "train-gan", epilog="Example: [bold]tfdvbpr train-gan shop.dataset --output runs/gan --set epochs=30[/bold]"
-)
+@app.command("train-gan", epilog="Example: [bold]tfdvbpr train-gan shop.dataset --output runs/gan --minutes 60[/bold]")
 def train_gan(
     dataset: DatasetArgument,
     output: OutputOption,
@@ -98,6 +96,12 @@ def train_gan(
             "without a pretrained network, blurrier. paper: the authors' networks and numbers, for 64x64."
         ),
     ] = "default",
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Train for about so long on this machine, in place of the preset's steps.", show_default=False
+        ),
+    ] = None,
     config: ConfigFile = None,
     set_values: SetValues = None,
     strategy: StrategyOption = "auto",
@@ -108,9 +112,9 @@ def train_gan(
 
     After an interruption the same command continues from the last checkpoint.
 
-    The run folder holds samples.png, a row of random images for each category, and samples/, the same latents after
-    each epoch. The default preset leaves out categories with few images, and lists them. --config and --set override
-    --preset.
+    The run folder holds samples.png, a row of random images for each category, and samples/, the same latents about
+    ten times during training. The default preset leaves out categories with few images, and lists them. --config and
+    --set override --preset.
     """
     from tfdvbpr.config import gan_config
 
@@ -126,6 +130,7 @@ def train_gan(
             strategy=strategy_of(strategy),
             if_exists=if_exists,
             tensorboard=tensorboard,
+            minutes=minutes,
         )
     out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}")
 

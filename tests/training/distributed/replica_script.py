@@ -28,6 +28,7 @@ from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
 from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.distributed.strategy import make_strategy  # noqa: E402
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
+from tfdvbpr.training.gan.pool import LatentPool  # noqa: E402
 from tfdvbpr.training.gan.trainer import GanTrainer  # noqa: E402
 from tfdvbpr.training.recommender.data import TrainingData  # noqa: E402
 from tfdvbpr.training.recommender.train import RecommenderTrainer  # noqa: E402
@@ -65,6 +66,9 @@ def gan_outcome(
     strategy = make_strategy(strategy_name)
     trainer = GanTrainer(dataset, config, strategy)
     step = distributed_step(strategy, trainer.replica_step)
+    pool = LatentPool(dataset, trainer.batches, trainer.generate, trainer.discriminator.features, config, strategy)
+    pool.set_params({"progress": TrainingProgress(trainer.batches, epochs=1)})
+    pool.on_epoch_begin(0)
     losses = [[float(value) for value in step(parts).values()] for parts in islice(trainer.batches.epoch(0), steps)]
     held = trainer.trackables()
     weights = [*trainer.generator.variables, *trainer.discriminator.variables]
@@ -83,7 +87,7 @@ _GAN = {
     "discriminator_channels": 4,
     "global_batch_size": 8,
     "mismatch_weight": 0.3,
-    "variety_weight": 1.0,
+    "pull_weight": 1.0,
     "augmentation": ["colour"],
     "learning_rate": 1e-3,
     "discriminator_learning_rate": 1e-3,

@@ -12,7 +12,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.training.gan.batches import GanBatches, plan_categories
+from tfdvbpr.training.gan.batches import PULLED, GanBatches, plan_categories
 
 COUNTS = {"shirt": 36, "shoe": 9, "glove": 2, "hat": 1}
 
@@ -113,12 +113,41 @@ def test_small_categories_are_refused_left_out_or_merged(dataset: PreparedDatase
         plan_categories(dataset, _config(min_category_images=99, small_categories="leave-out"))
 
 
-def test_variety_generates_pairs_of_a_category(dataset: PreparedDataset) -> None:
-    for batch in _parts(dataset, _config(variety_weight=1.0, global_batch_size=7), num_replicas=2):
-        assert len(batch["fake_ids"]) == 4
-        np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"][[0, 0, 2, 2]])
-    batch = next(_parts(dataset, _config()))
-    np.testing.assert_array_equal(batch["fake_ids"], batch["category_ids"])
+def test_every_second_row_is_pulled_toward_its_photo(dataset: PreparedDataset) -> None:
+    """In the warm-up all rows are; pulled rows have latents near their photo's, and are augmented like it."""
+    config = _config(pull_weight=1.0, warmup=0.5, epochs=2, augmentation=("translation",), global_batch_size=7)
+    batches = GanBatches(dataset, config, num_replicas=2)
+    assert (batches.global_batch_size, batches.warmup_steps) == (4, batches.steps_per_epoch)
+    batches.pulled_latents = np.arange(48, dtype=np.float32)[:, None] * np.full(3, 100.0, np.float32)
+    for epoch, pulled in ((0, slice(None)), (1, PULLED)):
+        parts = next(batches.epoch(epoch))
+        batch = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        own = batches.pulled_latents[batch["item_ids"]]
+        near = (np.abs(batch["latents"] - own) < 1.0).all(axis=1)
+        np.testing.assert_array_equal(np.flatnonzero(near | (batch["item_ids"] == 0)), np.arange(4)[pulled])
+        if epoch:
+            same = (batch["real_draws"] == batch["fake_draws"]).all(axis=1)
+            np.testing.assert_array_equal(same, [False, True, False, True])
+        else:
+            assert "real_draws" not in batch
+
+
+def test_the_state_of_batches_is_the_latents(dataset: PreparedDataset) -> None:
+    first, second = (GanBatches(dataset, _config(pull_weight=1.0), num_replicas=1) for _ in range(2))
+    first.pulled_latents = np.random.default_rng(0).standard_normal((48, 3)).astype(np.float32)
+    second.load_state(first.state())
+    for one, other in zip(first.epoch(1, first_step=2), second.epoch(1, first_step=2), strict=True):
+        np.testing.assert_array_equal(one[0]["latents"], other[0]["latents"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "steps_per_epoch"), [(0, 20, 6), (50, 1, 50), (400, 4, 100), (1010, 10, 101)]
+)
+def test_epochs_of_a_budget_of_steps(dataset: PreparedDataset, steps: int, epochs: int, steps_per_epoch: int) -> None:
+    batches = GanBatches(dataset, _config(steps=steps), num_replicas=1)
+    assert (batches.epochs, batches.steps_per_epoch) == (epochs, steps_per_epoch)
+    items = np.concatenate([parts[0]["item_ids"] for parts in batches.epoch(0)])
+    assert np.ptp(np.bincount(items, minlength=48)) <= 1
 
 
 def test_presets() -> None:

@@ -16,12 +16,11 @@ from tfdvbpr.losses.adversarial import AdversarialObjective
 from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
 from tfdvbpr.models.gans.discriminator import Discriminator
 from tfdvbpr.training.gan import trainer as trainer_module
-from tfdvbpr.training.gan.step import GanStep, Variety, pair_differences
+from tfdvbpr.training.gan.step import GanStep, distances, pixel_distances
 from tfdvbpr.training.gan.train import gan_notes
 from tfdvbpr.training.gan.trainer import GanTrainer
 
 RATE, BETA_1, BETA_2, EPSILON = 1e-4, 0.5, 0.99, 1e-8
-GREYS = np.broadcast_to(np.array([-1, 0, 1, 0.5], np.float32)[:, None, None, None], (4, 8, 8, 3))
 
 
 def _adams_first(variables: list[Any], gradients: list[Any]) -> list[np.ndarray]:
@@ -77,13 +76,39 @@ def _trainer(dataset: PreparedDataset, **values: Any) -> tuple[GanTrainer, dict[
     return trainer, {name: tf.convert_to_tensor(array) for name, array in next(trainer.batches.epoch(0))[0].items()}
 
 
-def test_the_variety_weight_makes_images_differ(checkerboard_dataset: PreparedDataset) -> None:
+def test_the_pull_brings_samples_to_their_photos(checkerboard_dataset: PreparedDataset) -> None:
     """The weight is so large that nothing else counts."""
-    trainer, batch = _trainer(checkerboard_dataset, learning_rate=3e-3, epochs=9, variety_weight=1e4)
-    np.testing.assert_array_equal(batch["fake_ids"][::2], batch["fake_ids"][1::2])
-    variety = [float(trainer.replica_step(batch)["variety"]) for _ in range(8)]
-    assert variety[0] < 0.7
-    assert variety[-1] > variety[0] + 0.1
+    trainer, batch = _trainer(checkerboard_dataset, learning_rate=3e-3, epochs=9, pull_weight=1e4)
+    pull = [float(trainer.replica_step(batch)["pull"]) for _ in range(8)]
+    assert pull[-1] < 0.8 * pull[0]
+
+
+def test_without_the_discriminator_the_pull_alone_moves_the_generator(checkerboard_dataset: PreparedDataset) -> None:
+    """In the warm-up the discriminator stands still; with `adversarial_weight` 0 the generator ignores it."""
+    trainer, batch = _trainer(checkerboard_dataset, epochs=10, pull_weight=1.0, warmup=0.5)
+    assert set(batch) == {"item_ids", "images", "category_ids", "latents"}
+    before = [weight.numpy() for weight in trainer.discriminator.weights]
+    first, second = (trainer.replica_step(batch) for _ in range(2))
+    assert set(first) == {"pull"}
+    assert float(second["pull"]) < float(first["pull"])
+    for weight, value in zip(trainer.discriminator.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_distances_by_hand() -> None:
+    """Maps differ by 1 and by 3, so mean squares are 1 and 9; pixels by ½, so 4 · ½."""
+    ones = tf.ones((2, 4, 4, 3))
+    found = distances([ones, ones, ones], [2.0 * ones, 4.0 * ones, 0.5 * ones])
+    np.testing.assert_allclose(found, [7.0, 7.0])
+    np.testing.assert_allclose(distances([ones], [0.5 * ones]), [2.0, 2.0])
+
+
+def test_pixel_distances_by_hand() -> None:
+    """A difference of ½ everywhere counts at three sizes; one that alternates only where it is not averaged away."""
+    zeros, alternating = np.zeros((1, 8, 8, 3), np.float32), np.ones((1, 8, 8, 3), np.float32)
+    alternating[:, :, ::2] = -1.0
+    np.testing.assert_allclose(pixel_distances(zeros, zeros + 0.5), [4 * 3 * 0.25])
+    np.testing.assert_allclose(pixel_distances(zeros, alternating), [4.0])
 
 
 class Relativistic(AdversarialObjective):
@@ -128,13 +153,12 @@ def test_a_step_by_hand_of_relativistic_losses_with_r1_and_r2() -> None:
         discriminator_optimizer=keras.optimizers.SGD(1.0),
         objective=Relativistic(),
         config=gan_config("plain"),
-        variety=Variety(np.zeros((2, 16, 16, 3), np.float32), np.zeros(2, np.int32), 2),
         num_replicas=1,
     )
     random = np.random.default_rng(0)
     ids, latents = tf.constant([0, 1, 1]), tf.constant(random.standard_normal((3, 3)), tf.float32)
     photos = random.integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
-    batch = {"images": photos, "category_ids": ids, "other_ids": ids, "fake_ids": ids, "latents": latents}
+    batch = {"images": photos, "category_ids": ids, "other_ids": ids, "latents": latents}
     batch |= {"real_draws": tf.zeros((3, 0)), "fake_draws": tf.zeros((3, 0))}
     before = discriminator.weight.numpy()
     fake = generator({"latents": latents, "category_ids": ids}, training=True).numpy()
@@ -165,18 +189,3 @@ def test_an_objective_of_another_kind_is_one_class(
     assert any(
         (old != new.numpy()).any() for old, new in zip(before, trainer.discriminator.trainable_variables, strict=True)
     )
-
-
-def test_differences_of_photos_by_hand() -> None:
-    """Category 0 has grey photos at -1, 0 and 1, in a ring 1, 1 and 2 apart; category 1 has one photo, 2 none."""
-    found = Variety(GREYS, np.array([0, 0, 0, 1], np.int32), 3).photo_differences
-    np.testing.assert_allclose(found, 4 / 3, rtol=1e-6)
-    np.testing.assert_allclose(pair_differences(GREYS), [1.0, 0.5])
-    same = Variety(np.zeros((2, 8, 8, 3), np.float32), np.zeros(2, np.int32), 1).photo_differences
-    np.testing.assert_array_equal(same, np.float32(0.01))
-
-
-def test_variety_is_relative_to_photos_and_at_most_one() -> None:
-    variety, category_ids = Variety(GREYS, np.array([0, 0, 0, 1], np.int32), 3), np.array([0, 0, 1, 1], np.int32)
-    np.testing.assert_allclose(variety(GREYS * 4.0, category_ids), [1.0, 1.0])
-    np.testing.assert_allclose(variety(GREYS * 0.5, category_ids), [0.5 / (4 / 3), 0.25 / (4 / 3)], rtol=1e-6)

@@ -54,18 +54,18 @@ class Discriminator(keras.Model):
         raise NotImplementedError
 
     def training_logits(
-        self, real: Features, fake: Features, category_ids: Any, fake_ids: Any, other_ids: Any | None
+        self, real: Features, fake: Features, category_ids: Any, other_ids: Any | None
     ) -> tuple[PatchLogits, PatchLogits, PatchLogits | None]:
         """The patch logits of a discriminator step, from features of real images and of as many generated ones.
 
-        The ids are int32 [B]: of the real images, of the generated ones, and, or None, wrong ones of the real images.
+        The ids are int32 [B]: of both images of a row, and, or None, wrong ones of the real images.
 
         Returns:
             Logits of real images, of generated ones, and, with `other_ids`, of real ones with a wrong category.
         """
         return (
             self.logits(real, category_ids, training=True),
-            self.logits(fake, fake_ids, training=True),
+            self.logits(fake, category_ids, training=True),
             None if other_ids is None else self.logits(real, other_ids, training=True),
         )
 

@@ -103,11 +103,11 @@ class ProjectedDiscriminator(Discriminator):
         return self._classify(self._embed(features, training=training), category_ids, training=training)
 
     def training_logits(
-        self, real: Features, fake: Features, category_ids: Any, fake_ids: Any, other_ids: Any | None
+        self, real: Features, fake: Features, category_ids: Any, other_ids: Any | None
     ) -> tuple[PatchLogits, PatchLogits, PatchLogits | None]:
         """See `Discriminator.training_logits`; one pass for all, since no row depends on another."""
         hidden = self._embed([ops.concatenate(maps, axis=0) for maps in zip(real, fake, strict=True)], training=True)
-        ids = [category_ids, fake_ids]
+        ids = [category_ids, category_ids]
         if other_ids is not None:
             size = ops.shape(other_ids)[0]
             hidden = [ops.concatenate([maps, maps[:size]], axis=0) for maps in hidden]

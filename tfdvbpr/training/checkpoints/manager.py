@@ -47,6 +47,19 @@ _SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
+def interrupted_config(output: Path) -> dict[str, Any] | None:
+    """The configuration of the training that was interrupted at an output, by field; None where none was."""
+    marker = _folder_of(output) / _IDENTITY
+    if not marker.is_file():
+        return None
+    config: dict[str, Any] = json.loads(json.loads(marker.read_text(encoding="utf-8"))["identity"])["config"]
+    return config
+
+
+def _folder_of(output: Path) -> Path:
+    return output.parent / f".{output.name}.training"
+
+
 class TrainingFolder:
     """The folder of an output's training state; one process at a time has it.
 
@@ -72,7 +85,7 @@ class TrainingFolder:
         self, output: Path, config: TrainingConfig, fingerprint: str, *, if_exists: TrainingIfExists = "error"
     ) -> None:
         self._output = output
-        self.path = output.parent / f".{output.name}.training"
+        self.path = _folder_of(output)
         self.if_exists: IfExists = "overwrite" if if_exists == "overwrite" else "error"
         self._lock: IO[str] | None = None
         about = config.model_dump(mode="json", exclude=set(type(config).RUN_FIELDS))

@@ -89,7 +89,7 @@ class GanStep:
         other_ids = batch["other_ids"] if mismatch else None
         with tf.GradientTape() as tape:
             real_logits, fake_logits, other_logits = self.discriminator.training_logits(
-                real, fake, category_ids, category_ids, other_ids
+                real, fake, category_ids, other_ids
             )
             losses = _per_image(self.objective.discriminator_loss, real_logits, fake_logits)
             if other_logits is not None:

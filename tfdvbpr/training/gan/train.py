@@ -22,11 +22,13 @@ from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS
 from tfdvbpr.run import GanRun
 from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, new_manifest, write_run_header
 from tfdvbpr.run.gan_run import SAMPLES_FOLDER
-from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.checkpoints.manager import interrupted_config
+from tfdvbpr.training.distributed.strategy import broadcast_bytes, make_strategy
 from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import TensorBoard
 from tfdvbpr.training.gan.batches import CategoryPlan
+from tfdvbpr.training.gan.budget import budget_notes, step_seconds, steps_in
 from tfdvbpr.training.gan.pool import LatentPool
 from tfdvbpr.training.gan.trainer import GanTrainer
 
@@ -46,6 +48,7 @@ def train_gan(
     if_exists: TrainingIfExists = "error",
     tensorboard: Path | None = None,
     draw_grid: DrawGrid | None = None,
+    minutes: float | None = None,
 ) -> GanRun:
     """Trains a conditional GAN and writes its run folder; an interrupted training is continued.
 
@@ -59,6 +62,7 @@ def train_gan(
         tensorboard: a folder for TensorBoard: scalars, and grids of samples.
         draw_grid: makes an image of rows of images and their titles; about ten times a grid of the same latents is
             written into the run's folder `samples`. Left out, none is.
+        minutes: sets `steps` to as many as take so long on this machine; an interrupted training keeps its own.
 
     Raises:
         ConfigError: if a name is unknown, categories are too small, or pretrained weights are unavailable.
@@ -68,6 +72,9 @@ def train_gan(
     """
     check_gan(config)
     strategy = strategy or make_strategy()
+    seconds_per_step = None
+    if minutes is not None:
+        config, seconds_per_step = _within(minutes, dataset, config, output, strategy, if_exists)
     session = Session(
         output, config, dataset.manifest.fingerprint, strategy, if_exists=if_exists, tensorboard=tensorboard
     )
@@ -75,7 +82,8 @@ def train_gan(
         return GanRun.open(output)
     with session:
         trainer = GanTrainer(dataset, config, strategy)
-        for line in gan_notes(config, dataset, trainer.batches.categories):
+        lines = gan_notes(config, dataset, trainer.batches.categories)
+        for line in (*lines, *budget_notes(trainer.batches, seconds_per_step)):
             _log.info(line)
         own: list[TrainingCallback] = [SampleGrids(trainer, session.folder, draw_grid, session.tensorboard)]
         if config.pull_weight:
@@ -96,6 +104,22 @@ def train_gan(
 
         session.write_run(write)
     return GanRun.open(output)
+
+
+def _within(
+    minutes: float, dataset: PreparedDataset, config: GanConfig, output: Path, strategy: Any, if_exists: str
+) -> tuple[GanConfig, float | None]:
+    """The configuration with `steps`, and the seconds of each where they were measured."""
+
+    def interrupted() -> bytes:
+        kept = interrupted_config(output) if if_exists != "restart" else None
+        return b"" if kept is None else str(kept["steps"]).encode()
+
+    steps = broadcast_bytes(strategy, interrupted)
+    if steps:
+        return config.model_copy(update={"steps": int(steps)}), None
+    seconds_per_step = step_seconds(dataset, config, strategy)
+    return config.model_copy(update={"steps": steps_in(minutes, seconds_per_step)}), seconds_per_step
 
 
 class SampleGrids(TrainingCallback):

@@ -1,0 +1,81 @@
+"""How many steps a training of a GAN has, how long they take, and whether they are enough."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tfdvbpr.config import GanConfig
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.errors import ConfigError
+from tfdvbpr.training.distributed.strategy import broadcast_number, local_replicas
+from tfdvbpr.training.engine.loop import distributed_step
+from tfdvbpr.training.gan.batches import GanBatches
+from tfdvbpr.training.gan.trainer import GanTrainer
+
+_TIMED_STEPS = 3
+_OTHER_WORK = 1.2  # pools, sample grids and checkpoints, beside the steps
+# With fewer, samples of product photos are hard to name: docs/results/images, "How many steps".
+RECOGNISABLE_STEPS, RECOGNISABLE_IMAGES = 1_000, 300
+
+
+def step_seconds(dataset: PreparedDataset, config: GanConfig, strategy: Any) -> float:
+    """Measures the seconds of a step, the mean over a training, with the other work's part; the chief's on all workers.
+
+    Builds networks of its own, and compiles and runs a few of both kinds of steps, which takes half a minute.
+    """
+    trainer = GanTrainer(dataset, config, strategy)
+    batches, step = trainer.batches, distributed_step(strategy, trainer.replica_step)
+    share = batches.warmup_steps / (batches.epochs * batches.steps_per_epoch)
+    seconds = 0.0
+    for part, first in ((share, 0), (1.0 - share, batches.epochs - 1)):
+        if part:
+            parts = next(batches.epoch(first, replicas=local_replicas(strategy)))
+            seconds += part * min(_timed(step, parts) for _ in range(_TIMED_STEPS))
+    return broadcast_number(strategy, round(1e6 * _OTHER_WORK * seconds)) / 1e6
+
+
+def _timed(step: Any, parts: Any) -> float:
+    step(parts)  # compiles it the first time
+    began = time.perf_counter()
+    losses = step(parts)
+    for loss in losses.values():
+        float(loss)  # waits for the device
+    return time.perf_counter() - began
+
+
+def steps_in(minutes: float, seconds_per_step: float) -> int:
+    """The number of steps that `minutes` have room for.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    steps = int(60.0 * minutes / seconds_per_step)
+    if steps < 1:
+        raise ConfigError(
+            f"`minutes` must leave room for a step. One takes {seconds_per_step:.1f} s. Received {minutes:g}. "
+            "Give more minutes, smaller images or a GPU."
+        )
+    return steps
+
+
+def budget_notes(batches: GanBatches, seconds_per_step: float | None) -> Iterator[str]:
+    """Lines about how long training takes, where that is known, and about too few steps or images."""
+    steps, images = batches.epochs * batches.steps_per_epoch, len(batches.trained_items)
+    if seconds_per_step is not None:
+        yield f"Training takes about {steps * seconds_per_step / 60:.0f} minutes: {steps} steps on {images} images."
+    if steps < RECOGNISABLE_STEPS:
+        yield (
+            f"Warning: {steps} steps are few. Below {RECOGNISABLE_STEPS} most samples cannot be recognised. "
+            f"Pass --minutes or --set steps={5 * RECOGNISABLE_STEPS}."
+        )
+    if images < RECOGNISABLE_IMAGES:
+        smallest = int(np.min(batches.categories.counts_trained[batches.categories.trained]))
+        yield (
+            f"Warning: {images} images are few, and the smallest category has {smallest}. Samples will vary little. "
+            "Add images of the same categories, also of items without interactions, or leave small categories out with "
+            "--set min_category_images=40."
+        )
