@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
-from tfdvbpr.errors import OutputExistsError
-from tfdvbpr.text import CSV_UNSAFE, csv_cell
+from tfdvbpr.errors import DiskFullError, OutputExistsError, TfdvbprError
+from tfdvbpr.text import CSV_UNSAFE, csv_cell, one_line, shortened
 
 if TYPE_CHECKING:
     import polars as pl
 
 IfExists = Literal["error", "overwrite"]
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def whole_directory(output: Path, *, if_exists: IfExists = "error") -> Iterator[Path]:
     """Yields a scratch folder beside `output` that becomes `output` when the block ends without an error.
+
+    One process at a time writes an output. What a killed one left beside it is removed first.
 
     Args:
         output: the folder to make. Its parents are made too.
@@ -30,25 +36,94 @@ def whole_directory(output: Path, *, if_exists: IfExists = "error") -> Iterator[
             stays until the new one is whole.
 
     Raises:
-        OutputExistsError: if `output` holds something and `if_exists` is "error".
+        OutputExistsError: if `output` holds something and `if_exists` is "error", or another process writes it.
+        DiskFullError: if there is no room to write.
     """
     output = Path(output)
     check_output(output, if_exists=if_exists)
     output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    with only_writer(output):
+        _sweep(output)
+        check_output(output, if_exists=if_exists)
+        scratch = Path(tempfile.mkdtemp(prefix=_prefixes(output)[0], dir=output.parent))
+        try:
+            yield scratch
+            scratch.chmod(0o755)
+            if output.exists():
+                old = Path(tempfile.mkdtemp(prefix=_prefixes(output)[1], dir=output.parent))
+                output.rename(old / output.name)
+                scratch.rename(output)
+                shutil.rmtree(old)
+            else:
+                scratch.rename(output)
+        except BaseException as error:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if is_disk_full(error) and not isinstance(error, DiskFullError):
+                raise DiskFullError(
+                    f"There must be room to write at {output.parent}. The disk is full ({one_line(str(error))[:200]}). "
+                    "Make room and repeat the command."
+                ) from error
+            raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a write failed for lack of room; libraries in other languages say so in the system's words alone."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return True
+    return isinstance(error, Exception) and any(os.strerror(number) in str(error) for number in _DISK_FULL)
+
+
+@contextmanager
+def only_writer(output: Path) -> Iterator[None]:
+    """Holds the lock of an output, a file beside it, within the block; the system frees it when a process is killed.
+
+    Raises:
+        OutputExistsError: if another process, or another block of this one, has it.
+    """
+    file, path = _locked(output)
     try:
-        yield scratch
-        scratch.chmod(0o755)
-        if output.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{output.name}-old-", dir=output.parent))
-            output.rename(old / output.name)
-            scratch.rename(output)
-            shutil.rmtree(old)
-        else:
-            scratch.rename(output)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
+
+
+def _locked(output: Path) -> tuple[IO[str], Path]:
+    path = output.parent / f".{output.name}.lock"
+    while True:
+        file = path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise OutputExistsError(
+                f"One process may write {output} at a time. Another one does. Wait for it, or end it."
+            ) from None
+        except OSError:  # a disk without locks
+            return file, path
+        # The process before may have removed the file, and a third one made it anew.
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file, path
+        file.close()
+
+
+def sweep_scratch(output: Path) -> None:
+    """Removes what killed processes left beside an output, unless one is writing it."""
+    with suppress(OutputExistsError), only_writer(output):
+        _sweep(output)
+
+
+def _prefixes(output: Path) -> tuple[str, str]:
+    """Of the folders that are being made, and of those that are replaced."""
+    return f".{output.name}.scratch-", f".{output.name}.old-"
+
+
+def _sweep(output: Path) -> None:
+    for path in output.parent.iterdir():
+        if path.name.startswith(_prefixes(output)) and path.is_dir():
+            if (path / output.name).is_dir() and not output.exists():  # killed while it replaced one by the other
+                (path / output.name).rename(output)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_output(output: Path, *, if_exists: IfExists = "error") -> None:
@@ -94,6 +169,30 @@ def write_csv(table: pl.DataFrame, path: Path) -> None:
             table = table.with_columns(column.map_elements(csv_cell, return_dtype=pl.String))
     with whole_file(path) as scratch:
         table.write_csv(scratch)
+
+
+@contextmanager
+def reading(path: Path, error: type[TfdvbprError], advice: str) -> Iterator[None]:
+    """Whatever a damaged file makes fail within the block becomes one error with a sentence.
+
+    Args:
+        path: what is read.
+        error: the kind to raise.
+        advice: what to do, a sentence.
+
+    Example:
+        >>> with reading(Path("run/items.parquet"), RunError, "Train again."):
+        ...     raise KeyError("item_id")  # RunError: run/items.parquet must be whole, as it was written. It cannot ...
+    """
+    try:
+        yield
+    except TfdvbprError:
+        raise
+    except Exception as found:
+        reason = "it is not there" if isinstance(found, FileNotFoundError) else f"{type(found).__name__} {found}"
+        raise error(
+            f"{path} must be whole, as it was written. It cannot be read: {shortened(one_line(reason), 300)}. {advice}"
+        ) from None
 
 
 def sha256(path: Path) -> str:

@@ -22,7 +22,7 @@ RECORDED_NAME = "tfdvbpr_recorded_answers"
 FORMAT_VERSION = 3  # of the manifest
 
 _MAX_VERSION = 2**63 - 1
-_SCRATCH = re.compile(r"\.\d+-.+")
+_SCRATCH = re.compile(r"\.\d+[.-].+")
 _ABANDONED_SECONDS = 24 * 3600.0
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from waiting import wait_until
 
-from tfdvbpr.errors import ConfigError, OutputExistsError
+from tfdvbpr.errors import ConfigError, DiskFullError, OutputExistsError
 from tfdvbpr_export import saved_model
 from tfdvbpr_export.versions import next_version, remove_old_versions, whole_version
 from tfdvbpr_serving.config import version_folders
@@ -51,15 +51,14 @@ def test_a_server_sees_a_version_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_two_exports_of_one_version(tmp_path: Path) -> None:
-    def export(name: str, *meanwhile: str) -> None:
-        with whole_version(tmp_path / "1") as scratch:
-            (scratch / name).write_text("")
-            for other in meanwhile:
-                export(other)
-
-    with pytest.raises(OutputExistsError, match="in the meantime"):
-        export("slow", "quick")
-    assert [path.name for path in (tmp_path / "1").iterdir()] == ["quick"]
+    with whole_version(tmp_path / "1") as scratch:
+        (scratch / "first").write_text("")
+        with (
+            pytest.raises(OutputExistsError, match="One process may write"),
+            whole_version(tmp_path / "1"),
+        ):
+            pass
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["first"]
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
@@ -75,7 +74,7 @@ def test_an_error_in_the_middle_leaves_no_version(tmp_path: Path, monkeypatch: p
         raise OSError("No space left on device")
 
     monkeypatch.setattr(saved_model, "_write_logs", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskFullError, match="No space"):
         saved_model.write_version(
             _Zeros(), next_version(tmp_path / "models"), examples={"embed_images": [{"image_bytes": [b""]}]}, about={}
         )

@@ -32,6 +32,13 @@ def opened_gan(run: GanRun | Path | str) -> GanRun:
     return run if isinstance(run, GanRun) else GanRun.open(run)
 
 
+def _verified(dataset: PreparedDataset | Path | str) -> PreparedDataset:
+    """The dataset, whose files are those that were prepared; some of them may have been changed in place."""
+    opened = opened_dataset(dataset)
+    opened.verify()
+    return opened
+
+
 def train(
     dataset: PreparedDataset | Path | str,
     output: Path | str,
@@ -64,6 +71,7 @@ def train(
 
     Raises:
         ConfigError: if a name in the configuration is unknown.
+        DatasetError: if a file of the dataset has another hash than when it was prepared.
         OutputExistsError: if `output` holds something already.
         RunError: if a different training was interrupted at the same output, or none where one is to be resumed.
         FloatingPointError: if a loss is no longer finite; the message names the batch.
@@ -76,7 +84,7 @@ def train(
     from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
     from tfdvbpr.training.recommender.train import train_recommender
 
-    opened = opened_dataset(dataset)
+    opened = _verified(dataset)
     return train_recommender(
         opened,
         config or recommender_config("dvbpr"),
@@ -113,7 +121,7 @@ def train_gan(
     from tfdvbpr.training.gan.train import train_gan as train_gan_run
 
     run = train_gan_run(
-        opened_dataset(dataset),
+        _verified(dataset),
         config or gan_config(),
         Path(output),
         callbacks=callbacks,

@@ -16,6 +16,7 @@ from tfdvbpr._version import __version__
 from tfdvbpr.cli import datasets, designing, evaluation, progress, recommending, training
 from tfdvbpr.cli.options import IfExistsOption, OutputOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
+from tfdvbpr.files import is_disk_full
 from tfdvbpr.text import one_line, printable
 
 _LOG_OPTIONS = ("--quiet", "-q", "--verbose", "-v")
@@ -113,6 +114,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop("", "interrupted; the same command continues an interrupted training", code=130)
     except Exception as error:
+        if is_disk_full(error):
+            _stop("", f"There must be room to write. The disk is full ({error}). Make room and repeat it.", code=2)
         if os.environ.get("TFDVBPR_TRACEBACK"):
             print(printable(traceback.format_exc(), keep="\n"), file=sys.stderr)
         hint = "" if os.environ.get("TFDVBPR_TRACEBACK") else " (TFDVBPR_TRACEBACK=1 shows where)"

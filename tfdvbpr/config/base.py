@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tfdvbpr.config.yaml_text import load_yaml
 from tfdvbpr.errors import ConfigError
 
 # Which devices train, see `make_strategy`.
@@ -83,14 +84,14 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Values by field name from "key=value" strings; each value is read as YAML.
 
     Raises:
-        ConfigError: if a string has no "=".
+        ConfigError: if a string has no "=", or its value is no YAML.
     """
     values: dict[str, Any] = {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
             raise ConfigError(f"--set takes KEY=VALUE. Received {override!r}.")
-        values[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        values[key.strip().replace("-", "_")] = load_yaml(value)
     return values
 
 
@@ -121,8 +122,8 @@ def describe_yaml(config: TrainingConfig) -> str:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        values = load_yaml(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ConfigError, UnicodeDecodeError) as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"--config must name a YAML file. {file} cannot be read: {first}.") from None
     if values is None:

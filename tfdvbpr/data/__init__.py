@@ -5,8 +5,11 @@ The choices that the command line offers are defined here, where nothing heavy i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 ImageFit = Literal["pad", "crop", "squash"]
 SplitKind = Literal["leave-one-out", "leave-last-out", "time", "source"]
 DuplicateHandling = Literal["keep", "merge"]
+ImageSide = Annotated[int, Field(ge=1, le=1 << 14)]

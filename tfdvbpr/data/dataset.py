@@ -12,11 +12,12 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
-from tfdvbpr.data.images.storage import ItemImages
+from tfdvbpr.data import DuplicateHandling, ImageFit, ImageSide, SplitKind
+from tfdvbpr.data.images.storage import IMAGES_NAME, ItemImages
 from tfdvbpr.data.interactions import Interactions
+from tfdvbpr.data.parquet import read_parquet
 from tfdvbpr.errors import DatasetError, unknown_id
-from tfdvbpr.files import sha256
+from tfdvbpr.files import reading, sha256
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,20 @@ class Items:
 
     table: pl.DataFrame
     categories: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, *, categories: tuple[str, ...], num_items: int) -> Items:
+        """Reads the table of a dataset or a run, and holds it against the manifest's categories and number of items.
+
+        Raises:
+            OSError: if it cannot be opened.
+            ValueError: if it is damaged or another.
+        """
+        table = read_parquet(path, {"item_id": pl.String, "category": pl.String}, rows=num_items)
+        unknown = set(table["category"].unique()) - set(categories)
+        if unknown or table["item_id"].n_unique() < table.height:
+            raise ValueError("its ids must be distinct, and its categories those of the manifest")
+        return cls(table, categories)
 
     def __len__(self) -> int:
         return self.table.height
@@ -75,6 +90,7 @@ USERS_NAME = "users.parquet"
 INTERACTIONS_NAME = "interactions.parquet"
 QUARANTINE_NAME = "quarantine.csv"
 DUPLICATES_NAME = "duplicates.csv"
+_AGAIN = "Prepare it again."
 
 
 class FileRecord(BaseModel):
@@ -95,7 +111,7 @@ class Manifest(BaseModel):
     format_version: int
     name: str
     source_format: str
-    image_size: tuple[int, int]
+    image_size: tuple[ImageSide, ImageSide]
     fit: ImageFit
     seed: int
     withhold_items: float
@@ -165,37 +181,68 @@ class PreparedDataset:
                 f"DATASET must be of format version {FORMAT_VERSION}. {path} is of version {manifest.format_version}. "
                 "Prepare it again with this version of tfdvbpr."
             )
-        for name, record in manifest.files.items():
-            file = path / name
+        missing = [
+            name for name in (ITEMS_NAME, USERS_NAME, INTERACTIONS_NAME, IMAGES_NAME) if name not in manifest.files
+        ]
+        if missing:
+            raise DatasetError(f"{path / MANIFEST_NAME} must list {missing[0]}. It does not. {_AGAIN}")
+        dataset = cls(path, manifest)
+        dataset._check_files(verify=verify)
+        return dataset
+
+    def verify(self) -> None:
+        """Holds every file against its hash; images that were changed in place have the same size.
+
+        Raises:
+            DatasetError: if one is missing, damaged or another.
+        """
+        self._check_files(verify=True)
+
+    def _check_files(self, *, verify: bool) -> None:
+        for name, record in self.manifest.files.items():
+            file = self.path / name
             if (
                 not file.is_file()
                 or file.stat().st_size != record.num_bytes
                 or (verify and sha256(file) != record.sha256)
             ):
-                raise DatasetError(f"{file} must agree with the manifest; it is missing or damaged. Prepare it again.")
-        return cls(path, manifest)
+                raise DatasetError(f"{file} must agree with the manifest; it is missing or damaged. {_AGAIN}")
 
     @cached_property
     def items(self) -> Items:
         """The catalogue's rows."""
-        return Items(pl.read_parquet(self.path / ITEMS_NAME, glob=False), self.manifest.categories)
+        path, about = self.path / ITEMS_NAME, self.manifest
+        with reading(path, DatasetError, _AGAIN):
+            return Items.read(path, categories=about.categories, num_items=about.num_items)
 
     @cached_property
     def images(self) -> ItemImages:
         """The catalogue's images."""
-        return ItemImages(self.path, image_size=self.manifest.image_size, fit=self.manifest.fit)
+        about = self.manifest
+        with reading(self.path / IMAGES_NAME, DatasetError, _AGAIN):
+            images = ItemImages(self.path, image_size=about.image_size, fit=about.fit)
+            shape, decoded = (about.num_items, *about.image_size, 3), images.decoded
+            if len(images) != about.num_items or (decoded is not None and decoded.shape != shape):
+                raise ValueError(f"there must be {about.num_items} images of {about.image_size}")
+        return images
 
     @cached_property
     def user_ids(self) -> list[str]:
         """The source's user ids; user n is the n-th."""
-        return pl.read_parquet(self.path / USERS_NAME, glob=False)["user_id"].to_list()
+        path = self.path / USERS_NAME
+        with reading(path, DatasetError, _AGAIN):
+            return read_user_ids(path, num_users=self.manifest.num_users)
 
     @cached_property
     def interactions(self) -> Interactions:
         """Every action, with its part of the split."""
-        return Interactions.read(
-            self.path / INTERACTIONS_NAME, num_users=self.manifest.num_users, num_items=self.manifest.num_items
-        )
+        path, num_actions = self.path / INTERACTIONS_NAME, self.manifest.num_interactions
+        num_users, num_items = len(self.user_ids), len(self.items)  # not only declared
+        with reading(path, DatasetError, _AGAIN):
+            found = Interactions.read(path, num_users=num_users, num_items=num_items)
+            if len(found) != num_actions:
+                raise ValueError(f"it must have {num_actions} actions, and has {len(found)}")
+        return found
 
     def user_indices(self, user_ids: Sequence[str]) -> npt.NDArray[np.int32]:
         """int32 [N]: rows of the given users.
@@ -204,6 +251,14 @@ class PreparedDataset:
             UnknownIdError: if one has no action in the dataset.
         """
         return _rows("user", user_ids, {user_id: row for row, user_id in enumerate(self.user_ids)})
+
+
+def read_user_ids(path: Path, *, num_users: int) -> list[str]:
+    """The user ids of a dataset or a run; `OSError` or `ValueError` if the table is damaged or another."""
+    user_ids = read_parquet(path, {"user_id": pl.String}, rows=num_users)["user_id"]
+    if user_ids.n_unique() < num_users:
+        raise ValueError("its ids must be distinct")
+    return user_ids.to_list()
 
 
 def _rows(kind: str, names: Sequence[str], index: Mapping[str, int]) -> npt.NDArray[np.int32]:

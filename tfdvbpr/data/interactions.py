@@ -16,6 +16,7 @@ import polars as pl
 from scipy import sparse
 
 from tfdvbpr.data import SplitKind
+from tfdvbpr.data.parquet import read_parquet
 from tfdvbpr.errors import SourceError
 
 COLD_THRESHOLD, MIN_ACTIONS_TO_EVALUATE = 5, 3
@@ -121,10 +122,18 @@ class Interactions:
 
     @classmethod
     def read(cls, path: Path, *, num_users: int, num_items: int) -> Interactions:
-        """Reads what `write` wrote."""
-        table = pl.read_parquet(path, glob=False)
+        """Reads what `write` wrote.
+
+        Raises:
+            OSError: if it cannot be opened.
+            ValueError: if it is damaged, or of other users and items.
+        """
+        schema = {"user": pl.Int32, "item": pl.Int32, "split": pl.UInt8}
+        table = read_parquet(path, schema, most_rows=num_users * num_items)
         user_ids, item_ids, splits = (table[name].to_numpy() for name in ("user", "item", "split"))
-        timestamps = table["timestamp"].to_numpy() if "timestamp" in table.columns else None
+        if len(splits) and splits.max() > max(Split):
+            raise ValueError(f"`split` must be at most {max(Split)}. Received {splits.max()}.")
+        timestamps = table["timestamp"].cast(pl.Float64).to_numpy() if "timestamp" in table.columns else None
         return cls(user_ids, item_ids, splits, num_users, num_items, timestamps)
 
 

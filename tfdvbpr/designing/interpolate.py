@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.arrays import read_npy
 from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
@@ -43,7 +44,7 @@ class WrittenDesign:
         folder = Path(place)
         try:
             about = json.loads((folder / DESIGNS_NAME).read_text(encoding="utf-8"))
-            latents = np.load(folder / LATENTS_NAME, allow_pickle=False)
+            latents = read_npy(folder / LATENTS_NAME)
             audience = Audience(**{key: tuple(ids) for key, ids in about["audience"].items()})
             category, created = about["category"], about["gan_created"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tfdvbpr._version import __version__
 from tfdvbpr.config import Config, GanConfig, RecommenderConfig, dump_yaml, resolve_config
-from tfdvbpr.data import ImageFit
+from tfdvbpr.config.yaml_text import load_yaml
+from tfdvbpr.data import ImageFit, ImageSide
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, DatasetError, RunError
+from tfdvbpr.files import reading
+from tfdvbpr.text import shortened
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,11 +50,11 @@ class RunManifest(BaseModel):
     dataset: str
     dataset_path: str
     dataset_fingerprint: str
-    image_size: tuple[int, int]
+    image_size: tuple[ImageSide, ImageSide]
     fit: ImageFit
     categories: tuple[str, ...]
-    num_users: int
-    num_items: int
+    num_users: int = Field(ge=0)
+    num_items: int = Field(ge=1)
     training_seconds: float
 
 
@@ -107,17 +109,20 @@ class RunFolder:
                 f"Run `tfdvbpr {command} DATASET --output {path}` first."
             ) from None
         except (ValueError, TypeError, KeyError, OSError) as error:
-            raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({error!r}). Train again.") from None
+            reason = shortened(f"{type(error).__name__} {error}", 200)
+            raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({reason}). Train again.") from None
         if format_version != FORMAT_VERSION:
             raise RunError(
                 f"RUN must be of format {FORMAT_VERSION}, which tfdvbpr {__version__} reads. {path} is of format "
-                f"{format_version}, written by tfdvbpr {library_version}. Train again, or use that version."
+                f"{shortened(str(format_version), 40)}, written by tfdvbpr {shortened(str(library_version), 40)}. "
+                "Train again, or use that version."
             )
         try:
             manifest = RunManifest.model_validate(values)
         except ValidationError as error:
-            first = str(error).splitlines()[0]
-            raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({first}). Train again.") from None
+            first = error.errors()[0]
+            wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise RunError(f"{path / MANIFEST_NAME} cannot be read as a run ({wrong}). Train again.") from None
         if manifest.kind != cls.kind:
             raise RunError(f"{path} must be a {cls.kind} run. It is a {manifest.kind} run. Give the other folder.")
         return manifest
@@ -148,7 +153,8 @@ class RunFolder:
 
     def _read_config(self, kind: type[Config]) -> Config:
         file = self.path / CONFIG_NAME
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        with reading(file, RunError, "Train again."):
+            values = dict(load_yaml(file.read_text(encoding="utf-8")))
         try:
             return resolve_config(kind, defaults=values)
         except ConfigError as error:

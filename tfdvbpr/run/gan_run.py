@@ -8,9 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from tfdvbpr.config import GanConfig
 from tfdvbpr.errors import RunError, unknown_id
+from tfdvbpr.files import reading
+from tfdvbpr.models.weights import load_weights
 from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, RunFolder
+from tfdvbpr.text import shortened
 
 if TYPE_CHECKING:
     from tfdvbpr.models.gans.logit_scale import LogitScale
@@ -76,11 +81,11 @@ class GanFacts:
         """
         try:
             values = json.loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))["categories"]
-            return cls({name: CategoryFacts(**facts) for name, facts in values.items()})
+            return cls(TypeAdapter(dict[str, CategoryFacts]).validate_python(values))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"A GAN run must have a whole {_FACTS_NAME}. {folder / _FACTS_NAME} cannot be read ({error}). "
-                "Train again."
+                f"A GAN run must have a whole {_FACTS_NAME}. {folder / _FACTS_NAME} cannot be read "
+                f"({shortened(str(error), 200)}). Train again."
             ) from None
 
 
@@ -101,8 +106,16 @@ class GanRun(RunFolder):
 
     @cached_property
     def facts(self) -> GanFacts:
-        """What training found out about each category."""
-        return GanFacts.read(self.path)
+        """What training found out about each category.
+
+        Raises:
+            RunError: if they are missing, damaged, or of other categories.
+        """
+        facts, names = GanFacts.read(self.path), self.manifest.categories
+        trained = {row.trained_as for row in facts.categories.values()} - {None}
+        if set(facts.categories) != set(names) or not trained <= set(names) or not trained:
+            raise RunError(f"{self.path / _FACTS_NAME} must be of the run's categories. It is of others. Train again.")
+        return facts
 
     @cached_property
     def generator(self) -> Any:
@@ -110,7 +123,8 @@ class GanRun(RunFolder):
         from tfdvbpr.models.gans import build_generator
 
         model = build_generator(self.config, self.manifest.image_size, len(self.manifest.categories))
-        model.load_weights(self.path / GENERATOR_NAME)
+        with reading(self.path / GENERATOR_NAME, RunError, "Train again."):
+            load_weights(model, self.path / GENERATOR_NAME)
         return model
 
     @cached_property
@@ -123,7 +137,8 @@ class GanRun(RunFolder):
         from tfdvbpr.models.gans import build_discriminator
 
         model = build_discriminator(self.config, self.manifest.image_size, len(self.manifest.categories))
-        model.load_weights(self.path / DISCRIMINATOR_NAME)
+        with reading(self.path / DISCRIMINATOR_NAME, RunError, "Train again."):
+            load_weights(model, self.path / DISCRIMINATOR_NAME)
         return model
 
     @cached_property

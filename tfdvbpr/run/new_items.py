@@ -28,6 +28,7 @@ from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders.closed_form import centred
 from tfdvbpr.models.recommenders.factors import Array, Factors
+from tfdvbpr.models.weights import save_weights
 from tfdvbpr.run import folder as files
 from tfdvbpr.run.recommender_run import Run
 
@@ -95,7 +96,7 @@ def _extended_factors(run: Run, manifest: files.RunManifest, images: ItemImages,
         model = _larger_model(run, manifest)
         if kind.uses_features:
             model.features.assign(np.concatenate([run.recommender.features.numpy(), features]))
-        model.save_weights(folder / files.WEIGHTS_NAME)
+        save_weights(model, folder / files.WEIGHTS_NAME)
         items, biases = _embed(model, images, rows, old)
     else:
         items, biases = kind.embed_new_features(features)

@@ -14,12 +14,14 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from tfdvbpr.config import RecommenderConfig
-from tfdvbpr.data.dataset import Items, PreparedDataset
+from tfdvbpr.data.dataset import Items, PreparedDataset, read_user_ids
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import RunError, unknown_id
+from tfdvbpr.files import reading
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.base import Recommender
 from tfdvbpr.models.recommenders.factors import Array, Factors
+from tfdvbpr.models.weights import load_weights
 from tfdvbpr.run.folder import (
     FACTORS_NAME,
     INTERACTIONS_NAME,
@@ -34,6 +36,9 @@ from tfdvbpr.run.folder import (
 
 if TYPE_CHECKING:
     from tfdvbpr.models.recommenders.fold_in import FoldIn
+
+
+_AGAIN = "Train again."
 
 
 class Recommendation(BaseModel):
@@ -77,12 +82,16 @@ class Run(RunFolder):
     @cached_property
     def items(self) -> Items:
         """The catalogue's rows."""
-        return Items(pl.read_parquet(self.path / ITEMS_NAME, glob=False), self.manifest.categories)
+        path, about = self.path / ITEMS_NAME, self.manifest
+        with reading(path, RunError, _AGAIN):
+            return Items.read(path, categories=about.categories, num_items=about.num_items)
 
     @cached_property
     def user_ids(self) -> list[str]:
         """User ids as in the interactions; user n is the n-th."""
-        return pl.read_parquet(self.path / USERS_NAME, glob=False)["user_id"].to_list()
+        path = self.path / USERS_NAME
+        with reading(path, RunError, _AGAIN):
+            return read_user_ids(path, num_users=self.manifest.num_users)
 
     @cached_property
     def _user_index(self) -> dict[str, int]:
@@ -91,13 +100,19 @@ class Run(RunFolder):
     @cached_property
     def interactions(self) -> Interactions:
         """Every action, with its part of the split."""
-        path = self.path / INTERACTIONS_NAME
-        return Interactions.read(path, num_users=self.manifest.num_users, num_items=self.manifest.num_items)
+        path, num_users, num_items = self.path / INTERACTIONS_NAME, len(self.user_ids), len(self.items)
+        with reading(path, RunError, _AGAIN):
+            return Interactions.read(path, num_users=num_users, num_items=num_items)
 
     @cached_property
     def factors(self) -> Factors:
         """User and item embeddings and item biases."""
-        return Factors.read(self.path / FACTORS_NAME)
+        path, about = self.path / FACTORS_NAME, self.manifest
+        with reading(path, RunError, _AGAIN):
+            factors = Factors.read(path)
+            if (len(factors.user_embeddings), len(factors.item_embeddings)) != (about.num_users, about.num_items):
+                raise ValueError(f"there must be {about.num_users} users and {about.num_items} items")
+        return factors
 
     @property
     def visual_user_embeddings(self) -> Array:
@@ -113,7 +128,8 @@ class Run(RunFolder):
     def metrics(self) -> dict[str, Any]:
         """The last evaluation, empty before the first."""
         path = self.path / METRICS_NAME
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        with reading(path, RunError, "Evaluate again."):
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     @cached_property
     def recommender(self) -> Any:
@@ -128,7 +144,8 @@ class Run(RunFolder):
             )
         # The run's own weights are loaded: it opens where pretrained ones are not installed.
         model = self.model_class.for_dataset(self.config, self.manifest, pretrained=False)
-        model.load_weights(self.path / WEIGHTS_NAME)
+        with reading(self.path / WEIGHTS_NAME, RunError, _AGAIN):
+            load_weights(model, self.path / WEIGHTS_NAME)
         return model
 
     def user_indices(self, user_ids: Sequence[str]) -> npt.NDArray[np.int32]:

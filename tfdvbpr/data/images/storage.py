@@ -24,7 +24,7 @@ from tfdvbpr.config.recommender import ImageCache
 from tfdvbpr.data import ImageFit
 from tfdvbpr.data.images.decoding import decoder
 from tfdvbpr.errors import ConfigError, DatasetError
-from tfdvbpr.files import whole_file
+from tfdvbpr.files import reading, whole_file
 
 IMAGES_NAME, CACHE_NAME = "images.arrow", "images_uint8.npy"
 CACHE_FOLDER = "decoded"
@@ -87,7 +87,8 @@ class PackedJpegs:
             for image, item in zip(images[part], rows[part], strict=True):
                 jpeg = self.jpeg(item)
                 if not decode_into(image, jpeg):
-                    image[:] = decoder(self._image_size, self._fit)(jpeg).numpy()
+                    with reading(self._file.path, DatasetError, "Prepare it again."):
+                        image[:] = decoder(self._image_size, self._fit)(jpeg).numpy()
 
         for _ in _decoding_threads().map(fill, range(0, len(rows), _PER_THREAD)):
             pass  # an error of a thread is raised here
@@ -99,6 +100,8 @@ class DecodedFile:
 
     def __init__(self, path: Path) -> None:
         header = np.load(path, mmap_mode="r", allow_pickle=False)
+        if header.dtype != np.uint8 or header.ndim != 4 or not header.flags.c_contiguous:
+            raise ValueError(f"decoded images must be uint8 [N, H, W, 3], not {header.dtype} {header.shape}")
         self.shape: tuple[int, ...] = header.shape
         self._first: int = header.offset
         self._file = _File(path)
@@ -190,7 +193,9 @@ def _jpeg_ranges(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int3
         file.seek(0)
         reader = pa.ipc.open_file(file)
         for number in range(reader.num_record_batches):
-            column = reader.get_batch(number).column("jpeg")
+            batch = reader.get_batch(number)
+            batch.validate(full=True)  # offsets within the file
+            column = batch.column("jpeg")
             _, offsets, data = column.buffers()
             edges = np.frombuffer(offsets, np.int64, len(column) + 1, 8 * column.offset)
             starts.append(edges[:-1] + (data.address - base if data is not None else 0))

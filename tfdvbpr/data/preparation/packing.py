@@ -128,15 +128,13 @@ def join_images(parts: Sequence[tuple[Path, npt.NDArray[np.bool_] | None]], outp
     rows = [
         np.arange(len(c)) if kept is None else np.flatnonzero(kept) for c, (_, kept) in zip(caches, parts, strict=True)
     ]
-    with whole_file(output / CACHE_NAME) as scratch:
+    # Written, not mapped: where the disk is full, a map ends the process.
+    with whole_file(output / CACHE_NAME) as scratch, scratch.open("wb") as file:
         shape = (sum(map(len, rows)), *caches[0].shape[1:])
-        joined = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
-        start = 0
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for cache, chosen in zip(caches, rows, strict=True):
             for chunk in np.split(chosen, range(_CHUNK, len(chosen), _CHUNK)):
-                joined[start : start + len(chunk)] = cache[chunk]
-                start += len(chunk)
-        joined.flush()
+                file.write(cache[chunk].tobytes())
 
 
 def _batches(folder: Path) -> Iterator[pa.RecordBatch]:

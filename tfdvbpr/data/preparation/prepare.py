@@ -33,8 +33,8 @@ from tfdvbpr.data.preparation.cleaning import chosen_split, k_core, usable_actio
 from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_duplicates, join_images, write_images
 from tfdvbpr.data.preparation.source import Quarantine, Source
 from tfdvbpr.data.preparation.tables import ROW
-from tfdvbpr.errors import ConfigError, SourceError, check_choice
-from tfdvbpr.files import IfExists, sha256, whole_directory, write_csv
+from tfdvbpr.errors import ConfigError, DatasetError, SourceError, check_choice
+from tfdvbpr.files import IfExists, reading, sha256, whole_directory, write_csv
 
 _MIN_IMAGE_SIDE = 16
 # Reports; what training reads is the same with and without them.
@@ -296,8 +296,10 @@ def _new_items(dataset: PreparedDataset, source: Source) -> pl.DataFrame:
 
 def _join_quarantines(dataset: PreparedDataset, source: Source) -> Quarantine:
     """What was left out of the old dataset, then of the new items, under their folder's name."""
-    old = pl.read_csv(dataset.path / QUARANTINE_NAME, infer_schema=False, glob=False).fill_null("")
-    entries = [(where, int(row) if row else None, value, reason) for where, row, value, reason in old.iter_rows()]
+    path = dataset.path / QUARANTINE_NAME
+    with reading(path, DatasetError, "Prepare it again."):
+        old = pl.read_csv(path, infer_schema=False, glob=False).fill_null("")
+        entries = [(where, int(row) if row else None, value, reason) for where, row, value, reason in old.iter_rows()]
     new = [(f"{source.name}/{where}", row, value, reason) for where, row, value, reason in source.quarantine.entries]
     return Quarantine([*entries, *new], Counter(dataset.manifest.quarantine) + source.quarantine.counts)
 
@@ -307,7 +309,10 @@ def _join_duplicates(dataset: PreparedDataset, items: pl.DataFrame, folder: Path
     found = find_duplicates(items, folder)
     new = found.filter(~pl.col("item_id").is_in(dataset.items.table["item_id"].implode()))
     path = dataset.path / DUPLICATES_NAME
-    return pl.concat([pl.read_csv(path, infer_schema=False, glob=False), new]) if path.is_file() else new
+    if not path.is_file():
+        return new
+    with reading(path, DatasetError, "Prepare it again."):
+        return pl.concat([pl.read_csv(path, infer_schema=False, glob=False), new])
 
 
 def _extended_manifest(

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.config.yaml_text import load_yaml
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.evaluation.ranking.comparison import (
@@ -123,8 +123,8 @@ def read_plan(file: Path) -> ExperimentPlan:
         ConfigError: if it cannot be read or a value in it is wrong.
     """
     try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        values = load_yaml(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ConfigError, UnicodeDecodeError) as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"FILE must be the YAML file of an experiment. {file} cannot be read: {first}.") from None
     try:

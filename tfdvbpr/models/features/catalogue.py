@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.arrays import read_npy
 from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
@@ -121,7 +122,7 @@ def _log_tenths(name: str) -> Progress:
 
 def _read(path: Path) -> Features | None:
     try:
-        features: Features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # not there, or damaged
+        features: Features = read_npy(path)
+    except (OSError, ValueError):  # not there, or damaged
         return None
     return features

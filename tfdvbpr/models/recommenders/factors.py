@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfdvbpr.arrays import read_npz
+
 Array = npt.NDArray[np.float32]
 
 
@@ -100,6 +102,13 @@ class Factors:
 
     @classmethod
     def read(cls, path: Path) -> Factors:
-        """Reads what `write` wrote; pickled objects are refused."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{field.name: arrays[field.name] for field in fields(cls) if field.name in arrays})
+        """Reads what `write` wrote.
+
+        Raises:
+            OSError: if it cannot be opened.
+            ValueError: if it is damaged, compressed, or its arrays do not agree.
+        """
+        arrays = read_npz(path)
+        if any(array.dtype != np.float32 for array in arrays.values()):
+            raise ValueError("every array must be float32")
+        return cls(**arrays)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfdvbpr.arrays import read_npz
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import sha256
 
@@ -100,8 +101,7 @@ def read_bytes(path: Path) -> bytes:
 
 def parse(data: bytes) -> Saved:
     """What the bytes of a checkpoint file hold."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        named = {name: arrays[name] for name in arrays.files}
+    named = read_npz(io.BytesIO(data))
     return Saved(named, json.loads(named.pop(_ABOUT).tobytes()))
 
 

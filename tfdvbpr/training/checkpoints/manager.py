@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ from typing import IO, Any
 
 from tfdvbpr.config import TrainingConfig
 from tfdvbpr.config.base import TrainingIfExists
-from tfdvbpr.errors import RunError
-from tfdvbpr.files import IfExists, check_output, sha256, write_text
+from tfdvbpr.errors import DiskFullError, RunError
+from tfdvbpr.files import IfExists, check_output, is_disk_full, sha256, sweep_scratch, write_text
 from tfdvbpr.run.folder import MANIFEST_NAME
 from tfdvbpr.training.checkpoints.file import (
     BEST,
@@ -92,8 +91,13 @@ class TrainingFolder:
         identity = json.dumps({"config": about, "dataset": fingerprint}, sort_keys=True)
         try:
             self.finished = self._open(identity, if_exists)
-        except BaseException:
+        except BaseException as error:
             self.release()
+            if is_disk_full(error):
+                raise DiskFullError(
+                    f"There must be room to write at {output.parent}. The disk is full ({error}). Make room and repeat "
+                    "the command."
+                ) from error
             raise
 
     def _open(self, identity: str, if_exists: TrainingIfExists) -> bool:
@@ -122,7 +126,7 @@ class TrainingFolder:
                 "Leave it out to begin one."
             )
         self._take()
-        self._clear_scratch(r"[a-z0-9_]{8}")
+        self._clear_scratch()
         write_text(marker, json.dumps({**kept, "identity": identity}))
         return False
 
@@ -153,13 +157,11 @@ class TrainingFolder:
             elif path.name != _LOCK:
                 path.unlink()
 
-    def _clear_scratch(self, pattern: str) -> None:
+    def _clear_scratch(self) -> None:
         """Removes what a process left that was killed while it wrote."""
         for path in self.path.glob(".*"):
             path.unlink()
-        for path in self._output.parent.iterdir():
-            if re.fullmatch(rf"\.{re.escape(self._output.name)}-{pattern}", path.name):
-                shutil.rmtree(path, ignore_errors=True)
+        sweep_scratch(self._output)
 
     def release(self) -> None:
         """Lets another process have the folder."""
@@ -169,7 +171,7 @@ class TrainingFolder:
 
     def remove(self) -> None:
         """Deletes the folder, once the run is complete, and with it a run that was replaced."""
-        self._clear_scratch(r"(old-)?[a-z0-9_]{8}")
+        self._clear_scratch()
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 

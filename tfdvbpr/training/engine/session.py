@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,8 @@ import tensorflow as tf
 from tfdvbpr.config import TrainingConfig
 from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.errors import DiskFullError, LostWorkerError
-from tfdvbpr.files import IfExists
+from tfdvbpr.files import IfExists, is_disk_full
+from tfdvbpr.text import one_line
 from tfdvbpr.training.checkpoints.file import variables
 from tfdvbpr.training.checkpoints.manager import Checkpoints, TrainingFolder
 from tfdvbpr.training.checkpoints.signals import Interrupts
@@ -25,8 +25,6 @@ from tfdvbpr.training.distributed.strategy import broadcast_bytes, is_chief, is_
 from tfdvbpr.training.engine.callbacks import LOG_NAME, Journal, TrainingCallback
 from tfdvbpr.training.engine.loop import Trainer, TrainingProgress, distributed_step, run_epochs
 from tfdvbpr.training.engine.tensorboard import TensorBoard
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Session:
@@ -94,10 +92,10 @@ class Session:
             self._training_folder.release()
         if self.tensorboard is not None:
             self.tensorboard.close()
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        if error is not None and is_disk_full(error):
             raise DiskFullError(
-                f"There must be room to write at {self._output.parent}. The disk is full ({error.strerror}). "
-                f"Make room and repeat the command: {last}."
+                f"There must be room to write at {self._output.parent}. The disk is full "
+                f"({one_line(str(error.__cause__ or error))[:200]}). Make room and repeat the command: {last}."
             ) from error
         if isinstance(error, FloatingPointError):
             raise FloatingPointError(f"{error} {last[:1].upper()}{last[1:]}.") from error

@@ -19,6 +19,7 @@ from tfdvbpr.errors import check_choice
 from tfdvbpr.files import whole_directory
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS
+from tfdvbpr.models.weights import save_weights
 from tfdvbpr.run import GanRun
 from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, new_manifest, write_run_header
 from tfdvbpr.run.gan_run import SAMPLES_FOLDER
@@ -95,8 +96,8 @@ def train_gan(
 
         def write(seconds: float) -> None:
             with whole_directory(output, if_exists=session.if_exists) as folder:
-                trainer.generator.save_weights(folder / GENERATOR_NAME)
-                trainer.discriminator.save_weights(folder / DISCRIMINATOR_NAME)
+                save_weights(trainer.generator, folder / GENERATOR_NAME)
+                save_weights(trainer.discriminator, folder / DISCRIMINATOR_NAME)
                 facts.write(folder)
                 session.copy_into(folder, SAMPLES_FOLDER)
                 manifest = new_manifest(dataset, kind="gan", model="conditional-gan", training_seconds=seconds)

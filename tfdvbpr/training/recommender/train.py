@@ -24,6 +24,7 @@ from tfdvbpr.models.backbones import BACKBONES
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.models.weights import save_weights
 from tfdvbpr.run import Run
 from tfdvbpr.run.folder import WEIGHTS_NAME
 from tfdvbpr.run.recommender_run import write_recommender_run
@@ -96,7 +97,7 @@ def train_recommender(
 
         def write(seconds: float) -> None:
             with whole_directory(output, if_exists=session.if_exists) as folder:
-                trainer.model.save_weights(folder / WEIGHTS_NAME)
+                save_weights(trainer.model, folder / WEIGHTS_NAME)
                 session.copy_into(folder, PROFILE_FOLDER)
                 write_recommender_run(folder, dataset, config, factors, session.history(), seconds)
 

@@ -1,0 +1,99 @@
+"""One writer of an output at a time, and nothing left of killed ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.files import only_writer, sweep_scratch, whole_directory
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+from tfdvbpr.files import whole_directory
+with whole_directory(Path(sys.argv[1]), if_exists="overwrite") as folder:
+    (folder / "half").write_text("half")
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def _writer(output: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that is in the middle of writing."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(output)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "writing\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_second_writer_is_refused_and_the_first_one_is_not_disturbed(tmp_path: Path) -> None:
+    output = tmp_path / "shop.dataset"
+    with _writer(output):
+        before = _names(tmp_path)
+        refused = pytest.raises(OutputExistsError, match=r"One process may write .*shop\.dataset at a time")
+        with refused, whole_directory(output, if_exists="overwrite"):
+            pass
+        sweep_scratch(output)
+        assert _names(tmp_path) == before
+        assert not output.exists()
+
+
+def test_a_killed_writer_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    output = tmp_path / "shop"
+    output.mkdir()
+    (output / "old").write_text("")
+    others = (tmp_path / ".shop-insiders", tmp_path / ".shop2.scratch-abcdefgh", tmp_path / "shop.scratch-abcdefgh")
+    for folder in others:
+        folder.mkdir()
+    with _writer(output) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert any(".scratch-" in name and name.startswith(".shop.") for name in _names(tmp_path))
+    assert _names(output) == ["old"]
+    with whole_directory(output, if_exists="overwrite") as folder:
+        (folder / "new").write_text("")
+    assert _names(output) == ["new"]
+    assert _names(tmp_path) == sorted(["shop", *(folder.name for folder in others)])
+
+
+def test_a_writer_that_was_killed_between_two_renames_loses_nothing(tmp_path: Path) -> None:
+    """It had moved the old folder away, and not yet the new one into its place."""
+    output = tmp_path / "shop"
+    moved = tmp_path / ".shop.old-abcdefgh" / "shop"
+    moved.mkdir(parents=True)
+    (moved / "old").write_text("")
+    (tmp_path / ".shop.scratch-abcdefgh").mkdir()
+    sweep_scratch(output)
+    assert _names(tmp_path) == ["shop"]
+    assert _names(output) == ["old"]
+
+
+def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyError), only_writer(tmp_path / "shop"):
+            raise KeyError
+        assert _names(tmp_path) == []
