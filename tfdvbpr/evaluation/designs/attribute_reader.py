@@ -123,6 +123,8 @@ class AttributeReader:
             return cls(dataset, model, **accuracy)
         order = np.random.default_rng((_SEED, 13)).permutation(len(labels.classes))
         held_out, known = np.split(order, [max(int(len(order) * _HELD_OUT), 1)])
+        keras.utils.set_random_seed(_SEED)
+        model = _build(dataset.manifest.image_size, labels)
         _train(model, dataset, labels, known, progress)
         reader = cls(dataset, model, {}, {})
         reader.accuracy, reader.blurred_accuracy = (reader._tested(held_out, stddev) for stddev in (0.0, BLUR_STDDEV))
