@@ -256,7 +256,7 @@ def _gan_curve(history: pl.DataFrame) -> str:
     axes.plot(history["epoch"] + 1, history["generator_loss"], color=_ACCENT, label="generator")
     axes.plot(history["epoch"] + 1, history["discriminator_loss"], color=_SECOND, label="discriminator")
     axes.set_xlabel("epoch")
-    axes.set_ylabel("LSGAN loss")
+    axes.set_ylabel("loss")
     axes.legend(frameon=False)
     return _svg(figure)
 
