@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 IfExists = Literal["error", "overwrite"]
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # NumPy has no other words for it
 
 
 @contextmanager
@@ -70,7 +72,10 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether a write failed for lack of room; libraries in other languages say so in the system's words alone."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return True
-    return isinstance(error, Exception) and any(os.strerror(number) in str(error) for number in _DISK_FULL)
+    words = [os.strerror(number) for number in _DISK_FULL]
+    return isinstance(error, Exception) and (
+        any(text in str(error) for text in words) or _SHORT_WRITE.search(str(error)) is not None
+    )
 
 
 @contextmanager

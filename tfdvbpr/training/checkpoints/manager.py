@@ -208,8 +208,10 @@ class Checkpoints(TrainingCallback):
         for callback in callbacks:
             callback.load_state(saved.about["callbacks"][type(callback).__name__])
         if hasattr(progress.batches, "load_state"):
-            names = (name for name in saved.arrays if name.startswith("batches/"))
-            progress.batches.load_state({name[len("batches/") :]: saved.arrays[name] for name in names})
+            prefix = "batches/"  # none of them at an epoch's end
+            state = {name[len(prefix) :]: array for name, array in saved.arrays.items() if name.startswith(prefix)}
+            if state:
+                progress.batches.load_state(state)
         progress.load_state(saved.about["progress"])
         within = f", step {progress.step} of {progress.steps_per_epoch}" if progress.step else ""
         _log.info("Continuing an interrupted training after epoch %d of %d%s.", progress.epoch, progress.epochs, within)
