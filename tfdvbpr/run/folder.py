@@ -52,7 +52,7 @@ class RunManifest(BaseModel):
     dataset_fingerprint: str
     image_size: tuple[ImageSide, ImageSide]
     fit: ImageFit
-    categories: tuple[str, ...]
+    categories: tuple[str, ...] = Field(min_length=1)
     num_users: int = Field(ge=0)
     num_items: int = Field(ge=1)
     training_seconds: float
