@@ -113,7 +113,7 @@ def train_gan(
     After an interruption the same command continues from the last checkpoint.
 
     The run folder holds samples.png, a row of random images for each category, and samples/, the same latents about
-    ten times during training. The default preset leaves out categories with few images, and lists them. --config and
+    six times during training. The default preset leaves out categories with few images, and lists them. --config and
     --set override --preset.
     """
     from tfdvbpr.config import gan_config

@@ -50,6 +50,11 @@ class GanConfig(TrainingConfig):
         "the prior (RS-IMLE); against leaving out what photos show. 0 for none.",
         ge=0,
     )
+    pull: Literal["positions", "textures"] = option(
+        "losses",
+        "positions",
+        "What the distance compares: features at each position, or textures, whose details may be elsewhere.",
+    )
     pool_rejection: float = option(
         "losses",
         0.15,

@@ -16,7 +16,7 @@ from tfdvbpr.losses.adversarial import AdversarialObjective
 from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator
 from tfdvbpr.models.gans.discriminator import Discriminator
 from tfdvbpr.training.gan import trainer as trainer_module
-from tfdvbpr.training.gan.step import GanStep, distances, pixel_distances
+from tfdvbpr.training.gan.step import GanStep
 from tfdvbpr.training.gan.train import gan_notes
 from tfdvbpr.training.gan.trainer import GanTrainer
 
@@ -93,22 +93,6 @@ def test_without_the_discriminator_the_pull_alone_moves_the_generator(checkerboa
     assert float(second["pull"]) < float(first["pull"])
     for weight, value in zip(trainer.discriminator.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
-
-
-def test_distances_by_hand() -> None:
-    """Maps differ by 1 and by 3, so mean squares are 1 and 9; pixels by ½, so 4 · ½."""
-    ones = tf.ones((2, 4, 4, 3))
-    found = distances([ones, ones, ones], [2.0 * ones, 4.0 * ones, 0.5 * ones])
-    np.testing.assert_allclose(found, [7.0, 7.0])
-    np.testing.assert_allclose(distances([ones], [0.5 * ones]), [2.0, 2.0])
-
-
-def test_pixel_distances_by_hand() -> None:
-    """A difference of ½ everywhere counts at three sizes; one that alternates only where it is not averaged away."""
-    zeros, alternating = np.zeros((1, 8, 8, 3), np.float32), np.ones((1, 8, 8, 3), np.float32)
-    alternating[:, :, ::2] = -1.0
-    np.testing.assert_allclose(pixel_distances(zeros, zeros + 0.5), [4 * 3 * 0.25])
-    np.testing.assert_allclose(pixel_distances(zeros, alternating), [4.0])
 
 
 class Relativistic(AdversarialObjective):

@@ -59,6 +59,8 @@ def test_components_keep_the_distances_of_scaled_descriptors() -> None:
 def test_descriptors_of_an_image() -> None:
     found = descriptors([tf.zeros((2, 16, 12, 5)), tf.ones((2, 64, 48, 3))])
     assert [part.shape for part in found] == [(2, 24 * 18 * 3), (2, 8 * 6 * 5)]
+    found = descriptors([tf.zeros((2, 16, 12, 5)), tf.zeros((2, 4, 3, 7)), tf.ones((2, 64, 48, 3))], textures=True)
+    assert [part.shape for part in found] == [(2, 24 * 18 * 3), (2, 2 * 2 * 5), (2, 4 * 3 * 7)]
 
 
 def test_a_pool_has_two_samples_a_photo_or_more() -> None:

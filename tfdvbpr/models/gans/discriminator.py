@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
-from tfdvbpr.models.gans.layers import BatchSpread
+from tfdvbpr.models.gans.layers import BatchSpread, leaky_relu
 
 _STDDEV = 0.02
 
@@ -108,7 +108,7 @@ class PaperConvolutionalDiscriminator(Discriminator):
             hidden = convolution(hidden)
             if number:
                 hidden = layers.BatchNormalization(momentum=0.9, synchronized=True)(hidden)
-            hidden = layers.LeakyReLU(0.2)(hidden)
+            hidden = leaky_relu(hidden, 0.2)
         if self.batch_spread:
             hidden = BatchSpread()([hidden, images, one_hot])
         logits = layers.Dense(1, kernel_initializer=_normal())(layers.Flatten()(hidden))

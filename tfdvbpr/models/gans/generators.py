@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import layers
 
-from tfdvbpr.models.gans.layers import ConditionalNormalization
+from tfdvbpr.models.gans.layers import ConditionalNormalization, leaky_relu
 
 _STDDEV = 0.02
 _WIDTHS = (8, 8, 4, 2, 1)
@@ -151,5 +151,5 @@ def _modulated(hidden: Any, style: Any) -> Any:
 def _excited(fine: Any, coarse: Any) -> Any:
     """Channels of the fine map, weighed in (0, 2) by the coarse one."""
     pooled = layers.GlobalAveragePooling2D(keepdims=True)(coarse)
-    hidden = layers.LeakyReLU(0.1)(layers.Conv2D(fine.shape[-1], 1)(pooled))
+    hidden = leaky_relu(layers.Conv2D(fine.shape[-1], 1)(pooled), 0.1)
     return fine * (2.0 * layers.Conv2D(fine.shape[-1], 1, activation="sigmoid")(hidden))

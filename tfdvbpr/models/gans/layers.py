@@ -12,6 +12,15 @@ _EPSILON = 1e-12
 _SPREAD_EPSILON = 1e-6
 
 
+def leaky_relu(hidden: Any, slope: float) -> Any:
+    """max(x, slope · x), for symbolic x behind a convolution with a bias.
+
+    TensorFlow 2.20's remapper takes away the bias that the gradient of `LeakyRelu` still reads, and prints that it
+    failed; with a maximum it does not try.
+    """
+    return layers.Maximum()([hidden, slope * hidden])
+
+
 def sum_over_replicas(value: Any) -> Any:
     """The sum of a value over the replicas; the value itself with one replica, or outside of a replica.
 

@@ -14,7 +14,7 @@ from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones import FEATURE_NETWORKS
 from tfdvbpr.models.backbones.efficientnet_lite import lite_weights_file
 from tfdvbpr.models.gans.discriminator import Discriminator, Features, PatchLogits
-from tfdvbpr.models.gans.layers import CategoryProjection, SpectralConv2D
+from tfdvbpr.models.gans.layers import CategoryProjection, SpectralConv2D, leaky_relu
 
 _BACKBONE = "efficientnet_lite0"
 # Where a stage of EfficientNet-Lite0 ends: the input of the named layer, before it is widened again.
@@ -218,7 +218,7 @@ def _pixel_head(size: tuple[int, int, int], channels: int) -> keras.Model:
 
 def _spectral(hidden: Any, filters: int, size: int, *, strides: int) -> Any:
     convolution = SpectralConv2D(filters, size, strides=strides, padding="same", kernel_initializer="glorot_normal")
-    return layers.LeakyReLU(0.2)(convolution(hidden))
+    return leaky_relu(convolution(hidden), 0.2)
 
 
 def feature_pyramid(image_size: tuple[int, int], *, imagenet: bool) -> keras.Model:

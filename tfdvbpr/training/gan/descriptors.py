@@ -11,6 +11,7 @@ import tensorflow as tf
 from scipy.special import ndtri
 
 from tfdvbpr.models.gans.discriminator import Features
+from tfdvbpr.training.gan.pull import cell_spreads
 
 Floats = npt.NDArray[np.float32]
 
@@ -18,11 +19,13 @@ _ROWS, _CELLS = 24, 8  # of thumbnails and of feature maps
 _COMPONENTS, _MOST_PHOTOS = 256, 2_000
 
 
-def descriptors(features: Features) -> list[tf.Tensor]:
+def descriptors(features: Features, *, textures: bool = False) -> list[tf.Tensor]:
     """Makes thumbnails of 24 rows, and averages the other feature maps to about eight cells a side.
 
     Args:
         features: float32 [B, h, w, C] each, the last the images themselves, as of `Discriminator.features`.
+        textures: of maps of eight positions or more a side, take the spreads in two cells a side, for which it does not
+            matter where a pattern begins.
 
     Returns:
         float32 [B, F] each, the thumbnails first.
@@ -31,8 +34,10 @@ def descriptors(features: Features) -> list[tf.Tensor]:
     _, height, width, _ = images.shape
     parts = [tf.image.resize(images, (_ROWS, max(round(_ROWS * width / height), 1)), method="area")]
     for each in maps:
-        cell = max(1, round(max(each.shape[1:3]) / _CELLS))
-        parts.append(tf.nn.avg_pool2d(each, cell, cell, "SAME"))
+        side = max(each.shape[1:3])
+        cell = max(1, round(side / _CELLS))
+        fine = textures and side >= _CELLS
+        parts.append(cell_spreads(each, side // 2) if fine else tf.nn.avg_pool2d(each, cell, cell, "SAME"))
     return [tf.reshape(part, (tf.shape(part)[0], -1)) for part in parts]
 
 

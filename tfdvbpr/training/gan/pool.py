@@ -55,7 +55,7 @@ class LatentPool(TrainingCallback):
         batches: which photos are trained; receives the latents.
         generate: G in inference mode, from {"latents", "category_ids"} to images.
         features: the discriminator's, see `Discriminator.features`.
-        config: `seed`, `latent_dim`, `match`, `pool_rejection`, `component_share`.
+        config: `seed`, `latent_dim`, `match`, `pull`, `pool_rejection`, `component_share`.
         strategy: the chief's latents count on every worker.
     """
 
@@ -72,7 +72,11 @@ class LatentPool(TrainingCallback):
         self._dataset, self._batches, self._generate = dataset, batches, generate
         self._config, self._strategy = config, strategy
         seen = features if config.match == "features" else lambda images: [images]
-        self._describe = tf.function(lambda images: descriptors(seen(images)), reduce_retracing=True, autograph=False)
+
+        def describe(images: Any) -> list[tf.Tensor]:
+            return descriptors(seen(images), textures=config.pull == "textures")
+
+        self._describe = tf.function(describe, reduce_retracing=True, autograph=False)
         self._sizes = pool_sizes(batches.categories.counts_trained)
         self._photos: tuple[Floats, PrincipalComponents] | None = None
         self._pool_step: int | None = None

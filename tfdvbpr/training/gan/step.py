@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,9 @@ from tfdvbpr.losses.adversarial import AdversarialObjective
 from tfdvbpr.models.gans.discriminator import Discriminator, Features, PatchLogits, mean_logits
 from tfdvbpr.models.gans.generators import Generator
 from tfdvbpr.training.gan.batches import PULLED
+from tfdvbpr.training.gan.pull import PULLS, pixel_distances
 
 Metrics = dict[str, Any]
-
-_PIXELS, _SIZES = 4.0, 3  # weight of pixels beside features; sizes in `pixel_distances`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class GanStep:
         (1 - m) L_D(D(f(A x), c), D(f(A G(z, c)), c)) + m L_D(D(f(A x), c), D(f(A x), c')) + the objective's regulariser
 
     and G descends L_G(D(f(A G(z, c)), c)) + `pull_weight` · d(A x, A G(z_x, c)), where z_x is near the latent that
-    `LatentPool` chose for the photo x and d is `distances`.
+    `LatentPool` chose for the photo x and d is the distance `pull` of PULLS.
 
     Attributes:
         generator: G.
@@ -70,7 +69,7 @@ class GanStep:
             loss = self.config.adversarial_weight * metrics["generator_loss"]
             if self.config.pull_weight:
                 pairs = [(x[PULLED], y[PULLED]) for x, y in zip(real, fake, strict=True)]
-                metrics["pull"] = tf.reduce_sum(distances(*zip(*pairs, strict=True))) / (count / 2.0)
+                metrics["pull"] = tf.reduce_sum(PULLS[self.config.pull](*zip(*pairs, strict=True))) / (count / 2.0)
                 loss += self.config.pull_weight * metrics["pull"]
         _descend(tape, loss, self.generator, self.generator_optimizer)
         return metrics
@@ -127,33 +126,6 @@ class GanStep:
             logits = tf.reduce_sum(mean_logits(self.discriminator.logits(features, category_ids)))
         gradients = tape.gradient(logits, features)
         return tf.add_n([tf.reduce_sum(tf.square(each), axis=(1, 2, 3)) for each in gradients])
-
-
-def distances(photos: Sequence[Any], samples: Sequence[Any]) -> Any:
-    """The mean over feature maps of mean squared differences, and 4 · the mean of |x - y| of the pixels: float32 [B].
-
-    Args:
-        photos: features of a discriminator, float32 [B, h, w, C] each; the images themselves are the last.
-        samples: the same of generated images.
-    """
-    *maps, (x, y) = zip(photos, samples, strict=True)
-    squares = [tf.reduce_mean(tf.square(a - b), axis=(1, 2, 3)) for a, b in maps]
-    pixels = _PIXELS * tf.reduce_mean(tf.abs(x - y), axis=(1, 2, 3))
-    return pixels + tf.add_n(squares) / len(squares) if squares else pixels
-
-
-def pixel_distances(photos: Any, samples: Any) -> Any:
-    """4 times the sum over three sizes, each half the one before, of mean squared differences: float32 [B].
-
-    Args:
-        photos: float32 [B, H, W, 3] in [-1, 1].
-        samples: of the same shape.
-    """
-    total = 0.0
-    for _ in range(_SIZES):
-        total += tf.reduce_mean(tf.square(photos - samples), axis=(1, 2, 3))
-        photos, samples = (tf.nn.avg_pool2d(images, 2, 2, "VALID") for images in (photos, samples))
-    return _PIXELS * total
 
 
 def _per_image(loss: Callable[..., Any], *logits: PatchLogits) -> Any:

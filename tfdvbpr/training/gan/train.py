@@ -35,7 +35,7 @@ from tfdvbpr.training.gan.trainer import GanTrainer
 
 DrawGrid = Callable[[Sequence[Sequence[npt.NDArray[np.uint8]]], Sequence[str]], Any]
 
-_GRIDS = 10
+_GRIDS = 6
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +61,7 @@ def train_gan(
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
         if_exists: see `TrainingFolder`.
         tensorboard: a folder for TensorBoard: scalars, and grids of samples.
-        draw_grid: makes an image of rows of images and their titles; about ten times a grid of the same latents is
+        draw_grid: makes an image of rows of images and their titles; about six times a grid of the same latents is
             written into the run's folder `samples`. Left out, none is.
         minutes: sets `steps` to as many as take so long on this machine; an interrupted training keeps its own.
 
@@ -124,7 +124,7 @@ def _within(
 
 
 class SampleGrids(TrainingCallback):
-    """Writes samples of the averaged generator about ten times in a training: `samples/epoch-001.png` and so on.
+    """Writes samples of the averaged generator about six times in a training: `samples/epoch-001.png` and so on.
 
     Args:
         folder: where the folder `samples` is made; None for no files.
@@ -144,7 +144,7 @@ class SampleGrids(TrainingCallback):
         self._draw_grid = None if folder is None else draw_grid
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Writes the samples if they are due: in the first epoch, and whenever a tenth of the epochs has passed."""
+        """Writes the samples if they are due: in the first epoch, and whenever a sixth of the epochs has passed."""
         done, epochs = epoch + 1, self.progress.epochs
         due = epoch == 0 or done * _GRIDS // epochs > epoch * _GRIDS // epochs
         if (self._draw_grid is None and self._tensorboard is None) or not due:
