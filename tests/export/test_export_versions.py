@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -80,6 +81,24 @@ def test_an_error_in_the_middle_leaves_no_version(tmp_path: Path, monkeypatch: p
         )
     assert os.listdir(tmp_path / "models") == []
     assert next_version(tmp_path / "models").name == "1"
+
+
+@pytest.mark.parametrize("size", [0, 100, 1000])
+def test_a_full_disk_at_different_writes_of_a_version(tmp_path: Path, size: int) -> None:
+    """No file may be longer; variables, graph and answers are written by TensorFlow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with pytest.raises(DiskFullError, match="Make room and repeat"):
+            saved_model.write_version(
+                _Zeros(),
+                next_version(tmp_path / "models"),
+                examples={"embed_images": [{"image_bytes": [b""]}]},
+                about={},
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path / "models") == []
 
 
 def test_importing_the_package_loads_no_tensorflow() -> None:
