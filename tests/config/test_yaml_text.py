@@ -50,6 +50,12 @@ def test_aliases_and_merges_of_a_usual_size_are_read() -> None:
     assert load_yaml("0.5") == 0.5
 
 
+def test_a_long_value_is_not_repeated_whole() -> None:
+    with pytest.raises(ConfigError, match=r"`epochs` has a wrong value: .*…\.") as caught:
+        resolve_config(RecommenderConfig, overrides=[f"epochs=[{'x, ' * 10_000}x]"])
+    assert len(str(caught.value)) < 400
+
+
 def test_an_experiment_file_that_grows_is_one_line(command: Command, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(LAUGHS)
     code, _, complaint = command("experiment", tmp_path / "x.yaml", "--output", tmp_path / "out")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tfdvbpr.config.yaml_text import load_yaml
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.text import shortened
 
 # Which devices train, see `make_strategy`.
 StrategyName = Literal["auto", "one-device", "mirrored", "multi-worker"]
@@ -140,4 +141,4 @@ def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
         near = get_close_matches(name, kind.model_fields)
         known = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(sorted(kind.model_fields))}."
         return f"`{name}` is no field of the configuration. {known}"
-    return f"`{name}` has a wrong value: {first['msg']}. Received {first['input']!r}."
+    return f"`{name}` has a wrong value: {first['msg']}. Received {shortened(repr(first['input']), 200)}."
