@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 
 from tfdvbpr import api
-from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.demo.walk import gan_settings
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluation, AttributeEvaluationOptions, markdown
 from tfdvbpr.models.recommenders import recommender_config
@@ -28,15 +28,6 @@ from tfdvbpr.run import GanRun, Run
 _USERS = {"actions_per_user": (40, 80), "temperature": 0.5}
 # User embeddings trained as a table: means of the items a user acted on hold colours, and hardly anything of cuts.
 _RECOMMENDER = {"user_embeddings": "free", "user_l2": 0.01, "loss": "sampled-softmax", "max_pairs": 32768}
-# Half as wide as the preset: rendered garments are simpler than photos.
-_GAN = {
-    "epochs": 42,
-    "base_channels": 16,
-    "latent_dim": 64,
-    "learning_rate": 1e-3,
-    "beta_1": 0.5,
-    "average_decay": 0.995,
-}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +64,7 @@ def _walked(folder: Path) -> tuple[PreparedDataset, Run, GanRun]:
         config = recommender_config("dvbpr", preset="pretrained", global_batch_size=256, epochs=100, **_RECOMMENDER)
         api.train(dataset, folder / "dvbpr", config=config)
     if not (folder / "gan").exists():
-        api.train_gan(dataset, folder / "gan", config=gan_config(**_GAN))
+        api.train_gan(dataset, folder / "gan", config=gan_settings(seed=0))
     return dataset, Run.open(folder / "dvbpr"), GanRun.open(folder / "gan")
 
 
