@@ -6,7 +6,7 @@ DEMO ?= demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench docs proto lock clean
+.PHONY: help install demo test bench fuzz docs proto lock clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ test: install  ## Lint, types, and every test
 
 bench: install  ## Slow proofs and measurements
 	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config"
+
+fuzz: install  ## 10,000 hostile requests against a server, and its memory meanwhile
+	$(BIN)/python -m pytest tests/benchmarks/test_serving_fuzz.py -s -o addopts="--strict-markers --strict-config"
 
 docs: install  ## The documentation as HTML, in docs/_build
 	$(BIN)/sphinx-build --quiet --fail-on-warning -b html docs docs/_build

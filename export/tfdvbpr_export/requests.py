@@ -67,6 +67,34 @@ def masked(answer: Mapping[str, Any], mask: Any) -> dict[str, Any]:
     return {name: cut(values) for name, values in answer.items()}
 
 
+def of_rows(
+    wanted: Any,
+    compute: Callable[[dict[str, Any]], dict[str, Any]],
+    inputs: Mapping[str, Any],
+    empty: Mapping[str, Any],
+) -> dict[str, Any]:
+    """`compute` of the rows of a request where `wanted`, bool [B], holds; it does not run if there is none.
+
+    Args:
+        wanted: bool [B].
+        compute: from inputs to outputs, each with a row for a row.
+        inputs: tensors [B, ...] by name.
+        empty: the outputs if no row is wanted, [B, ...].
+
+    Returns:
+        The outputs, [B, ...]; rows that are not wanted hold those of others, and are to be masked.
+    """
+
+    def computed() -> dict[str, Any]:
+        chosen = tf.where(wanted)[:, 0]
+        outputs = compute({name: tf.gather(values, chosen) for name, values in inputs.items()})
+        places = tf.maximum(tf.cumsum(tf.cast(wanted, tf.int32)) - 1, 0)
+        return {name: tf.gather(values, places) for name, values in outputs.items()}
+
+    outputs: dict[str, Any] = tf.cond(tf.reduce_any(wanted), computed, lambda: dict(empty))
+    return outputs
+
+
 def png_files(images_uint8: Any) -> Any:
     """string [N] of uint8 [N, H, W, 3]."""
     return tf.map_fn(tf.io.encode_png, images_uint8, fn_output_signature=tf.TensorSpec([], tf.string))

@@ -23,6 +23,7 @@ from tfdvbpr_serving.config import (
     read_models_config,
 )
 from tfdvbpr_serving.errors import ModelLoadError, ServingError
+from tfdvbpr_serving.server.logs import FewerLines
 
 if TYPE_CHECKING:
     from tfdvbpr_serving.server.server import LocalServer
@@ -89,6 +90,15 @@ def serve(
     poll_seconds: Annotated[
         float, typer.Option(help="Look for newer versions this often, and serve them; 0 for never.", min=0)
     ] = 2.0,
+    allow_reload: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="ROOT",
+            help="Let callers replace the served models by others in this folder (HandleReloadConfigRequest); may be "
+            "given several times. Without it, such requests are refused.",
+            show_default=False,
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
@@ -104,15 +114,34 @@ def serve(
     sources = _sources(model_folders or []) if models_config is None else read_models_config(models_config)
     batching = BatchingOptions() if batching_config is None else read_batching_config(batching_config)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it would write a line for whatever a caller does
+    handler = logging.StreamHandler()
+    handler.addFilter(FewerLines())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[handler])
+    _raise_open_files()
     console = Console()
     with console.status("Loading TensorFlow and the models"):
         from tfdvbpr_serving.server.server import LocalServer
 
         server = LocalServer(
-            sources, port=port, rest_port=rest_port, host=host, batching=batching, poll_seconds=poll_seconds or None
+            sources,
+            port=port,
+            rest_port=rest_port,
+            host=host,
+            batching=batching,
+            poll_seconds=poll_seconds or None,
+            allow_reload=allow_reload or (),
         ).start()
     _run(server, console)
+
+
+def _raise_open_files() -> None:
+    """As many open files as the system allows: each connection is one."""
+    if sys.platform != "win32":
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _run(server: LocalServer, console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from tfdvbpr_serving.errors import ModelLoadError
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import BatchingParameters, ModelConfig, ModelServerConfig
 
 BATCHING_FILE = "batching_params.pbtxt"
+_LARGEST_VERSION = 2**63 - 1
+_LEAST_CONNECTIONS, _OTHER_OPEN_FILES = 8, 128
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -26,29 +29,59 @@ class ServerLimits:
     """Limits that keep one caller from taking the whole machine.
 
     Attributes:
-        max_message_bytes: the largest request or response, and the largest tensor of a request once it is unpacked (a
-            few bytes may stand for a tensor of any size that repeats one value).
+        max_message_bytes: the largest request or response.
+        max_tensor_bytes: memory of all tensors of a request once they are unpacked, TensorFlow's copy included. A few
+            bytes may stand for a tensor of any size that repeats one number.
+        max_values: strings, listed numbers and JSON values of one request; each takes far more memory than bytes.
+        max_rows: of a request for a signature that is not batched; a batched one has the batch size for a limit.
+        max_design_rows: of a request for designs, each of which takes seconds.
+        max_bytes_in_progress: memory of all requests that are read, wait or run, as counted in `server.cost`.
         max_image_pixels: the largest image, by its header, before anything decodes it.
-        max_request_pixels: the same for all images of a request together.
-        max_waiting_designs: requests that may wait for a signature that is not batched; each takes seconds.
-        max_concurrent_requests: requests in progress, waiting ones included; one thread each.
+        max_request_pixels: the same for all images of a request together; every ten scans of a JPEG count as its pixels
+            once more.
+        max_waiting_designs: requests for designs that may wait, of all models together.
+        max_concurrent_requests: requests in progress, waiting ones included; one thread each. As many again may still
+            be sending.
+        max_connections: of gRPC and, as many again, of REST.
+        read_seconds: for a caller to send a request, headers and body, once it has connected or called.
+        idle_seconds: before a connection without a request is closed; clients connect again by themselves.
         rest_timeout_seconds: for a REST request, as TensorFlow Serving's --rest_api_timeout_in_ms.
+        max_request_seconds: for a gRPC request, whatever deadline its client sets.
 
     Raises:
         ValueError: if one is not above 0.
     """
 
     max_message_bytes: int = 64 * 2**20
+    max_tensor_bytes: int = 256 * 2**20
+    max_values: int = 200_000
+    max_rows: int = 1024
+    max_design_rows: int = 16
+    max_bytes_in_progress: int = 2**30
     max_image_pixels: int = 50_000_000
     max_request_pixels: int = 200_000_000
     max_waiting_designs: int = 16
     max_concurrent_requests: int = 256
+    max_connections: int = 512
+    read_seconds: float = 20.0
+    idle_seconds: float = 60.0
     rest_timeout_seconds: float = 30.0
+    max_request_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         for one in dataclasses.fields(self):
             if getattr(self, one.name) <= 0:
                 raise ValueError(f"`{one.name}` must be > 0. Received {getattr(self, one.name)}.")
+
+    def fitting_open_files(self) -> ServerLimits:
+        """The same with fewer connections if this process may not open as many files: each is one, of two ports."""
+        if sys.platform == "win32":
+            return self
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        fitting = max(_LEAST_CONNECTIONS, (most - _OTHER_OPEN_FILES) // 2)
+        return dataclasses.replace(self, max_connections=min(self.max_connections, fitting))
 
 
 @dataclass(frozen=True)
@@ -121,12 +154,17 @@ class ModelSource:
 
 
 def version_folders(base_path: Path) -> dict[int, Path]:
-    """The version folders under a model's base path: whole numbers that hold a SavedModel, smallest first."""
+    """The version folders under a model's base path: numbers that hold a SavedModel, smallest first.
+
+    The protocol carries versions as int64, so that larger numbers are no versions.
+    """
     if not base_path.is_dir():
         return {}
     numbered = {int(p.name): p for p in base_path.iterdir() if p.name.isascii() and p.name.isdigit()}
     return {
-        version: numbered[version] for version in sorted(numbered) if (numbered[version] / "saved_model.pb").is_file()
+        version: numbered[version]
+        for version in sorted(numbered)
+        if version <= _LARGEST_VERSION and (numbered[version] / "saved_model.pb").is_file()
     }
 
 

@@ -17,7 +17,7 @@ class ServerUnavailableError(ServingError):
 
 
 class ServerBusyError(ServerUnavailableError):
-    """The server's queue is full. The client does not retry by itself, which would fill the queue further."""
+    """The server is full, or cut the call off. The client does not retry by itself, which would fill it further."""
 
 
 class DeadlineError(ServingError):
@@ -117,7 +117,8 @@ def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: 
         )
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE):
         return InvalidRequestError(f"The server rejected {request}: {received}. Correct the request.")
-    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and ("full" in received or "Concurrent RPC limit" in received):
+    # A call that the client itself cancels does not come here: an overloaded server cuts off what it has not begun.
+    if code == grpc.StatusCode.CANCELLED or (code == grpc.StatusCode.RESOURCE_EXHAUSTED and "full" in received):
         return ServerBusyError(
             f"The server must have room for {request}. Received: {received}. Send fewer at once, or later."
         )

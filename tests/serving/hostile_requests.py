@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import grpc
 import numpy as np
-from image_files import gif, jpeg, png, png_with_size
+from image_files import gif, jpeg, jpeg_with_scans, png, png_with_size
 from PIL import Image
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2
@@ -111,7 +112,7 @@ def missing_input(rng: Generator, request: Request) -> None:
 
 
 def wrong_name(rng: Generator, request: Request) -> None:
-    request.inputs["x" * int(rng.integers(1, 300))].CopyFrom(string_tensor(b"u0"))
+    request.inputs["x" * int(rng.choice([1, 300, 100_000]))].CopyFrom(string_tensor(b"u0"))
 
 
 def broken_content(rng: Generator, request: Request) -> None:
@@ -220,6 +221,43 @@ def image_bomb(rng: Generator, request: Request) -> None:
     request.inputs["image_bytes"].string_val[0] = png_with_size(int(rng.integers(30_000, 2**31)), 40_000)
 
 
+def repeated_string(rng: Generator, request: Request) -> None:
+    """One string for as many as the shape says: a few kilobytes for gigabytes."""
+    names = [n for n in sorted(request.inputs) if request.inputs[n].dtype == 7]
+    tensor = request.inputs[names[int(rng.integers(len(names)))]]
+    del tensor.string_val[:]
+    tensor.string_val.append(b"x" * 1700)
+    tensor.tensor_shape.dim[-1].size = int(rng.choice([2**12, 2**18]))
+
+
+def repeated_number(rng: Generator, request: Request) -> None:
+    name = "k" if "k" in request.inputs else "seeds"
+    tensor = request.inputs[name]
+    tensor.ClearField("tensor_content")
+    getattr(tensor, {3: "int_val", 9: "int64_val"}[tensor.dtype])[:] = [1]
+    for each in request.inputs.values():
+        each.tensor_shape.dim[0].size = int(rng.choice([2**10, 2**22]))
+
+
+def many_rows(rng: Generator, request: Request) -> None:
+    signature = request.model_spec.signature_name
+    request.CopyFrom(good_request(rng, signature, rows=int(rng.choice([65, 5000]))))
+
+
+def many_values(rng: Generator, request: Request) -> None:
+    tensor = request.inputs[next(n for n in sorted(request.inputs) if request.inputs[n].dtype == 7)]
+    tensor.string_val.extend([b"i"] * 250_000)
+
+
+def many_scans(rng: Generator, request: Request) -> None:
+    request.inputs["image_bytes"].string_val[0] = _many_scans()
+
+
+@cache
+def _many_scans() -> bytes:
+    return jpeg_with_scans(4000, size=(1000, 1000))
+
+
 def huge_string(rng: Generator, request: Request) -> None:
     name = next(n for n in sorted(request.inputs) if request.inputs[n].dtype == 7)
     request.inputs[name].string_val[0] = bytes(HUGE)
@@ -256,6 +294,11 @@ KINDS: dict[str, tuple[Change, str | None, frozenset[Code], float]] = {
     "broken image": (broken_image, "image_bytes", REJECTED, 5),
     "flipped image": (flipped_image, "image_bytes", EITHER, 4),
     "image bomb": (image_bomb, "image_bytes", REJECTED, 4),
+    "repeated string": (repeated_string, None, REJECTED, 4),
+    "repeated number": (repeated_number, "categories", REJECTED, 4),
+    "many rows": (many_rows, None, REJECTED, 2),
+    "many values": (many_values, None, REJECTED, 0.5),
+    "many scans": (many_scans, "image_bytes", REJECTED, 2),
     "64 MB string": (huge_string, None, frozenset({Code.RESOURCE_EXHAUSTED}), 0.5),
 }
 

@@ -29,13 +29,6 @@ def gif() -> bytes:
     return image_file("GIF")
 
 
-def gif_with_large_frame() -> bytes:
-    """A logical screen of one pixel, and a frame of 300 x 200."""
-    file = bytearray(image_file("GIF", size=(300, 200)))
-    file[6:10] = bytes([1, 0, 1, 0])
-    return bytes(file)
-
-
 def png_with_size(width: int, height: int) -> bytes:
     """A valid header, and next to nothing behind it: a decoder would allocate the declared size."""
 
@@ -44,3 +37,10 @@ def png_with_size(width: int, height: int) -> bytes:
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def jpeg_with_scans(count: int, *, size: tuple[int, int] = (3, 2)) -> bytes:
+    """A progressive JPEG whose last scan is repeated; libjpeg decodes it, and goes through the image for each."""
+    file = image_file("JPEG", size=size, progressive=True)
+    scan = file[file.rindex(b"\xff\xda") : -2]
+    return file[:-2] + scan * count + b"\xff\xd9"

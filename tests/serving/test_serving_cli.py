@@ -88,7 +88,7 @@ def test_help_loads_no_tensorflow() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert out.stdout.rstrip().endswith("False")
-    assert len(set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}) == 7
+    assert len(set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}) == 8
     assert all(f"--{name}" in out.stdout for name in ("poll-seconds", "models-config", "batching-config", "rest-port"))
     assert "tfdvbpr-serve models/recommender models/designer" in out.stdout
 

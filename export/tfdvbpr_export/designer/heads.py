@@ -35,6 +35,7 @@ from tfdvbpr_export.requests import (
     example_image,
     filled,
     masked,
+    of_rows,
     png_files,
     weights_or,
 )
@@ -60,7 +61,9 @@ class ServedDesigner(tf.Module):
         run, gan_run, objective = designer.run, designer.gan_run, designer.objective
         self.nearest = NearestItems(run, count=NUM_NEAREST)
         self.users = ServedUsers(run, self.nearest.ids)
-        self.categories = Ids(gan_run.manifest.categories)
+        self.categories = Ids(gan_run.trained_categories)
+        # A category may have been merged into another one. The row after the last is unknown, and never generated.
+        self.generated_as = tf.constant([*map(gan_run.category_id, gan_run.trained_categories), 0], tf.int32)
         self.tailoring = ServedTailor(tailor)
         self.images = ImageFiles(gan_run.manifest.image_size, gan_run.manifest.fit)
         # Their variables are saved, their Keras objects are not: loading must not need them.
@@ -85,20 +88,20 @@ class ServedDesigner(tf.Module):
     ) -> dict[str, Any]:
         """See `tfdvbpr.signatures.DESIGN`; an unknown category has no image."""
         users, known_users = self.users(user_ids, liked_item_ids)
-        category_ids, known = self.categories.rows(categories)
+        category_ids, known = self._category_ids(categories)
         starts = self._options.num_starts
         num_designs = counts_or("num_designs", num_designs, starts, starts)
         rows = {
+            "users": users,
+            "category_ids": category_ids,
+            "categories": categories,
+            "seeds": seeds,
             "num_steps": counts_or("num_steps", num_steps, self._options.num_steps, self._max_steps),
             "realism_weight": weights_or("realism_weights", realism_weights, self._options.realism_weight),
             "num_designs": num_designs,
         }
-
-        def designed() -> dict[str, Any]:
-            return self._design(users, tf.where(known, category_ids, 0), categories, seeds, rows)
-
-        empty = self._empty("design", ("image_bytes", *_FIGURES, "nearest_item_ids", "steps"))
-        answer = tf.cond(tf.size(seeds) > 0, designed, lambda: empty)
+        empty = self._empty("design", ("image_bytes", *_FIGURES, "nearest_item_ids", "steps"), seeds)
+        answer = of_rows(known, self._design, rows, empty)
         counts = tf.where(known, num_designs, 0)
         return {
             **masked(answer, tf.range(tf.shape(answer["image_bytes"])[1]) < counts[:, None]),
@@ -122,44 +125,53 @@ class ServedDesigner(tf.Module):
     ) -> dict[str, Any]:
         """See `tfdvbpr.signatures.TAILOR`; an unknown category has no image."""
         users, known_users = self.users(user_ids, liked_item_ids)
-        category_ids, known = self.categories.rows(categories)
-        rows = (
-            tf.where(known, category_ids, 0),
-            users,
-            weights_or("strengths", strengths, _DEFAULT_STRENGTH),
-            seeds,
-            counts_or("num_steps", num_steps, self._tailor_options.num_steps, self._max_steps),
-            weights_or("realism_weights", realism_weights, self._tailor_options.realism_weight),
-        )
+        category_ids, known = self._category_ids(categories)
+        rows = {
+            "image_bytes": image_bytes,
+            "categories": categories,
+            "category_ids": category_ids,
+            "users": users,
+            "strengths": weights_or("strengths", strengths, _DEFAULT_STRENGTH),
+            "seeds": seeds,
+            "steps": counts_or("num_steps", num_steps, self._tailor_options.num_steps, self._max_steps),
+            "weights": weights_or("realism_weights", realism_weights, self._tailor_options.realism_weight),
+        }
         images = ("image_bytes", "inverted_image_bytes", "nearest_item_ids")
-        empty = self._empty("tailor", (*images, *_FIGURES, "distances", "steps"))
-        answer = tf.cond(tf.size(seeds) > 0, lambda: self._tailor(image_bytes, categories, rows), lambda: empty)
+        empty = self._empty("tailor", (*images, *_FIGURES, "distances", "steps"), seeds)
+        answer = of_rows(known, self._tailor, rows, empty)
         return {**masked(answer, known), **known_users, "known_categories": known}
 
     @served("generate")
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
         """See `tfdvbpr.signatures.GENERATE`; an unknown category has no image and NaN for its logit."""
-        category_ids, known = self.categories.rows(categories)
-        rows = (tf.where(known, category_ids, 0), seeds, categories)
-        empty = self._empty("generate", ("image_bytes", "realism_logits", "nearest_item_ids"))
-        answer = tf.cond(tf.size(seeds) > 0, lambda: self._generate(*rows), lambda: empty)
+        category_ids, known = self._category_ids(categories)
+        rows = {"category_ids": category_ids, "seeds": seeds, "categories": categories}
+        empty = self._empty("generate", ("image_bytes", "realism_logits", "nearest_item_ids"), seeds)
+        answer = of_rows(known, self._generate, rows, empty)
         return {**masked(answer, known), "known_categories": known}
 
-    def _design(self, users: Any, category_ids: Any, categories: Any, seeds: Any, rows: dict[str, Any]) -> Any:
+    def _category_ids(self, categories: Any) -> tuple[Any, Any]:
+        """The ids to generate, int32 [B], and whether the GAN was trained on each category, bool [B]."""
+        rows, known = self.categories.rows(categories)
+        return tf.gather(self.generated_as, rows), known
+
+    def _design(self, rows: dict[str, Any]) -> dict[str, Any]:
         answer = maximize(
             self._objective(),
-            users,
-            category_ids,
-            seeds,
+            rows["users"],
+            rows["category_ids"],
+            rows["seeds"],
             options=self._options,
             latent_dim=self._latent_dim,
             details=True,
-            **rows,
+            num_steps=rows["num_steps"],
+            realism_weight=rows["realism_weight"],
+            num_designs=rows["num_designs"],
         )
         images = tf.ensure_shape(answer["images"], (None, None, *self._image_shape))  # [B, M, H, W, 3]
         shape = tf.shape(images)[:2]
         flat = tf.reshape(images, (-1, *self._image_shape))
-        nearest = self._nearest(flat, tf.repeat(categories, shape[1]))
+        nearest = self._nearest(flat, tf.repeat(rows["categories"], shape[1]))
         return {
             "image_bytes": tf.reshape(png_files(flat), shape),
             **{name: answer[name] for name in _FIGURES},
@@ -168,33 +180,36 @@ class ServedDesigner(tf.Module):
             "steps": tf.minimum(rows["num_steps"], tf.shape(answer["history_preferences"])[2] - 1),
         }
 
-    def _tailor(self, image_bytes: Any, categories: Any, rows: tuple[Any, ...]) -> dict[str, Any]:
-        answer = self.tailoring(self.images(image_bytes), *rows)
+    def _tailor(self, rows: dict[str, Any]) -> dict[str, Any]:
+        names = ("category_ids", "users", "strengths", "seeds", "steps", "weights")
+        answer = self.tailoring(self.images(rows["image_bytes"]), *(rows[name] for name in names))
         images = tf.ensure_shape(answer.pop("images"), (None, *self._image_shape))
         inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._image_shape))
         return {
             "image_bytes": png_files(images),
             "inverted_image_bytes": png_files(inverted),
-            "nearest_item_ids": self._nearest(images, categories),
+            "nearest_item_ids": self._nearest(images, rows["categories"]),
             **answer,
         }
 
-    def _generate(self, category_ids: Any, seeds: Any, categories: Any) -> dict[str, Any]:
-        images, logits = random_images(self._objective(), category_ids, seeds, latent_dim=self._latent_dim)
+    def _generate(self, rows: dict[str, Any]) -> dict[str, Any]:
+        images, logits = random_images(
+            self._objective(), rows["category_ids"], rows["seeds"], latent_dim=self._latent_dim
+        )
         images = tf.ensure_shape(images, (None, *self._image_shape))
         return {
             "image_bytes": png_files(images),
             "realism_logits": logits,
-            "nearest_item_ids": self._nearest(images, categories),
+            "nearest_item_ids": self._nearest(images, rows["categories"]),
         }
 
     def _nearest(self, images_uint8: Any, categories: Any) -> Any:
         return self.nearest(self._objective().embeddings(to_float(images_uint8)), categories)
 
-    def _empty(self, signature: str, names: Sequence[str]) -> dict[str, Any]:
-        """Outputs of a request without rows."""
+    def _empty(self, signature: str, names: Sequence[str], seeds: Any) -> dict[str, Any]:
+        """Outputs of a request in which no row has a known category: as many rows as `seeds`, without images."""
         outputs = SIGNATURES[signature].outputs
-        sizes = {name: [0] * len(outputs[name].shape) for name in names}
+        sizes: dict[str, list[Any]] = {name: [tf.size(seeds)] + [0] * (len(outputs[name].shape) - 1) for name in names}
         sizes["nearest_item_ids"][-1] = self.nearest.count
         return {name: tf.zeros(sizes[name], outputs[name].dtype) for name in names}
 
@@ -202,7 +217,7 @@ class ServedDesigner(tf.Module):
 def designer_examples(run: Run, gan_run: GanRun) -> Mapping[str, Sequence[Request]]:
     """By signature, requests with known and unknown ids; the first is one row."""
     user, items = run.user_ids[0], example_ids(run.items.item_ids)
-    category = gan_run.manifest.categories[0]
+    category = gan_run.trained_categories[0]
     image = example_image(gan_run.manifest.image_size, "JPEG")
     liked = [items[:2] + [""] * (2 - len(items[:2]))]
     requests: dict[str, list[dict[str, Any]]] = {
@@ -268,7 +283,7 @@ def export_designer(
         "latent_dim": gan_run.config.latent_dim,
         "num_users": run.manifest.num_users,
         "num_items": run.manifest.num_items,
-        "categories": list(gan_run.manifest.categories),
+        "categories": list(gan_run.trained_categories),
         "metrics": run.metrics,
     }
     write_version(module, folder, examples=designer_examples(run, gan_run), about=about)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -19,9 +21,11 @@ from tfdvbpr_serving.errors import ModelLoadError
 from tfdvbpr_serving.protocol.messages import Arrays
 from tfdvbpr_serving.protocol.tensorflow_pb2 import SignatureDef
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import PredictionLog
-from tfdvbpr_serving.server.batching import Batcher
+from tfdvbpr_serving.server.batching import Batcher, Work
+from tfdvbpr_serving.server.cost import MemoryBudget
+from tfdvbpr_serving.server.images import IMAGE_INPUT_SUFFIX
 from tfdvbpr_serving.server.requests import RequestContext, RequestError
-from tfdvbpr_serving.server.runners import SignatureRunner
+from tfdvbpr_serving.server.runners import Cancellation, SignatureRunner
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 DEFAULT_SIGNATURE = "serving_default"
@@ -33,16 +37,36 @@ _WIDTH_INPUT = "k"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ServingOptions:
     """Options of loaded models; without batching every request runs alone.
 
-    `observe_batch` is called with model, signature, rows and seconds waited of each batch.
+    `observe_batch` is called with model, signature, rows and seconds waited of each batch. Designs and images of all
+    models share `designs` and `decoding`, which leave a processor core to the requests that take milliseconds.
     """
 
     batching: BatchingOptions | None
     limits: ServerLimits
     observe_batch: Callable[[str, str, int, float], None] = lambda *_: None
+    designs: Batcher = field(init=False)
+    decoding: threading.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        threads = max(1, (os.cpu_count() or 1) - 1)
+        if self.batching is not None:
+            threads = min(threads, self.batching.num_batch_threads)
+        self.designs = Batcher(
+            options=BatchingOptions(num_batch_threads=threads),
+            joins=False,
+            max_waiting=self.limits.max_waiting_designs,
+        )
+        self.decoding = threading.Semaphore(threads)
+
+    def with_batching(self, batching: BatchingOptions) -> ServingOptions:
+        """The same, threads included, with other batching."""
+        other = copy(self)
+        other.batching = batching
+        return other
 
 
 class LoadedModel:
@@ -68,27 +92,40 @@ class LoadedModel:
             )
             for signature, definition in signature_defs.items()
         }
+        self._work = {signature: self._work_of(runner, options) for signature, runner in self._runners.items()}
         self._batchers = {signature: self._batcher(runner, options) for signature, runner in self._runners.items()}
         self._lock = threading.Lock()
         self._users = 0
         self._on_idle: Callable[[], None] | None = None
 
-    def _batcher(self, runner: SignatureRunner, options: ServingOptions) -> Batcher:
+    def _work_of(self, runner: SignatureRunner, options: ServingOptions) -> Work:
+        def run(arrays: Arrays, cancellation: Cancellation) -> Arrays:
+            return runner.run(arrays, cancellation=cancellation)
+
+        def run_images(arrays: Arrays, cancellation: Cancellation) -> Arrays:
+            with options.decoding:
+                return runner.run(arrays, cancellation=cancellation)
+
         def observe(rows: int, seconds: float) -> None:
             options.observe_batch(self.name, runner.name, rows, seconds)
 
-        batching = options.batching
-        joins = batching is not None and runner.batchable and not self._is_designer(runner.name)
-        waiting = batching.max_waiting_rows if joins and batching else options.limits.max_waiting_designs
-        if batching is None and not self._is_designer(runner.name):
-            waiting = options.limits.max_concurrent_requests
-        return Batcher(
-            lambda arrays, cancellation: runner.run(arrays, cancellation=cancellation),
-            options=batching or BatchingOptions(),
-            joins=joins,
-            max_waiting=waiting,
-            observe=observe,
+        decodes = any(name.endswith(IMAGE_INPUT_SUFFIX) for name in runner.inputs) and not self._is_designer(
+            runner.name
         )
+        return Work(run_images if decodes else run, observe)
+
+    def _batcher(self, runner: SignatureRunner, options: ServingOptions) -> Batcher:
+        """What runs a signature's requests, and the most rows of one: all designs share one that does not join them."""
+        limits, batching = options.limits, options.batching
+        if self._is_designer(runner.name):
+            runner.max_rows = limits.max_design_rows
+            return options.designs
+        if batching is None or not runner.batchable:
+            return Batcher(
+                options=batching or BatchingOptions(), joins=False, max_waiting=limits.max_concurrent_requests
+            )
+        runner.max_rows = batching.max_batch_size
+        return Batcher(options=batching, joins=True, max_waiting=batching.max_waiting_rows)
 
     def _is_designer(self, signature: str) -> bool:
         """Designs take seconds, so they are not joined. The default signature of a designer is a design as well."""
@@ -98,7 +135,7 @@ class LoadedModel:
     @property
     def waiting(self) -> Mapping[str, int]:
         """Rows (designs: requests) in the queue, by signature."""
-        return {name: batcher.waiting for name, batcher in self._batchers.items()}
+        return {name: batcher.waiting(self._work[name]) for name, batcher in self._batchers.items()}
 
     def runner(self, signature: str) -> SignatureRunner:
         """The signature of that name; FAILED_PRECONDITION, as TensorFlow Serving, if there is none."""
@@ -120,7 +157,9 @@ class LoadedModel:
         width = arrays.get(_WIDTH_INPUT)
         if width is not None and width.dtype.kind == "i":
             kind.append(int(width.max()))
-        return self._batchers[runner.name].predict(arrays, rows=rows, kind=tuple(kind), context=context)
+        return self._batchers[runner.name].predict(
+            self._work[runner.name], arrays, rows=rows, kind=tuple(kind), context=context
+        )
 
     def acquire(self) -> bool:
         """Keeps the model loaded for a request; False if it has been retired."""
@@ -163,7 +202,7 @@ def load_model(name: str, version: int, path: Path, *, options: ServingOptions) 
         raise
     except Exception as error:  # TensorFlow raises almost anything for a broken file
         raise ModelLoadError(f"{path} must be a SavedModel. Received: {error}. Export it again.") from error
-    _warm_up(model)
+    _warm_up(model, options.limits)
     return model
 
 
@@ -180,11 +219,12 @@ def _signature_defs(path: Path) -> dict[str, SignatureDef]:
     return {name: SignatureDef.FromString(one.SerializeToString()) for name, one in definitions.items()}
 
 
-def _warm_up(model: LoadedModel) -> None:
+def _warm_up(model: LoadedModel, limits: ServerLimits) -> None:
     file = model.path / WARMUP_FILE
     if not file.is_file():
         return
     count = 0
+    memory = MemoryBudget(limits.max_bytes_in_progress)
     try:
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             log = PredictionLog.FromString(record)
@@ -193,8 +233,11 @@ def _warm_up(model: LoadedModel) -> None:
             request = log.predict_log.request
             runner = model.runner(request.model_spec.signature_name or DEFAULT_SIGNATURE)
             runner.wanted_outputs(list(request.output_filter))
-            model.predict(runner, runner.read(request.inputs), RequestContext())
+            with memory.reserve() as reservation:
+                model.predict(runner, runner.read(request.inputs, reservation), RequestContext())
             count += 1
-    except (RequestError, tf.errors.OpError, ValueError) as error:
+    except ModelLoadError:
+        raise
+    except Exception as error:  # the file may hold anything
         raise ModelLoadError(f"Every warm-up request in {file} must succeed. Number {count + 1}: {error}") from error
     _log.info("%s version %d: %d warm-up requests run", model.name, model.version, count)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -17,7 +20,22 @@ from tfdvbpr_serving.server.requests import RequestError, invalid_argument, not_
 
 Load = Callable[[str, int, Path], LoadedModel]
 
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 2.0, 300.0
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A version that cannot be loaded: attempts so far, when its saved_model.pb was written, when to try again."""
+
+    attempts: int
+    written: int
+    retry_at: float
+
+    def due(self, written: int) -> bool:
+        """Whether to try again: the file is another one, or the time has come."""
+        return written != self.written or time.monotonic() >= self.retry_at
 
 
 class _Served:
@@ -27,7 +45,8 @@ class _Served:
         self.source = source
         self.loaded: Mapping[int, LoadedModel] = {}
         self.states: dict[int, tuple[str, str]] = {}  # state and error of every version, also of former ones
-        self.failed: dict[int, int] = {}  # write times of saved_model.pb files that failed to load, by version
+        self.failed: dict[int, _Failure] = {}  # wanted versions
+        self.listed = True  # False while its folder cannot be read
 
     @property
     def newest(self) -> LoadedModel | None:
@@ -41,12 +60,16 @@ class ModelStore:
 
     Safe to use from many threads. A version is served only when it is loaded and warm, and the version before it is
     dropped only when its last request has ended. `ModelLoadError` if there is no model, or one has no version folder.
+
+    Attributes:
+        failures: how often the versions of a model could not be listed or one could not be loaded, by model.
     """
 
     def __init__(self, sources: Iterable[ModelSource], *, load: Load) -> None:
         self._load = load
         self._changing = threading.Lock()  # held while versions are listed and loaded
         self._dropped = False  # since the last garbage collection
+        self.failures: Counter[str] = Counter()
         self._served = {source.name: _Served(source) for source in sources}
         if not self._served:
             raise ModelLoadError("There must be a model to serve. Received none. Name at least one model folder.")
@@ -66,24 +89,51 @@ class ModelStore:
                 _check_labels(served.source, served.loaded)
 
     def poll(self) -> None:
-        """Loads new versions; one that cannot be loaded is logged once, and the versions before it stay."""
+        """Loads new versions. Whatever goes wrong is logged and counted, and the versions before stay.
+
+        A version that cannot be loaded, which may still be being copied, is tried again after 2 seconds, then 4, and at
+        last every 5 minutes.
+        """
         with self._changing:
             if self._dropped:
                 self._dropped = False
                 gc.collect()  # a SavedModel in Python is full of cycles; here it delays no request for long
-            for served in self._served.values():
-                self._refresh(served)
+            for name, served in self._served.items():
+                try:
+                    self._refresh(served)
+                    served.listed = True
+                except Exception:
+                    self.failures[name] += 1
+                    if served.listed:  # the first time; later ones are counted
+                        _log.exception("%s: its versions cannot be listed", name)
+                    served.listed = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every model has a loaded version."""
+        return all(served.loaded for served in self._served.values())
+
+    @property
+    def current(self) -> bool:
+        """Whether every wanted version on disk is loaded, as far as the last poll knows."""
+        return all(served.listed and not served.failed for served in self._served.values())
 
     def reload(self, sources: Iterable[ModelSource]) -> None:
         """Serves these models instead: loads what is new, then drops what is no longer named.
 
-        `RequestError` if a model cannot be loaded or a label names no loaded version; nothing changes then.
+        `RequestError` if a model cannot be loaded or a label names no loaded version; nothing changes then. It does not
+        tell which folders exist: the log does.
         """
         with self._changing:
             try:
                 table = {source.name: self._prepared(source) for source in sources}
-            except ModelLoadError as error:
-                raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
+            except Exception as error:
+                _log.warning("A configuration is rejected: %s", error)
+                raise RequestError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    "Every model of a configuration must have versions that can be loaded, and its labels must name "
+                    "such versions. One does not. Nothing is changed. See the server's log.",
+                ) from error
             before, self._served = self._served, table
             kept = {id(model) for served in table.values() for model in served.loaded.values()}
             for name, served in before.items():
@@ -165,6 +215,7 @@ class ModelStore:
         """Loads new wanted versions, then retires unwanted ones; the first error, if any."""
         folders = version_folders(served.source.base_path)
         wanted = served.source.policy.wanted(folders)
+        served.failed = {version: failure for version, failure in served.failed.items() if version in wanted}
         first_error: ModelLoadError | None = None
         for version in wanted:
             if version not in served.loaded:
@@ -181,16 +232,23 @@ class ModelStore:
     def _load_version(self, served: _Served, version: int, folder: Path) -> ModelLoadError | None:
         name = served.source.name
         written = (folder / "saved_model.pb").stat().st_mtime_ns
-        if served.failed.get(version) == written:
+        failure = served.failed.get(version)
+        if failure is not None and not failure.due(written):
             return None
         served.states[version] = ("LOADING", "")
         try:
             model = self._load(name, version, folder)
-        except ModelLoadError as error:
-            served.failed[version] = written
-            served.states[version] = ("END", str(error))
-            _log.error("%s: version %d cannot be loaded: %s", name, version, error)
-            return error
+        except Exception as error:
+            self.failures[name] += 1
+            attempts = 1 if failure is None else failure.attempts + 1
+            wait = min(_FIRST_RETRY_SECONDS * 2 ** (attempts - 1), _LAST_RETRY_SECONDS)
+            served.failed[version] = _Failure(attempts, written, time.monotonic() + wait)
+            served.states[version] = ("END", f"Version {version} cannot be loaded. See the server's log.")
+            _log.error("%s: version %d cannot be loaded, next attempt in %.0f s: %s", name, version, wait, error)
+            if isinstance(error, ModelLoadError):
+                return error
+            return ModelLoadError(f"Version {version} of {name!r} must be loadable. Received: {error!r}.")
+        served.failed.pop(version, None)
         served.loaded = {**served.loaded, version: model}
         served.states[version] = ("AVAILABLE", "")
         _log.info("%s: version %d is now served", name, version)

@@ -120,39 +120,35 @@ def _as_bytes(value: object) -> bytes:
     raise ValueError(f"A string array must hold str or bytes. Received {type(value).__name__}. Convert it first.")
 
 
-def array_from_tensor(tensor: Any, *, max_bytes: int | None = None) -> npt.NDArray[Any]:
+def array_from_tensor(tensor: Any) -> npt.NDArray[Any]:
     """The values of a `TensorProto`: strings as an object array of bytes.
 
     The values may be packed (`tensor_content`) or listed (`float_val`, ...). A list that is too short is filled up with
     its last value, and an empty list with zeros, as the protocol says.
 
-    Args:
-        tensor: a `TensorProto`, ours or TensorFlow's.
-        max_bytes: the most memory the array may take (8 bytes a string, beside its characters); None for no limit.
-
     Raises:
-        ValueError: if NumPy has no such dtype, the values do not fit the shape or the array would be too large.
+        ValueError: if NumPy has no such dtype, or the values do not fit the shape.
     """
-    shape = tuple(int(dim.size) for dim in tensor.tensor_shape.dim)
-    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise ValueError(f"A tensor must come with its whole shape. Received {shape}. Send every size.")
-    count = math.prod(shape)
-    itemsize = _NUMPY_TYPES[tensor.dtype].itemsize if tensor.dtype in _NUMPY_TYPES else 8
-    if max_bytes is not None and count * itemsize > max_bytes:
-        raise ValueError(f"A tensor must take at most {max_bytes} bytes. Received the shape {shape}.")
+    shape = whole_shape(tensor)
     if tensor.dtype == DataType.DT_STRING:
-        strings = np.empty(count, dtype=object)
-        strings[:] = _filled_up(list(tensor.string_val), count, b"")
-        return strings.reshape(shape)
+        return _filled_up(list(tensor.string_val), shape, np.dtype(object), b"")
     if tensor.dtype not in _NUMPY_TYPES:
         raise ValueError(f"A tensor must be of numbers, bool or strings. Received protocol dtype {tensor.dtype}.")
     dtype = _NUMPY_TYPES[tensor.dtype]
     if tensor.tensor_content:
         return _from_content(tensor.tensor_content, dtype, shape)
-    values = _filled_up(list(getattr(tensor, _VALUE_FIELDS[tensor.dtype])), count, 0)
+    values = list(getattr(tensor, _VALUE_FIELDS[tensor.dtype]))
     if dtype == np.float16:  # listed as their 16 bits
-        return np.array(values, dtype="<u2").view(dtype).reshape(shape)
-    return np.array(values, dtype=dtype).reshape(shape)
+        return _filled_up(values, shape, np.dtype("<u2"), 0).view(dtype)
+    return _filled_up(values, shape, dtype, 0)
+
+
+def whole_shape(tensor: Any) -> tuple[int, ...]:
+    """The shape of a `TensorProto`; ValueError if it leaves a size free."""
+    shape = tuple(int(dim.size) for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise ValueError(f"A tensor must come with its whole shape. Received {shape}. Send every size.")
+    return shape
 
 
 def _from_content(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -162,10 +158,14 @@ def _from_content(content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) 
     return np.frombuffer(content, dtype=dtype).reshape(shape).copy()
 
 
-def _filled_up(values: list[Any], count: int, zero: object) -> list[Any]:
+def _filled_up(values: list[Any], shape: tuple[int, ...], dtype: np.dtype[Any], zero: object) -> npt.NDArray[Any]:
+    count = math.prod(shape)
     if len(values) > count:
         raise ValueError(f"A tensor must hold at most {count} values for its shape. Received {len(values)}.")
-    return values + [values[-1] if values else zero] * (count - len(values))
+    array = np.empty(count, dtype=dtype)
+    array[: len(values)] = values
+    array[len(values) :] = values[-1] if values else zero
+    return array.reshape(shape)
 
 
 def shape_of(shape: Any) -> Shape | None:

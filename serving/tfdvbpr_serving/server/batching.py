@@ -18,17 +18,26 @@ import numpy as np
 
 from tfdvbpr_serving.config import BatchingOptions
 from tfdvbpr_serving.protocol.messages import Arrays
-from tfdvbpr_serving.server.requests import RequestContext, RequestError, deadline_exceeded, invalid_argument
+from tfdvbpr_serving.server.requests import RequestContext, RequestError, deadline_exceeded
 from tfdvbpr_serving.server.runners import Cancellation
 
-Run = Callable[[Arrays, Cancellation], Arrays]
-Observe = Callable[[int, float], None]
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a request is for: `run` computes, from several threads.
+
+    `observe` is called with the rows of each batch and the waiting seconds of its first request.
+    """
+
+    run: Callable[[Arrays, Cancellation], Arrays]
+    observe: Callable[[int, float], None]
 
 
 @dataclass(eq=False)
 class _Job:
     """One request; its thread waits on `wake` unless it leads a batch."""
 
+    work: Work
     arrays: Arrays
     rows: int
     kind: Hashable
@@ -57,44 +66,37 @@ class _Batch:
 
 
 class Batcher:
-    """Runs requests of one signature, joined into batches unless `joins` is False, as for designs.
+    """Runs requests of one signature, joined into batches; or, unless `joins`, of several, as all designs of a server.
 
-    `run` is called from several threads; `observe` with the rows of each batch and the waiting seconds of its first
-    request. At most `max_waiting` rows wait (requests, where they are not joined).
+    At most `max_waiting` rows wait (requests, where they are not joined).
     """
 
-    def __init__(self, run: Run, *, options: BatchingOptions, joins: bool, max_waiting: int, observe: Observe) -> None:
-        self._run = run
+    def __init__(self, *, options: BatchingOptions, joins: bool, max_waiting: int) -> None:
         self._joins = joins
         self._max_rows = options.max_batch_size
         self._timeout = options.batch_timeout_micros / 1e6 if joins else 0.0
         self._threads = options.num_batch_threads
         self._max_waiting = max_waiting
-        self._observe = observe
         self._lock = threading.Lock()
         self._running = 0
         self._queue: deque[_Job] = deque()
         self._waiting = 0  # rows in the queue
         self._open: dict[Hashable, _Batch] = {}  # batches whose leader waits for others
 
-    def predict(self, arrays: Arrays, *, rows: int, kind: Hashable, context: RequestContext) -> Arrays:
+    def predict(self, work: Work, arrays: Arrays, *, rows: int, kind: Hashable, context: RequestContext) -> Arrays:
         """The outputs for one request, which is not run after its deadline or cancellation.
 
         Args:
+            work: one and the same for all requests that are joined.
             arrays: by name; all of `rows` rows if requests are joined.
-            rows: of the request.
+            rows: of the request, at most `max_batch_size` if requests are joined.
             kind: requests of different kinds are never joined: their other dimensions differ.
             context: cancels a call that runs alone.
 
         Raises:
             RequestError: RESOURCE_EXHAUSTED if too many wait, DEADLINE_EXCEEDED, CANCELLED, or the model's error.
         """
-        if self._joins and rows > self._max_rows:
-            raise invalid_argument(
-                f"A request must have at most {self._max_rows} rows, the server's max_batch_size. Received {rows}. "
-                "Split it."
-            )
-        job = _Job(arrays, rows if self._joins else 1, kind, context, time.monotonic())
+        job = _Job(work, arrays, rows if self._joins else 1, kind, context, time.monotonic())
         if self._enter(job) or self._wait(job):
             self._lead(job)
         if job.error is not None:
@@ -103,10 +105,10 @@ class Batcher:
             raise RuntimeError("A batch must run each of its requests. It left one out.")
         return job.outputs
 
-    @property
-    def waiting(self) -> int:
-        """Rows that wait (requests, where they are not joined)."""
-        return self._waiting
+    def waiting(self, work: Work) -> int:
+        """Rows that wait for it (requests, where they are not joined)."""
+        with self._lock:
+            return sum(job.rows for job in self._queue if job.work is work)
 
     def _enter(self, job: _Job) -> bool:
         """True if the request's own thread must run it now; otherwise it is in a batch or in the queue."""
@@ -156,7 +158,7 @@ class Batcher:
         """Runs a batch that begins with this request, then promotes the next one."""
         try:
             batch = self._gather(job)
-            self._observe(sum(one.rows for one in batch), time.monotonic() - job.since)
+            job.work.observe(sum(one.rows for one in batch), time.monotonic() - job.since)
             self._run_all(batch)
         finally:
             with self._lock:
@@ -218,7 +220,7 @@ class Batcher:
         cancellation = Cancellation()
         job.context.on_cancel(_both(cancellation.cancel, job.wake))
         try:
-            _finish(job, outputs=self._run(job.arrays, cancellation))
+            _finish(job, outputs=job.work.run(job.arrays, cancellation))
         except RequestError as error:
             timed_out = error.code == grpc.StatusCode.CANCELLED and job.context.expired
             _finish(job, error=deadline_exceeded() if timed_out else error)
@@ -232,7 +234,7 @@ class Batcher:
         total = sum(job.rows for job in jobs)
         try:
             arrays = {name: np.concatenate([job.arrays[name] for job in jobs]) for name in jobs[0].arrays}
-            outputs = self._run(arrays, Cancellation())
+            outputs = jobs[0].work.run(arrays, Cancellation())
         except Exception:
             return False
         if any(array.shape[:1] != (total,) for array in outputs.values()):

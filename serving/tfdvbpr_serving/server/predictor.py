@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tfdvbpr_serving.models.loading import DEFAULT_SIGNATURE
@@ -84,7 +84,7 @@ class Predictor:
         except Exception as error:
             status = grpc.StatusCode.INTERNAL
             _log.exception("A request failed")
-            raise RequestError(status, f"{type(error).__name__}: {error}. See the server's log.") from error
+            raise RequestError(status, f"{type(error).__name__}. See the server's log.") from error
         finally:
             self._metrics.request(*labels, status.name, protocol, time.perf_counter() - start)
 
@@ -163,7 +163,7 @@ class _State(Collector):
     def __init__(self, store: ModelStore) -> None:
         self._store = store
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         loaded = GaugeMetricFamily(
             "tfdvbpr_serving_loaded_version", "1 for each served version.", labels=["model", "version"]
         )
@@ -172,8 +172,15 @@ class _State(Collector):
             "Rows (designs: requests) in the queue.",
             labels=["model", "version", "signature"],
         )
+        failures = CounterMetricFamily(
+            "tfdvbpr_serving_version_failures",
+            "Times that versions of a model could not be listed or one could not be loaded.",
+            labels=["model"],
+        )
+        for name, count in dict(self._store.failures).items():
+            failures.add_metric([name], count)
         for model in self._store.models():
             loaded.add_metric([model.name, str(model.version)], 1)
             for signature, count in model.waiting.items():
                 waiting.add_metric([model.name, str(model.version), signature], count)
-        return [loaded, waiting]
+        return [loaded, waiting, failures]

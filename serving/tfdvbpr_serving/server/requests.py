@@ -9,16 +9,19 @@ from dataclasses import dataclass
 
 import grpc
 
+_MOST_CHARACTERS = 1500  # gRPC refuses a status of more than 8 kB, and may write a character as 12 bytes
+
 STATUS_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class RequestError(Exception):
-    """A request that ends with a gRPC status and a sentence."""
+    """A request that ends with a gRPC status and a sentence, which is cut where the request makes it long."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
+        shown = message if len(message) <= _MOST_CHARACTERS else message[:_MOST_CHARACTERS] + "..."
+        super().__init__(shown)
         self.code = code
-        self.message = message
+        self.message = shown
 
 
 def invalid_argument(message: str) -> RequestError:
@@ -29,6 +32,11 @@ def invalid_argument(message: str) -> RequestError:
 def not_found(message: str) -> RequestError:
     """The model or version is not served."""
     return RequestError(grpc.StatusCode.NOT_FOUND, message)
+
+
+def permission_denied(message: str) -> RequestError:
+    """The server does not allow that."""
+    return RequestError(grpc.StatusCode.PERMISSION_DENIED, message)
 
 
 def deadline_exceeded() -> RequestError:
@@ -94,7 +102,7 @@ class RequestContext:
 
     def error(self) -> RequestError:
         """The error of a request that is no longer active."""
-        return cancelled() if self.cancelled else deadline_exceeded()
+        return deadline_exceeded() if self.expired else cancelled()
 
     def cancel(self) -> None:
         """Marks the request as cancelled and calls the callback. Safe to call twice, from any thread."""

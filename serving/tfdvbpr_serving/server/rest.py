@@ -1,17 +1,15 @@
-"""TensorFlow Serving's REST interface: an ASGI application, and the thread that runs it."""
+"""TensorFlow Serving's REST interface as an ASGI application."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
-import uvicorn
 from google.protobuf import json_format
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -19,12 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tfdvbpr_serving.config import ServerLimits
-from tfdvbpr_serving.errors import ServerStartError
+from tfdvbpr_serving.server.cost import MemoryBudget, Reservation, json_bytes
 from tfdvbpr_serving.server.predictor import METRICS_PATH, Predictor, ServerMetrics
-from tfdvbpr_serving.server.requests import ModelChoice, RequestContext, RequestError, invalid_argument, not_found
+from tfdvbpr_serving.server.requests import ModelChoice, RequestContext, RequestError, invalid_argument
 from tfdvbpr_serving.server.rest_json import dumped, parsed_body, read_inputs, response_body
 
-# TensorFlow Serving's table, except for a full queue, which is UNAVAILABLE there, and so 503.
+# TensorFlow Serving's table.
 HTTP_STATUS = {
     grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -36,7 +34,7 @@ HTTP_STATUS = {
     grpc.StatusCode.ABORTED: 409,
     grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 503,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.UNIMPLEMENTED: 501,
 }
@@ -49,10 +47,13 @@ _LOOK_UP = re.compile(_MODEL + r"(/metadata)?", re.IGNORECASE)
 class RestApi:
     """The ASGI application: predictions, status, metadata, and the metrics page."""
 
-    def __init__(self, predictor: Predictor, metrics: ServerMetrics, *, limits: ServerLimits) -> None:
+    def __init__(
+        self, predictor: Predictor, metrics: ServerMetrics, *, limits: ServerLimits, budget: MemoryBudget
+    ) -> None:
         self._predictor = predictor
         self._metrics = metrics
         self._limits = limits
+        self._budget = budget
         # Base64 is a third longer than the bytes it encodes.
         self._max_body_bytes = limits.max_message_bytes * 4 // 3 + 4096
         self._num_active = 0
@@ -72,15 +73,13 @@ class RestApi:
             path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
             if request.method == "POST" and (found := _PREDICT.fullmatch(path)):
                 if found.group(4).lower() != "predict":
-                    raise RequestError(
-                        grpc.StatusCode.UNIMPLEMENTED, "The method must be :predict. The models have no other."
-                    )
+                    raise invalid_argument("The method must be :predict. The models have no other.")
                 return await self._predict(request, _choice(*found.groups()[:3]))
             if request.method == "GET" and (found := _LOOK_UP.fullmatch(path)):
                 return self._look_up(_choice(*found.groups()[:3]), metadata=bool(found.group(4)))
-            raise not_found(
-                f"{request.method} {path[:200]} must be a path of the REST interface. It is not. "
-                "Try /v1/models/NAME, /v1/models/NAME/metadata or POST /v1/models/NAME:predict."
+            raise invalid_argument(
+                f"Malformed request: {request.method} {path[:200]}. "
+                "Try GET /v1/models/NAME, GET /v1/models/NAME/metadata or POST /v1/models/NAME:predict."
             )
         except RequestError as error:
             return _error_response(error)
@@ -94,41 +93,71 @@ class RestApi:
         return _json({"model_spec": _dict(response.model_spec), "metadata": {"signature_def": _dict(signatures)}})
 
     async def _predict(self, request: Request, choice: ModelChoice) -> Response:
-        if self._num_active >= self._limits.max_concurrent_requests:
-            raise RequestError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, "The server must have room for the request. It is full. Try later."
-            )
-        self._num_active += 1
-        try:
-            body = await self._body(request)
-            context = RequestContext(self._limits.rest_timeout_seconds)
-            work = asyncio.get_running_loop().run_in_executor(self._pool, self._response_to, choice, body, context)
-            disconnected = asyncio.ensure_future(_disconnected(request))
-            either: set[asyncio.Future[Any]] = {work, disconnected}
+        with self._budget.reserve() as reservation:
             try:
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if not work.done():
-                    context.cancel()
-                return Response(await work, media_type="application/json")
+                body = await asyncio.wait_for(self._body(request, reservation), self._limits.read_seconds)
+            except (TimeoutError, asyncio.TimeoutError):
+                raise _BodyTooSlowError(self._limits.read_seconds) from None
+            if self._num_active >= self._limits.max_concurrent_requests:
+                raise RequestError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"At most {self._limits.max_concurrent_requests} requests may be in progress. The server is full. "
+                    "Try later.",
+                )
+            self._num_active += 1
+            try:
+                return await self._computed(request, choice, body, reservation)
             finally:
-                disconnected.cancel()
+                self._num_active -= 1
+
+    async def _computed(
+        self, request: Request, choice: ModelChoice, body: bytearray, reservation: Reservation
+    ) -> Response:
+        context = RequestContext(self._limits.rest_timeout_seconds)
+        work = asyncio.get_running_loop().run_in_executor(
+            self._pool, self._response_to, choice, body, context, reservation
+        )
+        disconnected = asyncio.ensure_future(_disconnected(request))
+        either: set[asyncio.Future[Any]] = {work, disconnected}
+        try:
+            await asyncio.wait(either, timeout=context.seconds_left(), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                context.cancel()
+            return Response(await work, media_type="application/json")
         finally:
-            self._num_active -= 1
+            disconnected.cancel()
 
-    async def _body(self, request: Request) -> bytes:
-        parts, size = [], 0
+    async def _body(self, request: Request, reservation: Reservation) -> bytearray:
+        most = self._max_body_bytes
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and len(declared) < 18 and int(declared) > most:
+            raise _TooLargeError(most)
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip"):
+            raise invalid_argument(f"Content-Encoding must be gzip or identity. Received {encoding[:40]}.")
+        gzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if encoding == "gzip" else None
+        body = bytearray()
         async for part in request.stream():
-            size += len(part)
-            if size > self._max_body_bytes:
-                raise _TooLargeError(self._max_body_bytes)
-            parts.append(part)
-        return b"".join(parts)
+            try:
+                plain = part if gzip is None else gzip.decompress(part, most - len(body) + 1)
+            except zlib.error as error:
+                raise invalid_argument(f"The body must be whole gzip data. Received: {error}.") from error
+            if len(body) + len(plain) > most:
+                raise _TooLargeError(most)
+            reservation.add(len(plain))
+            body += plain
+        if gzip is not None and not gzip.eof:
+            raise invalid_argument("The body must be whole gzip data. It ends too early.")
+        return body
 
-    def _response_to(self, choice: ModelChoice, body: bytes, context: RequestContext) -> bytes:
+    def _response_to(
+        self, choice: ModelChoice, body: bytearray, context: RequestContext, reservation: Reservation
+    ) -> bytes:
+        reservation.add(json_bytes(body, max_values=self._limits.max_values))
         request = parsed_body(body)
         prediction = self._predictor.predict(
             ModelChoice(choice.name, choice.version, choice.label, request.get("signature_name", "")),
-            lambda runner: read_inputs(request, runner),
+            lambda runner: read_inputs(request, runner, reservation),
             output_filter=[],
             context=context,
             protocol="rest",
@@ -140,49 +169,18 @@ class RestApi:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class RestThread:
-    """Runs the application at host and port, 0 for a free one, until stopped; ServerStartError if it cannot listen."""
-
-    def __init__(self, api: RestApi, *, host: str, port: int) -> None:
-        self._api = api
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((host.strip("[]"), port))
-        except (OSError, OverflowError) as error:
-            self._socket.close()
-            raise ServerStartError(
-                f"The address {host}:{port} must be free and of this machine. It is not. "
-                "Choose another REST port, or 0 for any free one."
-            ) from error
-        self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(
-            uvicorn.Config(api.app, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=30)
-        )
-        self._thread = threading.Thread(target=self._serve, name="tfdvbpr-rest", daemon=True)
-
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
-
-    def start(self) -> None:
-        """Starts to serve."""
-        self._thread.start()
-
-    def stop(self, *, grace_seconds: float) -> None:
-        """Accepts no more connections, lets requests in progress end, and stops. Safe to call twice."""
-        self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(grace_seconds + 5)
-        self._socket.close()
-        self._api.close()
-
-
 class _TooLargeError(RequestError):
     def __init__(self, limit: int) -> None:
         super().__init__(
             grpc.StatusCode.RESOURCE_EXHAUSTED, f"The body must have at most {limit} bytes. Received more. Send less."
+        )
+
+
+class _BodyTooSlowError(RequestError):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"The whole body must arrive within {seconds:g} s. It did not. Send less.",
         )
 
 
@@ -205,8 +203,11 @@ def _json(body: Any) -> Response:
 
 
 def _error_response(error: RequestError) -> Response:
-    status = 413 if isinstance(error, _TooLargeError) else HTTP_STATUS.get(error.code, 500)
-    headers = {"Retry-After": "1"} if status == 503 else None
+    status = HTTP_STATUS.get(error.code, 500)
+    headers = {"Retry-After": "1"} if status in (429, 503) else {}
+    if isinstance(error, (_TooLargeError, _BodyTooSlowError)):  # what is left of the body is not read
+        status = 413 if isinstance(error, _TooLargeError) else 408
+        headers["Connection"] = "close"
     return Response(dumped({"error": error.message}), status, headers, media_type="application/json")
 
 

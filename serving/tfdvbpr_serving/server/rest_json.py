@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr_serving.protocol.messages import Arrays, dtype_name
+from tfdvbpr_serving.server.cost import Reservation
 from tfdvbpr_serving.server.requests import invalid_argument
 from tfdvbpr_serving.server.runners import ServedTensorSpec, SignatureRunner
 
@@ -19,10 +20,10 @@ _BINARY_SUFFIX = "_bytes"  # outputs of that name are base64, by TensorFlow Serv
 _MAX_DIMENSIONS = 8
 
 
-def parsed_body(body: bytes) -> dict[str, Any]:
+def parsed_body(body: bytes | bytearray) -> dict[str, Any]:
     """The JSON object of a request; INVALID_ARGUMENT if it is none, or nested too deeply."""
     try:
-        found = json.loads(body)
+        found = json.loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise invalid_argument(f"The body must be JSON. Received: {error}.") from error
     if not isinstance(found, dict):
@@ -37,11 +38,20 @@ def parsed_body(body: bytes) -> dict[str, Any]:
     return found
 
 
-def read_inputs(body: Mapping[str, Any], runner: SignatureRunner) -> Arrays:
-    """The inputs of a request, checked against the signature; INVALID_ARGUMENT if they do not match."""
+def read_inputs(body: Mapping[str, Any], runner: SignatureRunner, reservation: Reservation) -> Arrays:
+    """The inputs of a request, checked against the signature and the limits before they are unpacked.
+
+    Raises:
+        RequestError: INVALID_ARGUMENT if they do not match, RESOURCE_EXHAUSTED if images need too much memory.
+    """
     columns = _columns_of_rows(body["instances"], runner) if "instances" in body else _columns(body["inputs"], runner)
     runner.check_names(columns)
-    return runner.checked({name: _array(name, columns[name], spec) for name, spec in runner.inputs.items()})
+    shapes = {name: _shape(columns[name]) for name in runner.inputs}
+    runner.check_shapes(shapes)
+    arrays = {name: _array(name, columns[name], shapes[name], spec) for name, spec in runner.inputs.items()}
+    strings = {name: array.ravel().tolist() for name, array in arrays.items() if array.dtype == object}
+    reservation.add(runner.decoding_memory(strings))
+    return arrays
 
 
 def _columns(inputs: Any, runner: SignatureRunner) -> dict[str, Any]:
@@ -73,12 +83,11 @@ def _is_binary(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"b64"}
 
 
-def _array(name: str, value: Any, spec: ServedTensorSpec) -> npt.NDArray[Any]:
+def _array(name: str, value: Any, shape: tuple[int, ...], spec: ServedTensorSpec) -> npt.NDArray[Any]:
     if spec.dtype is None:
         raise invalid_argument(
             f"Input {name!r} is of {dtype_name(spec.number)}, which JSON does not carry here. Use gRPC."
         )
-    shape = _shape(value)
     flat: list[Any] = []
     _flatten(name, value, shape, flat)
     array = np.empty(len(flat), dtype=spec.dtype)
@@ -154,6 +163,8 @@ def dumped(body: Mapping[str, Any]) -> bytes:
 
 
 def _nested_lists(name: str, array: npt.NDArray[Any]) -> Any:
+    if array.dtype == np.float32:  # as few digits as tell it from other float32 numbers: 0.1, not 0.10000000149011612
+        return array.astype("U").astype(np.float64).tolist()
     if array.dtype != object:
         return array.tolist()
     texts = np.empty(array.size, dtype=object)

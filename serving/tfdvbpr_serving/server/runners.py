@@ -7,9 +7,8 @@ tests/serving/server/test_runners.py compares both with the public call.
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -19,13 +18,14 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.python.eager import cancellation, context, execute
 
 from tfdvbpr_serving.config import ServerLimits
-from tfdvbpr_serving.protocol.messages import Arrays, Shape, array_from_tensor, numpy_dtype, shape_of
+from tfdvbpr_serving.protocol.messages import Arrays, Shape, array_from_tensor, numpy_dtype, shape_of, whole_shape
 from tfdvbpr_serving.protocol.tensorflow_pb2 import DataType, SignatureDef, TensorInfo, TensorProto
+from tfdvbpr_serving.server.cost import Reservation, decoding_bytes, tensor_bytes
+from tfdvbpr_serving.server.images import check_images
 from tfdvbpr_serving.server.requests import (
     STATUS_BY_NUMBER,
     RequestError,
@@ -34,9 +34,7 @@ from tfdvbpr_serving.server.requests import (
     readable_message,
 )
 
-_IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # those that TensorFlow decodes
-_FIRST_BYTES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
-_IMAGE_INPUT_SUFFIX = "_bytes"  # by `tfdvbpr.signatures`
+_NUM_CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,9 @@ class SignatureRunner:
 
     `function` is what `tf.saved_model.load(...).signatures` has under the name. Requests may be joined along the first
     dimension if `batchable`.
+
+    Attributes:
+        max_rows: of one request.
     """
 
     def __init__(self, name: str, definition: SignatureDef, function: Any, *, limits: ServerLimits) -> None:
@@ -93,6 +94,7 @@ class SignatureRunner:
             spec.batched for spec in chain(self.inputs.values(), self.outputs.values())
         )
         self._limits = limits
+        self.max_rows = limits.max_rows
         self._function = function
         self._captured = list(function.captured_inputs)
         self._function_name = function._inference_function.name.decode()
@@ -103,10 +105,19 @@ class SignatureRunner:
         self._context.ensure_initialized()
         self._attributes = tuple(chain(*self._context.function_call_options.as_attrs().items()))
 
-    def read(self, tensors: Mapping[str, TensorProto]) -> Arrays:
-        """The tensors of a request as arrays, checked; INVALID_ARGUMENT if they do not fit signature or limits."""
+    def read(self, tensors: Mapping[str, TensorProto], reservation: Reservation) -> Arrays:
+        """The tensors of a request as arrays.
+
+        Names, dtypes, shapes, rows, sizes and images are checked, and their memory is reserved, before anything is
+        unpacked.
+
+        Raises:
+            RequestError: INVALID_ARGUMENT if they do not fit signature or limits, RESOURCE_EXHAUSTED for the budget.
+        """
         self.check_names(tensors)
-        return self.checked({name: self._array(name, tensors[name]) for name in self.inputs})
+        self.check_shapes({name: self._shape(name, tensors[name]) for name in self.inputs})
+        reservation.add(self._memory(tensors))
+        return {name: self._array(name, tensors[name]) for name in self.inputs}
 
     def check_names(self, given: Mapping[str, Any]) -> None:
         """Raises INVALID_ARGUMENT for missing or extra inputs, with TensorFlow Serving's message."""
@@ -118,28 +129,48 @@ class SignatureRunner:
             f"Missing but required: {{{','.join(missing)}}}."
         )
 
-    def checked(self, arrays: Arrays) -> Arrays:
-        """The arrays themselves, if their shapes, rows and images are valid; INVALID_ARGUMENT if not."""
-        rows = set()
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raises INVALID_ARGUMENT for the shapes of inputs that do not fit the signature, or too many rows."""
+        rows: dict[str, int] = {}
         for name, spec in self.inputs.items():
-            array = arrays[name]
-            if not spec.fits(array.shape):
+            if not spec.fits(shapes[name]):
                 raise invalid_argument(
-                    f"Input {name!r} must have shape {tf.TensorShape(spec.shape)}. "
-                    f"Received {tf.TensorShape(array.shape)}."
+                    f"Input {name!r} must have shape {tf.TensorShape(spec.shape)}. Received {shapes[name]}."
                 )
             if spec.batched:
-                rows.add(array.shape[0])
-            if array.dtype == object:
-                self._check_images(name, array)
-        if len(rows) > 1:
-            counts = {name: len(arrays[name]) for name, spec in self.inputs.items() if spec.batched}
-            raise invalid_argument(f"Inputs must have the same number of rows. Received {counts}.")
-        if 0 in rows:
+                rows[name] = shapes[name][0]
+        if len(set(rows.values())) > 1:
+            raise invalid_argument(f"Inputs must have the same number of rows. Received {rows}.")
+        if rows and min(rows.values()) == 0:
             raise invalid_argument(
                 f"Inputs of {self.name!r} must have at least one row. Received none. Send no empty batch."
             )
-        return arrays
+        if rows and max(rows.values()) > self.max_rows:
+            raise invalid_argument(
+                f"A request for {self.name!r} must have at most {self.max_rows} rows, the limit of this server. "
+                f"Received {max(rows.values())}. Split it."
+            )
+
+    def decoding_memory(self, strings: Mapping[str, Sequence[bytes]]) -> int:
+        """The memory that decoding the images among these inputs takes; INVALID_ARGUMENT if they are too large."""
+        return sum(
+            decoding_bytes(check_images(name, values, self._limits), len(values), _NUM_CORES)
+            for name, values in strings.items()
+        )
+
+    def _memory(self, tensors: Mapping[str, TensorProto]) -> int:
+        """The memory that a request's tensors and images take once they are unpacked."""
+        unpacked = sum(
+            tensor_bytes(name, tensors[name], whole_shape(tensors[name]), spec.dtype)
+            for name, spec in self.inputs.items()
+        )
+        if unpacked > self._limits.max_tensor_bytes:
+            raise invalid_argument(
+                f"The tensors of a request must take at most {self._limits.max_tensor_bytes} bytes once they are "
+                f"unpacked. Received {unpacked}. Send less."
+            )
+        strings = {name: tensor.string_val for name, tensor in tensors.items() if tensor.dtype == DataType.DT_STRING}
+        return unpacked + self.decoding_memory(strings)
 
     def run(self, arrays: Arrays, *, cancellation: Cancellation) -> Arrays:
         """The outputs of arrays from `read` or `checked`.
@@ -177,48 +208,22 @@ class SignatureRunner:
             raise invalid_argument(f"duplicate output tensor alias in output_filter: {', '.join(output_filter)}.")
         return output_filter or list(self.outputs)
 
-    def _array(self, name: str, tensor: TensorProto) -> npt.NDArray[Any]:
+    def _shape(self, name: str, tensor: TensorProto) -> tuple[int, ...]:
         spec = self.inputs[name]
         if tensor.dtype != spec.number:
             raise invalid_argument(f"Input {name!r} must be {_dtype(spec.number)}. Received {_dtype(tensor.dtype)}.")
         try:
-            if spec.dtype is None:
-                return np.asarray(tf.make_ndarray(tensor_pb2.TensorProto.FromString(tensor.SerializeToString())))
-            return array_from_tensor(tensor, max_bytes=self._limits.max_message_bytes)
-        except (ValueError, TypeError, OverflowError) as error:
+            return whole_shape(tensor)
+        except ValueError as error:
             raise invalid_argument(f"Input {name!r} must be readable: {error}") from error
 
-    def _check_images(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Limits the memory that a decoder would need: a few kilobytes of PNG may declare billions of pixels."""
-        total = 0.0
-        for value in array.ravel().tolist():
-            if not value.startswith(_FIRST_BYTES):
-                continue
-            pixels = declared_pixels(value)
-            if pixels is None and name.endswith(_IMAGE_INPUT_SUFFIX):
-                raise invalid_argument(f"{name!r} must hold whole image files. Received one with a broken header.")
-            total += pixels or 0.0
-            if (pixels or 0.0) > self._limits.max_image_pixels:
-                raise invalid_argument(
-                    f"An image in {name!r} must have at most {self._limits.max_image_pixels} pixels. "
-                    f"Received one of {pixels or 0:.0f} by its header. Scale it down."
-                )
-        if total > self._limits.max_request_pixels:
-            raise invalid_argument(
-                f"The images in {name!r} must have at most {self._limits.max_request_pixels} pixels together. "
-                f"Received {total:.0f}. Send fewer in a request."
-            )
-
-
-def declared_pixels(file: bytes) -> float | None:
-    """Width × height by an image file's header: inf for more than Pillow opens, None if Pillow cannot read it."""
-    try:
-        with Image.open(io.BytesIO(file), formats=_IMAGE_FORMATS) as image:
-            return image.width * image.height
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return math.inf
-    except Exception:  # Pillow raises almost anything for a broken header
-        return None
+    def _array(self, name: str, tensor: TensorProto) -> npt.NDArray[Any]:
+        try:
+            if self.inputs[name].dtype is None:
+                return np.asarray(tf.make_ndarray(tensor_pb2.TensorProto.FromString(tensor.SerializeToString())))
+            return array_from_tensor(tensor)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise invalid_argument(f"Input {name!r} must be readable: {error}") from error
 
 
 def _spec(info: TensorInfo) -> ServedTensorSpec:

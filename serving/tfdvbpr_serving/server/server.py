@@ -1,54 +1,39 @@
 """A local server with TensorFlow Serving's protocols: for development, tests and small machines.
 
-It serves gRPC and REST as `tensorflow_model_server` does, from the same folders and configuration files. It has neither
-TLS nor authentication. Imports TensorFlow.
+It serves gRPC and REST as `tensorflow_model_server` does, from the same folders and configuration files. What a caller
+can cost it is bounded by `ServerLimits`. It has neither TLS nor authentication. Imports TensorFlow.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent import futures
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, text_format, wrappers_pb2
-from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from tfdvbpr_serving.config import (
     BATCHING_FILE,
     BatchingOptions,
     ModelSource,
     ServerLimits,
-    model_sources,
     read_batching_config,
 )
-from tfdvbpr_serving.errors import ModelLoadError, ServerStartError
+from tfdvbpr_serving.errors import ServerStartError
 from tfdvbpr_serving.models.loading import LoadedModel, ServingOptions, load_model
 from tfdvbpr_serving.models.store import ModelStore
-from tfdvbpr_serving.protocol import messages, tensorflow_pb2, tensorflow_serving_pb2
-from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import (
-    GetModelMetadataRequest,
-    GetModelMetadataResponse,
-    GetModelStatusRequest,
-    GetModelStatusResponse,
-    PredictRequest,
-    PredictResponse,
-    ReloadConfigRequest,
-    ReloadConfigResponse,
-)
+from tfdvbpr_serving.protocol import messages
+from tfdvbpr_serving.server.cost import MemoryBudget
+from tfdvbpr_serving.server.deadlines import Deadlines
+from tfdvbpr_serving.server.grpc_api import GrpcApi, add_reflection
+from tfdvbpr_serving.server.http import HttpThread
 from tfdvbpr_serving.server.predictor import Predictor, ServerMetrics
-from tfdvbpr_serving.server.requests import ModelChoice, RequestContext, RequestError, invalid_argument
-from tfdvbpr_serving.server.rest import RestApi, RestThread
+from tfdvbpr_serving.server.rest import RestApi
 
-_log = logging.getLogger(__name__)
+VERSIONS_SERVICE = "versions"  # of the health check
 
 
 class LocalServer:
@@ -64,6 +49,8 @@ class LocalServer:
             it for that version.
         limits: of requests.
         poll_seconds: how often to look for newer versions; None for never.
+        allow_reload: folders that HandleReloadConfigRequest may serve models from. Whoever can call the server can then
+            replace its models by others in there; without any, the request is refused.
 
     Attributes:
         port: the port of gRPC, once started.
@@ -88,6 +75,7 @@ class LocalServer:
         batching: BatchingOptions | None = BatchingOptions(),  # noqa: B008 (frozen)
         limits: ServerLimits = ServerLimits(),  # noqa: B008 (frozen)
         poll_seconds: float | None = None,
+        allow_reload: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         if poll_seconds is not None and poll_seconds <= 0:
             raise ValueError(f"`poll_seconds` must be > 0, or None for never. Received {poll_seconds}.")
@@ -95,7 +83,7 @@ class LocalServer:
         self.port = port
         self.metrics = ServerMetrics()
         self._rest_port = rest_port
-        self._limits = limits
+        self._limits = limits = limits.fitting_open_files()
         options = ServingOptions(batching, limits, self.metrics.batch)
         self._store = ModelStore(_sources(models), load=partial(_load, options=options))
         self.metrics.watch(self._store)
@@ -103,26 +91,50 @@ class LocalServer:
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
         self._poller: threading.Thread | None = None
-        self._rest: RestThread | None = None
-        self._health = health.HealthServicer()
+        self._rest: HttpThread | None = None
+        self._rest_api: RestApi | None = None
+        self._serving = False
+        self._budget = MemoryBudget(limits.max_bytes_in_progress)
+        self._deadlines = Deadlines()
+        self._api = GrpcApi(
+            self._store,
+            self._predictor,
+            limits=limits,
+            budget=self._budget,
+            deadlines=self._deadlines,
+            reload_roots=[Path(root).resolve() for root in allow_reload],
+            ready=self._ready,
+        )
         self._server = self._grpc_server()
 
     def _grpc_server(self) -> grpc.Server:
-        max_requests = self._limits.max_concurrent_requests
+        limits = self._limits
         server = grpc.server(
-            futures.ThreadPoolExecutor(max_workers=max_requests, thread_name_prefix="tfdvbpr-serve"),
-            maximum_concurrent_rpcs=max_requests,
+            self._api.pool,
             options=[
-                ("grpc.max_send_message_length", self._limits.max_message_bytes),
-                ("grpc.max_receive_message_length", self._limits.max_message_bytes),
+                ("grpc.max_send_message_length", limits.max_message_bytes),
+                ("grpc.max_receive_message_length", limits.max_message_bytes),
+                ("grpc.max_concurrent_streams", self._api.num_threads),  # of one connection; more wait at the client
+                ("grpc.max_allowed_incoming_connections", limits.max_connections),
+                ("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1000)),
+                ("grpc.server_handshake_timeout_ms", round(limits.read_seconds * 1000)),
                 ("grpc.so_reuseport", 0),  # otherwise a second server would share the port in silence
             ],
         )
-        server.add_generic_rpc_handlers((_GrpcHandlers(self._store, self._predictor),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*messages.SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server, pool=_reflection_pool())
+        server.add_generic_rpc_handlers((self._api,))
+        add_reflection(server, self._deadlines)
         return server
+
+    def _ready(self, service: str) -> bool | None:
+        """Whether a service can respond, None if there is none: "" and TensorFlow Serving's, if every model is loaded.
+
+        The service "versions" is not ready while versions cannot be listed or loaded; the loaded ones are served.
+        """
+        if service == VERSIONS_SERVICE:
+            return self._serving and self._store.current
+        if service not in ("", *messages.SERVICE_NAMES):
+            return None
+        return self._serving and self._store.complete
 
     @property
     def target(self) -> str:
@@ -156,14 +168,14 @@ class LocalServer:
             )
         self.port = bound
         if self._rest_port is not None:
-            api = RestApi(self._predictor, self.metrics, limits=self._limits)
-            self._rest = RestThread(api, host=self.host, port=self._rest_port)
+            self._rest_api = RestApi(self._predictor, self.metrics, limits=self._limits, budget=self._budget)
+            self._rest = HttpThread(self._rest_api.app, host=self.host, port=self._rest_port, limits=self._limits)
         self._store.load_all()
+        self._deadlines.start()
         self._server.start()
         if self._rest is not None:
             self._rest.start()
-        for service in ("", *messages.SERVICE_NAMES):
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._serving = True
         if self._poll_seconds is not None:
             self._poller = threading.Thread(target=self._poll, name="tfdvbpr-serve-poll", daemon=True)
             self._poller.start()
@@ -176,11 +188,15 @@ class LocalServer:
             grace_seconds: how long they may take; after it they are cancelled.
         """
         self._stopping.set()
-        self._health.enter_graceful_shutdown()
+        self._serving = False
         stopped = self._server.stop(grace_seconds)
         if self._rest is not None:
             self._rest.stop(grace_seconds=grace_seconds)
+        if self._rest_api is not None:
+            self._rest_api.close()
         stopped.wait()
+        self._deadlines.stop()
+        self._api.close()
         if self._poller is not None:
             self._poller.join()
 
@@ -198,10 +214,7 @@ class LocalServer:
 
     def _poll(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
-            try:
-                self._store.poll()
-            except OSError as error:  # the folder may be gone for a moment; look again next time
-                _log.warning("Could not look for new versions: %s", error)
+            self._store.poll()
 
 
 def _sources(models: Mapping[str, str | os.PathLike[str]] | Iterable[ModelSource]) -> list[ModelSource]:
@@ -213,112 +226,5 @@ def _sources(models: Mapping[str, str | os.PathLike[str]] | Iterable[ModelSource
 def _load(name: str, version: int, path: Path, *, options: ServingOptions) -> LoadedModel:
     own = path / BATCHING_FILE
     if options.batching is not None and own.is_file():
-        options = ServingOptions(read_batching_config(own), options.limits, options.observe_batch)
+        options = options.with_batching(read_batching_config(own))
     return load_model(name, version, path, options=options)
-
-
-class _GrpcHandlers(grpc.GenericRpcHandler):
-    """TensorFlow Serving's gRPC methods.
-
-    Requests arrive as bytes and are parsed here, so that an unreadable message is INVALID_ARGUMENT with a sentence. By
-    itself gRPC would give INTERNAL and print a stack trace.
-    """
-
-    def __init__(self, store: ModelStore, predictor: Predictor) -> None:
-        self._store = store
-        self._predictor = predictor
-        functions: dict[str, Callable[[Any, grpc.ServicerContext], Any]] = {
-            messages.PREDICT: self._predict,
-            messages.GET_MODEL_METADATA: self._metadata,
-            messages.GET_MODEL_STATUS: self._status,
-            messages.RELOAD_CONFIG: self._reload,
-        }
-        self._handlers = {
-            path: grpc.unary_unary_rpc_method_handler(partial(_respond, messages.METHODS[path][0], function))
-            for path, function in functions.items()
-        }
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        return self._handlers.get(handler_call_details.method)
-
-    def _predict(self, request: PredictRequest, grpc_context: grpc.ServicerContext) -> PredictResponse:
-        context = RequestContext(grpc_context.time_remaining())
-        if not grpc_context.add_callback(context.cancel):
-            context.cancel()
-        prediction = self._predictor.predict(
-            _model_choice(request),
-            lambda runner: runner.read(request.inputs),
-            output_filter=list(request.output_filter),
-            context=context,
-            protocol="grpc",
-        )
-        response = PredictResponse()
-        spec = response.model_spec
-        spec.name, spec.version.value, spec.signature_name = prediction.model, prediction.version, prediction.signature
-        for name, array in prediction.outputs.items():
-            messages.write_tensor(response.outputs[name], array)
-        return response
-
-    def _metadata(self, request: GetModelMetadataRequest, _: grpc.ServicerContext) -> GetModelMetadataResponse:
-        if list(request.metadata_field) != ["signature_def"]:
-            fields = ", ".join(request.metadata_field)
-            raise invalid_argument(f'`metadata_field` must be ["signature_def"]. Received [{fields}].')
-        return self._predictor.metadata(_model_choice(request))[0]
-
-    def _status(self, request: GetModelStatusRequest, _: grpc.ServicerContext) -> GetModelStatusResponse:
-        return self._predictor.status(_model_choice(request))
-
-    def _reload(self, request: ReloadConfigRequest, _: grpc.ServicerContext) -> ReloadConfigResponse:
-        """Serves the models of another configuration from now on, or changes nothing."""
-        try:
-            sources = model_sources(request.config)
-        except ModelLoadError as error:
-            raise invalid_argument(str(error)) from error
-        self._store.reload(sources)
-        response = ReloadConfigResponse()
-        response.status.SetInParent()
-        return response
-
-
-def _respond(
-    message: Any, function: Callable[[Any, grpc.ServicerContext], Any], body: bytes, context: grpc.ServicerContext
-) -> bytes:
-    """Runs a method: a `RequestError` becomes its status, any other error INTERNAL, and the server continues."""
-    try:
-        try:
-            request = message.FromString(body)
-        except DecodeError as error:
-            name = message.DESCRIPTOR.name
-            raise invalid_argument(f"The body must be a {name}. Received {len(body)} other bytes.") from error
-        return bytes(function(request, context).SerializeToString())
-    except RequestError as error:
-        context.abort(error.code, error.message)
-    except Exception as error:
-        _log.exception("A request failed")
-        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}. See the server's log.")
-    raise AssertionError("abort raises")
-
-
-def _model_choice(request: Any) -> ModelChoice:
-    if not request.HasField("model_spec"):
-        raise invalid_argument("Missing ModelSpec. Name the model.")
-    spec = request.model_spec
-    chosen = spec.WhichOneof("version_choice")
-    return ModelChoice(
-        spec.name,
-        int(spec.version.value) if chosen == "version" else None,
-        spec.version_label if chosen == "version_label" else None,
-        spec.signature_name,
-    )
-
-
-def _reflection_pool() -> descriptor_pool.DescriptorPool:
-    """The services under the protocol's own names, for gRPC reflection; a pool of its own, beside TensorFlow's."""
-    pool = descriptor_pool.DescriptorPool()
-    ours = (tensorflow_pb2.DESCRIPTOR, tensorflow_serving_pb2.DESCRIPTOR)
-    for file in (any_pb2.DESCRIPTOR, wrappers_pb2.DESCRIPTOR, *ours, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
-        text = text_format.MessageToString(descriptor_pb2.FileDescriptorProto.FromString(file.serialized_pb))
-        if file in ours:
-            text = text.replace(f"{messages.OUR_PACKAGE}tensorflow", "tensorflow")
-        pool.Add(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()))
-    return pool

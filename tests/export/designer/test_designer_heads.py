@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export import export_designer, read_manifest
+from tfdvbpr_export.designer.heads import ServedDesigner
 
 FIGURES = ("preferences", "realism_logits", "initial_preferences")
 USERS, CATEGORIES, SEEDS = ["u0", "u5", "u5"], ["shirt", "shoe", "shirt"], [7, -(2**40), 0]
@@ -127,6 +130,30 @@ def test_unknown_categories_are_blank(served_designer: Exported) -> None:
     assert image["known_categories"].tolist() == [True, False]
     assert image["images"].any(axis=(1, 2, 3)).tolist() == [True, False]
     assert np.isnan(image["realism_logits"]).tolist() == [False, True]
+
+
+def test_nothing_is_computed_for_unknown_categories_alone(served_designer: Exported) -> None:
+    answer = served_designer("design", user_ids=["u0"] * 2, categories=["hat", ""], num_steps=[2, 2])
+    assert (answer["image_bytes"].shape, answer["nearest_item_ids"].shape) == ((2, 0), (2, 0, 3))
+    assert (answer["counts"].tolist(), answer["steps"].tolist()) == ([0, 0], [0, 0])
+    blank = served_designer("tailor", image_bytes=[b"no image"], user_ids=["u0"], categories=["hat"])  # not decoded
+    assert blank["image_bytes"].tolist() == [b""]
+
+
+def test_categories_that_the_gan_was_not_trained_on(tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+    """One that was left out is unknown; one that was merged is generated as the other."""
+    for trained_as, known in ((None, False), ("shirt", True)):
+        folder = tmp_path / str(trained_as)
+        shutil.copytree(tiny_gan_run.path, folder)
+        facts = json.loads((folder / "gan.json").read_text())
+        facts["categories"]["shoe"]["trained_as"] = trained_as
+        (folder / "gan.json").write_text(json.dumps(facts))
+        designer = Designer(tiny_run, GanRun.open(folder))
+        module = ServedDesigner(designer, Tailor(designer), max_steps=2)
+        answer = module.generate.python_function(tf.constant(["shoe", "shirt"]), tf.constant([3, 3], tf.int64))
+        assert answer["known_categories"].numpy().tolist() == [known, True]
+        files = answer["image_bytes"].numpy().tolist()
+        assert files[0] == (files[1] if known else b"")
 
 
 def test_generated_images_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:

@@ -19,7 +19,7 @@ from tfdvbpr_serving.client.responses import Recommendations
 from tfdvbpr_serving.config import BatchingOptions
 from tfdvbpr_serving.errors import InvalidRequestError, ModelLoadError, ServerBusyError
 from tfdvbpr_serving.protocol.messages import Arrays
-from tfdvbpr_serving.server.batching import Batcher
+from tfdvbpr_serving.server.batching import Batcher, Work
 from tfdvbpr_serving.server.requests import RequestContext, RequestError
 from tfdvbpr_serving.server.runners import Cancellation
 from tfdvbpr_serving.server.server import LocalServer
@@ -49,7 +49,8 @@ class Held:
     def __init__(self, options: BatchingOptions = ONE_THREAD, *, joins: bool = True, max_waiting: int = 8) -> None:
         self.run = Doubling()
         self.run.free.clear()
-        self.batcher = Batcher(self.run, options=options, joins=joins, max_waiting=max_waiting, observe=lambda *_: None)
+        self.batcher = Batcher(options=options, joins=joins, max_waiting=max_waiting)
+        self.work = Work(self.run, lambda *_: None)
         self.pool = ThreadPoolExecutor(16)
         self.first = self._submitted(0.0)
         wait_until(lambda: self.run.batches == [[0.0]])
@@ -57,15 +58,19 @@ class Held:
     def _submitted(self, *values: float, kind: object = None, context: RequestContext | None = None) -> Future[Arrays]:
         arrays: Arrays = {"x": np.array(values)}
         return self.pool.submit(
-            self.batcher.predict, arrays, rows=len(values), kind=kind, context=context or RequestContext()
+            self.batcher.predict, self.work, arrays, rows=len(values), kind=kind, context=context or RequestContext()
         )
 
     def submit(self, *values: float, kind: object = None, context: RequestContext | None = None) -> Future[Arrays]:
         """Returns once the request waits, or has been rejected."""
-        before = self.batcher.waiting
+        before = self.waiting
         future = self._submitted(*values, kind=kind, context=context)
-        wait_until(lambda: self.batcher.waiting > before or future.done() or self.run.free.is_set())
+        wait_until(lambda: self.waiting > before or future.done() or self.run.free.is_set())
         return future
+
+    @property
+    def waiting(self) -> int:
+        return self.batcher.waiting(self.work)
 
     def release(self) -> None:
         self.run.free.set()
@@ -115,14 +120,6 @@ def test_a_full_queue_rejects_requests_at_once() -> None:
     assert held.submit(5.0).result(10)["y"].tolist() == [10]
 
 
-def test_too_many_rows() -> None:
-    held = Held()
-    with pytest.raises(RequestError, match=r"at most 4 rows.*Received 5") as caught:
-        held.submit(1.0, 2.0, 3.0, 4.0, 5.0).result(10)
-    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
-    held.release()
-
-
 def test_a_request_whose_deadline_passes_in_the_queue_is_not_run() -> None:
     held = Held()
     late, cancelled, kept = RequestContext(0.05), RequestContext(), RequestContext(60)
@@ -132,7 +129,7 @@ def test_a_request_whose_deadline_passes_in_the_queue_is_not_run() -> None:
         with pytest.raises(RequestError) as caught:
             future.result(10)  # while the first one still runs
         assert caught.value.code == code
-    assert held.batcher.waiting == 1
+    assert held.waiting == 1
     held.release()
     assert futures[2].result(10)["y"].tolist() == [6]
     assert held.run.batches == [[0], [3]]
@@ -141,33 +138,47 @@ def test_a_request_whose_deadline_passes_in_the_queue_is_not_run() -> None:
 def test_the_timeout_waits_until_a_batch_is_full_and_no_longer() -> None:
     run = Doubling()
     options = BatchingOptions(max_batch_size=3, batch_timeout_micros=20_000_000, num_batch_threads=1)
-    batcher = Batcher(run, options=options, joins=True, max_waiting=9, observe=lambda *_: None)
+    batcher = Batcher(options=options, joins=True, max_waiting=9)
+    work = Work(run, lambda *_: None)
     with ThreadPoolExecutor(3) as pool:
         futures = [
-            pool.submit(batcher.predict, {"x": np.array([float(i)])}, rows=1, kind=None, context=RequestContext())
+            pool.submit(batcher.predict, work, {"x": np.array([float(i)])}, rows=1, kind=None, context=RequestContext())
             for i in range(3)
         ]
         assert [f.result(10)["y"].tolist() for f in futures] == [[0], [2], [4]]
     assert [len(batch) for batch in run.batches] == [3]
     short = BatchingOptions(max_batch_size=3, batch_timeout_micros=2000, num_batch_threads=1)
-    alone = Batcher(run, options=short, joins=True, max_waiting=9, observe=lambda *_: None)
-    assert alone.predict({"x": np.array([7.0])}, rows=1, kind=None, context=RequestContext())["y"].tolist() == [14]
+    alone = Batcher(options=short, joins=True, max_waiting=9)
+    outputs = alone.predict(work, {"x": np.array([7.0])}, rows=1, kind=None, context=RequestContext())
+    assert outputs["y"].tolist() == [14]
 
 
 def test_many_threads_get_their_own_rows() -> None:
     run = Doubling()
-    batcher = Batcher(
-        run, options=BatchingOptions(max_batch_size=8), joins=True, max_waiting=999, observe=lambda *_: None
-    )
+    batcher = Batcher(options=BatchingOptions(max_batch_size=8), joins=True, max_waiting=999)
+    work = Work(run, lambda *_: None)
 
     def predict(number: int) -> bool:
         values = np.arange(number % 3 + 1) + number * 10.0
-        outputs = batcher.predict({"x": values}, rows=len(values), kind=number % 2, context=RequestContext())
+        outputs = batcher.predict(work, {"x": values}, rows=len(values), kind=number % 2, context=RequestContext())
         return outputs["y"].tolist() == (values * 2).tolist()
 
     with ThreadPoolExecutor(32) as pool:
         assert all(pool.map(predict, range(2000)))
-    assert batcher.waiting == 0
+    assert batcher.waiting(work) == 0
+
+
+def test_works_that_share_threads_and_are_not_joined() -> None:
+    """As all designs of a server: one runs at a time, whatever its signature."""
+    held, other = Held(joins=False, max_waiting=2), Doubling()
+    work = Work(other, lambda *_: None)
+    waiting = held.pool.submit(
+        held.batcher.predict, work, {"x": np.array([3.0])}, rows=1, kind=None, context=RequestContext()
+    )
+    wait_until(lambda: held.batcher.waiting(work) == 1)
+    assert (held.waiting, other.batches) == (0, [])
+    held.release()
+    assert waiting.result(10)["y"].tolist() == [6]
 
 
 def test_batched_responses_equal_unbatched_ones(model_folders: dict[str, Path]) -> None:

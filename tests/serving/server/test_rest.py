@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import PredictResponse
+from tfdvbpr_serving.server.rest_json import dumped, response_body
 from tfdvbpr_serving.server.server import LocalServer
 
 
@@ -138,7 +140,7 @@ DEEP = '{"instances": ' + "[" * 100_000 + "]" * 100_000 + "}"
         ({"instances": [{"user_ids": "u0"}]}, "Missing but required: {item_ids}"),
         ({"instances": [{"user_ids": "u0", "item_ids": []}, {"user_ids": "u1"}]}, "same inputs as row 0"),
         ({"instances": [{"user_ids": 3, "item_ids": ["i0"]}]}, "'user_ids' must hold strings"),
-        ({"inputs": {"user_ids": ["u0"], "item_ids": [["i0"], ["i1", "i2"]]}}, "Received ragged ones"),
+        ({"inputs": {"user_ids": ["u0", "u1"], "item_ids": [["i0"], ["i1", "i2"]]}}, "Received ragged ones"),
         ({"inputs": {"user_ids": ["u0"], "item_ids": ["i0"]}}, "must have shape (None, None)"),
         ({"inputs": {"user_ids": [{"b64": "*"}], "item_ids": [["i0"]]}}, "must have valid base64"),
         ({"inputs": {"user_ids": [[[[[[[[["u0"]]]]]]]]], "item_ids": [["i0"]]}}, "at most 8 dimensions"),
@@ -165,11 +167,11 @@ def test_numbers_must_be_of_the_signatures_type(rest: httpx.Client, k: Any) -> N
 
 def test_other_errors(rest: httpx.Client, toy_server: LocalServer) -> None:
     assert error_of(rest, {"inputs": 1}, "/nope:predict")[0] == 404
-    assert error_of(rest, {"inputs": 1}, "/recommender:classify")[0] == 501
+    assert error_of(rest, {"inputs": 1}, "/recommender:classify")[0] == 400
     bomb = {"signature_name": "embed_images", "instances": [b64(png_with_size(60_000, 60_000))]}
     assert "at most 50000000 pixels" in error_of(rest, bomb)[1]
     response = httpx.get(f"{toy_server.rest_url}/v2/health")
-    assert (response.status_code, "/v1/models/NAME" in response.json()["error"]) == (404, True)
+    assert (response.status_code, "/v1/models/NAME" in response.json()["error"]) == (400, True)
     assert rest.get("/nope").status_code == 404
 
 
@@ -181,6 +183,40 @@ def test_a_body_beyond_the_limit(rest: httpx.Client) -> None:
     response = rest.post("/recommender:predict", content=parts())
     assert response.status_code == 413
     assert "at most" in response.json()["error"]
+
+
+def test_bodies_of_gzip(rest: httpx.Client) -> None:
+    body = json.dumps({"signature_name": "score", "instances": [{"user_ids": "u0", "item_ids": ["i2"]}]}).encode()
+
+    def post(content: bytes, encoding: str = "gzip") -> httpx.Response:
+        return rest.post("/recommender:predict", content=content, headers={"Content-Encoding": encoding})
+
+    assert post(gzip.compress(body)).json()["predictions"][0]["scores"] == [1]
+    for content in (b"no gzip", gzip.compress(body)[:-9], gzip.compress(body)[:20] + b"x" * 30):
+        assert (post(content).status_code, "whole gzip data" in post(content).text) == (400, True)
+    assert post(body, "br").status_code == 400
+    assert post(gzip.compress(b" " * 100 * 2**20)).status_code == 413  # 100 kB that unfold to 100 MB
+
+
+def test_bodies_of_many_values_are_refused_unparsed(rest: httpx.Client) -> None:
+    for values in ("{}," * 500_000 + "{}", "1," * 500_000 + "1", "[" * 500_000):
+        status, error = error_of(rest, '{"instances": [' + values + "]}")
+        assert (status, "at most 200000 values" in error) == (400, True)
+    rows = [{"user_ids": "u0", "item_ids": ["i2"]}] * 65
+    assert "at most 64 rows" in error_of(rest, {"signature_name": "score", "instances": rows})[1]
+
+
+def test_numbers_have_as_few_digits_as_float32_needs(rest: httpx.Client) -> None:
+    text = rest.post(
+        "/recommender:predict",
+        json={"signature_name": "score_images", "instances": [{"user_ids": "u0", "image_bytes": b64(png(11, 0, 0))}]},
+    ).text
+    assert '"scores":10.0' in text
+    for value in (0.1, 1e-8, 3.4e38, 16777217.0, -2.5):
+        array = np.array([value], np.float32)
+        (number,) = json.loads(dumped(response_body({"x": array}, by_row=False)))["outputs"]
+        assert np.float32(number) == array[0]
+        assert len(str(number)) <= len(str(array[0])) + 1
 
 
 def test_metrics(rest: httpx.Client, toy_server: LocalServer) -> None:
