@@ -50,6 +50,13 @@ class RecommenderConfig(TrainingConfig):
         "A name in FEATURE_EXTRACTORS, off-the-shelf features, such as colour-and-edges, efficientnet_lite0, or a "
         "model of keras.applications such as MobileNetV2; VisRank, VBPR and FM.",
     )
+    num_neighbours: int = option(
+        "model",
+        0,
+        "N of ease and item-knn: weights that each item keeps, the largest by magnitude; 0 keeps all. item-knn: 100.",
+        ge=0,
+    )
+    shrinkage: float = option("model", 10.0, "h of item-knn's cosines, n_ij / (√n_i √n_j + h).", ge=0)
     user_embeddings: UserEmbeddings = option(
         "user profile",
         "leave-one-out",
@@ -115,6 +122,7 @@ class RecommenderConfig(TrainingConfig):
     backbone_l2: float = option(
         "loss", 1e-4, "λ_CNN: ½λ‖W‖² a step, on trained weights and not on biases; DVBPR and siamese.", ge=0
     )
+    weight_l2: float = option("loss", 500.0, "λ of ease, on the squared weights between items.", gt=0)
     epochs: int = option("optimizer", 40, "Passes over the data; see `batching` for what one is.", ge=1)
     user_learning_rate: float = option(
         "optimizer", 1e-2, "Adam's step size for tables with a row a user or an item: free θ, γ, β.", gt=0

@@ -21,6 +21,7 @@ from tfdvbpr.files import reading
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.base import Recommender
 from tfdvbpr.models.recommenders.factors import Array, Factors
+from tfdvbpr.models.recommenders.item_weights import ItemWeights
 from tfdvbpr.models.weights import load_weights
 from tfdvbpr.run.folder import (
     FACTORS_NAME,
@@ -106,23 +107,27 @@ class Run(RunFolder):
 
     @cached_property
     def factors(self) -> Factors:
-        """User and item embeddings and item biases."""
+        """User and item embeddings and item biases, or item-item weights, which are read as such."""
         path, about = self.path / FACTORS_NAME, self.manifest
         with reading(path, RunError, _AGAIN):
-            factors = Factors.read(path)
-            if (len(factors.user_embeddings), len(factors.item_embeddings)) != (about.num_users, about.num_items):
+            factors = (ItemWeights if self.model_class.has_item_weights else Factors).read(path)
+            if (factors.num_users, factors.num_items) != (about.num_users, about.num_items):
                 raise ValueError(f"there must be {about.num_users} users and {about.num_items} items")
         return factors
 
     @property
+    def _visual_dim(self) -> int | None:
+        return self.config.embedding_dim if self.model_class.has_weights else None
+
+    @property
     def visual_user_embeddings(self) -> Array:
         """float32 [num_users, embedding_dim]: θ; the user embeddings without non-visual factors."""
-        return self.factors.user_embeddings[:, : self.config.embedding_dim]
+        return self.factors.user_embeddings[:, : self._visual_dim]
 
     @property
     def visual_item_embeddings(self) -> Array:
         """float32 [num_items, embedding_dim]: Φ of every item; the item embeddings without non-visual factors."""
-        return self.factors.item_embeddings[:, : self.config.embedding_dim]
+        return self.factors.item_embeddings[:, : self._visual_dim]
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.errors import RunError
+from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.run import Run
 from tfdvbpr.run.new_items import update_items
 from tfdvbpr.signatures import RECOMMENDER_MODEL_NAME, SIGNATURES
@@ -24,6 +25,8 @@ from tfdvbpr_export.recommender.users import SeenItems, ServedFoldIn, UserEmbedd
 from tfdvbpr_export.requests import UNKNOWN_ID, ImageFiles, Request, example_ids, example_image, filled
 from tfdvbpr_export.saved_model import run_facts, served, write_version
 from tfdvbpr_export.versions import next_version, read_manifest, remove_old_versions, versions
+
+_MOST_DENSE = 1 << 28  # floats: 1 GiB
 
 
 class ServedRecommender(tf.Module):
@@ -174,12 +177,13 @@ def export_recommender(
         The version folder.
 
     Raises:
-        RunError: if the run is no recommender run, or its factors are not finite.
+        RunError: if the run is no recommender run, its factors are not finite, or its item-item weights are too large.
         OutputExistsError: if `output` is a file.
         ConfigError: if `keep` is out of range, or ScaNN is requested and not installed.
     """
     folder = next_version(Path(output), keep=keep)
     run, options = Run.open(run_path), options or RecommenderOptions()
+    check_size(run)
     check_finite(run)
     module = ServedRecommender(run, options)
     about = {
@@ -196,6 +200,18 @@ def export_recommender(
     write_version(module, folder, examples=examples, about=about, op_namespaces=module.catalogue.needs)
     remove_old_versions(folder, keep=keep)
     return folder
+
+
+def check_size(run: Run) -> None:
+    """Refuses, with a `RunError`, item-item weights whose dense tables would not fit into a SavedModel."""
+    users, items = run.manifest.num_users, run.manifest.num_items
+    if run.model_class.has_item_weights and (users + items) * items > _MOST_DENSE:
+        known = [name for name, kind in RECOMMENDERS.items() if not kind.has_item_weights]
+        raise RunError(
+            f"(users + items) × items of a {run.manifest.model} run must be at most {_MOST_DENSE:,} to be served. "
+            f"{run.path} has ({users:,} + {items:,}) × {items:,}. Use `tfdvbpr recommend`, or a recommender that is "
+            f"exported at any size: {', '.join(known)}."
+        )
 
 
 def check_finite(run: Run) -> None:

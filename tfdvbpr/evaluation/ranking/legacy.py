@@ -59,13 +59,7 @@ def _areas(
     trained = np.asarray(interactions.training_matrix[user_ids[rows], sampled.ravel()]).reshape(sampled.shape)
     negative = ~trained & (sampled != item_ids[:, None])
     everything = np.concatenate([item_ids[:, None], sampled], axis=1)
-    # Sums row by row, which are the same for equal embeddings; rows of a matrix product may differ in the last bit.
-    scores = np.stack(
-        [
-            (factors.item_embeddings[items] * factors.user_embeddings[user]).sum(axis=1) + factors.item_biases[items]
-            for user, items in zip(user_ids, everything, strict=True)
-        ]
-    )
+    scores = np.stack([factors.score_items(user, items) for user, items in zip(user_ids, everything, strict=True)])
     wins = (scores[:, :1] > scores[:, 1:]) & negative
     counts = negative.sum(axis=1)
     return np.where(counts > 0, wins.sum(axis=1) / np.maximum(counts, 1), np.nan)

@@ -120,7 +120,7 @@ def count_higher_and_equal(
     Returns:
         int64 [N] and int64 [N]. A score that is no number is neither higher nor equal.
     """
-    catalogue = _Catalogue.of(factors, masked)
+    catalogue = _Scores(factors, masked) if factors.scores_are_exact else _Catalogue.of(factors, masked)
     higher, equal = np.zeros(len(user_ids), np.int64), np.zeros(len(user_ids), np.int64)
 
     def count(start: int) -> None:
@@ -131,6 +131,23 @@ def count_higher_and_equal(
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(count, range(0, len(user_ids), _USERS)))
     return higher, equal
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Whole rows of scores, of factors that tie exactly by themselves."""
+
+    factors: Factors
+    masked: sparse.csr_matrix
+
+    def count(self, user_ids: npt.NDArray[np.int32], item_ids: npt.NDArray[np.int32]) -> tuple[Counts, Counts]:
+        """Counts of one block of actions, int64 [B] each."""
+        scores, rows = self.factors.scores(user_ids), np.arange(len(user_ids))
+        held_out = scores[rows, item_ids][:, None]
+        pairs = self.masked[user_ids]
+        scores[np.repeat(rows, np.diff(pairs.indptr)), pairs.indices] = np.nan
+        with np.errstate(invalid="ignore"):
+            return np.count_nonzero(scores > held_out, axis=1), np.count_nonzero(scores == held_out, axis=1)
 
 
 @dataclass(frozen=True)

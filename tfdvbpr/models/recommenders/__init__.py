@@ -29,6 +29,8 @@ RECOMMENDERS: Registry[type[Recommender]] = Registry(
         "bpr-mf": f"{_HERE}.bpr_mf:BPRMF",
         "warp": f"{_HERE}.bpr_mf:WARP",
         "visrank": f"{_HERE}.closed_form:VisRank",
+        "ease": f"{_HERE}.item_item:EASE",
+        "item-knn": f"{_HERE}.item_item:ItemKNN",
         "popularity": f"{_HERE}.closed_form:Popularity",
     },
 )

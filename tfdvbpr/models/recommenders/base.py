@@ -68,6 +68,7 @@ class Recommender:
         centres_items: whether features or embeddings are centred on the catalogue's mean, which `Factors.feature_mean`
             then keeps for new items.
         embeds_new_items: whether an item that was never trained has an embedding.
+        has_item_weights: whether it scores by item-item weights, `ItemWeights`, in the place of factors.
     """
 
     defaults: ClassVar[Values] = {}
@@ -78,6 +79,7 @@ class Recommender:
     uses_features: ClassVar[bool] = False
     centres_items: ClassVar[bool] = False
     embeds_new_items: ClassVar[bool] = False
+    has_item_weights: ClassVar[bool] = False
 
     @classmethod
     def check_config(cls, config: RecommenderConfig) -> None:

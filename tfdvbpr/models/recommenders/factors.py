@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,11 @@ class Factors:
         item_biases: float32 [num_items]; zeros for DVBPR, which has none.
         feature_mean: float32 [F], what features were centred on where the model centres them, so that items added later
             meet the same centre; None elsewhere.
+        scores_are_exact: whether `scores` gives equal items equal scores to the bit, however many users it is called
+            for.
     """
+
+    scores_are_exact: ClassVar[bool] = False
 
     user_embeddings: Array
     item_embeddings: Array
@@ -77,6 +81,16 @@ class Factors:
                 f"Received {users}, {items} and {biases}."
             )
 
+    @property
+    def num_users(self) -> int:
+        """Rows of the user embeddings."""
+        return len(self.user_embeddings)
+
+    @property
+    def num_items(self) -> int:
+        """Rows of the item embeddings."""
+        return len(self.item_embeddings)
+
     def scores(self, users: npt.NDArray[np.integer[Any]]) -> Array:
         """float32 [B, num_items]: x̂_ui of the given user rows for every item."""
         return self.scores_for(self.user_embeddings[users])
@@ -89,6 +103,15 @@ class Factors:
             return scores
         distinct: Array = user_embeddings @ self.item_embeddings[first].T + self.item_biases[first]
         return distinct[:, group_of]
+
+    def score_items(self, user: int, items: npt.NDArray[np.integer[Any]]) -> Array:
+        """float32 [N]: x̂ of one user row for the given items.
+
+        Sums row by row are the same for equal embeddings; rows of a matrix product may differ in the last bit.
+        """
+        products = self.item_embeddings[items] * self.user_embeddings[user]
+        scores: Array = products.sum(axis=1) + self.item_biases[items]
+        return scores
 
     @cached_property
     def distinct_items(self) -> DistinctItems:

@@ -17,6 +17,7 @@ from keras import ops
 
 from tfdvbpr.models.recommenders.base import TrainedRun
 from tfdvbpr.models.recommenders.factors import Array, Factors
+from tfdvbpr.models.recommenders.item_weights import ItemWeights
 
 _MOST_STEPS = 50
 _TOLERANCE = 1e-5
@@ -265,6 +266,27 @@ class FoldIn:
             first=ops.ones_like(weights[:, :1]) * self.factors.user_embeddings[:, width:].mean(axis=0),
             user_l2=max(self.user_l2, _LEAST_L2),
         )
+
+
+class HistoryFoldIn(FoldIn):
+    """Of `ItemWeights`: 1/n for each of the n liked items, and 0 for the rest of the catalogue."""
+
+    def __call__(self, liked: list[npt.NDArray[np.int32]]) -> Array:
+        """float32 [B, num_items]: see `FoldIn`."""
+        factors = self.factors
+        assert isinstance(factors, ItemWeights)
+        users = np.zeros((len(liked), factors.num_items), np.float32)
+        for user, rows in zip(users, liked, strict=True):
+            if len(rows):
+                user[rows] = np.float32(1 / len(rows))
+            else:
+                user[:] = factors.mean_user
+        return users
+
+    def embed_items(self, liked: LikedItems) -> Any:
+        """float32 [B, num_items]: see `FoldIn`."""
+        places = ops.one_hot(liked.rows, self.factors.num_items)  # [B, n, num_items]
+        return shrunk_means(places, liked.is_liked, shrinkage=0.0)
 
 
 def fit_values(run: TrainedRun) -> dict[str, Any]:

@@ -1,0 +1,138 @@
+"""Scores by item-item weights: the users' items and the weights, both sparse, in the place of factors."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from tfdvbpr.arrays import read_npz
+from tfdvbpr.models.recommenders.factors import Array, Factors
+
+_DENSE_SHARE = 1 / 8
+
+
+class ItemWeights(Factors):
+    """x̂_ui = 1/n_u Σ_j W_ji over the user's n_u items, 0 for a user without any.
+
+    As factors these are embeddings as long as the catalogue: θ_u has 1/n_u for each of the user's items, φ_i is the
+    column of W. `user_embeddings` and `item_embeddings` make them dense; nothing but export reads them.
+
+    Args:
+        histories: float32 [num_users, num_items], 1 for each of a user's items.
+        weights: float32 [num_items, num_items], W.
+
+    Raises:
+        ValueError: if the sizes do not agree.
+
+    Example:
+        >>> one = sparse.csr_array(np.eye(1, 2, dtype=np.float32))
+        >>> ItemWeights(one, sparse.csr_array(np.array([[0, 3], [3, 0]], np.float32))).scores(np.array([0])).tolist()
+        [[0.0, 3.0]]
+    """
+
+    scores_are_exact: ClassVar[bool] = True
+
+    def __init__(self, histories: sparse.csr_array, weights: sparse.csr_array) -> None:
+        if weights.shape != (histories.shape[1],) * 2:
+            raise ValueError(
+                f"`histories` [U, I] and `weights` [I, I] must agree. Received {histories.shape} and {weights.shape}."
+            )
+        self.histories = histories
+        self.weights = weights
+
+    @property
+    def num_users(self) -> int:
+        """Rows of the histories."""
+        return int(self.histories.shape[0])
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalogue."""
+        return int(self.histories.shape[1])
+
+    @cached_property
+    def _counts(self) -> Array:
+        """float32 [num_users, 1]: n_u, at least 1."""
+        return np.maximum(np.diff(self.histories.indptr), 1).astype(np.float32)[:, None]
+
+    @cached_property
+    def user_embeddings(self) -> Array:
+        """float32 [num_users, num_items], dense."""
+        users: Array = self.histories.toarray() / self._counts
+        return users
+
+    @cached_property
+    def mean_user(self) -> Array:
+        """float32 [num_items]: the mean of the user embeddings."""
+        mean: Array = (self.histories.T @ (1 / self._counts[:, 0].astype(np.float64))) / self.num_users
+        return mean.astype(np.float32)
+
+    @cached_property
+    def item_embeddings(self) -> Array:
+        """float32 [num_items, num_items], dense: Wᵀ."""
+        return np.ascontiguousarray(self.weights.toarray().T)
+
+    @property
+    def item_biases(self) -> Array:
+        """float32 [num_items]: none, so zeros."""
+        return np.zeros(self.num_items, np.float32)
+
+    @cached_property
+    def _multiplied(self) -> Any:
+        """W as what a product with it is fastest with."""
+        return self.weights.toarray() if self.weights.nnz > _DENSE_SHARE * self.num_items**2 else self.weights
+
+    def scores(self, users: npt.NDArray[np.integer[Any]]) -> Array:
+        """float32 [B, num_items]: x̂_ui of the given user rows for every item; equal items have equal scores.
+
+        Every sum goes through the user's items in the order of the catalogue, whatever it is computed with.
+        """
+        return self._products(self.histories[users]) / self._counts[users]
+
+    def scores_for(self, user_embeddings: Array) -> Array:
+        """float32 [B, num_items]: x̂ of embeddings, float32 [B, num_items], for every item."""
+        return self._products(sparse.csr_array(user_embeddings))
+
+    def score_items(self, user: int, items: npt.NDArray[np.integer[Any]]) -> Array:
+        """float32 [N]: x̂ of one user row for the given items."""
+        scores: Array = self.scores(np.array([user]))[0, items]
+        return scores
+
+    def _products(self, users: sparse.csr_array) -> Array:
+        products = users @ self._multiplied
+        scores: Array = products.toarray() if sparse.issparse(products) else products
+        return scores
+
+    def write(self, path: Path) -> None:
+        """Writes the sparse arrays as .npz."""
+        arrays = {"histories": self.histories, "weights": self.weights}
+        parts = {f"{name}_{part}": getattr(a, part) for name, a in arrays.items() for part in ("indices", "indptr")}
+        np.savez(path, **parts, weights_data=self.weights.data)
+
+    @classmethod
+    def read(cls, path: Path) -> ItemWeights:
+        """Reads what `write` wrote.
+
+        Raises:
+            OSError: if it cannot be opened.
+            ValueError: if it is damaged, compressed, or its arrays do not agree.
+        """
+        names = {"histories_indices", "histories_indptr", "weights_indices", "weights_indptr", "weights_data"}
+        arrays = read_npz(path)
+        if set(arrays) != names or any(array.ndim != 1 for array in arrays.values()):
+            raise ValueError(f"it must hold the vectors {', '.join(sorted(names))}")
+        if arrays["weights_data"].dtype != np.float32:
+            raise ValueError("the weights must be float32")
+        num_users, num_items = len(arrays["histories_indptr"]) - 1, len(arrays["weights_indptr"]) - 1
+        ones = np.ones(len(arrays["histories_indices"]), np.float32)
+        histories = (ones, arrays["histories_indices"], arrays["histories_indptr"])
+        weights = (arrays["weights_data"], arrays["weights_indices"], arrays["weights_indptr"])
+        read = sparse.csr_array(histories, (num_users, num_items)), sparse.csr_array(weights, (num_items, num_items))
+        for each in read:
+            each.check_format(full_check=True)
+        return cls(*read)
