@@ -122,7 +122,10 @@ class RecommenderConfig(TrainingConfig):
     backbone_l2: float = option(
         "loss", 1e-4, "λ_CNN: ½λ‖W‖² a step, on trained weights and not on biases; DVBPR and siamese.", ge=0
     )
-    weight_l2: float = option("loss", 500.0, "λ of ease, on the squared weights between items.", gt=0)
+    weight_l2: float = option(
+        "loss", 500.0, "λ: of ease, on the squared weights between items; of ials, on its embeddings, 0.003.", gt=0
+    )
+    unobserved_weight: float = option("loss", 0.1, "α₀ of ials: what any user-item pair weighs.", gt=0)
     epochs: int = option("optimizer", 40, "Passes over the data; see `batching` for what one is.", ge=1)
     user_learning_rate: float = option(
         "optimizer", 1e-2, "Adam's step size for tables with a row a user or an item: free θ, γ, β.", gt=0

@@ -61,7 +61,7 @@ class ModelPlan(BaseModel):
     @property
     def seeded(self) -> bool:
         """Whether another seed gives another model; popularity and VisRank have none."""
-        return RECOMMENDERS[self.model].has_weights
+        return RECOMMENDERS[self.model].is_seeded
 
     def cells(self) -> list[dict[str, Any]]:
         """The values of every point of the grid, the first keys varying slowest."""

@@ -31,6 +31,7 @@ RECOMMENDERS: Registry[type[Recommender]] = Registry(
         "visrank": f"{_HERE}.closed_form:VisRank",
         "ease": f"{_HERE}.item_item:EASE",
         "item-knn": f"{_HERE}.item_item:ItemKNN",
+        "ials": f"{_HERE}.ials:IALS",
         "popularity": f"{_HERE}.closed_form:Popularity",
     },
 )

@@ -60,7 +60,8 @@ class Recommender:
     Attributes:
         defaults: values of its configuration that differ from the fields' own.
         presets: further values, by the name of a preset.
-        has_weights: whether it is trained by gradient: a run holds weights, and another seed gives another model.
+        has_weights: whether it is trained by gradient, so that a run holds weights.
+        is_seeded: whether another seed gives another model.
         uses_images: whether it trains a CNN on the images of the items.
         scores_images: whether an image alone has a score θᵀΦ(X): what designing and the image signatures of an export
             need.
@@ -74,6 +75,7 @@ class Recommender:
     defaults: ClassVar[Values] = {}
     presets: ClassVar[Mapping[str, Values]] = {}
     has_weights: ClassVar[bool] = False
+    is_seeded: ClassVar[bool] = False
     uses_images: ClassVar[bool] = False
     scores_images: ClassVar[bool] = False
     uses_features: ClassVar[bool] = False

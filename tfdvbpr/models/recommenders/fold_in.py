@@ -268,6 +268,27 @@ class FoldIn:
         )
 
 
+@dataclass(frozen=True)
+class LeastSquaresFoldIn(FoldIn):
+    """Of iALS: the user's own normal equations, with every item's embedding left as it was trained.
+
+    Attributes:
+        unobserved_weight: α₀; `user_l2` is λ.
+    """
+
+    unobserved_weight: float
+
+    def embed_items(self, liked: LikedItems) -> Any:
+        """float32 [B, D]: see `FoldIn`."""
+        items = self.factors.item_embeddings
+        everything = self.unobserved_weight * items.T @ items
+        counts = ops.sum(liked.is_liked, axis=1)[:, None, None]
+        penalties = self.user_l2 * (counts + self.unobserved_weight * len(items)) * ops.eye(items.shape[1])
+        own = liked.embeddings * liked.is_liked[:, :, None]
+        left = everything + ops.matmul(ops.transpose(own, (0, 2, 1)), own) + penalties
+        return ops.solve(left, ops.sum(own, axis=1)[:, :, None])[:, :, 0]
+
+
 class HistoryFoldIn(FoldIn):
     """Of `ItemWeights`: 1/n for each of the n liked items, and 0 for the rest of the catalogue."""
 

@@ -46,6 +46,7 @@ class PairwiseRecommender(Recommender, keras.Model):
     """
 
     has_weights = True
+    is_seeded = True
     uses_anchors = False
     uses_profiles = False
     feature_mean: Array | None = None
