@@ -87,11 +87,11 @@ def test_a_discriminator_has_features_and_logits(name: str, tmp_path: Path) -> N
     _assert_gradients_reach(discriminator.trainable_variables, loss, tape)
     assert np.abs(tape.gradient(loss, images)).reshape(4, -1).max(axis=1).min() > 0
     real_logits, fake_logits, other_logits = discriminator.training_logits(
-        features, fake, CATEGORY_IDS, CATEGORY_IDS, (CATEGORY_IDS + 1) % CATEGORIES
+        features, fake, CATEGORY_IDS, (CATEGORY_IDS + 1) % CATEGORIES
     )
     shapes = {tuple(part.shape for part in each) for each in (real_logits, fake_logits, other_logits)}
     assert len(shapes) == 1
-    assert discriminator.training_logits(features, fake, CATEGORY_IDS, CATEGORY_IDS, None)[2] is None
+    assert discriminator.training_logits(features, fake, CATEGORY_IDS, None)[2] is None
     inputs = {"images": images, "category_ids": CATEGORY_IDS}
     together = discriminator(inputs, training=False).numpy()
     np.testing.assert_allclose(mean_logits(discriminator.logits(features, CATEGORY_IDS)), together, atol=1e-5)

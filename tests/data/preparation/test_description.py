@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 from tiny_data import checkerboard
@@ -73,7 +74,9 @@ def test_figures_by_hand(described: tuple[Description, Path]) -> None:
 def _with(actions: Interactions, dataset: PreparedDataset, folder: Path) -> PreparedDataset:
     """A copy of the dataset with other actions."""
     actions.write(shutil.copytree(dataset.path, folder) / "interactions.parquet")
-    return PreparedDataset(folder, dataset.manifest.model_copy(update={"num_users": actions.num_users}))
+    pl.read_parquet(folder / "users.parquet").head(actions.num_users).write_parquet(folder / "users.parquet")
+    counts = {"num_users": actions.num_users, "num_interactions": len(actions)}
+    return PreparedDataset(folder, dataset.manifest.model_copy(update=counts))
 
 
 def test_an_item_with_fewer_than_5_training_actions_is_cold(dataset: PreparedDataset, tmp_path: Path) -> None:

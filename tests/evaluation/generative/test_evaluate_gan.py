@@ -192,7 +192,7 @@ def test_invalid_calls_are_refused_before_any_work(
     with pytest.raises(DatasetError, match=r"generates, 64x64\. .* has 32x32"):
         gan_category_ids(other, checkerboard_dataset)
     strange = GanRun(tiny_gan_run.path, about.model_copy(update={"categories": ("hat",)}))
-    monkeypatch.setattr(strange, "facts", GanFacts({"hat": CategoryFacts(8, 1.0, "hat", 1.0, 1.0)}))
+    monkeypatch.setattr(GanRun, "facts", GanFacts({"hat": CategoryFacts(8, 1.0, "hat", 1.0, 1.0)}))
     with pytest.raises(DatasetError, match="must have a category"):
         gan_category_ids(strange, checkerboard_dataset)
 

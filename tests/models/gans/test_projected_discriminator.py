@@ -75,9 +75,9 @@ def test_one_training_pass_gives_the_logits_of_three(discriminator: ProjectedDis
     images, own, other = _images(4), tf.constant([0, 1, 2, 0]), tf.constant([1, 2, 0, 2])
     real, fake = discriminator.features(images[:2]), discriminator.features(images[2:])
     expected = [
-        discriminator.logits(*each) for each in ((real, own[:2]), (fake, own[2:]), (real, other[:2]))
+        discriminator.logits(*each) for each in ((real, own[:2]), (fake, own[:2]), (real, other[:2]))
     ]  # before the directions of the spectral norms change
-    together = discriminator.training_logits(real, fake, own[:2], own[2:], other[:2])
+    together = discriminator.training_logits(real, fake, own[:2], other[:2])
     for ours, theirs in zip(together, expected, strict=True):
         for logits, own_pass in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(logits, own_pass, atol=1e-4)

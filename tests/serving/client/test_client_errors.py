@@ -86,7 +86,9 @@ def test_settings_are_checked(options: dict[str, int], message: str) -> None:
 
 
 def test_errors_say_what_to_do(toy: Client, toy_server: LocalServer) -> None:
-    with pytest.raises(InvalidRequestError, match=r"Unknown image file format[^\[\n]*\. Correct the request\.$"):
+    with pytest.raises(
+        InvalidRequestError, match=r"must hold whole JPEG or PNG files[^\[\n]*\. Correct the request\.$"
+    ):
         toy.embed_images([b"not an image"])
     with Client(toy_server.target, recommender_name="nope") as c, pytest.raises(ModelNotFoundError, match="designer"):
         c.recommend(["u0"])

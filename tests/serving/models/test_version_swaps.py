@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 from serving_toy_models import save_version
+from waiting import wait_until
 
 from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.messages import array_from_tensor, predict_request
@@ -41,6 +42,7 @@ def test_two_swaps_under_load(tmp_path: Path) -> None:
         threads = [threading.Thread(target=call_until_swapped, args=(channel,)) for _ in range(4)]
         for thread in threads:
             thread.start()
+        wait_until(lambda: 1 in seen or bool(problems))
         for number in (2, 3):
             save_version(base / str(number), number)
         for thread in threads:

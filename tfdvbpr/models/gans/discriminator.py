@@ -108,7 +108,9 @@ class PaperConvolutionalDiscriminator(Discriminator):
             hidden = convolution(hidden)
             if number:
                 hidden = layers.BatchNormalization(momentum=0.9, synchronized=True)(hidden)
-            hidden = leaky_relu(hidden, 0.2)
+                hidden = layers.LeakyReLU(0.2)(hidden)
+            else:
+                hidden = leaky_relu(hidden, 0.2)
         if self.batch_spread:
             hidden = BatchSpread()([hidden, images, one_hot])
         logits = layers.Dense(1, kernel_initializer=_normal())(layers.Flatten()(hidden))
