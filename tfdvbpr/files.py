@@ -97,19 +97,26 @@ def _locked(output: Path) -> tuple[IO[str], Path]:
     path = output.parent / f".{output.name}.lock"
     while True:
         file = path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file):
             file.close()
             raise OutputExistsError(
                 f"One process may write {output} at a time. Another one does. Wait for it, or end it."
-            ) from None
-        except OSError:  # a disk without locks
-            return file, path
+            )
         # The process before may have removed the file, and a third one made it anew.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file, path
         file.close()
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Whether this process has the lock of an open file now, until it is closed; a disk without locks grants it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def sweep_scratch(output: Path) -> None:

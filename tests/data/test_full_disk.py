@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import room_for_files_of, sizes_that_fail
 from tiny_data import RED, Command, encoded, noisy_picture, write_source
 
 import tfdvbpr
@@ -17,22 +15,6 @@ from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, extend, prepare
 from tfdvbpr.errors import DatasetError, DiskFullError
 from tfdvbpr.files import only_writer
-
-
-@contextmanager
-def room_for_files_of(num_bytes: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes: writing fails as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def sizes_that_fail(folder: Path) -> list[int]:
-    """A byte less than each file needs, so that each is the first to fail once."""
-    return sorted({path.stat().st_size - 1 for path in folder.rglob("*") if path.is_file() and path.stat().st_size})
 
 
 def _source(folder: Path, items: range) -> Path:

@@ -73,7 +73,7 @@ def test_favourite_category(tiny_run: Run) -> None:
 
 
 def test_wrong_served_answers_are_seen() -> None:
-    good = ServingCheck(num_users=5, same_items=True, score=1e-6, preference=1e-6, pixels=1)
+    good = ServingCheck(num_users=5, same_items=True, score=1e-6, preference=1e-6, pixels=1, pixels_of_designs=90)
     assert good.equal
     for change in ({"same_items": False}, {"score": 1e-4}, {"preference": 1e-4}, {"pixels": 2}):
         assert not dataclasses.replace(good, **change).equal  # type: ignore[arg-type]

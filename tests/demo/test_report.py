@@ -36,7 +36,7 @@ def test_the_report_contains_everything(
         gan=gan,
         users=users,
         preferences=PreferenceCheck(80, {"colour": colour}, mean_gain=0.4),
-        serving=ServingCheck(5, True, 1e-7, 1e-7, 0),
+        serving=ServingCheck(5, True, 1e-7, 1e-7, 0, 3),
         starts=5,
         seconds=12.0,
     )
@@ -49,7 +49,7 @@ def test_the_report_contains_everything(
     figures = re.findall(r"<td[^>]*>([^<]+)</td>", table)[:8]
     assert figures == ["colour", "62 %", "25 %", "75 %", "35", "5", "1e-06", "99.0 %"]
     assert "A liked colour shows in 50 of 80 designs" in report.summary(
-        PreferenceCheck(80, {"colour": colour}, mean_gain=0.4), ServingCheck(5, True, 1e-7, 1e-7, 0)
+        PreferenceCheck(80, {"colour": colour}, mean_gain=0.4), ServingCheck(5, True, 1e-7, 1e-7, 0, 3)
     )
     assert not re.findall(r'(?:src|href)="(?!data:)', page)  # nothing is fetched from anywhere
 

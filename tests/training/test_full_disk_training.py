@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import room_for_files_of, sizes_that_fail
 
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
@@ -19,22 +18,12 @@ from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.recommender.train import train_recommender
 
 
-@contextmanager
-def _room_for_files_of(num_bytes: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_at_each_write_of_a_recommender(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
     config = recommender_config("bpr-mf", epochs=1, embedding_dim=4, global_batch_size=24, checkpoint_steps=1)
     whole = train_recommender(checkerboard_dataset, config, tmp_path / "whole")
     output = tmp_path / "run"
-    for size in sorted({path.stat().st_size - 1 for path in whole.path.rglob("*") if path.is_file()}):
-        with _room_for_files_of(size), pytest.raises(DiskFullError, match="Make room and repeat the command"):
+    for size in sizes_that_fail(whole.path):
+        with room_for_files_of(size), pytest.raises(DiskFullError, match="Make room and repeat the command"):
             train_recommender(checkerboard_dataset, config, output)
         assert not output.exists()
         assert sorted(path.name for path in tmp_path.iterdir()) == [".run.training", "whole"]
@@ -51,7 +40,7 @@ def test_a_full_disk_while_the_weights_of_a_gan_are_written(
     output = tmp_path / "gan"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tfdvbpr.training.checkpoints.manager._SECONDS", 0.0)  # a checkpoint a step, also the last
-        with _room_for_files_of(1 << 30):
+        with room_for_files_of(1 << 30):
             _fill_when_written(patch)
             with pytest.raises(DiskFullError, match="the last good checkpoint is step"):
                 train_gan(checkerboard_dataset, config, output)

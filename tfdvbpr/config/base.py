@@ -71,14 +71,20 @@ def resolve_config(
     Raises:
         ConfigError: if the file cannot be read, a key is unknown or a value out of range.
     """
-    values = dict(defaults or {})
-    if file is not None:
-        values.update(_read_yaml(file))
-    values.update(parse_overrides(overrides))
+    values = {**(defaults or {}), **given_fields(file, overrides)}
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_sentence(kind, error)) from None
+
+
+def given_fields(file: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """Values by field name of a YAML file, and over them those of "key=value" strings.
+
+    Raises:
+        ConfigError: if the file cannot be read, or as `parse_overrides`.
+    """
+    return {**({} if file is None else _read_yaml(file)), **parse_overrides(overrides)}
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:

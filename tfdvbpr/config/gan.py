@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tfdvbpr.config.base import TrainingConfig, option, resolve_config
+from tfdvbpr.config.base import TrainingConfig, given_fields, option, resolve_config
 from tfdvbpr.errors import check_choice
 
 SmallCategories = Literal["refuse", "merge", "leave-out"]
@@ -149,6 +149,8 @@ def gan_config(
 ) -> GanConfig:
     """The configuration of a conditional GAN: a preset, then keyword values, `file` and `overrides`.
 
+    Where one of these gives `epochs` and none gives `steps`, the preset's steps do not count.
+
     Args:
         preset: a name in GAN_PRESETS: "default" (also when left out) for the best images for the compute, "plain" for
             networks that need no pretrained weights, "paper" for the authors' networks and numbers.
@@ -161,4 +163,7 @@ def gan_config(
     """
     name = preset or "default"
     check_choice("preset", name, GAN_PRESETS)
-    return resolve_config(GanConfig, defaults={**GAN_PRESETS[name], **values}, file=file, overrides=overrides)
+    given = {*values, *given_fields(file, overrides)}
+    steps = {"steps": 0} if "epochs" in given and "steps" not in given else {}
+    defaults = {**GAN_PRESETS[name], **steps, **values}
+    return resolve_config(GanConfig, defaults=defaults, file=file, overrides=overrides)

@@ -151,8 +151,10 @@ class ServingCheck:
         num_users: users requested.
         same_items: whether every recommendation has the same items in the same order.
         score: of scores and recommendation scores, relative to the largest score or absolute below 1.
-        preference: of a design's preferences, likewise.
-        pixels: of a design's images, in steps of 1/255.
+        preference: of the preferences of designs after one step, likewise.
+        pixels: of their images, in steps of 1/255.
+        pixels_of_designs: the same after all steps, which decides nothing: what two graphs round in another way grows
+            from step to step, as it does between two batch sizes.
     """
 
     num_users: int
@@ -160,6 +162,7 @@ class ServingCheck:
     score: float
     preference: float
     pixels: int
+    pixels_of_designs: int
 
     @property
     def equal(self) -> bool:
@@ -204,10 +207,7 @@ def served(folders: Sequence[Path]) -> Iterator[Any]:
 def check_served(
     client: Any, run: Run, designer: Designer, *, users: Sequence[str], category: str, k: int = 10
 ) -> ServingCheck:
-    """Requests the same scores, recommendations and seeded designs of the server and of Python.
-
-    Designs are of one step: what two graphs round in another way grows from step to step, as between two batch sizes.
-    """
+    """Requests the same scores, recommendations and seeded designs of the server and of Python."""
     item_ids = run.items.item_ids[:50]
     served_scores = client.score(list(users), [item_ids] * len(users)).scores
     score = _difference(run.score(users, item_ids), served_scores)
@@ -218,14 +218,24 @@ def check_served(
         score = max(score, _difference(np.array([row.score for row in expected]), answer.scores))
     some = list(users[:2])
     seeds = list(range(len(some)))
-    designs = designer.design(some, [category] * len(some), seeds=seeds, num_steps=_COMPARED_STEPS)
+    pixels, preference = _design_differences(client, designer, some, category, seeds, num_steps=_COMPARED_STEPS)
+    pixels_of_designs, _ = _design_differences(client, designer, some, category, seeds, num_steps=None)
+    return ServingCheck(len(users), bool(same_items), score, preference, pixels, pixels_of_designs)
+
+
+def _design_differences(
+    client: Any, designer: Designer, users: Sequence[str], category: str, seeds: Sequence[int], *, num_steps: int | None
+) -> tuple[int, float]:
+    """The largest differences of pixels, in steps of 1/255, and of preferences, between Python's and served designs."""
+    categories = [category] * len(users)
+    designs = designer.design(users, categories, seeds=seeds, num_steps=num_steps)
+    responses = client.design(users, categories, seeds=seeds, num_steps=num_steps)
     pixels, preference = 0, 0.0
-    responses = client.design(some, [category] * len(some), seeds=seeds, num_steps=_COMPARED_STEPS)
-    for row, answer in enumerate(responses):
-        apart = np.abs(designs.images[row].astype(int) - answer.images.astype(int))
+    for row, response in enumerate(responses):
+        apart = np.abs(designs.images[row].astype(int) - response.images.astype(int))
         pixels = max(pixels, int(apart.max()))
-        preference = max(preference, _difference(designs.preferences[row], answer.preferences))
-    return ServingCheck(len(users), bool(same_items), score, preference, pixels)
+        preference = max(preference, _difference(designs.preferences[row], response.preferences))
+    return pixels, preference
 
 
 def _difference(expected: Any, received: Any) -> float:

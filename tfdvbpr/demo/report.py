@@ -230,7 +230,8 @@ def summary(preferences: PreferenceCheck, serving: ServingCheck) -> str:
         f"(exact McNemar test, one-sided, after Holm: p = {test.p_value:.2g})."
         for name, test in preferences.tests.items()
     ]
-    served = f"(scores {serving.score:.1e}, pixels {serving.pixels}/255)"
+    served = f"(scores {serving.score:.1e}; pixels of designs after one step {serving.pixels}/255"
+    served += f" and, as rounding grows, {serving.pixels_of_designs}/255 after all)"
     return "\n".join([*lines, f"Served answers are {verdict} to those in Python {served}."])
 
 

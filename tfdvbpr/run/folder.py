@@ -158,10 +158,10 @@ class RunFolder:
         try:
             return resolve_config(kind, defaults=values)
         except ConfigError as error:
-            writer, reader = f"tfdvbpr {self.manifest.library_version}", f"tfdvbpr {__version__}"
+            older = self.manifest.library_version
             raise RunError(
-                f"A configuration must fit {reader}. {file} was written by {writer}. {error} "
-                f"Train again, or use {writer}."
+                f"A configuration must fit tfdvbpr {__version__}. {file} was written by tfdvbpr {older}. {error} "
+                f"Train again, or use tfdvbpr {older}."
             ) from None
 
 

@@ -59,7 +59,7 @@ class GrpcApi(grpc.GenericRpcHandler):
     """The methods of a server: predictions, metadata, status, reload and health.
 
     Requests arrive as bytes and are parsed here, so that an unreadable message is INVALID_ARGUMENT with a sentence. By
-    itself gRPC would give INTERNAL and print a stack trace. A method reads its one message from a stream, which looks
+    itself gRPC would give INTERNAL and print a stack trace. A method reads its one message from a stream, which is
     the same to a client: gRPC would wait for the message of a unary method as long as the caller likes.
 
     Args:

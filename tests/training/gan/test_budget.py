@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, OutputExistsError
 from tfdvbpr.training.gan import train as train_module
 from tfdvbpr.training.gan.batches import GanBatches
 from tfdvbpr.training.gan.budget import budget_notes, step_seconds, steps_in
@@ -33,7 +33,7 @@ def test_notes_on_a_budget(checkerboard_dataset: PreparedDataset) -> None:
     time, few_steps, few_images = budget_notes(batches, 0.5)
     images = len(batches.trained_items)
     assert time == f"Training takes about 5 minutes: 600 steps on {images} images."
-    assert few_steps.startswith("Warning: 600 steps are few. Below 1000 most samples cannot be recognised. Pass --min")
+    assert few_steps.startswith("Warning: 600 steps are few. Below 1000 samples may be hard to recognise. Pass --min")
     assert few_images.startswith(f"Warning: {images} images are few, and the smallest category has ")
     many = GanBatches(checkerboard_dataset, GanConfig.model_validate({**SMALL, "steps": 1000}), num_replicas=1)
     assert [line.split(":")[0] for line in budget_notes(many, None)] == ["Warning"]
@@ -56,3 +56,6 @@ def test_an_interrupted_training_keeps_the_steps_of_its_minutes(
     monkeypatch.setattr(train_module, "step_seconds", lambda *arguments: 0.5)
     run = train_gan(checkerboard_dataset, config, tmp_path / "run", minutes=0.1)
     assert run.config.steps == 6
+    monkeypatch.setattr(train_module, "step_seconds", lambda *arguments: pytest.fail("measured for nothing"))
+    with pytest.raises(OutputExistsError):
+        train_gan(checkerboard_dataset, config, tmp_path / "run", minutes=0.1)

@@ -160,5 +160,7 @@ def test_presets() -> None:
         64,
         16,
     )
+    assert (default.steps, gan_config(overrides=["epochs=3"]).steps, gan_config(epochs=3).steps) == (7000, 0, 0)
+    assert gan_config(epochs=3, overrides=["steps=9"]).steps == 9
     with pytest.raises(ConfigError, match=r"`preset` must be one of default, plain, paper\. Received 'letter'"):
         gan_config("letter")

@@ -31,6 +31,18 @@ def test_the_nearest_sample_that_no_photo_is_near_to_already() -> None:
     np.testing.assert_array_equal(rows, [0])
 
 
+def test_many_photos_are_matched_as_few_are() -> None:
+    """More photos than a block has; against all distances at once."""
+    random = np.random.default_rng(2)
+    photos, samples = (random.standard_normal((count, 5)).astype(np.float32) for count in (2500, 300))
+    every = np.square(photos[:, None] - samples[None]).sum(axis=2)
+    kept = np.flatnonzero(every.min(axis=0) > np.quantile(every.min(axis=1), 0.05))
+    assert 0 < len(kept) < 300
+    rows, distances = nearest_unlike(photos, samples, 0.05)
+    np.testing.assert_array_equal(rows, kept[every[:, kept].argmin(axis=1)])
+    np.testing.assert_allclose(distances, np.sqrt(every.min(axis=1)), rtol=1e-3, atol=1e-4)
+
+
 def test_component_latents_follow_the_prior() -> None:
     random = np.random.default_rng(0)
     hidden = random.exponential(size=(400, 2)).astype(np.float32)

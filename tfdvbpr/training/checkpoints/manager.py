@@ -6,7 +6,6 @@ chief alone writes and reads it, and broadcasts what it read.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
@@ -18,7 +17,7 @@ from typing import IO, Any
 from tfdvbpr.config import TrainingConfig
 from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.errors import DiskFullError, RunError
-from tfdvbpr.files import IfExists, check_output, is_disk_full, sha256, sweep_scratch, write_text
+from tfdvbpr.files import IfExists, check_output, is_disk_full, sha256, sweep_scratch, try_lock, write_text
 from tfdvbpr.run.folder import MANIFEST_NAME
 from tfdvbpr.training.checkpoints.file import (
     BEST,
@@ -140,15 +139,11 @@ class TrainingFolder:
             return
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / _LOCK).open("a")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(self._lock):
             self.release()
             raise RunError(
                 f"One process may train at {self._output} at a time. Another one does. Wait for it, or end it."
-            ) from None
-        except OSError:  # a disk without locks
-            pass
+            )
 
     def _empty(self) -> None:
         for path in self.path.iterdir():

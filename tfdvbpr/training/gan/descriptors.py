@@ -16,7 +16,8 @@ from tfdvbpr.training.gan.pull import cell_spreads
 Floats = npt.NDArray[np.float32]
 
 _ROWS, _CELLS = 24, 8  # of thumbnails and of feature maps
-_COMPONENTS, _MOST_PHOTOS = 256, 2_000
+_COMPONENTS, MOST_FITTED = 256, 2_000
+_BLOCK = 1_024  # photos, of distances to a pool
 
 
 def descriptors(features: Features, *, textures: bool = False) -> list[tf.Tensor]:
@@ -55,12 +56,11 @@ class PrincipalComponents:
 
     @classmethod
     def fitted(cls, parts: Sequence[Floats]) -> PrincipalComponents:
-        """Of descriptors of photos, float32 [N, F_i] each; 2,000 photos at most are used.
+        """Of descriptors of photos, float32 [N, F_i] each; N should be `MOST_FITTED` at most, for N² numbers are kept.
 
         The variances of the thumbnails' numbers sum to 1, and those of each of n - 1 other parts to 1/(n - 1).
         """
-        step = -(-len(parts[0]) // _MOST_PHOTOS)
-        kept = [part[::step] - part[::step].mean(axis=0) for part in parts]
+        kept = [part - part.mean(axis=0) for part in parts]
         totals = [max(float(part.var(axis=0, dtype=np.float64).sum()), 1e-12) for part in kept]
         shares = [1.0, *(1.0 / (len(parts) - 1) for _ in parts[1:])]
         factors = [np.float32((share / total) ** 0.5) for share, total in zip(shares, totals, strict=True)]
@@ -107,11 +107,20 @@ def nearest_unlike(photos: Floats, samples: Floats, rejected: float) -> tuple[np
     Returns:
         int64 [N], rows of samples, and float32 [N], the distance of each photo to its nearest sample of all.
     """
-    squares = np.square(samples).sum(axis=1)[None] + np.square(photos).sum(axis=1)[:, None]
-    distances = squares - 2.0 * photos @ samples.T  # [N, P]
-    nearest = distances.min(axis=1)
-    if rejected:
-        kept = distances.min(axis=0) > np.quantile(nearest, rejected)
-        if kept.any():
-            distances = np.where(kept[None], distances, np.float32(np.inf))
-    return distances.argmin(axis=1), np.sqrt(np.maximum(nearest, 0.0))
+    blocks = [photos[start : start + _BLOCK] for start in range(0, len(photos), _BLOCK)]
+    nearest, nearest_photo = np.empty(0, np.float32), np.full(len(samples), np.inf, np.float32)
+    for block in blocks:
+        distances = _squared_distances(block, samples)
+        nearest = np.concatenate([nearest, distances.min(axis=1)])
+        nearest_photo = np.minimum(nearest_photo, distances.min(axis=0))
+    kept = nearest_photo > np.quantile(nearest, rejected) if rejected else np.ones(len(samples), bool)
+    rows = np.flatnonzero(kept if kept.any() else ~kept)
+    chosen = [rows[_squared_distances(block, samples[rows]).argmin(axis=1)] for block in blocks]
+    return np.concatenate(chosen), np.sqrt(np.maximum(nearest, 0.0))
+
+
+def _squared_distances(photos: Floats, samples: Floats) -> Floats:
+    """float32 [N, P]."""
+    squares = np.square(photos).sum(axis=1)[:, None] + np.square(samples).sum(axis=1)
+    distances: Floats = squares - 2.0 * photos @ samples.T
+    return distances

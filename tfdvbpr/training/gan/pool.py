@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tfdvbpr.training.distributed.strategy import broadcast_bytes
 from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.gan.batches import GanBatches
 from tfdvbpr.training.gan.descriptors import (
+    MOST_FITTED,
     PrincipalComponents,
     component_latents,
     descriptors,
@@ -118,14 +119,18 @@ class LatentPool(TrainingCallback):
 
     def _described_photos(self) -> tuple[Floats, PrincipalComponents]:
         if self._photos is None:
-            rows = np.arange(len(self._batches.pulled_latents), dtype=np.int32)
-            blocks = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
-            described = [self._describe(to_float(tf.constant(self._dataset.images.read(block)))) for block in blocks]
-            parts = [np.concatenate([block.numpy() for block in part]) for part in zip(*described, strict=True)]
             trained = self._batches.trained_items
-            components = PrincipalComponents.fitted([part[trained] for part in parts])
-            self._photos = components.of(parts), components
+            some = list(self._described(trained[:: -(-len(trained) // MOST_FITTED)]))
+            components = PrincipalComponents.fitted([np.concatenate(part) for part in zip(*some, strict=True)])
+            rows = np.arange(len(self._batches.pulled_latents), dtype=np.int32)
+            self._photos = np.concatenate([components.of(parts) for parts in self._described(rows)]), components
         return self._photos
+
+    def _described(self, rows: npt.NDArray[np.int32]) -> Iterator[list[Floats]]:
+        """Descriptors of photos, block by block: whole, they would take 40 kB a photo."""
+        for start in range(0, len(rows), _BATCH):
+            images = to_float(tf.constant(self._dataset.images.read(rows[start : start + _BATCH])))
+            yield [part.numpy() for part in self._describe(images)]
 
     def _described_samples(self, latents: Floats, category: int) -> Floats:
         _, components = self._described_photos()

@@ -16,7 +16,7 @@ from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.augmentation import check_augmentation
 from tfdvbpr.errors import check_choice
-from tfdvbpr.files import whole_directory
+from tfdvbpr.files import check_output, whole_directory
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.gans import DISCRIMINATORS, GENERATORS
 from tfdvbpr.models.weights import save_weights
@@ -110,11 +110,14 @@ def train_gan(
 def _within(
     minutes: float, dataset: PreparedDataset, config: GanConfig, output: Path, strategy: Any, if_exists: str
 ) -> tuple[GanConfig, float | None]:
-    """The configuration with `steps`, and the seconds of each where they were measured."""
+    """The configuration with `steps`, and the seconds of each where they were measured; refuses what is there first."""
 
     def interrupted() -> bytes:
         kept = interrupted_config(output) if if_exists != "restart" else None
-        return b"" if kept is None else str(kept["steps"]).encode()
+        if kept is None:
+            check_output(output, if_exists="overwrite" if if_exists == "overwrite" else "error")
+            return b""
+        return str(kept.get("steps", 0)).encode()
 
     steps = broadcast_bytes(strategy, interrupted)
     if steps:
