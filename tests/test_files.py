@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tfdvbpr.errors import OutputExistsError
-from tfdvbpr.files import only_writer, sweep_scratch, whole_directory
+from tfdvbpr.files import only_writer, remove_whole, sweep_scratch, whole_directory, whole_file
 
 _WRITER = """
 import sys, time
@@ -97,3 +97,45 @@ def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
         with pytest.raises(KeyError), only_writer(tmp_path / "shop"):
             raise KeyError
         assert _names(tmp_path) == []
+
+
+def test_inner_folders_of_a_killed_writer_are_not_taken_for_a_replaced_output(tmp_path: Path) -> None:
+    (tmp_path / ".images.scratch-abcdefgh" / "images").mkdir(parents=True)
+    sweep_scratch(tmp_path / "images")
+    assert _names(tmp_path) == []
+
+
+def test_a_refused_output_is_swept(tmp_path: Path) -> None:
+    """A writer was killed after the last rename."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "part").touch()
+    (tmp_path / ".shop.old-abcdefgh" / "shop").mkdir(parents=True)
+    (tmp_path / ".shop.lock").touch()
+    with pytest.raises(OutputExistsError, match="holds files already"), whole_directory(tmp_path / "shop"):
+        pass
+    assert _names(tmp_path) == ["shop"]
+
+
+def test_what_a_killed_writer_of_a_file_left_is_removed_and_a_living_one_is_not_disturbed(tmp_path: Path) -> None:
+    others = [".shop.png.notes", ".shop.jpg.scratch-0a1b2c3d.jpg", ".shop.png.scratch-folder"]
+    (tmp_path / others[2]).mkdir()
+    for name in (*others[:2], ".shop.png.scratch-0a1b2c3d.png"):
+        (tmp_path / name).touch()
+    path = tmp_path / "shop.png"
+    with whole_file(path) as first:
+        first.write_text("first")
+        with whole_file(path) as second:
+            second.write_text("second")
+            assert sorted([*others, first.name, second.name]) == _names(tmp_path)
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert sorted([*others, "shop.png"]) == _names(tmp_path)
+
+
+def test_a_folder_is_removed_whole(tmp_path: Path) -> None:
+    (tmp_path / "shop" / "part").mkdir(parents=True)
+    with only_writer(tmp_path / "shop"), pytest.raises(OutputExistsError):
+        remove_whole(tmp_path / "shop")
+    assert _names(tmp_path) == ["shop"]
+    remove_whole(tmp_path / "shop")
+    assert _names(tmp_path) == []

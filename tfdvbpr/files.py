@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -42,7 +43,6 @@ def whole_directory(output: Path, *, if_exists: IfExists = "error") -> Iterator[
         DiskFullError: if there is no room to write.
     """
     output = Path(output)
-    check_output(output, if_exists=if_exists)
     output.parent.mkdir(parents=True, exist_ok=True)
     with only_writer(output):
         _sweep(output)
@@ -55,7 +55,8 @@ def whole_directory(output: Path, *, if_exists: IfExists = "error") -> Iterator[
                 old = Path(tempfile.mkdtemp(prefix=_prefixes(output)[1], dir=output.parent))
                 output.rename(old / output.name)
                 scratch.rename(output)
-                shutil.rmtree(old)
+                old.rename(scratch)  # a name from which nothing is put back, should this end before all is removed
+                shutil.rmtree(scratch)
             else:
                 scratch.rename(output)
         except BaseException as error:
@@ -125,15 +126,24 @@ def sweep_scratch(output: Path) -> None:
         _sweep(output)
 
 
+def remove_whole(output: Path) -> None:
+    """Removes a folder that a program may be reading by its name: it vanishes at once."""
+    with only_writer(output):
+        scratch = Path(tempfile.mkdtemp(prefix=_prefixes(output)[0], dir=output.parent))
+        output.rename(scratch / output.name)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def _prefixes(output: Path) -> tuple[str, str]:
-    """Of the folders that are being made, and of those that are replaced."""
+    """Of what is being made or removed, and of folders that are replaced."""
     return f".{output.name}.scratch-", f".{output.name}.old-"
 
 
 def _sweep(output: Path) -> None:
     for path in output.parent.iterdir():
         if path.name.startswith(_prefixes(output)) and path.is_dir():
-            if (path / output.name).is_dir() and not output.exists():  # killed while it replaced one by the other
+            replaced = path.name.startswith(_prefixes(output)[1]) and (path / output.name).is_dir()
+            if replaced and not output.exists():  # killed between the two renames
                 (path / output.name).rename(output)
             shutil.rmtree(path, ignore_errors=True)
 
@@ -155,15 +165,40 @@ def check_output(output: Path, *, if_exists: IfExists = "error") -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a scratch path beside `path` that takes its name when the block ends without an error."""
+    """Yields a scratch path beside `path` that takes its name when the block ends without an error.
+
+    Several processes may write a file at a time; the last one's stays. What killed ones left is removed first.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        yield scratch
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    _sweep_files(path)
+    with _scratch_file(path) as scratch:
+        try:
+            yield scratch
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def _scratch_file(path: Path) -> Iterator[Path]:
+    """A new empty file beside `path`, of the same ending, whose lock is held within the block."""
+    while True:
+        scratch = path.with_name(f"{_prefixes(path)[0]}{secrets.token_hex(4)}{path.suffix}")
+        with scratch.open("x") as file:
+            # Another process may have swept the file before it was locked.
+            if try_lock(file) and scratch.exists():
+                yield scratch
+                return
+
+
+def _sweep_files(path: Path) -> None:
+    """Removes scratch files that no process has the lock of, where the disk has locks."""
+    for scratch in path.parent.iterdir():
+        if scratch.name.startswith(_prefixes(path)[0]) and scratch.is_file():
+            with suppress(OSError), scratch.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                scratch.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tfdvbpr.errors import ConfigError, OutputExistsError
-from tfdvbpr.files import whole_directory
+from tfdvbpr.files import remove_whole, sweep_scratch, whole_directory
 
 EXTRA = "assets.extra"
 MANIFEST_NAME = "tfdvbpr.json"
@@ -22,8 +19,7 @@ RECORDED_NAME = "tfdvbpr_recorded_answers"
 FORMAT_VERSION = 3  # of the manifest
 
 _MAX_VERSION = 2**63 - 1
-_SCRATCH = re.compile(r"\.\d+[.-].+")
-_ABANDONED_SECONDS = 24 * 3600.0
+_SCRATCH = re.compile(r"\.(\d+)\.(lock|(scratch|old)-.+)")
 _log = logging.getLogger(__name__)
 
 
@@ -72,10 +68,9 @@ def remove_old_versions(folder: Path, *, keep: int | None) -> list[Path]:
         if not (path / EXTRA / MANIFEST_NAME).is_file():
             _log.warning("%s is kept: tfdvbpr-export did not write it.", path)
             continue
-        renamed = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-        path.rename(renamed / path.name)
-        shutil.rmtree(renamed, ignore_errors=True)
-        removed.append(path)
+        with suppress(OutputExistsError):  # another export removes it
+            remove_whole(path)
+            removed.append(path)
     return removed
 
 
@@ -118,12 +113,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _remove_abandoned(base_path: Path) -> None:
-    """Removes scratch folders of exports that were killed a day or more ago."""
-    if not base_path.is_dir():
-        return
-    for path in base_path.iterdir():
-        if _SCRATCH.fullmatch(path.name) and path.is_dir():
-            age = time.time() - max(entry.stat().st_mtime for entry in (path, *path.iterdir()))
-            if age > _ABANDONED_SECONDS:
-                _log.warning("%s is removed: an export was ended before it was whole.", path)
-                shutil.rmtree(path, ignore_errors=True)
+    """Removes what killed exports left of any version, unless one is writing it."""
+    if base_path.is_dir():
+        found = {match[1] for path in base_path.iterdir() if (match := _SCRATCH.fullmatch(path.name))}
+        for number in sorted(found):
+            sweep_scratch(base_path / number)

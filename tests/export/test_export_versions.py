@@ -16,6 +16,7 @@ import tensorflow as tf
 from waiting import wait_until
 
 from tfdvbpr.errors import ConfigError, DiskFullError, OutputExistsError
+from tfdvbpr.files import only_writer
 from tfdvbpr_export import saved_model
 from tfdvbpr_export.versions import next_version, remove_old_versions, whole_version
 from tfdvbpr_serving.config import version_folders
@@ -167,12 +168,10 @@ def test_old_versions_are_removed_and_other_folders_kept(tmp_path: Path, caplog:
         next_version(tmp_path, keep=0)
 
 
-def test_scratch_folders_of_killed_exports_are_removed_after_a_day(tmp_path: Path) -> None:
-    old, new = tmp_path / ".3-abandoned", tmp_path / ".4-at-work"
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "part").write_text("")
-    for path in (old / "part", old):
-        os.utime(path, (0, 0))
-    with whole_version(tmp_path / "5"):
-        assert (old.exists(), new.exists()) == (False, True)
+def test_what_killed_exports_left_of_any_version_is_removed(tmp_path: Path) -> None:
+    for name in (".3.scratch-abcdefgh", ".4.old-abcdefgh/4", ".6.scratch-abcdefgh", "2", "4", ".9-notes"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / ".2.lock").touch()
+    with only_writer(tmp_path / "6"), whole_version(tmp_path / "5"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".6.scratch-abcdefgh", ".9-notes", "2", "4", "5"]
