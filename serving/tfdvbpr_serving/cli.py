@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from tfdvbpr._version import __version__
+from tfdvbpr.terminal import PlainConsole, PlainFormatter
+from tfdvbpr.text import one_line
 from tfdvbpr_serving.config import (
     BatchingOptions,
     ModelSource,
@@ -22,13 +23,16 @@ from tfdvbpr_serving.config import (
     read_batching_config,
     read_models_config,
 )
-from tfdvbpr_serving.errors import ModelLoadError, ServingError
+from tfdvbpr_serving.errors import ModelLoadError, ServerStartError, ServingError
+from tfdvbpr_serving.server.access import Access, ServerTls, is_loopback, read_tokens
 from tfdvbpr_serving.server.logs import FewerLines
 
 if TYPE_CHECKING:
     from tfdvbpr_serving.server.server import LocalServer
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+_log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 30.0
 _EPILOG = (
@@ -85,8 +89,44 @@ def serve(
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all. There is no authentication.")
+        str,
+        typer.Option(
+            help="Address to listen on; 0.0.0.0 for all. One that other machines reach needs --token-file, or "
+            "--allow-anonymous."
+        ),
     ] = "127.0.0.1",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="The server's certificate as a PEM file, with those of the authorities between; both ports then speak "
+            "TLS. Needs --tls-key.",
+            show_default=False,
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(help="The certificate's private key as a PEM file without a passphrase.", show_default=False),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of tokens, one a line. Callers then need one of them: metadata or header 'authorization: "
+            "Bearer TOKEN'. The health checks answer without.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_anonymous: Annotated[
+        bool, typer.Option("--allow-anonymous", help="Let callers of other machines in without a token.")
+    ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name by which REST may be reached, beside localhost, IP addresses and --host; may be given several "
+            "times. Requests with another one in their Host header are refused.",
+            show_default=False,
+        ),
+    ] = None,
     poll_seconds: Annotated[
         float, typer.Option(help="Look for newer versions this often, and serve them; 0 for never.", min=0)
     ] = 2.0,
@@ -111,15 +151,27 @@ def serve(
     """
     if bool(model_folders) == (models_config is not None):
         raise ModelLoadError("Either MODEL_FOLDERs or --models-config must be given. Received both or neither.")
+    if (tls_cert is None) != (tls_key is None):
+        raise ServerStartError("--tls-cert and --tls-key must be given together. Received one of them. Give both.")
+    access = Access(
+        tls=ServerTls(tls_cert, tls_key) if tls_cert and tls_key else None,
+        tokens=read_tokens(token_file) if token_file else (),
+        allowed_hosts=tuple(allowed_host or ()),
+        allow_anonymous=allow_anonymous,
+    )
+    access.check_address(host)
     sources = _sources(model_folders or []) if models_config is None else read_models_config(models_config)
     batching = BatchingOptions() if batching_config is None else read_batching_config(batching_config)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it would write a line for whatever a caller does
     handler = logging.StreamHandler()
     handler.addFilter(FewerLines())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[handler])
+    handler.setFormatter(PlainFormatter("%(asctime)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     _raise_open_files()
-    console = Console()
+    console = PlainConsole()
+    if access.tokens and access.tls is None and not is_loopback(host):
+        _log.warning("Tokens and requests cross the network unencrypted: give --tls-cert and --tls-key.")
     with console.status("Loading TensorFlow and the models"):
         from tfdvbpr_serving.server.server import LocalServer
 
@@ -128,6 +180,7 @@ def serve(
             port=port,
             rest_port=rest_port,
             host=host,
+            access=access,
             batching=batching,
             poll_seconds=poll_seconds or None,
             allow_reload=allow_reload or (),
@@ -144,7 +197,7 @@ def _raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _run(server: LocalServer, console: Console) -> None:
+def _run(server: LocalServer, console: PlainConsole) -> None:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -153,7 +206,7 @@ def _run(server: LocalServer, console: Console) -> None:
         table.add_row(model.name, str(model.version), ", ".join(model.signature_defs))
     console.print(table)
     rest = f" and {server.rest_url} (REST, metrics)" if server.rest_url else ""
-    console.print(f"Serving on {server.target} (gRPC){rest}. Ctrl-C stops.", highlight=False, soft_wrap=True)
+    console.print(f"Serving on {server.target} (gRPC){rest}. Ctrl-C stops.", soft_wrap=True)
     while not stopping.wait(1.0):  # a timeout, so that signals are seen everywhere
         pass
     console.print("Stopping: requests in progress may end, new ones are rejected.")
@@ -176,7 +229,7 @@ def main() -> None:
     try:
         app()
     except (ServingError, ValueError) as error:
-        print("tfdvbpr-serve:", " ".join(str(error).split()), file=sys.stderr)
+        print("tfdvbpr-serve:", one_line(str(error)), file=sys.stderr)
         sys.exit(2)
 
 

@@ -28,6 +28,10 @@ class InvalidRequestError(ServingError):
     """The server rejected the request; sending it again will not help."""
 
 
+class AccessDeniedError(ServingError):
+    """The server wants a token that the client has not sent, or does not allow that request."""
+
+
 class ModelNotFoundError(ServingError):
     """The server does not serve that model, version, label or signature."""
 
@@ -105,6 +109,8 @@ def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: 
             f"The server must respond to {request} within {call.timeout_seconds:g} s. It did not. "
             "Give a longer timeout, fewer rows a request, or the server more processors."
         )
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return AccessDeniedError(f"The server must allow {request}. Received: {received}. Give the client its `token`.")
     if code == grpc.StatusCode.NOT_FOUND:
         return ModelNotFoundError(
             f"The server must serve the model of {request}. Received: {received}. "

@@ -88,7 +88,7 @@ def test_help_loads_no_tensorflow() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert out.stdout.rstrip().endswith("False")
-    assert len(set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}) == 8
+    assert len(set(re.findall(r"--[a-z-]+", out.stdout)) - {"--help"}) == 13
     assert all(f"--{name}" in out.stdout for name in ("poll-seconds", "models-config", "batching-config", "rest-port"))
     assert "tfdvbpr-serve models/recommender models/designer" in out.stdout
 
@@ -134,3 +134,24 @@ def test_errors_the_user_can_correct_are_one_line_and_exit_code_2(
     with LocalServer({"designer": tmp_path / "designer"}) as server:
         taken = [str(tmp_path / "designer"), "--port", str(server.port)]
         assert "Choose another port" in error_of(taken, monkeypatch, capsys)
+
+
+def test_who_may_call_is_checked_before_anything_is_loaded(
+    tmp_path: Path, model_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, (tokens, certificate) = str(model_folders["designer"]), (tmp_path / "tokens", tmp_path / "server.pem")
+    assert "--allow-anonymous" in error_of([model, "--host", "0.0.0.0"], monkeypatch, capsys)
+    assert "must be given together" in error_of([model, "--tls-cert", str(certificate)], monkeypatch, capsys)
+    pair = [model, "--tls-cert", str(certificate), "--tls-key", str(certificate)]
+    assert "must be PEM files of a certificate" in error_of(pair, monkeypatch, capsys)
+    assert "must be a file of tokens" in error_of([model, "--token-file", str(tokens)], monkeypatch, capsys)
+    tokens.write_text("a-short-one")
+    shown = error_of([model, "--token-file", str(tokens)], monkeypatch, capsys)
+    assert ("at least 16 characters" in shown, "a-short-one" in shown) == (True, False)
+
+
+def test_names_of_folders_are_printed_without_their_control_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = error_of([str(tmp_path / "shop\x1b[2J\u202e")], monkeypatch, capsys)
+    assert r"shop\x1b[2J\u202e" in shown

@@ -97,6 +97,7 @@ class ClientBase:
             its timeout; 0 to 4. No other error is retried.
         compression: None, "gzip" or "deflate" for requests. Images are compressed already.
         tls: None for plain text.
+        token: one of the server's, sent with each call; None for a server without. Only over TLS, or to this machine.
         options: further gRPC channel options, which override the client's.
         recommender_name: name of the served recommender.
         designer_name: name of the served designer.
@@ -105,7 +106,8 @@ class ClientBase:
         version_label: such as "stable", for both models, if the server defines it.
 
     Raises:
-        ValueError: if an argument is out of range, or both a version and a label are given.
+        ValueError: if an argument is out of range, both a version and a label are given, or the token would cross the
+            network unencrypted.
         OSError: if a file of `tls` cannot be read.
     """
 
@@ -123,6 +125,7 @@ class ClientBase:
         max_retries: int = 3,
         compression: Compression | None = None,
         tls: Tls | None = None,
+        token: str | None = None,
         options: Sequence[tuple[str, Any]] = (),
         recommender_name: str = RECOMMENDER_MODEL_NAME,
         designer_name: str = DESIGNER_MODEL_NAME,
@@ -149,7 +152,7 @@ class ClientBase:
             DESIGNER_MODEL_NAME: max_design_rows_per_request,
         }
         settings = ChannelSettings(
-            target, timeout_seconds, max_message_bytes, max_retries, compression, tls, tuple(options)
+            target, timeout_seconds, max_message_bytes, max_retries, compression, tls, token, tuple(options)
         )
         self._transport = BlockingTransport(settings) if self.blocks else AsyncioTransport(settings)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ COMPRESSIONS: dict[str | None, grpc.Compression] = {
     "deflate": grpc.Compression.Deflate,
 }
 
-_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_SCHEMES = ("dns:///", "dns:", "ipv4:", "ipv6:")
 _MAX_ATTEMPTS = 5  # gRPC allows no more
 
 
@@ -69,6 +70,7 @@ class ChannelSettings:
     max_retries: int
     compression: Compression | None
     tls: Tls | None
+    token: str | None = field(repr=False)
     options: Sequence[tuple[str, Any]]
 
     def __post_init__(self) -> None:
@@ -79,6 +81,13 @@ class ChannelSettings:
         if not 0 <= self.max_retries < _MAX_ATTEMPTS:
             raise ValueError(
                 f"`max_retries` must be 0 to {_MAX_ATTEMPTS - 1}. Received {self.max_retries}. gRPC allows no more."
+            )
+        if self.token is not None and (self.token != self.token.strip() or not self.token.isascii() or not self.token):
+            raise ValueError("`token` must be ASCII text without white space at its ends. It is not.")
+        if self.token is not None and self.tls is None and not is_local(self.target):
+            raise ValueError(
+                f"A `token` must not cross the network unencrypted. Received one for {self.target} without `tls`. "
+                "Give `tls=Tls(...)`, or no token."
             )
         if self.compression not in COMPRESSIONS:
             raise ValueError(f'`compression` must be None, "gzip" or "deflate". Received {self.compression!r}.')
@@ -96,7 +105,7 @@ class ChannelSettings:
         if self.max_retries:
             merged["grpc.service_config"] = _service_config(self.max_retries)
             merged["grpc.per_rpc_retry_buffer_size"] = min(self.max_message_bytes, 64 * 2**20)  # images are large
-        if self.target.startswith(_LOCAL_HOSTS):
+        if is_local(self.target):
             merged["grpc.enable_http_proxy"] = 0
         if self.tls is not None and self.tls.server_name is not None:
             merged["grpc.ssl_target_name_override"] = self.tls.server_name
@@ -115,6 +124,7 @@ class _Transport:
             self._channel = api.insecure_channel(settings.target, **arguments)
         else:
             self._channel = api.secure_channel(settings.target, settings.tls.credentials(), **arguments)
+        self._metadata = None if settings.token is None else (("authorization", f"Bearer {settings.token}"),)
         self._methods = {
             path: self._channel.unary_unary(
                 path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
@@ -131,7 +141,7 @@ class BlockingTransport(_Transport):
 
     async def send(self, path: str, request: Any, *, timeout_seconds: float) -> Any:
         """The response to a request."""
-        return self._methods[path](request, timeout=timeout_seconds)
+        return self._methods[path](request, timeout=timeout_seconds, metadata=self._metadata)
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
@@ -150,7 +160,7 @@ class AsyncioTransport(_Transport):
 
     async def send(self, path: str, request: Any, *, timeout_seconds: float) -> Any:
         """The response to a request."""
-        return await self._methods[path](request, timeout=timeout_seconds)
+        return await self._methods[path](request, timeout=timeout_seconds, metadata=self._metadata)
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
@@ -159,6 +169,18 @@ class AsyncioTransport(_Transport):
     async def close(self) -> None:
         """Closes the channel and cancels its calls."""
         await self._channel.close()
+
+
+def is_local(target: str) -> bool:
+    """Whether a target is on this machine."""
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    address = next((target.removeprefix(scheme) for scheme in _SCHEMES if target.startswith(scheme)), target)
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.rpartition(":")[0] or address
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _service_config(max_retries: int) -> str:

@@ -44,7 +44,7 @@ from tfdvbpr_serving.server.requests import (
 )
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
-_HEALTH = f"/{HEALTH_SERVICE}/Check"
+HEALTH_CHECK = f"/{HEALTH_SERVICE}/Check"
 
 _SPARE_THREADS = 32  # reject callers when all places are taken
 _REFLECTION_THREADS, _REFLECTION_SECONDS = 2, 10.0
@@ -106,7 +106,7 @@ class GrpcApi(grpc.GenericRpcHandler):
             path: grpc.stream_unary_rpc_method_handler(partial(self._respond, messages.METHODS[path][0], method))
             for path, method in methods.items()
         }
-        self._handlers[_HEALTH] = grpc.stream_unary_rpc_method_handler(_on(self._health_pool, self._check_health))
+        self._handlers[HEALTH_CHECK] = grpc.stream_unary_rpc_method_handler(_on(self._health_pool, self._check_health))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """The handler of a method's path."""

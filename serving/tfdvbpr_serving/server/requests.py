@@ -9,15 +9,22 @@ from dataclasses import dataclass
 
 import grpc
 
+from tfdvbpr.text import printable
+
+_PATH = re.compile(r"(?<![\w.:/])/[^/\s;'\"]+/[^;:'\"\]]*")  # its folders may have spaces
 _MOST_CHARACTERS = 1500  # gRPC refuses a status of more than 8 kB, and may write a character as 12 bytes
 
 STATUS_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class RequestError(Exception):
-    """A request that ends with a gRPC status and a sentence, which is cut where the request makes it long."""
+    """A request that ends with a gRPC status and a sentence.
+
+    The sentence is cut where the request makes it long, and control characters in it are escapes.
+    """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        message = printable(message)
         shown = message if len(message) <= _MOST_CHARACTERS else message[:_MOST_CHARACTERS] + "..."
         super().__init__(shown)
         self.code = code
@@ -53,11 +60,12 @@ def cancelled() -> RequestError:
 
 
 def readable_message(message: str) -> str:
-    """TensorFlow's error message, without graph nodes and stack traces."""
+    """TensorFlow's error message, without graph nodes, stack traces and the server's paths."""
     text = re.split(r"\n\s*\[\[|\[Op:", message, maxsplit=1)[0]
     root = re.search(r"^\s*\(0\)\s+\w+:\s*(.+)$", text, flags=re.MULTILINE)
     lines = [line.strip() for line in (root.group(1) if root else text).splitlines() if line.strip()]
     readable = re.sub(r"\{\{.*?\}\}\s*", "", lines[-1]) if lines else ""
+    readable = _PATH.sub("(a path)", readable)
     return readable or "The model rejected the request."
 
 

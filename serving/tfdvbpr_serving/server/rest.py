@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote
@@ -12,11 +13,14 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf import json_format
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tfdvbpr_serving.config import ServerLimits
+from tfdvbpr_serving.server.access import Access
 from tfdvbpr_serving.server.cost import MemoryBudget, Reservation, json_bytes
 from tfdvbpr_serving.server.predictor import METRICS_PATH, Predictor, ServerMetrics
 from tfdvbpr_serving.server.requests import ModelChoice, RequestContext, RequestError, invalid_argument
@@ -39,31 +43,66 @@ HTTP_STATUS = {
     grpc.StatusCode.UNIMPLEMENTED: 501,
 }
 
+HEALTH_PATH = "/health"
+
 _MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _PREDICT = re.compile(_MODEL + r":(predict|classify|regress)", re.IGNORECASE)
 _LOOK_UP = re.compile(_MODEL + r"(/metadata)?", re.IGNORECASE)
 
 
 class RestApi:
-    """The ASGI application: predictions, status, metadata, and the metrics page."""
+    """The ASGI application: predictions, status, metadata, the metrics page, and health.
+
+    `access` says who may call it, by token and Host header; the health path tells everyone whether the server is ready,
+    and nothing else.
+    """
 
     def __init__(
-        self, predictor: Predictor, metrics: ServerMetrics, *, limits: ServerLimits, budget: MemoryBudget
+        self,
+        predictor: Predictor,
+        metrics: ServerMetrics,
+        *,
+        limits: ServerLimits,
+        budget: MemoryBudget,
+        access: Access,
+        host: str,
+        ready: Callable[[str], bool | None],
     ) -> None:
         self._predictor = predictor
         self._metrics = metrics
         self._limits = limits
         self._budget = budget
+        self._access = access
+        self._host = host
+        self._ready = ready
         # Base64 is a third longer than the bytes it encodes.
         self._max_body_bytes = limits.max_message_bytes * 4 // 3 + 4096
         self._num_active = 0
         self._pool = ThreadPoolExecutor(limits.max_concurrent_requests, thread_name_prefix="tfdvbpr-rest")
-        self.app = Starlette(
+        self._app = Starlette(
             routes=[
+                Route(HEALTH_PATH, self._health, methods=["GET"]),
                 Route(METRICS_PATH, self._metrics_page, methods=["GET"]),
                 Route("/{path:path}", self._respond, methods=["GET", "POST"]),
             ]
         )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Responds to a request, of which nothing but the headers is read before its caller is let in."""
+        if scope["type"] == "http" and scope["path"] != HEALTH_PATH:
+            headers = Headers(scope=scope)
+            try:
+                self._access.check_host(headers.get("host"), listening_at=self._host)
+                self._access.check_authorization(headers.get("authorization"))
+            except RequestError as error:
+                await _error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _health(self, request: Request) -> Response:
+        ready = bool(self._ready(""))
+        status = {"status": "SERVING" if ready else "NOT_SERVING"}
+        return Response(dumped(status), 200 if ready else 503, media_type="application/json")
 
     async def _metrics_page(self, request: Request) -> Response:
         return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
@@ -208,6 +247,10 @@ def _error_response(error: RequestError) -> Response:
     if isinstance(error, (_TooLargeError, _BodyTooSlowError)):  # what is left of the body is not read
         status = 413 if isinstance(error, _TooLargeError) else 408
         headers["Connection"] = "close"
+    if status in (401, 403):  # nor of that of a caller who is not let in
+        headers["Connection"] = "close"
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return Response(dumped({"error": error.message}), status, headers, media_type="application/json")
 
 

@@ -1,7 +1,7 @@
 """A local server with TensorFlow Serving's protocols: for development, tests and small machines.
 
 It serves gRPC and REST as `tensorflow_model_server` does, from the same folders and configuration files. What a caller
-can cost it is bounded by `ServerLimits`. It has neither TLS nor authentication. Imports TensorFlow.
+can cost it is bounded by `ServerLimits`, who may call it by `Access`. Imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from tfdvbpr_serving.errors import ServerStartError
 from tfdvbpr_serving.models.loading import LoadedModel, ServingOptions, load_model
 from tfdvbpr_serving.models.store import ModelStore
 from tfdvbpr_serving.protocol import messages
+from tfdvbpr_serving.server.access import Access, TokenInterceptor
 from tfdvbpr_serving.server.cost import MemoryBudget
 from tfdvbpr_serving.server.deadlines import Deadlines
-from tfdvbpr_serving.server.grpc_api import GrpcApi, add_reflection
+from tfdvbpr_serving.server.grpc_api import HEALTH_CHECK, GrpcApi, add_reflection
 from tfdvbpr_serving.server.http import HttpThread
 from tfdvbpr_serving.server.predictor import Predictor, ServerMetrics
 from tfdvbpr_serving.server.rest import RestApi
@@ -44,7 +45,8 @@ class LocalServer:
             `tfdvbpr_serving.config.read_models_config`.
         port: of gRPC; 0 takes a free one, see `target`.
         rest_port: of REST and metrics; 0 takes a free one, None for no REST.
-        host: the address to listen on; "0.0.0.0" for every one. There is no authentication.
+        host: the address to listen on; "0.0.0.0" for every one.
+        access: who may call it: TLS, tokens, names in Host headers. By default everyone on this machine, in plain text.
         batching: how requests are joined; None runs each alone. A `batching_params.pbtxt` in a version folder overrides
             it for that version.
         limits: of requests.
@@ -58,7 +60,8 @@ class LocalServer:
 
     Raises:
         ModelLoadError: if a model has no version folder; from `start`, if one cannot be loaded.
-        ServerStartError: from `start`, if it cannot listen at host and port.
+        ServerStartError: for an address that other machines reach and no token; from `start`, if it cannot listen at
+            host and port.
 
     Example:
         >>> with LocalServer({"recommender": "models/recommender"}) as server:  # doctest: +SKIP
@@ -72,6 +75,7 @@ class LocalServer:
         port: int = 0,
         rest_port: int | None = None,
         host: str = "127.0.0.1",
+        access: Access = Access(),  # noqa: B008 (frozen)
         batching: BatchingOptions | None = BatchingOptions(),  # noqa: B008 (frozen)
         limits: ServerLimits = ServerLimits(),  # noqa: B008 (frozen)
         poll_seconds: float | None = None,
@@ -79,8 +83,10 @@ class LocalServer:
     ) -> None:
         if poll_seconds is not None and poll_seconds <= 0:
             raise ValueError(f"`poll_seconds` must be > 0, or None for never. Received {poll_seconds}.")
+        access.check_address(host)
         self.host = host
         self.port = port
+        self._access = access
         self.metrics = ServerMetrics()
         self._rest_port = rest_port
         self._limits = limits = limits.fitting_open_files()
@@ -111,6 +117,7 @@ class LocalServer:
         limits = self._limits
         server = grpc.server(
             self._api.pool,
+            interceptors=[TokenInterceptor(self._access, open_methods=frozenset({HEALTH_CHECK}))],
             options=[
                 ("grpc.max_send_message_length", limits.max_message_bytes),
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
@@ -143,8 +150,9 @@ class LocalServer:
 
     @property
     def rest_url(self) -> str | None:
-        """The address of REST, "http://host:port"; None without it."""
-        return None if self._rest is None else f"http://{self._reachable_host}:{self._rest.port}"
+        """The address of REST, "http://host:port" or "https://host:port"; None without it."""
+        scheme = "http" if self._access.tls is None else "https"
+        return None if self._rest is None else f"{scheme}://{self._reachable_host}:{self._rest.port}"
 
     @property
     def _reachable_host(self) -> str:
@@ -157,19 +165,33 @@ class LocalServer:
 
     def start(self) -> LocalServer:
         """Opens the ports, loads and warms the models, then serves."""
+        address, tls = f"{self.host}:{self.port}", self._access.tls
         try:
-            bound = self._server.add_insecure_port(f"{self.host}:{self.port}")
+            if tls is None:
+                bound = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, tls.credentials())
         except RuntimeError:
             bound = 0
         if not bound:
             raise ServerStartError(
-                f"The address {self.host}:{self.port} must be free and of this machine. It is not. "
+                f"The address {address} must be free and of this machine. It is not. "
                 "Choose another port, or 0 for any free one."
             )
         self.port = bound
         if self._rest_port is not None:
-            self._rest_api = RestApi(self._predictor, self.metrics, limits=self._limits, budget=self._budget)
-            self._rest = HttpThread(self._rest_api.app, host=self.host, port=self._rest_port, limits=self._limits)
+            self._rest_api = RestApi(
+                self._predictor,
+                self.metrics,
+                limits=self._limits,
+                budget=self._budget,
+                access=self._access,
+                host=self.host,
+                ready=self._ready,
+            )
+            self._rest = HttpThread(
+                self._rest_api, host=self.host, port=self._rest_port, limits=self._limits, tls=self._access.tls
+            )
         self._store.load_all()
         self._deadlines.start()
         self._server.start()

@@ -25,7 +25,7 @@ from tfdvbpr_serving.server.server import LocalServer
 LIMITS = ServerLimits(max_concurrent_requests=6, max_connections=16, read_seconds=5.0, idle_seconds=5.0)
 GOOD = good_request(np.random.default_rng(0), "recommend").SerializeToString()
 SCORE = {"signature_name": "score", "instances": [{"user_ids": "u0", "item_ids": ["i2"]}]}
-ENDLESS = b"POST /v1/models/recommender:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+ENDLESS = b"POST /v1/models/recommender:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_http_connections_that_never_end_their_request_shut_out_nobody(server: L
 
 def test_a_kept_connection_is_closed_when_it_is_idle(server: LocalServer) -> None:
     address = str(server.rest_url).removeprefix("http://")
-    with connections(address, 1, b"GET /v1/models/recommender HTTP/1.1\r\nHost: x\r\n\r\n") as (one,):
+    with connections(address, 1, b"GET /v1/models/recommender HTTP/1.1\r\nHost: localhost\r\n\r\n") as (one,):
         response = one.recv(2**16)  # headers and body may come in two pieces
         length = int(response.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         while len(response.split(b"\r\n\r\n", 1)[1]) < length:

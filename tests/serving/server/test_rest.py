@@ -252,5 +252,7 @@ def test_a_client_that_hangs_up_stops_the_design(rest: httpx.Client, toy_server:
 def test_half_a_request_and_no_more(toy_server: LocalServer) -> None:
     host, port = str(toy_server.rest_url).removeprefix("http://").rsplit(":", 1)
     with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(b"POST /v1/models/recommender:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        connection.sendall(
+            b"POST /v1/models/recommender:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+        )
     assert httpx.get(f"{toy_server.rest_url}/v1/models/recommender").status_code == 200
