@@ -38,6 +38,7 @@ EXPECTED = [
     "interpolate",
     "make_strategy",
     "prepare",
+    "recommend",
     "recommender_config",
     "tailor",
     "train",

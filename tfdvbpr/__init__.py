@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfdvbpr.api import generate as generate
     from tfdvbpr.api import interpolate as interpolate
     from tfdvbpr.api import prepare as prepare
+    from tfdvbpr.api import recommend as recommend
     from tfdvbpr.api import tailor as tailor
     from tfdvbpr.api import train as train
     from tfdvbpr.api import train_gan as train_gan
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "tfdvbpr.api": (
         "compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan experiment "
-        "explain export_designer export_recommender generate interpolate prepare tailor train train_gan "
+        "explain export_designer export_recommender generate interpolate prepare recommend tailor train train_gan "
         "update_items"
     ),
     "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",

@@ -45,8 +45,11 @@ def test_update_items_and_explain_a_new_one(command: Command, tiny_run: Run, tmp
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        (("recommend", "RUN"), "either --user ID or one or more --liked ITEM"),
-        (("recommend", "RUN", "--user", "u1", "--liked", "i1"), "either --user ID or one or more --liked ITEM"),
+        (("recommend", "RUN"), "either --user ID or one or more --liked ITEM or --users"),
+        (
+            ("recommend", "RUN", "--user", "u1", "--liked", "i1"),
+            "either --user ID or one or more --liked ITEM or --users",
+        ),
         (("recommend", "RUN", "--liked", "jacket"), "`item` must be one of the 16 known ids. Received 'jacket'"),
         (("recommend", "RUN", "--user", "u1", "--category", "hat"), "`category` must be one of the 2 known"),
         (("explain", "RUN", "--user", "x", "--item", "i1", "--output", "x.png"), "`user` must be one of the 8 known"),

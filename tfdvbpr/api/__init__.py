@@ -14,7 +14,7 @@ from tfdvbpr.api.evaluation import (
     evaluate_gan,
     experiment,
 )
-from tfdvbpr.api.runs import explain, export_designer, export_recommender, update_items
+from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items
 from tfdvbpr.api.training import train, train_gan
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "generate",
     "interpolate",
     "prepare",
+    "recommend",
     "tailor",
     "train",
     "train_gan",

@@ -1,4 +1,4 @@
-"""From runs to explanations, new items and exports: `explain`, `update_items` and the exporters.
+"""From runs to recommendations, explanations, new items and exports.
 
 An export runs `tfdvbpr-export` in a process of its own, for TensorFlow Recommenders needs Keras 2 there.
 """
@@ -18,9 +18,70 @@ from tfdvbpr.files import IfExists
 from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
+    from tfdvbpr.run.bulk import BulkResult
     from tfdvbpr.run.explanation import Explanation
 
 _USER_ERROR = 2
+
+
+def recommend(
+    run: Run | Path | str,
+    output: Path | str,
+    *,
+    users: Sequence[str] | Path | None = None,
+    k: int = 50,
+    where: str | None = None,
+    category: str | None = None,
+    exclude_items: Sequence[str] | Path = (),
+    exclude_seen: bool = True,
+    if_exists: IfExists = "error",
+    progress: Callable[[int, int], None] | None = None,
+) -> BulkResult:
+    """Writes the best items of many users into one file; `Run.recommend` answers for one user.
+
+    Works in blocks, on all cores and in bounded memory. After an interruption the same call continues with the users
+    that are missing. Users are in the order of the run.
+
+    Args:
+        run: a recommender run or its folder.
+        output: a file to make. .parquet and .csv have a row an item, with user_id, rank (from 1), item_id and score;
+            .jsonl has an object a user, with user_id, item_ids and scores. Text in a .csv that a spreadsheet would
+            compute begins with an apostrophe.
+        users: ids, or a .csv or .parquet file with a column user_id; left out, every user of the run.
+        k: items a user, at most 10,000; fewer where fewer are left.
+        where: only items that this filter over the columns of items.csv keeps, such as `price < 50 and in_stock`; see
+            `tfdvbpr.data.filters.matching_items`.
+        category: only items of this category.
+        exclude_items: ids, or a file with a column item_id.
+        exclude_seen: leave out what each user has acted on.
+        if_exists: "error", or "overwrite" to replace a file that is already there.
+        progress: called with (users done, in all).
+
+    Raises:
+        ConfigError: if the ending of `output`, `k` or the filter is wrong.
+        UnknownIdError: if the run does not know an id of a list, or the category. Unknown ids in files are left out
+            and listed.
+        SourceError: if a file of ids cannot be read.
+        OutputExistsError: if `output` is already there, or another process writes it.
+        DiskFullError: if there is no room to write; the parts that are done stay.
+
+    Example:
+        >>> result = tfdvbpr.recommend("runs/dvbpr", "mail.parquet", k=20, where="in_stock")  # doctest: +SKIP
+    """
+    from tfdvbpr.run.bulk import recommend_all
+
+    return recommend_all(
+        opened_run(run),
+        Path(output),
+        users=users,
+        k=k,
+        where=where,
+        category=category,
+        exclude_items=exclude_items,
+        exclude_seen=exclude_seen,
+        if_exists=if_exists,
+        progress=progress,
+    )
 
 
 def update_items(

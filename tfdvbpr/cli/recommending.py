@@ -13,41 +13,81 @@ from tfdvbpr.errors import ConfigError
 from tfdvbpr.text import printable
 
 if TYPE_CHECKING:
+    from tfdvbpr.files import IfExists
+    from tfdvbpr.run import Run
     from tfdvbpr.run.recommender_run import Recommendation
 
 app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: [bold]tfdvbpr recommend runs/dvbpr --liked i17 --liked i90 --category dress --output grid.png"
+    epilog="Examples: [bold]tfdvbpr recommend runs/dvbpr --liked i17 --category dress --output grid.png[/bold], "
+    "[bold]tfdvbpr recommend runs/dvbpr --users all --k 50 --where 'price < 50 and in_stock' --output mail.parquet"
     "[/bold]"
 )
 def recommend(
     run: RunArgument,
     user: Annotated[str | None, typer.Option(help="A user id, as in the interactions.")] = None,
     liked: LikedOption = None,
+    users: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|FILE",
+            help="Many users at once, into --output: all, or those of a .csv or .parquet file with a column user_id.",
+        ),
+    ] = None,
     category: Annotated[str | None, typer.Option(help="Only items of this category.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILTER",
+            help="Only items that this filter keeps, over the columns of items.csv: comparisons, and, or, not, in and "
+            "parentheses, such as \"price < 50 and in_stock and colour in ('red', 'blue')\".",
+            show_default=False,
+        ),
+    ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Leave out the items of a .csv or .parquet file with a column item_id."),
+    ] = None,
     k: Annotated[int, typer.Option("--k", help="How many items.", min=1)] = 10,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items acted on or liked.")] = False,
-    output: Annotated[Path | None, typer.Option(help="A PNG of the liked and the recommended items.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="A PNG of the liked and the recommended items. With --users a .parquet or .csv file with a row an "
+            "item, or a .jsonl file with a line a user."
+        ),
+    ] = None,
     dataset: MovedDataset = None,
+    if_exists: IfExistsOption = "error",
 ) -> None:
-    """Recommend items to a user, or to a new user from a few liked items.
+    """Recommend items to a user, to a new user from a few liked items, or to many users at once.
 
     A new user is folded in: the user embedding is computed from the liked items while the model stays as it is.
+
+    With --users, the same command continues after an interruption. Ids in a file that the run does not know are left
+    out, counted and listed.
     """
     from tfdvbpr.run import Run
 
-    if (user is None) == (not liked):
-        raise ConfigError("`recommend` takes either --user ID or one or more --liked ITEM. Give one of the two.")
+    if (user is not None) + bool(liked) + (users is not None) != 1:
+        raise ConfigError(
+            "`recommend` takes either --user ID or one or more --liked ITEM or --users all|FILE. Give one of the three."
+        )
     opened = Run.open(run)
+    if users is not None:
+        _many(opened, users, output, where, category, exclude, k, include_seen, if_exists)
+        return
+    if exclude is not None:
+        raise ConfigError("--exclude goes with --users. For one user, give a filter with --where.")
     if user is not None:
-        answer = opened.recommend(user, k=k, category=category, exclude_seen=not include_seen)
+        answer = opened.recommend(user, k=k, category=category, exclude_seen=not include_seen, where=where)
         row = int(opened.user_indices([user])[0])
         liked, name = [opened.items.item_ids[item] for item in opened.seen_items(row)], f"user {user}"
     else:
         liked, name = list(liked or []), "a new user"
-        answer = opened.recommend_for(liked, k=k, category=category, exclude_seen=not include_seen)
+        answer = opened.recommend_for(liked, k=k, category=category, exclude_seen=not include_seen, where=where)
     title = f"For {name}, by {opened.manifest.model}"
     _print(answer, title)
     if output is not None:
@@ -55,6 +95,44 @@ def recommend(
 
         write_recommendations(output, liked, answer, dataset=opened.open_dataset(dataset), title=title)
         out.print(f"Images: {output}", soft_wrap=True)
+
+
+def _many(
+    run: Run,
+    users: str,
+    output: Path | None,
+    where: str | None,
+    category: str | None,
+    exclude: Path | None,
+    k: int,
+    include_seen: bool,
+    if_exists: IfExists,
+) -> None:
+    from tfdvbpr import api
+
+    if output is None:
+        raise ConfigError("--users needs --output: a .parquet, .csv or .jsonl file.")
+    with progress.counting("Recommending") as show:
+        done = api.recommend(
+            run,
+            output,
+            users=None if users == "all" else Path(users),
+            k=k,
+            where=where,
+            category=category,
+            exclude_items=() if exclude is None else exclude,
+            exclude_seen=not include_seen,
+            if_exists=if_exists,
+            progress=show,
+        )
+    lines = [f"Recommended up to {k:,} of {done.num_items:,} items to {done.num_users:,} users: {output}"]
+    if done.num_resumed:
+        lines.append(f"{done.num_resumed:,} of the users were done before an interruption.")
+    if done.num_empty:
+        lines.append(f"No item was left for {done.num_empty:,} users.")
+    if done.left_out is not None:
+        lines.append(f"Left out, with reasons: {done.left_out}")
+    out.print("\n".join(lines), soft_wrap=True)
 
 
 def _print(answer: list[Recommendation], title: str) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import Items, PreparedDataset, read_user_ids
+from tfdvbpr.data.filters import matching_items
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.files import reading
@@ -173,8 +174,35 @@ class Run(RunFolder):
         scores = self.factors.scores(self.user_indices(user_ids))
         return scores[:, self.items.indices(item_ids)]
 
+    def allowed_items(
+        self, *, where: str | None = None, category: str | None = None, exclude_items: Sequence[str] = ()
+    ) -> npt.NDArray[np.bool_]:
+        """bool [num_items]: items of a category that a filter keeps and that are not excluded.
+
+        Args:
+            where: see `tfdvbpr.data.filters.matching_items`; the columns are those of `items.table`.
+            category: left out, every category.
+            exclude_items: ids.
+
+        Raises:
+            ConfigError: if the filter is malformed or names a column that is not there.
+            UnknownIdError: if the run does not know the category or an excluded item.
+        """
+        allowed = np.ones(len(self.items), bool) if where is None else matching_items(self.items.table, where)
+        if category is not None:
+            allowed &= self.items.category_ids == self.items.category_id(category)
+        allowed[self.items.indices(exclude_items)] = False
+        return allowed
+
     def recommend(
-        self, user_id: str, *, k: int = 10, category: str | None = None, exclude_seen: bool = True
+        self,
+        user_id: str,
+        *,
+        k: int = 10,
+        category: str | None = None,
+        exclude_seen: bool = True,
+        where: str | None = None,
+        exclude_items: Sequence[str] = (),
     ) -> list[Recommendation]:
         """The best `k` items for a user, best first; equal scores in the order of the catalogue.
 
@@ -183,14 +211,19 @@ class Run(RunFolder):
             k: at most this many.
             category: only items of this category.
             exclude_seen: leave out what the user has acted on.
+            where: only items that this filter over the catalogue's columns keeps; see `allowed_items`.
+            exclude_items: ids of items to leave out.
 
         Raises:
-            UnknownIdError: if the run does not know the user or the category.
+            ConfigError: if the filter is malformed or names a column that is not there.
+            UnknownIdError: if the run does not know the user, the category or an excluded item.
             ValueError: if `k` is less than 1.
         """
+        allowed = self.allowed_items(where=where, category=category, exclude_items=exclude_items)
         user = self.user_indices([user_id])
-        seen = self.seen_items(int(user[0])) if exclude_seen else user[:0]
-        return self._best(self.factors.scores(user)[0], seen, k=k, category=category)
+        if exclude_seen:
+            allowed[self.seen_items(int(user[0]))] = False
+        return self._best(self.factors.scores(user)[0], allowed, k=k)
 
     def fold_in(self, liked: Sequence[Sequence[str]]) -> Array:
         """Embeddings of new users from the items they liked; docs/reference/equations.md has the formulas.
@@ -207,7 +240,14 @@ class Run(RunFolder):
         return self.folding([np.unique(self.items.indices(item_ids)) for item_ids in liked])
 
     def recommend_for(
-        self, liked_item_ids: Sequence[str], *, k: int = 10, category: str | None = None, exclude_seen: bool = True
+        self,
+        liked_item_ids: Sequence[str],
+        *,
+        k: int = 10,
+        category: str | None = None,
+        exclude_seen: bool = True,
+        where: str | None = None,
+        exclude_items: Sequence[str] = (),
     ) -> list[Recommendation]:
         """The best `k` items for a new user, folded in from liked items.
 
@@ -216,29 +256,28 @@ class Run(RunFolder):
             k: at most this many.
             category: only items of this category.
             exclude_seen: leave out the liked items.
+            where: as of `recommend`.
+            exclude_items: as of `recommend`.
 
         Raises:
+            ConfigError: if the filter is malformed or names a column that is not there.
             UnknownIdError: if the run does not know an item or the category.
             ValueError: if `k` is less than 1.
         """
+        allowed = self.allowed_items(where=where, category=category, exclude_items=exclude_items)
         liked = self.items.indices(liked_item_ids)
-        scores = self.factors.scores_for(self.folding([np.unique(liked)]))[0]
-        return self._best(scores, liked if exclude_seen else liked[:0], k=k, category=category)
+        if exclude_seen:
+            allowed[liked] = False
+        return self._best(self.factors.scores_for(self.folding([np.unique(liked)]))[0], allowed, k=k)
 
     @cached_property
     def folding(self) -> FoldIn:
         """Folds new users in, as `fold_in` does, by rows of items."""
         return self.model_class.fold_in(self)
 
-    def _best(
-        self, scores: Array, seen: npt.NDArray[np.int32], *, k: int, category: str | None
-    ) -> list[Recommendation]:
+    def _best(self, scores: Array, allowed: npt.NDArray[np.bool_], *, k: int) -> list[Recommendation]:
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received {k}.")
-        allowed = np.ones(len(self.items), bool)
-        if category is not None:
-            allowed &= self.items.category_ids == self.items.category_id(category)
-        allowed[seen] = False
         candidates = np.flatnonzero(allowed)
         best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
         table = self.items.table

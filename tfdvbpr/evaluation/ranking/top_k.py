@@ -16,9 +16,9 @@ from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.models.recommenders.factors import Array, Factors
+from tfdvbpr.models.recommenders.top_k import best_columns
 
 _BLOCK_BYTES = 32 << 20
-_CHUNK = 64
 _IMAGES = 512
 _NO_ITEM = -1
 
@@ -48,31 +48,10 @@ def best_items(
         scores = factors.scores(block)
         masked = known[block]
         scores[np.repeat(np.arange(len(block)), np.diff(masked.indptr)), masked.indices] = -np.inf
-        best = _best_columns(scores, min(k, interactions.num_items))
+        best = best_columns(scores, min(k, interactions.num_items))
         missing = np.take_along_axis(scores, best, axis=1) == -np.inf
         lists[start : start + rows, : best.shape[1]] = np.where(missing, _NO_ITEM, best)
     return lists
-
-
-def _best_columns(scores: Array, k: int) -> npt.NDArray[np.int64]:
-    """int64 [B, k]: columns of each row's k highest values, the highest first, equal ones ascending."""
-    num_columns = scores.shape[1]
-    width = max(1, min(_CHUNK, num_columns // k))
-    chunks = np.maximum.reduceat(scores, np.arange(0, num_columns, width), axis=1)
-    # The k-th best chunk's maximum: at least k values reach it, and fewer than k chunks hold a higher one.
-    bound = np.partition(chunks, chunks.shape[1] - k, axis=1)[:, chunks.shape[1] - k, None]
-    rows, columns = np.nonzero(scores > bound)
-    left = k - np.bincount(rows, minlength=len(scores))
-    short = np.flatnonzero(left > 0)
-    tied_rows, tied_columns = np.nonzero(scores[short] == bound[short])
-    number = np.arange(len(tied_rows)) - np.searchsorted(tied_rows, np.arange(len(short)))[tied_rows]
-    first = number < left[short][tied_rows]
-    rows = np.r_[rows, short[tied_rows[first]]]
-    columns = np.r_[columns, tied_columns[first]]
-    order = np.lexsort((columns, -scores[rows, columns], rows))
-    begin = np.searchsorted(rows[order], np.arange(len(scores)))
-    best: npt.NDArray[np.int64] = columns[order][begin[:, None] + np.arange(k)]
-    return best
 
 
 def coverage(lists: Lists, *, num_items: int) -> float:

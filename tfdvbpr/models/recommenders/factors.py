@@ -113,6 +113,10 @@ class Factors:
         scores: Array = products.sum(axis=1) + self.item_biases[items]
         return scores
 
+    def of_items(self, items: npt.NDArray[np.integer[Any]]) -> Factors:
+        """The same for some of the items alone, int [N]: scores have a column for each of them."""
+        return Factors(self.user_embeddings, self.item_embeddings[items], self.item_biases[items], self.feature_mean)
+
     @cached_property
     def distinct_items(self) -> DistinctItems:
         """Groups of items with the same embedding and bias."""

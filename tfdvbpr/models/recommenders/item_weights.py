@@ -85,7 +85,7 @@ class ItemWeights(Factors):
     @cached_property
     def _multiplied(self) -> Any:
         """W as what a product with it is fastest with."""
-        return self.weights.toarray() if self.weights.nnz > _DENSE_SHARE * self.num_items**2 else self.weights
+        return self.weights.toarray() if self.weights.nnz > _DENSE_SHARE * np.prod(self.weights.shape) else self.weights
 
     def scores(self, users: npt.NDArray[np.integer[Any]]) -> Array:
         """float32 [B, num_items]: x̂_ui of the given user rows for every item; equal items have equal scores.
@@ -102,6 +102,10 @@ class ItemWeights(Factors):
         """float32 [N]: x̂ of one user row for the given items."""
         scores: Array = self.scores(np.array([user]))[0, items]
         return scores
+
+    def of_items(self, items: npt.NDArray[np.integer[Any]]) -> ItemWeights:
+        """See `Factors.of_items`."""
+        return _SomeItems(self, items)
 
     def _products(self, users: sparse.csr_array) -> Array:
         products = users @ self._multiplied
@@ -136,3 +140,16 @@ class ItemWeights(Factors):
         for each in read:
             each.check_format(full_check=True)
         return cls(*read)
+
+
+class _SomeItems(ItemWeights):
+    """Scores of some of the items alone; the users' items are still those of the whole catalogue."""
+
+    def __init__(self, whole: ItemWeights, items: npt.NDArray[np.integer[Any]]) -> None:
+        self.histories = whole.histories
+        self.weights = whole.weights[:, items]
+
+    @property
+    def num_items(self) -> int:
+        """How many items have a score."""
+        return int(self.weights.shape[1])
