@@ -21,6 +21,8 @@ from tfdvbpr.errors import SourceError
 # Of the child, beside what Python itself takes: so much, and so much for each byte of the file.
 MEMORY, MEMORY_PER_BYTE = 1 << 30, 4
 SECONDS, BYTES_PER_SECOND = 120, 1 << 20
+# By itself, pyarrow reserves a gigabyte of address space for threads.
+_ARROW = {"ARROW_IO_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 Reader = Callable[[Path, BinaryIO], Any]
 
@@ -47,7 +49,7 @@ def read_in_child(reader: Reader, path: Path, output: int) -> Any:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pass_fds=(output,),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ARROW},
     )
     try:
         answer, _ = process.communicate()

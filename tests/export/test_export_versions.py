@@ -134,7 +134,7 @@ while True:
 
 
 def test_a_killed_writer_leaves_no_half_version(tmp_path: Path) -> None:
-    """The same with real exports and a server that watches: tests/benchmarks/test_killed_exporter.py."""
+    """The same with real exports and a server that watches: tests/benchmarks/test_kills.py."""
     paths = os.pathsep.join(path for path in sys.path if path)
     generator, found = np.random.default_rng(0), set()
     for _ in range(6):

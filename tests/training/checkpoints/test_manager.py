@@ -9,7 +9,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 
 
 def test_a_killed_training_ends_like_an_undisturbed_one(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    """Three times SIGKILL; tests/benchmarks/test_kill_and_resume.py has twenty."""
+    """Three times SIGKILL; tests/benchmarks/test_kills.py has fifty, of all commands."""
     trainings = Trainings(checkerboard_dataset.path, epochs=8)
     try:
         trainings.start("bpr-mf", tmp_path / "undisturbed")

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import polars as pl
 
+from tfdvbpr.data.preparation.parquet_table import read_parquet_table
 from tfdvbpr.data.preparation.source import Quarantine
 from tfdvbpr.errors import SourceError
 
@@ -95,7 +96,8 @@ def read_table(
     """
     parquet, plain = folder / f"{name}.parquet", folder / f"{name}.csv"
     if parquet.is_file():
-        table, path = _read_parquet(parquet, only), parquet
+        numbers = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW)
+        table, path = read_parquet_table(parquet, only).with_columns(numbers), parquet
     elif plain.is_file():
         table, path = read_csv(plain, quarantine, only=only), plain
     else:
@@ -108,18 +110,6 @@ def read_table(
             f"Name or rename {', '.join(missing)} in its header."
         )
     return without_empty(table, path.name, required, quarantine)
-
-
-def _read_parquet(path: Path, only: Collection[str] | None) -> pl.DataFrame:
-    try:
-        table = pl.read_parquet(path, glob=False)
-    except Exception as error:  # polars raises its own tree, pyarrow another
-        raise SourceError(f"{path.name} must be a parquet file. It cannot be read: {error}. Write it again.") from None
-    plain = [
-        column for column, dtype in table.schema.items() if not dtype.is_nested() and (only is None or column in only)
-    ]
-    table = table.select(pl.col(plain).cast(pl.String, strict=False))
-    return table.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW))
 
 
 # pyarrow.csv would not do: it numbers no row that it keeps, and an unclosed quote swallows the rest of the file unseen.
