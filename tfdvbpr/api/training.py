@@ -44,6 +44,7 @@ def train(
     output: Path | str,
     *,
     config: RecommenderConfig | None = None,
+    start_from: Run | Path | str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: Any = None,
     if_exists: TrainingIfExists = "error",
@@ -57,7 +58,9 @@ def train(
     Args:
         dataset: a prepared dataset or its folder.
         output: the run folder to make.
-        config: left out, DVBPR's defaults.
+        config: left out, DVBPR's defaults; with `start_from`, that run's.
+        start_from: a run on an earlier dataset. Its weights are carried over by id, new users are folded in, and
+            `retraining_epochs` of the epochs are trained; see `tfdvbpr.training.recommender.warm_start`.
         callbacks: Keras callbacks. The logs of `on_epoch_end` hold the mean of each loss (`loss`, `penalty`),
             `images_per_second`, and after a validation its metrics (`validation_auc`). `model.stop_training` ends
             training after the epoch; `model.optimizer` is None. Their own state is not kept in checkpoints.
@@ -85,6 +88,12 @@ def train(
     from tfdvbpr.training.recommender.train import train_recommender
 
     opened = _verified(dataset)
+    if start_from is not None:
+        from tfdvbpr.training.recommender.warm_start import retraining_config
+
+        before = opened_run(start_from)
+        where = str(before.path.resolve())
+        config = config.model_copy(update={"start_from": where}) if config else retraining_config(before)
     return train_recommender(
         opened,
         config or recommender_config("dvbpr"),

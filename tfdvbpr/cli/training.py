@@ -18,6 +18,7 @@ from tfdvbpr.cli.options import (
     out,
     strategy_of,
 )
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.text import printable
 
@@ -43,6 +44,16 @@ def train(
             show_default=False,
         ),
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Retrain: begin with the weights of a run on an earlier dataset, users and items matched by id. Takes "
+            "the run's model and configuration, and trains retraining_epochs of its epochs.",
+            show_default=False,
+        ),
+    ] = None,
     config: ConfigFile = None,
     set_values: SetValues = None,
     strategy: StrategyOption = "auto",
@@ -65,10 +76,22 @@ def train(
     The run folder holds the configuration (config.yaml lists every value that --set takes), the weights, the
     embeddings, the history and log.jsonl. --config and --set override --preset. To train in several processes, see
     tfdvbpr launch.
+
+    With --from, new users are folded in from their items, new items are embedded by their images or features, and
+    training says how many users and items were carried over, are new, and are gone.
     """
     from tfdvbpr.models.recommenders import recommender_config
 
-    resolved = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
+    if start_from is None:
+        resolved = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
+    else:
+        if preset is not None:
+            raise ConfigError("--from takes the configuration of its run. Leave --preset out; --set overrides it.")
+        from tfdvbpr.run import Run
+        from tfdvbpr.training.recommender.warm_start import retraining_config
+
+        resolved = retraining_config(Run.open(start_from), file=config, overrides=set_values or ())
+        model = resolved.model
     from tfdvbpr import api
 
     with progress.training(f"Training {model}") as callbacks:

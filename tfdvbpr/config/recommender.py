@@ -131,6 +131,15 @@ class RecommenderConfig(TrainingConfig):
         "optimizer", 1e-2, "Adam's step size for tables with a row a user or an item: free θ, γ, β.", gt=0
     )
     adam_epsilon: float = option("optimizer", 1e-7, "Adam's ε; the authors' code has 1e-8.", gt=0)
+    start_from: str = option(
+        "optimizer", "", "A run whose weights training begins with, carried over by id; `train --from` sets it."
+    )
+    retraining_epochs: float = option(
+        "optimizer", 0.08, "With `start_from`, the share of `epochs` that is trained, rounded up.", gt=0, le=1
+    )
+    retraining_rate: float = option(
+        "optimizer", 0.5, "With `start_from`, what both step sizes are multiplied by.", gt=0, le=1
+    )
     precision: Precision = option(
         "optimizer",
         "float32",

@@ -34,6 +34,7 @@ from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import PROFILE_FOLDER, StepProfile, profile_steps, write_projector
 from tfdvbpr.training.recommender.data import TrainingData
 from tfdvbpr.training.recommender.step import RecommenderTrainer
+from tfdvbpr.training.recommender.warm_start import carry_over, effective_config
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ def train_recommender(
 
     Args:
         dataset: what to train on.
-        config: model, hyper-parameters, seed.
+        config: model, hyper-parameters, seed; with `start_from`, training begins with the weights of that run, see
+            `carry_over`, and is shortened by `effective_config`.
         output: the run folder to make; it appears whole or not at all.
         validate: metrics of factors on the dataset's interactions, among them "auc"; called every
             `config.evaluate_every` epochs. Left out, or without a validation part, the last weights are kept.
@@ -76,6 +78,8 @@ def train_recommender(
         Interrupted: after SIGINT or SIGTERM, once the checkpoint is written; a SystemExit with 130 or 143.
     """
     check_config(config)
+    if config.start_from and Run.open(config.start_from).config.model != config.model:
+        raise ConfigError(f"`start_from` must be a {config.model} run. {config.start_from} is another.")
     if not RECOMMENDERS[config.model].has_weights:
         return _train_closed_form(dataset, config, output, if_exists=if_exists)
     strategy = strategy or make_strategy()
@@ -86,13 +90,18 @@ def train_recommender(
         return Run.open(output)
     with session:
         _log_image_size(config, dataset.manifest.image_size)
-        trainer = RecommenderTrainer(TrainingData.from_dataset(dataset, config), config, strategy)
+        data, shortened = TrainingData.from_dataset(dataset, config), effective_config(config)
+        trainer = RecommenderTrainer(data, shortened, strategy)
+        if config.start_from:
+            _log.info("Retraining: %d of %d epochs.", shortened.epochs, config.epochs)
+            names = {"user_ids": dataset.user_ids, "item_ids": dataset.items.item_ids}
+            carry_over(Run.open(config.start_from), trainer.model, data, **names)
         if profile is not None:
             profile(profile_steps(trainer, strategy, session.folder and session.folder / PROFILE_FOLDER))
         validates = dataset.manifest.num_validation > 0
         metrics = (lambda factors: validate(factors, trainer.interactions)) if validate and validates else None
-        best = BestWeights(trainer, metrics, config, session.folder, strategy)
-        session.train(trainer, [best], callbacks)
+        best = BestWeights(trainer, metrics, shortened, session.folder, strategy)
+        session.train(trainer, [best], callbacks, epochs=shortened.epochs)
         factors = best.restore_best()
 
         def write(seconds: float) -> None:
