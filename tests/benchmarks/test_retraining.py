@@ -1,8 +1,8 @@
 """Retraining on a tenth more actions, against a training from nothing: AUC, recall@10, processor time.
 
 TFDVBPR_RETRAINING_DATASET names a prepared dataset and TFDVBPR_RETRAINING_CONFIG a YAML file with `model` and its
-values; left out, BPR-MF on simulated shoppers. Where the actions have times, the last tenth of the training actions is new; where they
-have none, the last tenth of each user's in a seeded order.
+values; left out, BPR-MF on simulated shoppers. Where the actions have times, the last tenth of the training actions is
+new; where they have none, the last tenth of each user's in a seeded order.
 """
 
 from __future__ import annotations
