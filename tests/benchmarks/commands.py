@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ class Commands:
             "TF_NUM_INTRAOP_THREADS": "1",
         }
         self._log = log
+        self._running = 0
         self._process = subprocess.Popen(
             [*(_UNSHARE if mounts else ()), sys.executable, str(Path(__file__).parent / "commands_script.py")],
             env={**environment, "PYTHONPATH": paths, **quiet},
@@ -49,11 +51,14 @@ class Commands:
     def start(self, program: str, *arguments: object) -> int:
         """Begins a command; the number of its process."""
         self._ask({"program": program, "arguments": list(map(str, arguments)), "log": str(self._log)})
-        return int(self._line())
+        self._running = int(self._line())
+        return self._running
 
     def end(self) -> int:
         """Waits for the command's end; its exit code, negative for the signal that killed it."""
-        return int(self._line())
+        code = int(self._line())
+        self._running = 0
+        return code
 
     def run(self, program: str, *arguments: object) -> int:
         """Runs a command to its end."""
@@ -65,7 +70,7 @@ class Commands:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def mount(self, folder: Path, *, size: int, inodes: int = 10_000) -> Path:
-        """Makes a folder a tmpfs of so many bytes and names, or changes its room; returns the same as seen from here."""
+        """Makes a folder a tmpfs of so many bytes and names, or changes its room; the same as seen from here."""
         self._ask({"mount": str(folder), "options": f"size={size},nr_inodes={inodes}"})
         assert self._line() == "mounted"
         return Path(f"/proc/{self._process.pid}/root{folder}")
@@ -80,7 +85,9 @@ class Commands:
         return self._process.stdout.readline().strip()
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, and the command that it may still run."""
+        if self._running:
+            os.kill(self._running, signal.SIGKILL)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -173,6 +172,11 @@ def test_train_gan(commands: Commands, dataset: PreparedDataset, tmp_path: Path)
     assert found["then continued from a checkpoint"] > 2
 
 
+def _ranking(client: Client) -> tuple[tuple[str, ...], list[float]]:
+    best = client.recommend(["u0"], k=3)[0]
+    return best.item_ids, best.scores.tolist()
+
+
 def _half(folder: Path) -> str:
     """What is missing of a version; "" where it is whole, or has been removed whole in the meantime."""
     manifest = folder / "assets.extra" / "tfdvbpr.json"
@@ -206,7 +210,7 @@ def test_export(commands: Commands, dataset: PreparedDataset, tmp_path: Path) ->
     def ask(client: Client, expected: object) -> None:
         while not stop.wait(0.01):
             try:
-                if client.recommend(["u0"], k=3) != expected:
+                if _ranking(client) != expected:
                     problems.append("another answer")
                 answers[0] += 1
             except ServingError as error:
@@ -214,7 +218,7 @@ def test_export(commands: Commands, dataset: PreparedDataset, tmp_path: Path) ->
 
     found: Counter[str] = Counter()
     with LocalServer({"recommender": output}, poll_seconds=0.5) as server, Client(server.target) as client:
-        expected = client.recommend(["u0"], k=3)
+        expected = _ranking(client)
         threads = [threading.Thread(target=look), threading.Thread(target=ask, args=(client, expected))]
         for thread in threads:
             thread.start()
@@ -257,7 +261,7 @@ def test_serve(commands: Commands, dataset: PreparedDataset, tmp_path: Path) -> 
     command = ("tfdvbpr-serve", output, "--port", port, "--poll-seconds", "0.1")
     random = np.random.default_rng(0)
     found: Counter[str] = Counter()
-    expected: Any = None
+    expected: object = None
     usual = 0.0
     for number in range(-1, KILLS):
         process = commands.start(*command)
@@ -267,7 +271,7 @@ def test_serve(commands: Commands, dataset: PreparedDataset, tmp_path: Path) -> 
             version = 1
             while number < 0 or time.perf_counter() < kill_at:
                 try:
-                    answer = client.recommend(["u0"], k=3)
+                    answer = _ranking(client)
                 except ServingError:
                     time.sleep(0.02)
                     continue
@@ -301,7 +305,7 @@ def _serves_again(commands: Commands, command: Arguments, port: int, expected: o
     with Client(f"127.0.0.1:{port}", timeout_seconds=5) as client:
         while True:
             try:
-                assert client.recommend(["u0"], k=3) == expected
+                assert _ranking(client) == expected
                 break
             except ServingError:
                 assert time.perf_counter() < deadline, commands.printed()

@@ -6,7 +6,10 @@ import getpass
 import io
 import os
 import pickle
-import resource
+import re
+import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,26 @@ def _doubled_tuple(levels: int) -> bytes:
     return b"\x80\x02)q\x00" + b"0h\x00h\x00\x86q\x00" * levels + b"0}h\x00K\x01s."
 
 
+class _Watched(subprocess.Popen[bytes]):
+    """Knows the most kilobytes that the program took, without what the process was before it started the program."""
+
+    peak = 0
+
+    def communicate(self, *arguments: Any, **options: Any) -> Any:
+        watcher = threading.Thread(target=self._watch)
+        watcher.start()
+        try:
+            return super().communicate(*arguments, **options)
+        finally:
+            watcher.join()
+
+    def _watch(self) -> None:
+        status = Path(f"/proc/{self.pid}/status")
+        while found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text() if status.exists() else ""):
+            _Watched.peak = max(_Watched.peak, int(found[1]))
+            time.sleep(0.001)
+
+
 @pytest.mark.parametrize(
     ("opcodes", "named"),
     [
@@ -135,11 +158,11 @@ def test_a_few_bytes_take_no_more_than_a_child_may_have(
 ) -> None:
     monkeypatch.setattr("tfdvbpr.child.SECONDS", 20 if len(opcodes) > 1000 else 2)
     path = _file(tmp_path / "bad.npy", opcodes)
-    # Kilobytes of other tests' children, and of this process, whose copy a child is until it starts another program.
-    others, own = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+    monkeypatch.setattr("tfdvbpr.child.subprocess.Popen", _Watched)
+    monkeypatch.setattr(_Watched, "peak", 0)
     with pytest.raises(SourceError, match=named):
         DvbprNpyImporter().read(path)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(others, own, 1 << 20)
+    assert 0 < _Watched.peak < 1.1 * (1 << 20)
 
 
 @pytest.mark.parametrize(
