@@ -22,6 +22,7 @@ EXPECTED = [
     "TailorOptions",
     "TfdvbprError",
     "__version__",
+    "attack",
     "compare",
     "describe",
     "design",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tfdvbpr._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tfdvbpr.api import attack as attack
     from tfdvbpr.api import compare as compare
     from tfdvbpr.api import describe as describe
     from tfdvbpr.api import design as design
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 # The public names by the module that defines them; type checkers read the imports above.
 _NAMES = {
     "tfdvbpr.api": (
-        "compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan experiment "
+        "attack compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan experiment "
         "explain export_designer export_recommender generate interpolate prepare recommend tailor train train_gan "
         "update_items"
     ),

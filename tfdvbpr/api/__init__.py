@@ -7,6 +7,7 @@ exports them, and `designing` generates images.
 from tfdvbpr.api.data import describe, prepare
 from tfdvbpr.api.designing import design, generate, interpolate, tailor
 from tfdvbpr.api.evaluation import (
+    attack,
     compare,
     evaluate,
     evaluate_attributes,
@@ -18,6 +19,7 @@ from tfdvbpr.api.runs import explain, export_designer, export_recommender, recom
 from tfdvbpr.api.training import train, train_gan
 
 __all__ = [
+    "attack",
     "compare",
     "describe",
     "design",

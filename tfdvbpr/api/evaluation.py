@@ -17,6 +17,7 @@ from tfdvbpr.run import GanRun, Run
 if TYPE_CHECKING:
     import keras
 
+    from tfdvbpr.evaluation.attacks.attack import AttackEvaluation, AttackOptions
     from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluation, DesignEvaluationOptions
     from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluation, AttributeEvaluationOptions
     from tfdvbpr.evaluation.generative.evaluate_gan import GanEvaluation, GanEvaluationOptions
@@ -258,6 +259,66 @@ def evaluate_attributes(
         options=options,
     )
     _write(output, if_exists, lambda folder: write_attribute_report(evaluation, folder))
+    return evaluation
+
+
+def attack(
+    run: Run | Path | str,
+    output: Path | str | None = None,
+    *,
+    item_ids: Sequence[str] = (),
+    sample: int = 32,
+    category: str | None = None,
+    options: AttackOptions | None = None,
+    second_run: Run | Path | str | None = None,
+    dataset: PreparedDataset | Path | str | None = None,
+    if_exists: IfExists = "error",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> AttackEvaluation:
+    """Attacks a recommender by its own gradients: photos changed imperceptibly so that their items are recommended.
+
+    It shows how much of a recommender's ranking a seller could change with a photo that looks the same, and what two
+    defences leave of it. Exposure is measured over users: the mean rank of an item, and the share of users in whose
+    first ten it is; before, with random noise of the same size, and after.
+
+    Args:
+        run: a recommender that learns from pixels, or its folder.
+        output: a folder for attack.json, items.csv, attack.png and the photos; left out, nothing is written.
+        item_ids: the items to attack.
+        sample: instead, so many random items.
+        category: of the random items; left out, any.
+        options: attack, goal, ε, users, seed.
+        second_run: another recommender of the same dataset, under which the same photos are ranked too.
+        dataset: the run's, if it has been moved.
+        if_exists: "error", or "overwrite" to replace what `output` holds.
+        progress: called with (done, total).
+
+    Raises:
+        UnknownIdError: if the run does not know an item or the category.
+        ConfigError: if an option is wrong, or there is nothing to attack.
+        RunError: if a run does not learn from pixels, or the second is of another dataset.
+        OutputExistsError: if `output` holds something already.
+
+    Example:
+        >>> found = attack("runs/dvbpr", "attacked", sample=100)  # doctest: +SKIP
+        >>> found.exposures["attacked run", "as is", "attacked"].hit_rate.mean()  # doctest: +SKIP
+    """
+    from tfdvbpr.evaluation.attacks.attack import AttackOptions, attack_items, sampled_items, write_attack
+
+    if output is not None:
+        check_output(Path(output), if_exists=if_exists)
+    opened = opened_run(run)
+    options = options or AttackOptions()
+    items = opened.items.indices(item_ids) if item_ids else sampled_items(opened, sample, category, options.seed)
+    evaluation = attack_items(
+        opened,
+        opened.open_dataset() if dataset is None else opened_dataset(dataset),
+        items,
+        options=options,
+        second_run=None if second_run is None else opened_run(second_run),
+        progress=progress,
+    )
+    _write(output, if_exists, lambda folder: write_attack(evaluation, folder))
     return evaluation
 
 
