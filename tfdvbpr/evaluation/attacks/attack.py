@@ -30,7 +30,7 @@ from tfdvbpr.run import Run
 
 _CHUNK = 32
 _GOAL_USERS = 1_024
-_SHOWN, _TIMES = 12, 10
+_SHOWN, _ITEMS_A_ROW, _TIMES = 12, 3, 10
 _PAIRS = 200  # of photos, for their mean distance
 _SSIM_WINDOW = 7
 RUN, SECOND = "attacked run", "second run"
@@ -160,19 +160,20 @@ def write_attack(evaluation: AttackEvaluation, folder: Path) -> None:
     for number, image in enumerate(evaluation.after):
         Image.fromarray(image).save(folder / f"item_{number + 1:03d}.png")
     before, after = (evaluation.exposures[RUN, AS_IS, kind].mean_rank for kind in (CLEAN, ATTACKED))
-    shown = np.argsort(after - before, kind="stable")[:_SHOWN]
-    change = evaluation.after[shown].astype(np.int64) - evaluation.before[shown]
-    magnified = (128 + _TIMES * change).clip(0, 255).astype(np.uint8)
+    shown = [int(row) for row in np.argsort(after - before, kind="stable")[:_SHOWN]]
+    triples, captions = [], []
+    for row in shown:
+        change = evaluation.after[row].astype(np.int64) - evaluation.before[row]
+        magnified = (128 + _TIMES * change).clip(0, 255).astype(np.uint8)
+        triples.append([evaluation.before[row], evaluation.after[row], magnified])
+        captions.append([f"{evaluation.item_ids[row][:12]}: {before[row]:,.0f}", f"{after[row]:,.0f}", ""])
+    pairs = [slice(start, start + _ITEMS_A_ROW) for start in range(0, len(shown), _ITEMS_A_ROW)]
     image_grid(
-        [
-            [evaluation.before[row], evaluation.after[row], difference]
-            for row, difference in zip(shown, magnified, strict=True)
-        ],
-        title="Mean rank below; 1 is best",
-        column_titles=["photo", "attacked", f"difference × {_TIMES}"],
-        row_titles=[evaluation.item_ids[row][:18] for row in shown],
-        captions=[[f"{before[row]:,.0f}", f"{after[row]:,.0f}", ""] for row in shown],
-        cell_height=128,
+        [sum(triples[pair], []) for pair in pairs],
+        title=f"The {len(shown)} items that rise most, with their mean ranks; 1 is the best",
+        column_titles=["photo", "attacked", f"{_TIMES} times the change"] * min(_ITEMS_A_ROW, len(shown)),
+        captions=[sum(captions[pair], []) for pair in pairs],
+        cell_height=160,
     ).save(folder / "attack.png")
 
 
