@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ def attack_items(
         "num_users": len(users),
         "feature_space": EXTRACTOR,
         "means": {
-            name: float(table[name].mean() or 0.0) for name in ("psnr", "ssim", "feature_distance", "largest_change")
+            name: float(table[name].to_numpy().mean())
+            for name in ("psnr", "ssim", "feature_distance", "largest_change")
         },
         "exposures": [_summary(key, each) for key, each in exposures.items()],
         "detection_auc": _detection(exposures) if second_run is not None else None,
@@ -169,10 +171,10 @@ def write_attack(evaluation: AttackEvaluation, folder: Path) -> None:
         captions.append([f"{evaluation.item_ids[row][:12]}: {before[row]:,.0f}", f"{after[row]:,.0f}", ""])
     pairs = [slice(start, start + _ITEMS_A_ROW) for start in range(0, len(shown), _ITEMS_A_ROW)]
     image_grid(
-        [sum(triples[pair], []) for pair in pairs],
+        [list(chain(*triples[pair])) for pair in pairs],
         title=f"The {len(shown)} items that rise most, with their mean ranks; 1 is the best",
         column_titles=["photo", "attacked", f"{_TIMES} times the change"] * min(_ITEMS_A_ROW, len(shown)),
-        captions=[sum(captions[pair], []) for pair in pairs],
+        captions=[list(chain(*captions[pair])) for pair in pairs],
         cell_height=160,
     ).save(folder / "attack.png")
 
