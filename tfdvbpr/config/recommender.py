@@ -48,12 +48,13 @@ class RecommenderConfig(TrainingConfig):
         "model",
         "colour-and-edges",
         "A name in FEATURE_EXTRACTORS, off-the-shelf features, such as colour-and-edges, efficientnet_lite0, or a "
-        "model of keras.applications such as MobileNetV2; VisRank, VBPR and FM.",
+        "model of keras.applications such as MobileNetV2; VisRank, VBPR, FM and visual-ease.",
     )
     num_neighbours: int = option(
         "model",
         0,
-        "N of ease and item-knn: weights that each item keeps, the largest by magnitude; 0 keeps all. item-knn: 100.",
+        "N of ease, visual-ease and item-knn: weights that each item keeps, the largest by magnitude; 0 keeps all. "
+        "item-knn: 100.",
         ge=0,
     )
     shrinkage: float = option("model", 10.0, "h of item-knn's cosines, n_ij / (√n_i √n_j + h).", ge=0)
@@ -123,7 +124,30 @@ class RecommenderConfig(TrainingConfig):
         "loss", 1e-4, "λ_CNN: ½λ‖W‖² a step, on trained weights and not on biases; DVBPR and siamese.", ge=0
     )
     weight_l2: float = option(
-        "loss", 500.0, "λ: of ease, on the squared weights between items; of ials, on its embeddings, 0.003.", gt=0
+        "loss",
+        500.0,
+        "λ: of ease and visual-ease, on the squared weights between items; of ials, on its embeddings, 0.003.",
+        gt=0,
+    )
+    weight_dropout: float = option(
+        "loss",
+        0.0,
+        "p of ease and visual-ease: the share of the user's items that are dropped, in expectation (EDLAE).",
+        ge=0,
+        lt=1,
+    )
+    user_balance: float = option(
+        "loss", 0.0, "β of ease and visual-ease: a user's row is scaled by n_u^-β.", ge=0, le=1
+    )
+    feature_l2: float = option(
+        "loss", 10.0, "μ of visual-ease: on the map from features to the weights of a new item.", gt=0
+    )
+    known_after: float = option(
+        "loss",
+        0.0,
+        "κ of visual-ease: an item with c training actions keeps c / (c + κ) of its own weights, beside those "
+        "predicted from its features; 0 predicts for items without any action alone.",
+        ge=0,
     )
     unobserved_weight: float = option("loss", 0.1, "α₀ of ials: what any user-item pair weighs.", gt=0)
     epochs: int = option("optimizer", 40, "Passes over the data; see `batching` for what one is.", ge=1)

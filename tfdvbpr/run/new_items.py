@@ -99,13 +99,8 @@ def _extended_factors(run: Run, manifest: files.RunManifest, images: ItemImages,
         save_weights(model, folder / files.WEIGHTS_NAME)
         items, biases = _embed(model, images, rows, old)
     else:
-        items, biases = kind.embed_new_features(features)
-    return Factors(
-        old.user_embeddings,
-        np.concatenate([old.item_embeddings, items]),
-        np.concatenate([old.item_biases, biases]),
-        old.feature_mean,
-    )
+        items, biases = kind.embed_new_features(features, old)
+    return old.extended(items, biases)
 
 
 def _larger_model(run: Run, manifest: files.RunManifest) -> Any:

@@ -73,6 +73,23 @@ def test_ease_is_ridge_regression_of_each_item_on_the_others(monkeypatch: pytest
     )
 
 
+def test_ease_with_dropout_is_the_expected_regression() -> None:
+    """EDLAE: W minimises Σ_u w_u E‖x_u - W δ(x_u)‖² + λ'‖W‖² over dropout δ, by its own equations."""
+    interactions = _random()
+    acted = interactions.training_matrix.toarray().astype(float)
+    acted *= np.maximum(acted.sum(axis=1, keepdims=True), 1) ** -0.25
+    gram, p = acted.T @ acted, 0.4
+    expected = np.zeros((40, 40))
+    for item in range(37):
+        others = np.delete(np.arange(37), item)
+        own = gram[np.ix_(others, others)]
+        # E[δᵀδ] = (1-p)² G + p(1-p) diag(G), E[δᵀx] = (1-p) G: dropped items are 0, the target is whole.
+        left = (1 - p) ** 2 * own + p * (1 - p) * np.diag(np.diag(own)) + (1 - p) ** 2 * 3.0 * np.eye(36)
+        expected[others, item] = (1 - p) * np.linalg.solve(left, (1 - p) * gram[others, item])
+    found = _weights("ease", interactions, weight_l2=3.0, weight_dropout=p, user_balance=0.25)
+    np.testing.assert_allclose(found.weights.toarray(), expected, atol=1e-6)
+
+
 def test_item_knn_by_hand() -> None:
     """Items 0 and 1 have 2 users and 1, and one in common; item 2 shares none."""
     plain = _weights("item-knn", THREE_ITEMS, shrinkage=0.0).weights.toarray()

@@ -30,6 +30,7 @@ RECOMMENDERS: Registry[type[Recommender]] = Registry(
         "warp": f"{_HERE}.bpr_mf:WARP",
         "visrank": f"{_HERE}.closed_form:VisRank",
         "ease": f"{_HERE}.item_item:EASE",
+        "visual-ease": f"{_HERE}.visual_ease:VisualEASE",
         "item-knn": f"{_HERE}.item_item:ItemKNN",
         "ials": f"{_HERE}.ials:IALS",
         "popularity": f"{_HERE}.closed_form:Popularity",

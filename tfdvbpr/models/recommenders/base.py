@@ -115,11 +115,12 @@ class Recommender:
         raise TypeError(f"{cls.__name__} has no closed form. Build it with for_dataset and train it by gradient.")
 
     @classmethod
-    def embed_new_features(cls, features: Array) -> tuple[Array, Array]:
+    def embed_new_features(cls, features: Array, factors: Factors) -> tuple[Array, Array]:
         """Embeddings and biases of new items in a class without weights: float32 [N, D] and [N].
 
         Args:
             features: float32 [N, F], centred on the mean of the run's catalogue.
+            factors: of the run.
         """
         raise TypeError(f"{cls.__name__} cannot embed new items from features.")
 

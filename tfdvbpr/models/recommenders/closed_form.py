@@ -44,7 +44,7 @@ class VisRank(Recommender):
         return mean_cosines(features, interactions.training_matrix)
 
     @classmethod
-    def embed_new_features(cls, features: Array) -> tuple[Array, Array]:
+    def embed_new_features(cls, features: Array, factors: Factors) -> tuple[Array, Array]:
         """The features themselves, and no bias."""
         return features, np.zeros(len(features), np.float32)
 

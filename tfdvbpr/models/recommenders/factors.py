@@ -122,6 +122,15 @@ class Factors:
         """Groups of items with the same embedding and bias."""
         return DistinctItems.of(self.item_embeddings, self.item_biases)
 
+    def extended(self, items: Array, biases: Array) -> Factors:
+        """With new items behind the old: their embeddings, float32 [N, D], and biases, float32 [N]."""
+        return Factors(
+            self.user_embeddings,
+            np.concatenate([self.item_embeddings, items]),
+            np.concatenate([self.item_biases, biases]),
+            self.feature_mean,
+        )
+
     def write(self, path: Path) -> None:
         """Writes the arrays as .npz."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -54,12 +54,16 @@ class ItemItemRecommender(Recommender):
 
 
 class EASE(ItemItemRecommender):
-    """W = I - P diag(1/P_11, 1/P_22, ...), P = (XᵀX + λI)⁻¹: ridge regression of each item on the others.
+    """W = I - P diag(1/P_11, 1/P_22, ...), P = (XᵀX + Λ)⁻¹: ridge regression of each item on the others.
 
-    Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data; λ is `weight_l2`. X has a row a user, 1 for a
-    training action. Unlike in the paper a score is divided by the user's number of items, which changes no ranking,
-    and `num_neighbours` may keep an item's N largest weights. The inverse takes about 24 bytes for each pair of items
-    with training actions, and there may be 16,384 of them; an item without any has no weights.
+    Steck 2019, Embarrassingly Shallow Autoencoders for Sparse Data: Λ = λI, and X has a row a user, 1 for a training
+    action. λ is `weight_l2`. With p = `weight_dropout` it is EDLAE (Steck 2020, Autoencoders that don't overfit towards
+    the Identity), Λ = λI + p/(1-p) diag(XᵀX): the expectation of dropout of the user's items. With `user_balance` β a
+    row is scaled by n_u^-β, so that users of many items weigh less.
+
+    Unlike in the papers a score is divided by the user's number of items, which changes no ranking, and
+    `num_neighbours` may keep an item's N largest weights. The inverse takes about 24 bytes for each pair of items with
+    training actions, and there may be 16,384 of them; an item without any has no weights.
     """
 
     @classmethod
@@ -68,9 +72,13 @@ class EASE(ItemItemRecommender):
         num_items = histories.shape[1]
         trained = np.flatnonzero(histories.sum(axis=0))
         _check_size(len(trained), "`ease` inverts a matrix of items. Train item-knn or bpr-mf.")
-        actions = histories[:, trained].astype(np.float64)
-        inverse = np.linalg.inv((actions.T @ actions + config.weight_l2 * sparse.eye_array(len(trained))).toarray())
-        for rows in _blocks(num_items):
+        counts = np.maximum(np.diff(histories.indptr), 1)
+        actions = sparse.diags_array(counts**-config.user_balance) @ histories[:, trained].astype(np.float64)
+        gram = (actions.T @ actions).toarray()
+        dropped = config.weight_dropout / (1 - config.weight_dropout)
+        gram[np.diag_indices(len(trained))] += config.weight_l2 + dropped * np.diag(gram)
+        inverse = np.linalg.inv(gram)
+        for rows in blocks_of_items(num_items):
             own = np.searchsorted(trained, [rows.start, rows.stop])
             # P is symmetric: row i of Wᵀ is row i of P over -P_ii.
             block = inverse[slice(*own)] / -np.diag(inverse)[slice(*own), None]
@@ -96,7 +104,7 @@ class ItemKNN(ItemItemRecommender):
             _check_size(histories.shape[1], "`num_neighbours` 0 keeps every pair of them. Set num_neighbours=100.")
         actions = histories.astype(np.float64)
         norms, items = np.sqrt(actions.sum(axis=0)), sparse.csr_array(actions.T)
-        for rows in _blocks(histories.shape[1]):
+        for rows in blocks_of_items(histories.shape[1]):
             block = sparse.csr_array(items[rows] @ actions)
             own = rows.start + _row_of_entries(block)
             cosines = block.data / (norms[own] * norms[block.indices] + config.shrinkage)
@@ -126,7 +134,8 @@ def _row_of_entries(rows: sparse.csr_array) -> npt.NDArray[Any]:
     return np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
 
 
-def _blocks(num_items: int) -> Iterator[slice]:
+def blocks_of_items(num_items: int) -> Iterator[slice]:
+    """Slices of the catalogue, so that a dense block of rows of Wᵀ has at most some 16 million numbers."""
     size = max(1, _BLOCK_ENTRIES // num_items)
     return (slice(start, min(start + size, num_items)) for start in range(0, num_items, size))
 

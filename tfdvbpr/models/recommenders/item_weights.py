@@ -14,6 +14,7 @@ from tfdvbpr.arrays import read_npz
 from tfdvbpr.models.recommenders.factors import Array, Factors
 
 _DENSE_SHARE = 1 / 8
+_MAPS = ("feature_mean", "feature_weights")
 
 
 class ItemWeights(Factors):
@@ -25,6 +26,8 @@ class ItemWeights(Factors):
     Args:
         histories: float32 [num_users, num_items], 1 for each of a user's items.
         weights: float32 [num_items, num_items], W.
+        feature_mean: float32 [F], what features were centred on, where new items are embedded by features.
+        feature_weights: float32 [num_items, F + 1], V, which maps a new item's features and 1 to its column of W.
 
     Raises:
         ValueError: if the sizes do not agree.
@@ -37,13 +40,28 @@ class ItemWeights(Factors):
 
     scores_are_exact: ClassVar[bool] = True
 
-    def __init__(self, histories: sparse.csr_array, weights: sparse.csr_array) -> None:
+    def __init__(
+        self,
+        histories: sparse.csr_array,
+        weights: sparse.csr_array,
+        *,
+        feature_mean: Array | None = None,
+        feature_weights: Array | None = None,
+    ) -> None:
         if weights.shape != (histories.shape[1],) * 2:
             raise ValueError(
                 f"`histories` [U, I] and `weights` [I, I] must agree. Received {histories.shape} and {weights.shape}."
             )
+        if feature_mean is not None or feature_weights is not None:
+            mean, maps = np.shape(feature_mean), np.shape(feature_weights)
+            if len(mean) != 1 or maps != (weights.shape[0], mean[0] + 1):
+                raise ValueError(
+                    f"`feature_mean` [F] and `feature_weights` [I, F + 1] must agree. Received {mean} and {maps}."
+                )
         self.histories = histories
         self.weights = weights
+        object.__setattr__(self, "feature_mean", feature_mean)
+        self.feature_weights = feature_weights
 
     @property
     def num_users(self) -> int:
@@ -116,7 +134,19 @@ class ItemWeights(Factors):
         """Writes the sparse arrays as .npz."""
         arrays = {"histories": self.histories, "weights": self.weights}
         parts = {f"{name}_{part}": getattr(a, part) for name, a in arrays.items() for part in ("indices", "indptr")}
-        np.savez(path, **parts, weights_data=self.weights.data)
+        maps = {name: getattr(self, name) for name in _MAPS if self.feature_weights is not None}
+        np.savez(path, **parts, weights_data=self.weights.data, **maps)
+
+    def extended(self, items: Array, biases: Array) -> ItemWeights:
+        """With new items behind the old, whose columns of W are given, float32 [N, num_items]; `biases` are 0."""
+        size = self.num_items + len(items)
+        histories = sparse.csr_array(
+            (self.histories.data, self.histories.indices, self.histories.indptr), (self.num_users, size)
+        )
+        columns = sparse.hstack([self.weights, sparse.csr_array(items.T)])
+        weights = sparse.csr_array(sparse.vstack([columns, sparse.csr_array((len(items), size), dtype=np.float32)]))
+        maps = None if self.feature_weights is None else np.pad(self.feature_weights, ((0, len(items)), (0, 0)))
+        return ItemWeights(histories, weights, feature_mean=self.feature_mean, feature_weights=maps)
 
     @classmethod
     def read(cls, path: Path) -> ItemWeights:
@@ -128,9 +158,10 @@ class ItemWeights(Factors):
         """
         names = {"histories_indices", "histories_indptr", "weights_indices", "weights_indptr", "weights_data"}
         arrays = read_npz(path)
+        maps = {name: arrays.pop(name) for name in _MAPS if name in arrays}
         if set(arrays) != names or any(array.ndim != 1 for array in arrays.values()):
             raise ValueError(f"it must hold the vectors {', '.join(sorted(names))}")
-        if arrays["weights_data"].dtype != np.float32:
+        if any(array.dtype != np.float32 for array in (arrays["weights_data"], *maps.values())):
             raise ValueError("the weights must be float32")
         num_users, num_items = len(arrays["histories_indptr"]) - 1, len(arrays["weights_indptr"]) - 1
         ones = np.ones(len(arrays["histories_indices"]), np.float32)
@@ -139,7 +170,7 @@ class ItemWeights(Factors):
         read = sparse.csr_array(histories, (num_users, num_items)), sparse.csr_array(weights, (num_items, num_items))
         for each in read:
             each.check_format(full_check=True)
-        return cls(*read)
+        return cls(*read, **maps)
 
 
 class _SomeItems(ItemWeights):
