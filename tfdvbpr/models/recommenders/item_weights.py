@@ -52,15 +52,13 @@ class ItemWeights(Factors):
             raise ValueError(
                 f"`histories` [U, I] and `weights` [I, I] must agree. Received {histories.shape} and {weights.shape}."
             )
-        if feature_mean is not None or feature_weights is not None:
-            mean, maps = np.shape(feature_mean), np.shape(feature_weights)
-            if len(mean) != 1 or maps != (weights.shape[0], mean[0] + 1):
-                raise ValueError(
-                    f"`feature_mean` [F] and `feature_weights` [I, F + 1] must agree. Received {mean} and {maps}."
-                )
+        expected = None if feature_mean is None else (weights.shape[0], feature_mean.size + 1)
+        found = None if feature_weights is None else feature_weights.shape
+        if found != expected:
+            raise ValueError(f"`feature_weights` must be [I, F + 1], {expected}. Received {found}.")
         self.histories = histories
         self.weights = weights
-        object.__setattr__(self, "feature_mean", feature_mean)
+        object.__setattr__(self, "feature_mean", feature_mean)  # a field of a frozen dataclass
         self.feature_weights = feature_weights
 
     @property
