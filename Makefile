@@ -4,18 +4,33 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 JOBS ?= 2
+# Of test-latest and test-oldest: what is installed, and which tests are run (all, if empty).
+EXTRAS := dev,docs,pretrained,scann
+TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench fuzz docs proto lock clean
+.PHONY: help install demo test test-latest test-oldest bench fuzz docs notebooks proto lock clean
 
 help:  ## Say what there is to make
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: install  ## Walk the whole way on made-up data; writes demo/report.html
 	$(BIN)/tfdvbpr demo --output $(DEMO)
 
 test: install  ## Lint, types, and every test
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
+
+test-latest:  ## Every test with the newest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear build/latest
+	build/latest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/latest/bin/uv pip install --quiet --python build/latest --resolution highest --editable '.[$(EXTRAS)]'
+	build/latest/bin/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(TESTS)
+
+test-oldest:  ## Every test with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/oldest/bin/uv pip install --quiet --python build/oldest --resolution lowest-direct --editable '.[$(EXTRAS)]'
+	build/oldest/bin/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 bench: install  ## Slow proofs and measurements
 	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config"
@@ -25,6 +40,9 @@ fuzz: install  ## 10,000 hostile requests against a server, and its memory meanw
 
 docs: install  ## The documentation as HTML, in docs/_build
 	$(BIN)/sphinx-build --quiet --fail-on-warning -b html docs docs/_build
+
+notebooks: install  ## Run the notebooks anew and store their outputs
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/jupyter execute --inplace docs/notebooks/*.ipynb
 
 install: $(VENV)/.installed  ## The locked environment in .venv, with this project in it
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,23 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_readme_shows_the_example_as_it_is() -> None:
     shown = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert EXAMPLE.read_text(encoding="utf-8") == shown[0]
+    assert EXAMPLE.read_text(encoding="utf-8") in shown
+
+
+def test_the_first_hour_takes_at_most_eight_commands_that_follow_from_each_other() -> None:
+    """tests/benchmarks/first_hour.py runs them."""
+    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+    try:
+        from first_hour import readme_commands
+    finally:
+        sys.path.pop(0)
+    commands = readme_commands()
+    assert 6 <= len(commands) <= 8
+    made = {"shop"}
+    for command in commands[1:]:
+        _, _, source, *others = shlex.split(command)
+        assert source in made, command
+        made.add(others[others.index("--output") + 1] if "--output" in others else "")
 
 
 def test_the_example_runs(tmp_path: Path) -> None:
