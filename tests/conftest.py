@@ -19,6 +19,7 @@ _LONG = (
     "serving/server/test_cancelled_designs.py",
     "training/gan/test_train_gan.py",
     "docs/test_readme.py",
+    "docs/test_notebooks.py",
     "training/distributed/test_strategy.py",
     "training/engine/test_session.py",
     "export/test_export_served.py",

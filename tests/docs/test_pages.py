@@ -72,6 +72,7 @@ def _toctrees() -> Iterator[Path]:
             r"^```\{toctree\}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
         ):
             for entry in tree.splitlines():
+                entry = re.sub(r"^.* <(.+)>$", r"\1", entry)
                 if entry and not entry.startswith(":"):
                     matches = sorted(page.parent.glob(f"{entry}.*"))
                     assert matches, f"{page.name} names {entry}"
