@@ -7,7 +7,6 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -15,7 +14,6 @@ from tiny_data import RED, encoded, huge_png, noisy_picture, write_source
 
 import tfdvbpr
 from tfdvbpr import cli
-from tfdvbpr.cli import progress
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.errors import ConfigError
@@ -341,15 +339,3 @@ def test_log_lines_go_to_stderr_as_the_user_wants(
     assert lines("--quiet", "describe", str(tmp_path)) == lines("describe", str(tmp_path), "-q") == plain[1:]
     assert lines("describe", "--verbose", str(tmp_path)) == ["debug [bold]x[/bold]", *plain]
     assert not logging.getLogger("tfdvbpr").handlers
-
-
-def test_progress_without_a_terminal_is_logged_at_intervals(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    seconds = iter([0.0, 1.0, 31.0, 31.0, 32.0, 70.0, 70.0])
-    monkeypatch.setattr("tfdvbpr.cli.progress.time", SimpleNamespace(monotonic=lambda: next(seconds)))
-    caplog.set_level("INFO", "tfdvbpr")
-    with progress.counting("Reading") as count:
-        for done in range(4):
-            count(done + 1, 9)
-    assert caplog.messages == ["Reading: 2 of 9", "Reading: 4 of 9"]

@@ -13,6 +13,7 @@ from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
+from tfdvbpr.run.names import distinct_names
 
 if TYPE_CHECKING:
     import keras
@@ -46,9 +47,9 @@ def evaluate(
         dataset: where the run's dataset lies now; where it is not found the visual diversity is None.
 
     Returns:
-        `{"model", "dataset", "split", "num_users", "num_held_out", "num_cold", "auc": {"all", "cold", "warm"},
+        `{"run", "model", "dataset", "split", "num_users", "num_held_out", "num_cold", "auc": {"all", "cold", "warm"},
         "auc_interval", "recall@10", "hit_rate@10", "ndcg@10", "map@10", "mrr", "novelty@10", "diversity@10",
-        "coverage@10"}`.
+        "coverage@10"}`; "run" is the name of the folder.
 
     Raises:
         ConfigError: if there is no such metric or part.
@@ -157,13 +158,16 @@ def evaluate_gan(
         DatasetError: if the dataset's image size or categories are not those of a GAN.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.evaluation.generative.evaluate_gan import compare_gans, label_runs
+    from tfdvbpr.evaluation.generative.evaluate_gan import REAL, compare_gans
     from tfdvbpr.evaluation.generative.gan_report import write_gan_report
 
     if output is not None:
         check_output(Path(output), if_exists=if_exists)
-    opened = label_runs([opened_gan(run) for run in gan_runs])
-    evaluation = compare_gans(opened, opened_dataset(dataset), options=options, progress=progress)
+    opened = [opened_gan(run) for run in gan_runs]
+    names = distinct_names([run.path for run in opened], taken=[REAL])
+    evaluation = compare_gans(
+        dict(zip(names, opened, strict=True)), opened_dataset(dataset), options=options, progress=progress
+    )
     _write(output, if_exists, lambda folder: write_gan_report(evaluation, folder))
     return evaluation
 

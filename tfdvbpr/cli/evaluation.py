@@ -69,11 +69,12 @@ def evaluate(
 
     from tfdvbpr import api
     from tfdvbpr.files import write_text
+    from tfdvbpr.run.names import distinct_names
 
     rows = []
     with progress.counting("Evaluating") as count:
-        for done, run in enumerate(runs, start=1):
-            rows.append(api.evaluate(run, metric, split=split, dataset=dataset))
+        for done, (run, name) in enumerate(zip(runs, distinct_names(runs), strict=True), start=1):
+            rows.append({**api.evaluate(run, metric, split=split, dataset=dataset), "run": name})
             count(done, len(runs))
     from tfdvbpr.evaluation.ranking.evaluate import table_rows
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 from tfdvbpr.terminal import PlainConsole, PlainFormatter
@@ -29,9 +23,12 @@ if TYPE_CHECKING:
 console = PlainConsole(stderr=True)
 
 _log = logging.getLogger(__name__)
-# Without a terminal there is no bar: a line is logged at this interval.
+# Without a terminal there is no bar: a line is logged at this interval, also while nothing is counted.
 _LINE_SECONDS = 30.0
 _BAR_SECONDS = 0.5
+# The time left follows from the speed of so many seconds before.
+_SPEED_SECONDS = 120.0
+_WIDE = 110  # columns of a terminal that has room for a longer bar
 _PACKAGES = ("tfdvbpr", "tfdvbpr_export")
 
 
@@ -63,39 +60,112 @@ def install_log_handler(*, level: int) -> Callable[[], None]:
     return remove
 
 
+class _Count(ProgressColumn):
+    """The part that is done, "120/5,000"; nothing before the total is known."""
+
+    def render(self, task: Task) -> Text:
+        """The text of one task."""
+        return Text("" if task.total is None else f"{int(task.completed):,}/{int(task.total):,}", "progress.download")
+
+
+class _TimeLeft(ProgressColumn):
+    """The time that is left; before it is known, the time since the beginning."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """The text of one task."""
+        if task.time_remaining is None or task.finished:
+            return Text(f"{_time(task.elapsed or 0.0)} so far", "progress.elapsed")
+        return Text(f"{_time(task.time_remaining)} left", "progress.remaining")
+
+
+def _time(seconds: float) -> str:
+    """Seconds as "0:01:05"."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _columns(width: int) -> tuple[ProgressColumn, ...]:
+    """Bar, count, time left and rate always fit into 80 columns; metrics take what is left, and are cut."""
+
+    def whole() -> Column:
+        return Column(no_wrap=True)
+
+    return (
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=width // 4)),
+        BarColumn(bar_width=30 if width >= _WIDE else 10, table_column=whole()),
+        _Count(table_column=whole()),
+        _TimeLeft(table_column=whole()),
+        TextColumn("{task.fields[rate]}", markup=False, table_column=whole()),
+        TextColumn(
+            "{task.fields[metrics]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        ),
+    )
+
+
+Update = Callable[[int, int, str, str], None]
+
+
 @contextmanager
-def _bar(description: str, *columns: ProgressColumn) -> Iterator[Callable[[int, int, str], None]]:
+def _bar(description: str) -> Iterator[Update]:
     """A progress bar, or log lines at intervals without a terminal, or nothing under --quiet.
 
-    Yields a function of (done, total, figures).
+    Yields a function of (done, total, rate, metrics).
     """
     quiet = not _log.isEnabledFor(logging.INFO)
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(description, total=None, figures="")
-        logged = time.monotonic()
+    with Progress(
+        *_columns(console.width),
+        console=console,
+        transient=True,
+        expand=True,
+        disable=quiet or not console.is_terminal,
+        speed_estimate_period=_SPEED_SECONDS,
+    ) as progress:
+        progress.add_task(description, total=None, rate="", metrics="")
+        (task,) = progress.tasks
 
-        def update(done: int, total: int, figures: str) -> None:
-            nonlocal logged
-            progress.update(task, completed=done, total=total, figures=figures)
-            if not console.is_terminal and time.monotonic() - logged >= _LINE_SECONDS:
-                logged = time.monotonic()
-                _log.info("%s: %d of %d%s", description, done, total, figures and f", {figures}")
+        def update(done: int, total: int, rate: str, metrics: str) -> None:
+            progress.update(task.id, completed=done, total=total, rate=rate, metrics=metrics)
 
-        yield update
+        with _lines(lambda: _line(task)):
+            yield update
+
+
+def _line(task: Task) -> str:
+    """How a task stands, for a log."""
+    if task.total is None:
+        return f"{task.description}: {_time(task.elapsed or 0.0)} so far"
+    left = "" if task.time_remaining is None else f"{_time(task.time_remaining)} left"
+    count = f"{int(task.completed):,} of {int(task.total):,} ({task.percentage:.0f} %)"
+    return f"{task.description}: " + ", ".join(filter(None, (count, left, task.fields["rate"], task.fields["metrics"])))
+
+
+@contextmanager
+def _lines(line: Callable[[], str]) -> Iterator[None]:
+    """Logs a line every 30 s within the block, from a thread of its own, unless a terminal shows a bar."""
+    if console.is_terminal:
+        yield
+        return
+    ended = threading.Event()
+
+    def log() -> None:
+        while not ended.wait(_LINE_SECONDS):
+            _log.info("%s", line())
+
+    thread = threading.Thread(target=log, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager
 def counting(description: str) -> Iterator[Callable[[int, int], None]]:
     """A bar over things that are counted; yields a function of (done, total)."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with _bar(description, *columns) as update:
-        yield lambda done, total: update(done, total, "")
+    with _bar(description) as update:
+        yield lambda done, total: update(done, total, "", "")
 
 
 @contextmanager
@@ -105,23 +175,18 @@ def status(description: str) -> Iterator[None]:
         with console.status(description):
             yield
     else:
+        began = time.monotonic()
         _log.info("%s", description)
-        yield
+        with _lines(lambda: f"{description}: {_time(time.monotonic() - began)} so far"):
+            yield
 
 
 @contextmanager
 def training(description: str) -> Iterator[list[keras.callbacks.Callback]]:
-    """A bar over training steps with losses, images/s and the time left; yields the callbacks that move it."""
+    """A bar over training steps with the time left, images/s and losses; yields the callbacks that move it."""
     import keras
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    with _bar(description, *columns) as update:
+    with _bar(description) as update:
         shown = 0.0
 
         def show(number: int, logs: Mapping[str, float]) -> None:
@@ -129,10 +194,10 @@ def training(description: str) -> Iterator[list[keras.callbacks.Callback]]:
             if time.monotonic() - shown < _BAR_SECONDS:
                 return
             shown, progress = time.monotonic(), callback.params["progress"]
-            losses = " ".join(f"{name} {value:.4f}" for name, value in progress.losses().items())
-            speed = f"{progress.images_per_second:.0f} images/s, input wait {progress.input_wait:.0%}"
-            figures = f"epoch {progress.epoch + 1} {losses} {speed}"
-            update(progress.total_steps, progress.epochs * progress.steps_per_epoch, figures)
+            losses = (f"{name} {value:.3f}" for name, value in progress.losses().items())
+            metrics = (f"epoch {progress.epoch + 1}", *losses, f"input wait {progress.input_wait:.0%}")
+            rate = f"{progress.images_per_second:,.0f} images/s"
+            update(progress.total_steps, progress.epochs * progress.steps_per_epoch, rate, ", ".join(metrics))
 
         callback = keras.callbacks.LambdaCallback(on_train_batch_end=show)
         yield [callback]

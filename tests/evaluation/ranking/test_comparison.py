@@ -12,7 +12,7 @@ from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import ConfigError, OutputExistsError, RunError
-from tfdvbpr.evaluation.ranking.comparison import compare_evaluations, group_by_seed, markdown
+from tfdvbpr.evaluation.ranking.comparison import _plot, compare_evaluations, group_by_seed, markdown
 from tfdvbpr.evaluation.ranking.evaluate import Evaluation
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
@@ -127,8 +127,8 @@ def runs(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPat
 def test_runs_that_differ_in_the_seed_are_one_model(runs: dict[str, Run]) -> None:
     labels = {label: [run.path.name for run in group] for label, group in group_by_seed(list(runs.values())).items()}
     assert labels == {
-        "visrank (dropout=0.2)": ["visrank-0", "visrank-1"],
-        "visrank (dropout=0.5)": ["visrank-other"],
+        "visrank-0, visrank-1 (visrank, dropout=0.2)": ["visrank-0", "visrank-1"],
+        "visrank-other (visrank, dropout=0.5)": ["visrank-other"],
         "popularity": ["popularity"],
     }
 
@@ -137,10 +137,11 @@ def test_from_run_folders_to_tables(runs: dict[str, Run], tmp_path: Path) -> Non
     output = tmp_path / "compared"
     compared = [runs["visrank-0"].path, str(runs["visrank-1"].path), runs["popularity"]]
     comparison = api.compare(compared, output, metrics=("auc", "recall@3", "novelty@3"))
-    assert comparison.models == ("visrank", "popularity")
-    assert comparison.cell("visrank", "auc")["mean"] == api.evaluate(runs["visrank-0"])["auc"]["all"] == 1.0
-    assert comparison.cell("visrank", "auc")["best"]  # 8 users, all won: p = 2 / 2^8, times 3 pairs
-    assert comparison.cell("visrank", "auc")["seed_sd"] == 0.0
+    visrank = "visrank-0, visrank-1 (visrank)"
+    assert comparison.models == (visrank, "popularity")
+    assert comparison.cell(visrank, "auc")["mean"] == api.evaluate(runs["visrank-0"])["auc"]["all"] == 1.0
+    assert comparison.cell(visrank, "auc")["best"]  # 8 users, all won: p = 2 / 2^8, times 3 pairs
+    assert comparison.cell(visrank, "auc")["seed_sd"] == 0.0
     assert {path.name for path in output.iterdir()} == {
         "comparison.csv",
         "comparison.md",
@@ -148,7 +149,7 @@ def test_from_run_folders_to_tables(runs: dict[str, Run], tmp_path: Path) -> Non
         "pairs.csv",
     }
     text = (output / "comparison.md").read_text()
-    assert "| visrank | 2 | **1.0000** ± 0.0000 [1.0000, 1.0000] |" in text
+    assert f"| {visrank} | 2 | **1.0000** ± 0.0000 [1.0000, 1.0000] |" in text
     assert "over the 3 pairs" in text
     assert pl.read_csv(output / "comparison.csv").height == 6
     assert (output / "comparison.png").read_bytes().startswith(PNG)
@@ -156,6 +157,20 @@ def test_from_run_folders_to_tables(runs: dict[str, Run], tmp_path: Path) -> Non
         api.compare(compared, output)
     labelled = api.compare({"a": compared[:1], "b": compared[2:]}, split="validation", metrics=["auc"])
     assert (labelled.models, labelled.split) == (("a", "b"), "validation")
+
+
+def test_the_plot_has_room_for_long_names(users: np.ndarray) -> None:
+    long = "a folder with a name that nobody wants to type twice (dvbpr, embedding_dim=64, epochs=30, …)"
+    few = compare_evaluations({"a": [_evaluation(users)], "b": [_evaluation(users)]}, ["auc"])
+    many = compare_evaluations({long: [_evaluation(users)], "b": [_evaluation(users)]}, ["auc"])
+    figure = _plot(many)
+    figure.draw_without_rendering()
+    assert figure.get_figheight() > _plot(few).get_figheight()
+    edges = figure.get_window_extent()
+    names = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(name.x0 >= edges.x0 and name.y0 >= edges.y0 for name in names)
+    assert names[0].y0 >= names[1].y1, "labels do not overlap"
+    assert figure.axes[0].get_window_extent().width > 0.5 * 2.9 * figure.dpi
 
 
 def test_invalid_comparisons_are_refused(runs: dict[str, Run], tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_metrics_are_written_into_the_run(tiny_run: Run, tmp_path: Path) -> None
     figures = evaluate_run(run).metrics
     assert run.metrics == figures == json.loads((run.path / "metrics.json").read_text())
     assert list(figures) == [
+        "run",
         "model",
         "dataset",
         "split",

@@ -185,17 +185,6 @@ def in_proportion(counts: Counts, total: int) -> Counts:
     return whole
 
 
-def label_runs(gan_runs: Sequence[GanRun]) -> dict[str, GanRun]:
-    """Runs by the names of their folders, numbered where two are the same."""
-    found: dict[str, GanRun] = {}
-    for run in gan_runs:
-        name, number = run.path.resolve().name, 2
-        while name in found:
-            name, number = f"{run.path.resolve().name}-{number}", number + 1
-        found[name] = run
-    return found
-
-
 def _evaluate(
     run: GanRun,
     spaces: Sequence[RealPhotos],

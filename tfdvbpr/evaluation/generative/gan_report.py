@@ -46,9 +46,10 @@ def write_gan_report(evaluation: GanEvaluation, folder: Path) -> None:
     write_csv(pl.DataFrame(rows, infer_schema_length=None), folder / "categories.csv")
     (folder / TABLE_NAME).write_text(markdown(evaluation), encoding="utf-8")
     for label, gan in evaluation.gans.items():
-        _write_samples(evaluation.photos, gan, folder / f"samples-{label}.png")
-        _write_nearest(evaluation.photos, gan, folder / f"nearest-{label}.png")
-        _write_quiz(gan, folder, label, seed=evaluation.options.seed)
+        name = label.replace("/", "-")
+        _write_samples(evaluation.photos, gan, folder / f"samples-{name}.png")
+        _write_nearest(evaluation.photos, gan, folder / f"nearest-{name}.png")
+        _write_quiz(gan, folder, name, seed=evaluation.options.seed)
 
 
 def as_dict(evaluation: GanEvaluation) -> dict[str, Any]:

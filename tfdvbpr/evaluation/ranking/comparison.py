@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tfdvbpr.evaluation.ranking.metrics import find_metric, metric_title
 from tfdvbpr.evaluation.ranking.significance import Values, holm, percentile_interval, resampled_means, wilcoxon
 from tfdvbpr.files import write_csv
 from tfdvbpr.run import Run
+from tfdvbpr.run.names import distinct_names, run_title
 from tfdvbpr.text import markdown as markdown_text
 from tfdvbpr.text import plot_text
 
@@ -26,6 +28,9 @@ ALPHA = 0.05
 _INK = "#26323a"
 _ACCENT = "#b0503c"
 _PANEL_INCHES = 2.9
+_MOST_NAMED = 3  # folders, and values, in a label
+_LINE = 28  # characters of a label's line in a plot
+_CHARACTER_INCHES, _LINE_INCHES = 0.085, 0.17
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,11 @@ def _is_best(row: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> bool
 
 
 def group_by_seed(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Groups runs that differ in nothing but the seed; a label is the model and the values that differ."""
+    """Groups runs that differ in nothing but the seed.
+
+    A label has the names of the folders, the model and values that differ from those of other groups of this model.
+    """
+    names = dict(zip(map(id, runs), distinct_names([run.path for run in runs]), strict=True))
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(json.dumps(run.config.model_dump(mode="json", exclude={"seed"})), []).append(run)
@@ -213,8 +222,12 @@ def group_by_seed(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for config, group in zip(configs, groups.values(), strict=True):
         others = [other for other in configs if other["model"] == config["model"]]
         different = [key for key, value in config.items() if any(other[key] != value for other in others)]
-        label = config["model"] + (f" ({', '.join(f'{key}={config[key]}' for key in different)})" if different else "")
-        labelled[label] = group
+        folders = [names[id(run)] for run in group]
+        more = len(folders) - _MOST_NAMED
+        name = ", ".join(folders[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        values = [f"{key}={config[key]}" for key in different]
+        shown = [*values[:_MOST_NAMED], *["…"] * (len(values) > _MOST_NAMED)]
+        labelled[run_title(name, ", ".join([config["model"], *shown]))] = group
     return labelled
 
 
@@ -276,8 +289,10 @@ def _plot(comparison: Comparison) -> Any:
     from matplotlib.figure import Figure
 
     count = len(comparison.metrics)
-    height = 0.9 + 0.32 * len(comparison.models)
-    figure = Figure(figsize=(1.6 + _PANEL_INCHES * count, height), layout="constrained")
+    labels = [wrap(plot_text(model), _LINE) or [""] for model in comparison.models]
+    height = 0.9 + sum(max(0.32, 0.12 + _LINE_INCHES * len(lines)) for lines in labels)
+    left = 0.4 + _CHARACTER_INCHES * max(len(line) for lines in labels for line in lines)
+    figure = Figure(figsize=(left + _PANEL_INCHES * count, height), layout="constrained")
     panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     positions = list(range(len(comparison.models)))
     for panel, metric in zip(panels, comparison.metrics, strict=True):
@@ -291,6 +306,6 @@ def _plot(comparison: Comparison) -> Any:
         panel.set_title(metric_title(metric), fontsize=10, color=_INK)
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(positions, [plot_text(model) for model in comparison.models])
+    panels[0].set_yticks(positions, ["\n".join(lines) for lines in labels])
     panels[0].set_ylim(len(positions) - 0.5, -0.5)
     return figure

@@ -22,10 +22,11 @@ from tfdvbpr.files import whole_file, write_text
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.run import Run
 from tfdvbpr.run.folder import METRICS_NAME
+from tfdvbpr.run.names import run_title
 
 SPLITS = {"validation": Split.VALIDATION, "test": Split.TEST}
 # The AUCs stand together in metrics.json.
-_ABOUT = ("model", "dataset", "split", "num_users", "num_held_out", "num_cold", "auc", "auc_interval")
+_ABOUT = ("run", "model", "dataset", "split", "num_users", "num_held_out", "num_cold", "auc", "auc_interval")
 _AUC_KEYS = {"auc": "all", "auc_cold": "cold", "auc_warm": "warm"}
 
 
@@ -73,7 +74,8 @@ def compute_metrics(
             f"{run.path} must have users with a {split} action. It has none: a user needs 3 actions. Prepare more data."
         )
     table = per_user_metrics(rankings, names)
-    about = {"model": run.manifest.model, "dataset": run.manifest.dataset, "split": split}
+    name = run.path.resolve().name
+    about = {"run": name, "model": run.manifest.model, "dataset": run.manifest.dataset, "split": split}
     metrics = {**about, **summarise(table), **catalogue_metrics(rankings, names)}
     user_ids = pl.Series("user_id", [run.user_ids[row] for row in table["user"]], dtype=pl.String)
     return Evaluation(metrics, table.drop("user").insert_column(0, user_ids))
@@ -155,7 +157,8 @@ def validation_metrics(factors: Factors, interactions: Interactions) -> dict[str
 
 
 def table_rows(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of text: a metric a row, a run a column, from evaluations in the form of `metrics.json`."""
+    """Headings and rows of text: a metric a row, a run a column, from evaluations in the form of
+    `metrics.json`, whose names under "run" are distinct."""
     first = evaluations[0]
     rows = [["users", *(str(each["num_users"]) for each in evaluations)]]
     for name, key in _AUC_KEYS.items():
@@ -164,7 +167,7 @@ def table_rows(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[str], lis
             rows.append(["  95 %", *(interval_text(each["auc_interval"][key]) for each in evaluations)])
     for name in filter(is_metric, first):
         rows.append([metric_title(name), *(metric_text(name, each.get(name)) for each in evaluations)])
-    return ["", *(each["model"] for each in evaluations)], rows
+    return ["", *(run_title(each["run"], each["model"]) for each in evaluations)], rows
 
 
 def is_metric(name: str) -> bool:
