@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "tfdvbpr", ROOT / "export" / "tfdvbpr_export", ROOT / "serving" / "tfdvbpr_serving")
 LEAVES = {"errors", "text", "terminal", "child", "arrays", "files", "pickles", "registry", "_version", "signatures"}
 STAGES = {"data", "models", "losses", "run", "config", "training", "evaluation", "designing"}
-TOP = {"api", "cli", "demo"}
+TOP = {"api", "cli", "demo", "reporting"}
 TEXT = {"text", "terminal"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"config", "data", "models", "losses", "run"},
     "evaluation": {"config", "data", "models", "losses", "run", "designing"},
     "designing": {"config", "data", "models", "losses", "run"},
-    "api": STAGES,
+    "reporting": STAGES - {"training"},
+    "api": STAGES | {"reporting"},
     "cli": STAGES | TOP,
     "demo": STAGES | TOP,
     "tfdvbpr": STAGES | {"api"},

@@ -56,6 +56,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "experiment",
+    "report",
     "evaluate-gan",
     "evaluate-designs",
     "evaluate-attributes",

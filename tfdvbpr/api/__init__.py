@@ -14,6 +14,7 @@ from tfdvbpr.api.evaluation import (
     evaluate_designs,
     evaluate_gan,
     experiment,
+    write_report,
 )
 from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items
 from tfdvbpr.api.training import train, train_gan
@@ -39,4 +40,5 @@ __all__ = [
     "train",
     "train_gan",
     "update_items",
+    "write_report",
 ]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from PIL import Image
 
 from tfdvbpr._version import __version__
 from tfdvbpr.data.dataset import PreparedDataset
@@ -28,11 +23,12 @@ from tfdvbpr.designing.folders import write_designs
 from tfdvbpr.designing.sample import SAMPLES_NAME, sample_images
 from tfdvbpr.evaluation.designs.known_attributes import liked_names
 from tfdvbpr.files import whole_file
+from tfdvbpr.reporting.html import ACCENT, SECOND, axes, data_uri, png_uri, svg_uri
+from tfdvbpr.reporting.html import render as render_page
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.run.folder import HISTORY_NAME
 
 _TEMPLATE = "report.html.jinja"
-_INK, _ACCENT, _SECOND = "#33302c", "#b4462f", "#3b6a8f"
 _COLUMNS = 3
 _MIN_LIKED = 6
 _RANDOM_SEEDS = 2_000_000
@@ -157,11 +153,9 @@ def render(
     seconds: float,
 ) -> str:
     """The page as HTML, with every image inside it; the figures are of every run on the test split."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((files("tfdvbpr.demo") / _TEMPLATE).read_text(encoding="utf-8"))
-    return template.render(
+    return render_page(
+        "tfdvbpr.demo",
+        _TEMPLATE,
         version=__version__,
         today=date.today().isoformat(),
         seconds=seconds,
@@ -180,7 +174,7 @@ def render(
                 "user_id": user.user_id,
                 "category": user.category,
                 "known": user.known,
-                "rows": {name: [_png(image) for image in images] for name, images in user.images.items()},
+                "rows": {name: [png_uri(image) for image in images] for name, images in user.images.items()},
                 "preferences": [f"{value:+.2f}" for value in user.preferences],
                 "grid": _file(user.grid),
             }
@@ -240,53 +234,27 @@ def _history(folder: Path) -> pl.DataFrame:
 
 
 def _training_curve(history: pl.DataFrame) -> str:
-    figure, axes = _axes("Training of DVBPR")
-    axes.plot(history["epoch"] + 1, history["loss"], color=_SECOND, label="training loss (nats)")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss", color=_SECOND)
+    figure, left = axes("Training of DVBPR")
+    left.plot(history["epoch"] + 1, history["loss"], color=SECOND, label="training loss (nats)")
+    left.set_xlabel("epoch")
+    left.set_ylabel("loss", color=SECOND)
     validated = history.drop_nulls("validation_auc")
-    right = axes.twinx()
+    right = left.twinx()
     right.spines[["top", "left"]].set_visible(False)
-    right.plot(validated["epoch"] + 1, validated["validation_auc"], color=_ACCENT, marker="o", markersize=3)
-    right.set_ylabel("validation AUC", color=_ACCENT)
-    return _svg(figure)
+    right.plot(validated["epoch"] + 1, validated["validation_auc"], color=ACCENT, marker="o", markersize=3)
+    right.set_ylabel("validation AUC", color=ACCENT)
+    return svg_uri(figure)
 
 
 def _gan_curve(history: pl.DataFrame) -> str:
-    figure, axes = _axes("Training of the GAN")
-    axes.plot(history["epoch"] + 1, history["generator_loss"], color=_ACCENT, label="generator")
-    axes.plot(history["epoch"] + 1, history["discriminator_loss"], color=_SECOND, label="discriminator")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss")
-    axes.legend(frameon=False)
-    return _svg(figure)
-
-
-def _axes(title: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, color=_INK, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg")
-    return _data("image/svg+xml", buffer.getvalue())
-
-
-def _png(image: npt.NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return _data("image/png", buffer.getvalue())
+    figure, left = axes("Training of the GAN")
+    left.plot(history["epoch"] + 1, history["generator_loss"], color=ACCENT, label="generator")
+    left.plot(history["epoch"] + 1, history["discriminator_loss"], color=SECOND, label="discriminator")
+    left.set_xlabel("epoch")
+    left.set_ylabel("loss")
+    left.legend(frameon=False)
+    return svg_uri(figure)
 
 
 def _file(path: Path) -> str:
-    return _data("image/png", path.read_bytes())
-
-
-def _data(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return data_uri("image/png", path.read_bytes())

@@ -149,7 +149,7 @@ def explain(
         parts = integrated_gradients(lambda images: embed(images) @ theta[:, None], image, without, steps=steps)
         embeddings = ops.convert_to_numpy(embed(np.stack([image, without])))
         score, baseline_score = (embeddings @ theta).tolist()
-        sources = _sources(run, user, embeddings[0])
+        sources = score_sources(run, user, embeddings[0])
         explanations.append(Explanation(item_id, image_uint8, score, baseline_score, parts.sum(axis=2), sources))
     return explanations
 
@@ -164,8 +164,17 @@ def check_explained(run: Run) -> None:
         )
 
 
-def _sources(run: Run, user: int, item_embedding: Images) -> list[ScoreSource]:
-    """θᵀΦ as contributions of the user's training items; θ = prior + scale · Σ φ_j / (n + κ)."""
+def score_sources(run: Run, user: int, item_embedding: Images) -> list[ScoreSource]:
+    """θᵀΦ as contributions of the user's training items; θ = prior + scale · Σ φ_j / (n + κ).
+
+    Args:
+        run: of a model that learns from pixels.
+        user: a row.
+        item_embedding: float32 [embedding_dim], Φ of the item.
+
+    Returns:
+        Every training item of the user, by falling contribution; none where θ is a trained table.
+    """
     folding = run.folding
     if not folding.closed_items.shape[1]:
         return []

@@ -1,0 +1,187 @@
+"""What a report is made from: figures of the run, of popularity and of other runs, each measured once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.errors import RunError
+from tfdvbpr.evaluation.ranking.evaluate import catalogue_metrics, mean_of, per_user_metrics
+from tfdvbpr.evaluation.ranking.metrics import Rankings
+from tfdvbpr.evaluation.ranking.ranks import Ranks
+from tfdvbpr.evaluation.ranking.significance import Interval, mean_interval
+from tfdvbpr.models.recommenders.closed_form import Popularity
+from tfdvbpr.models.recommenders.factors import Factors
+from tfdvbpr.run import GanRun, Run
+from tfdvbpr.run.folder import HISTORY_NAME
+from tfdvbpr.run.names import distinct_names, run_title
+
+K = 10
+METRICS = ("auc", "auc_cold", f"recall@{K}", f"coverage@{K}")
+HEALTH_NAME = "health.json"
+_MAX_HEALTH_BYTES = 4_000_000
+# So many scores are computed for each run; on a larger catalogue fewer users are evaluated, at least this many.
+_MAX_SCORES, _MIN_USERS = 400_000_000, 500
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """One model's figures on the test part.
+
+    Attributes:
+        name: distinct among the models of a report.
+        values: means by name in METRICS, None where no user has the value.
+        recalls: float64 [U], recall@10 of every evaluated user, users ascending.
+    """
+
+    name: str
+    values: dict[str, float | None]
+    recalls: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the sections and the verdict of a report read.
+
+    Attributes:
+        run: the run that is reported on.
+        dataset: its dataset.
+        gan: for designs; None without.
+        popularity: what counting actions reaches: the bar that a model has to pass.
+        model: of `run`.
+        others: of the runs that it is compared with.
+        ranks: of the run, of each held-out item of the evaluated users.
+        num_testable: users with a test action, of which `model.recalls` has all or a sample.
+    """
+
+    run: Run
+    dataset: PreparedDataset
+    gan: GanRun | None
+    popularity: ModelFigures
+    model: ModelFigures
+    others: tuple[ModelFigures, ...]
+    ranks: Ranks
+    num_testable: int
+
+    @property
+    def models(self) -> tuple[ModelFigures, ...]:
+        """All of them, popularity first."""
+        return (self.popularity, self.model, *self.others)
+
+    @property
+    def num_tested(self) -> int:
+        """Users that were evaluated."""
+        return len(self.model.recalls)
+
+    @cached_property
+    def recall_gain(self) -> Interval:
+        """Recall@10 of the run minus that of popularity, with its 95 % bootstrap interval over users."""
+        return mean_interval(self.model.recalls - self.popularity.recalls)
+
+    @cached_property
+    def actions_per_user(self) -> npt.NDArray[np.int64]:
+        """int64 [num_users], all parts of the split together."""
+        return np.bincount(self.run.interactions.user_ids, minlength=self.run.interactions.num_users)
+
+    @property
+    def one_action_share(self) -> float:
+        """Of the users, those with a single action, in [0, 1]."""
+        return float((self.actions_per_user == 1).mean())
+
+    @cached_property
+    def history(self) -> pl.DataFrame:
+        """A row an epoch; without rows for a model that is not trained in epochs."""
+        path = self.run.path / HISTORY_NAME
+        return pl.read_csv(path, glob=False) if path.is_file() and path.stat().st_size else pl.DataFrame()
+
+    @cached_property
+    def health(self) -> list[dict[str, str]]:
+        """Severity, title and advice of each finding of the dataset's health report; empty where it has none."""
+        path = self.dataset.path / HEALTH_NAME
+        if not path.is_file() or path.stat().st_size > _MAX_HEALTH_BYTES:
+            return []
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))["findings"]
+            return [{key: str(row[key]) for key in ("severity", "title", "advice")} for row in found]
+        except (ValueError, KeyError, TypeError):
+            return []
+
+
+def collect(run: Run, dataset: PreparedDataset, *, gan: GanRun | None = None, others: Sequence[Run] = ()) -> Facts:
+    """Evaluates the run, popularity and the other runs on the same test actions.
+
+    Raises:
+        RunError: if no user has a test action, or a compared run is of another dataset.
+    """
+    fingerprint = run.manifest.dataset_fingerprint
+    for other in others:
+        if other.manifest.dataset_fingerprint != fingerprint:
+            raise RunError(
+                f"A compared run must be of the same dataset as {run.path}. {other.path} is of "
+                f"{other.manifest.dataset}. Train it on the same prepared dataset."
+            )
+    interactions, num_testable = _sampled(run.interactions)
+    if not num_testable:
+        raise RunError(
+            f"{run.path} must have users with a test action. It has none: a user needs 3 actions. Prepare more data."
+        )
+    names = distinct_names([run.path, *(other.path for other in others)], taken=["popularity"])
+    titles = [run_title(name, each.manifest.model) for name, each in zip(names, (run, *others), strict=True)]
+    counts = Popularity.closed_form(RecommenderConfig(model="popularity"), interactions, None)
+    popularity, _ = _figures("popularity", counts, interactions)
+    model, ranks = _figures(titles[0], run.factors, interactions)
+    compared = tuple(
+        _figures(title, other.factors, interactions)[0] for title, other in zip(titles[1:], others, strict=True)
+    )
+    return Facts(run, dataset, gan, popularity, model, compared, ranks, num_testable)
+
+
+def _sampled(interactions: Interactions) -> tuple[Interactions, int]:
+    """The actions with test actions of a seeded sample of users, where all would take long; and how many there are."""
+    users = np.unique(interactions.of(Split.TEST)[0])
+    most = max(_MIN_USERS, _MAX_SCORES // max(interactions.num_items, 1))
+    if len(users) <= most:
+        return interactions, len(users)
+    kept = np.random.default_rng(0).choice(users, most, replace=False)
+    left_out = (interactions.splits == Split.TEST) & ~np.isin(interactions.user_ids, kept)
+    splits = np.where(left_out, np.uint8(Split.WITHHELD), interactions.splits)
+    return replace(interactions, splits=splits), len(users)
+
+
+def _figures(name: str, factors: Factors, interactions: Interactions) -> tuple[ModelFigures, Ranks]:
+    rankings = Rankings(factors, interactions, Split.TEST)
+    table = per_user_metrics(rankings, METRICS)
+    means = {metric: mean_of(table, metric) for metric in METRICS if metric in table.columns}
+    values: dict[str, float | None] = {**means, **catalogue_metrics(rankings, METRICS)}
+    return ModelFigures(name, values, table[f"recall@{K}"].to_numpy()), rankings.ranks
+
+
+def item_caption(table: pl.DataFrame, row: int) -> list[str]:
+    """What is known of an item in lines: its title or id, and its price and category where there are such columns."""
+    columns = {name.lower(): name for name in table.columns}
+
+    def value(*names: str) -> Any:
+        found = (table[columns[name]][row] for name in names if name in columns)
+        return next((each for each in found if each not in (None, "")), None)
+
+    title, price = value("title", "name", "product_name", "prod_name"), value("price")
+    lines = [str(title)] if title is not None else []
+    lines.append(f"{table['item_id'][row]}" + ("" if price is None else f", {price}"))
+    return lines
+
+
+def category_of(run: Run, items: npt.NDArray[np.integer[Any]], allowed: Sequence[str]) -> str | None:
+    """The most frequent category of items, of those that are allowed."""
+    names = run.items.table["category"].gather(items).to_list()
+    counted = [(names.count(name), name) for name in set(names) & set(allowed)]
+    return max(counted)[1] if counted else None
