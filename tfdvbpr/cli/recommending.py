@@ -21,8 +21,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples: [bold]tfdvbpr recommend runs/dvbpr --liked i17 --category dress --output grid.png[/bold], "
-    "[bold]tfdvbpr recommend runs/dvbpr --users all --k 50 --where 'price < 50 and in_stock' --output mail.parquet"
+    epilog="Example: [bold]tfdvbpr recommend runs/dvbpr --liked i17 --category dress --output grid.png[/bold]; many "
+    "users [bold]tfdvbpr recommend runs/dvbpr --users all --where 'price < 50 and in_stock' --output mail.parquet"
     "[/bold]"
 )
 def recommend(
