@@ -45,6 +45,7 @@ EXPECTED = [
     "train",
     "train_gan",
     "update_items",
+    "write_report",
 ]
 _IMPORT = """
 import sys
