@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
+
+# Full queues and places; gRPC's limits of calls, streams and connections, and what HTTP/2 says of them.
+_FULL = re.compile(
+    r"\b(full\b|limit exceeded|too[ _]many|pending requests|ENHANCE_YOUR_CALM|REFUSED_STREAM|stream refused)",
+    re.IGNORECASE,
+)
 
 
 class ServingError(RuntimeError):
@@ -99,10 +106,13 @@ def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: 
     """The error for a call that failed with a status, if gRPC gives one: what was received, what to do."""
     received = (details or "no details").strip().rstrip(".")
     request = f"{call.request} of {call.model!r} at {call.target}"
+    if _is_busy(code, received):
+        return ServerBusyError(
+            f"The server must have room for {request}. Received: {received}. Send fewer at once, or later."
+        )
     if code == grpc.StatusCode.UNAVAILABLE:
         return ServerUnavailableError(
-            f"A server must respond to {request}. Received: {received}. "
-            "Start it, or check host, port and credentials; if its queue is full, try again."
+            f"A server must respond to {request}. Received: {received}. Start it, or check host, port and credentials."
         )
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError(
@@ -123,11 +133,6 @@ def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: 
         )
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.OUT_OF_RANGE):
         return InvalidRequestError(f"The server rejected {request}: {received}. Correct the request.")
-    # A call that the client itself cancels does not come here: an overloaded server cuts off what it has not begun.
-    if code == grpc.StatusCode.CANCELLED or (code == grpc.StatusCode.RESOURCE_EXHAUSTED and "full" in received):
-        return ServerBusyError(
-            f"The server must have room for {request}. Received: {received}. Send fewer at once, or later."
-        )
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return MessageTooLargeError(
             f"{request} must fit the message limits and the server's memory. Received: {received}. "
@@ -135,3 +140,15 @@ def error_from_grpc(code: grpc.StatusCode | None, details: str | None, *, call: 
         )
     name = code.name if code else "no status"
     return ServerFailedError(f"The server failed on {request}: {name}: {received}. See the server's log.")
+
+
+def _is_busy(code: grpc.StatusCode | None, details: str) -> bool:
+    """Whether a status means that the server, TensorFlow Serving or gRPC's core in it, has no room for the call.
+
+    A call that the client itself cancels does not come here: the core of an overloaded server cancels what it has not
+    begun.
+    """
+    if code == grpc.StatusCode.CANCELLED:
+        return True
+    full = code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+    return full and _FULL.search(details) is not None

@@ -18,7 +18,7 @@ from serving_requests import ITEMS, USERS
 
 from tfdvbpr.signatures import SIGNATURES
 
-_SERVING = r"Serving on (\S+) \(gRPC\)"
+_SERVING = r"Serving on (\S+) \(gRPC\)(?: and (\S+) \(REST)?"
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "serving"))  # the toy models
@@ -93,6 +93,7 @@ class Served:
 
     target: str
     pid: int
+    rest_url: str = ""
 
 
 @contextmanager
@@ -104,9 +105,9 @@ def served(*arguments: str) -> Iterator[Served]:
     ) as process:
         assert process.stdout
         try:
-            target = next((found[1] for line in process.stdout if (found := re.search(_SERVING, line))), None)
-            assert target, "The server must start. It did not."
-            yield Served(target, process.pid)
+            serving = next((found for line in process.stdout if (found := re.search(_SERVING, line))), None)
+            assert serving, "The server must start. It did not."
+            yield Served(serving[1], process.pid, serving[2] or "")
             process.terminate()
             assert process.wait(60) == 0
         finally:

@@ -234,7 +234,8 @@ def _warm_up(model: LoadedModel, limits: ServerLimits) -> None:
             runner = model.runner(request.model_spec.signature_name or DEFAULT_SIGNATURE)
             runner.wanted_outputs(list(request.output_filter))
             with memory.reserve() as reservation:
-                model.predict(runner, runner.read(request.inputs, reservation), RequestContext())
+                # Not through the queues: the versions before this one need them meanwhile.
+                runner.run(runner.read(request.inputs, reservation), cancellation=Cancellation())
             count += 1
     except ModelLoadError:
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import (
 )
 from tfdvbpr_serving.server.cost import MemoryBudget, Reservation, message_bytes
 from tfdvbpr_serving.server.deadlines import Deadlines, Readers
+from tfdvbpr_serving.server.pools import CallersThread, CountedPool, Places
 from tfdvbpr_serving.server.predictor import Predictor
 from tfdvbpr_serving.server.requests import (
     ModelChoice,
@@ -46,6 +46,8 @@ from tfdvbpr_serving.server.requests import (
 HEALTH_SERVICE = "grpc.health.v1.Health"
 HEALTH_CHECK = f"/{HEALTH_SERVICE}/Check"
 
+_RETRY_LATER = (("grpc-retry-pushback-ms", "1000"),)  # of gRPC's retries, for clients whose policy has this status
+_MOST_WAITING = 32  # accepted calls that no thread has begun: with more, the server is behind
 _SPARE_THREADS = 32  # reject callers when all places are taken
 _REFLECTION_THREADS, _REFLECTION_SECONDS = 2, 10.0
 _HEALTH_THREADS = 4
@@ -90,12 +92,12 @@ class GrpcApi(grpc.GenericRpcHandler):
         self._deadlines = deadlines
         self._reload_roots = reload_roots
         self._ready = ready
-        self._places = threading.BoundedSemaphore(limits.max_concurrent_requests)
+        self._places = Places(limits.max_concurrent_requests)
         self._readers = Readers(deadlines, most=limits.max_concurrent_requests, seconds=limits.read_seconds)
         self._health_readers = Readers(deadlines, most=_HEALTH_THREADS - 1, seconds=limits.read_seconds)
         self._health_pool = futures.ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="tfdvbpr-health")
         self.num_threads = 2 * limits.max_concurrent_requests + _SPARE_THREADS
-        self.pool = futures.ThreadPoolExecutor(self.num_threads, thread_name_prefix="tfdvbpr-serve")
+        self.pool = CountedPool(self.num_threads, thread_name_prefix="tfdvbpr-serve")
         methods: dict[str, Respond] = {
             messages.PREDICT: self._predict,
             messages.GET_MODEL_METADATA: self._metadata,
@@ -106,11 +108,24 @@ class GrpcApi(grpc.GenericRpcHandler):
             path: grpc.stream_unary_rpc_method_handler(partial(self._respond, messages.METHODS[path][0], method))
             for path, method in methods.items()
         }
+        self._full = grpc.stream_unary_rpc_method_handler(_on(CallersThread(), self._refuse))
         self._handlers[HEALTH_CHECK] = grpc.stream_unary_rpc_method_handler(_on(self._health_pool, self._check_health))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        """The handler of a method's path."""
-        return self._handlers.get(handler_call_details.method)
+        """The handler of a method's path; of a full server, one that refuses the call before its message is read.
+
+        gRPC accepts calls in one thread, which calls this. Those that it is late for, gRPC's core cancels in the end.
+        """
+        method = handler_call_details.method
+        behind = self._places.full or self.pool.num_waiting >= _MOST_WAITING
+        return (
+            self._full if behind and method in self._handlers and method != HEALTH_CHECK else self._handlers.get(method)
+        )
+
+    def _refuse(self, _: Iterator[bytes], grpc_context: grpc.ServicerContext) -> bytes:
+        grpc_context.set_trailing_metadata(_RETRY_LATER)
+        grpc_context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._full_error().message)
+        raise AssertionError("abort raises")
 
     def _respond(
         self, message: Any, method: Respond, parts: Iterator[bytes], grpc_context: grpc.ServicerContext
@@ -133,16 +148,19 @@ class GrpcApi(grpc.GenericRpcHandler):
     @contextmanager
     def _place(self) -> Iterator[None]:
         """A place among the requests in progress; RESOURCE_EXHAUSTED if all are taken."""
-        if not self._places.acquire(blocking=False):
-            raise RequestError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"At most {self._limits.max_concurrent_requests} requests may be in progress. The server is full. "
-                "Try later.",
-            )
+        if not self._places.take():
+            raise self._full_error()
         try:
             yield
         finally:
-            self._places.release()
+            self._places.leave()
+
+    def _full_error(self) -> RequestError:
+        return RequestError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"At most {self._limits.max_concurrent_requests} requests may be in progress. The server is full. "
+            "Try later.",
+        )
 
     def _predict(
         self, request: PredictRequest, grpc_context: grpc.ServicerContext, reservation: Reservation

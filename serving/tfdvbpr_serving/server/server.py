@@ -36,6 +36,10 @@ from tfdvbpr_serving.server.rest import RestApi
 
 VERSIONS_SERVICE = "versions"  # of the health check
 
+# Calls that have come and wait to be accepted, past which gRPC's core cancels some: it would from 1,000, and give them
+# the status CANCELLED. Accepted, they are answered or refused with a sentence.
+_MOST_UNACCEPTED = 20_000
+
 
 class LocalServer:
     """Serves SavedModels on this machine until it is stopped; a context manager.
@@ -122,6 +126,8 @@ class LocalServer:
                 ("grpc.max_send_message_length", limits.max_message_bytes),
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_concurrent_streams", self._api.num_threads),  # of one connection; more wait at the client
+                ("grpc.server.max_pending_requests", _MOST_UNACCEPTED),
+                ("grpc.server.max_pending_requests_hard_limit", _MOST_UNACCEPTED),
                 ("grpc.max_allowed_incoming_connections", limits.max_connections),
                 ("grpc.max_connection_idle_ms", round(limits.idle_seconds * 1000)),
                 ("grpc.server_handshake_timeout_ms", round(limits.read_seconds * 1000)),

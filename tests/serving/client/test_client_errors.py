@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from image_files import png
@@ -13,13 +14,16 @@ from serving_toy_models import OldRecommender, save
 
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.errors import (
+    CallSite,
     DeadlineError,
     IncompatibleModelError,
     InvalidRequestError,
     MessageTooLargeError,
     ModelNotFoundError,
+    ServerBusyError,
     ServerUnavailableError,
     ServingError,
+    error_from_grpc,
 )
 from tfdvbpr_serving.server.server import LocalServer
 
@@ -105,6 +109,30 @@ def test_errors_say_what_to_do(toy: Client, toy_server: LocalServer) -> None:
     with Client(toy_server.target, max_message_bytes=200) as c, pytest.raises(MessageTooLargeError, match="200"):
         c.embed_images([png() * 4])
     assert toy.recommend(["u0"])  # the server stays up
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "error"),
+    [
+        ("CANCELLED", "", ServerBusyError),  # of gRPC's core in a server that does not keep up
+        (
+            "RESOURCE_EXHAUSTED",
+            "At most 256 requests may be in progress. The server is full. Try later.",
+            ServerBusyError,
+        ),
+        ("RESOURCE_EXHAUSTED", "Concurrent RPC limit exceeded!", ServerBusyError),
+        ("RESOURCE_EXHAUSTED", "Too many pending requests for this server", ServerBusyError),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max (300 vs. 200)", MessageTooLargeError),
+        ("UNAVAILABLE", "The batch scheduling queue to which this task was submitted is full", ServerBusyError),
+        ("UNAVAILABLE", "GOAWAY received; Error code: 11; Debug Text: too_many_pings", ServerBusyError),
+        ("UNAVAILABLE", "Stream refused by server", ServerBusyError),
+        ("UNAVAILABLE", "Server shut down gracefully", ServerUnavailableError),
+        ("UNAVAILABLE", "failed to connect to all addresses; Connection refused", ServerUnavailableError),
+    ],
+)
+def test_what_means_that_the_server_is_full(code: str, details: str, error: type[ServingError]) -> None:
+    call = CallSite("localhost:1", "recommender", "recommend", 30.0)
+    assert type(error_from_grpc(grpc.StatusCode[code], details, call=call)) is error
 
 
 def test_no_server_responds() -> None:

@@ -86,6 +86,24 @@ def test_health_answers_while_every_place_is_taken(server: LocalServer) -> None:
         wait_until(lambda: not refused(predict))
 
 
+def test_a_server_that_is_behind_refuses_calls_before_it_reads_them(server: LocalServer) -> None:
+    """No thread is free to begin further calls: gRPC's own thread refuses them."""
+    released, pool = threading.Event(), server._api.pool
+    with grpc.insecure_channel(server.target) as channel:
+        waiting = [pool.submit(released.wait) for _ in range(server._api.num_threads + 40)]
+        try:
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(messages.PREDICT)(GOOD, timeout=60)
+            assert (caught.value.code(), "server is full" in caught.value.details()) == (Code.RESOURCE_EXHAUSTED, True)
+            assert dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+            assert healthy(channel)
+        finally:
+            released.set()
+        for call in waiting:
+            call.result()
+        assert channel.unary_unary(messages.PREDICT)(GOOD, timeout=60)
+
+
 def healthy(channel: grpc.Channel) -> bool:
     response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
     return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
