@@ -162,3 +162,9 @@ def test_the_client_needs_no_tensorflow() -> None:
                     if module.is_file() and module not in seen:
                         waiting.append(module)
     assert len(seen) > 3
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """The folders of tests are no packages, so pytest would refuse the second of them."""
+    names = [path.name for path in sorted((ROOT / "tests").rglob("*.py")) if path.name != "conftest.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
