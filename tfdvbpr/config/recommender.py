@@ -123,6 +123,14 @@ class RecommenderConfig(TrainingConfig):
     backbone_l2: float = option(
         "loss", 1e-4, "λ_CNN: ½λ‖W‖² a step, on trained weights and not on biases; DVBPR and siamese.", ge=0
     )
+    adversarial_epsilon: float = option(
+        "loss",
+        0.0,
+        "Also rank images that are changed against the model: each pixel by so much of its range, such as 0.0157 "
+        "(4/255), or the features of a frozen network by so much of their length. dvbpr and hybrid-dvbpr, shared-item.",
+        ge=0,
+        le=1,
+    )
     weight_l2: float = option(
         "loss",
         500.0,

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.backbones import BackboneOptions, build_backbone
 from tfdvbpr.models.backbones.base import frozen_network
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
@@ -275,6 +276,15 @@ class ImageRecommender(PairwiseRecommender):
             trainable=config.backbone_trainable,
         )
         self.backbone = build_backbone(config.backbone, self.image_size, options)
+
+    @classmethod
+    def check_config(cls, config: RecommenderConfig) -> None:
+        """Refuse adversarial training of triplets."""
+        if config.adversarial_epsilon and config.batching != "shared-item":
+            raise ConfigError(
+                "`adversarial_epsilon` must be 0, or `batching` shared-item. Received "
+                f"{config.adversarial_epsilon:g} and {config.batching}."
+            )
 
     @property
     def frozen_network(self) -> keras.Model | None:

@@ -45,6 +45,7 @@ class SiameseCNN(ImageRecommender):
     @classmethod
     def check_config(cls, config: RecommenderConfig) -> None:
         """Refuse shared-item batches, which have no anchors."""
+        super().check_config(config)
         if config.batching != "triplet":
             raise ConfigError(
                 f"`batching` of a {config.model} model must be triplet. Received {config.batching}. Leave it out."

@@ -18,9 +18,10 @@ from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.training.engine.loop import Batches
 from tfdvbpr.training.optimizers import FusedAdam, Optimizers, RowAdam, make_adam
+from tfdvbpr.training.recommender.adversarial import adversarial_batch
 from tfdvbpr.training.recommender.batches import ProfileBatches, make_batches
 from tfdvbpr.training.recommender.data import TrainingData
-from tfdvbpr.training.recommender.objective import RankingObjective, network_input
+from tfdvbpr.training.recommender.objective import RankingObjective, augmented_input, network_input
 
 _ENCODE_BATCH = 256
 
@@ -118,12 +119,23 @@ class RecommenderTrainer:
         Gradients of tables are IndexedSlices of the rows that were read, the others are dense.
         """
         with computing_in(self._network, self.config.precision), tf.GradientTape() as tape:
-            ranking, penalty = self._objective(batch)
+            ranking, penalty = self._ranking_and_penalty(batch)
             total = self._objective.scale * (ranking + penalty)
             if self.optimizers.loss_scale is not None:
                 total *= self.optimizers.loss_scale
         gradients = tape.gradient(total, [variable.value for variable in variables])
         return {"loss": ranking, "penalty": penalty}, gradients
+
+    def _ranking_and_penalty(self, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The objective; with `adversarial_epsilon`, the ranking loss is the mean over images and changed ones."""
+        epsilon = self.config.adversarial_epsilon
+        if not epsilon or not self.model.uses_images:
+            return self._objective(batch)
+        images = augmented_input(batch["images"], batch["random_numbers"], self.config.augmentation)
+        batch = {**batch, "images": images}
+        changed = adversarial_batch(lambda given: self._objective(given)[0], batch, epsilon)
+        ranking, penalty = self._objective(batch)
+        return (ranking + self._objective(changed)[0]) / 2.0, penalty
 
     def factors(self) -> Factors:
         """Every user's and every item's embedding, the CNN run once over the catalogue."""
