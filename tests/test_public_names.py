@@ -45,6 +45,7 @@ EXPECTED = [
     "train",
     "train_gan",
     "update_items",
+    "update_users",
     "write_report",
 ]
 _IMPORT = """

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tfdvbpr.api import train as train
     from tfdvbpr.api import train_gan as train_gan
     from tfdvbpr.api import update_items as update_items
+    from tfdvbpr.api import update_users as update_users
     from tfdvbpr.api import write_report as write_report
     from tfdvbpr.config import GanConfig as GanConfig
     from tfdvbpr.config import RecommenderConfig as RecommenderConfig
@@ -53,7 +54,7 @@ _NAMES = {
     "tfdvbpr.api": (
         "attack compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan experiment "
         "explain export_designer export_recommender generate interpolate prepare recommend tailor train train_gan "
-        "update_items write_report"
+        "update_items update_users write_report"
     ),
     "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",
     "tfdvbpr.data.dataset": "PreparedDataset",

@@ -169,6 +169,32 @@ def update_items(
     _report(update_served_items(run, new_items, new_run, output, dataset=dataset, keep=keep))
 
 
+@app.command(
+    epilog="Example: [bold]tfdvbpr-export update-users runs/dvbpr today.csv --new-run runs/dvbpr-today "
+    "--output models/recommender[/bold]"
+)
+def update_users(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A recommender run.")],
+    interactions: Annotated[
+        Path, typer.Argument(metavar="INTERACTIONS", help="A .csv or .parquet file with the columns user_id, item_id.")
+    ],
+    new_run: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where to write the run with the new users, for later updates.")
+    ],
+    output: Output,
+    dataset: Annotated[Path | None, typer.Option(help="The run's dataset, if it was moved.")] = None,
+    keep: Keep = None,
+) -> None:
+    """Add new users to a served recommender without training, by fold-in.
+
+    Retrieval, bits and limits are those of the newest version in the output folder.
+    """
+    _log.info("Loading TensorFlow.")
+    from tfdvbpr_export.recommender.heads import update_served_users
+
+    _report(update_served_users(run, interactions, new_run, output, dataset=dataset, keep=keep))
+
+
 @app.command(epilog="Example: [bold]tfdvbpr-export inspect models/recommender[/bold]")
 def inspect(path: VersionPath) -> None:
     """Show the signatures of an exported model. Loads no TensorFlow."""

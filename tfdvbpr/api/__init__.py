@@ -16,7 +16,7 @@ from tfdvbpr.api.evaluation import (
     experiment,
     write_report,
 )
-from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items
+from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items, update_users
 from tfdvbpr.api.training import train, train_gan
 
 __all__ = [
@@ -40,5 +40,6 @@ __all__ = [
     "train",
     "train_gan",
     "update_items",
+    "update_users",
     "write_report",
 ]

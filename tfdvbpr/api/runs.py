@@ -116,6 +116,34 @@ def update_items(
     )
 
 
+def update_users(
+    run: Run | Path | str,
+    interactions: Path | str,
+    output: Path | str,
+    *,
+    dataset: Path | str | None = None,
+    if_exists: IfExists = "error",
+) -> Run:
+    """Adds new users to a run by fold-in, without training; see `tfdvbpr.run.new_users`.
+
+    Args:
+        run: a recommender run or its folder.
+        interactions: a .csv or .parquet file with user_id and item_id. Actions of users whom the run knows and on items
+            that it does not know are left out and listed in the new run's left_out.csv.
+        output: the run folder to make; the dataset with the new users' actions goes into it.
+        dataset: where the run's dataset is now, if it has been moved.
+        if_exists: whether to replace a folder that is already there.
+
+    Raises:
+        DatasetError: if the run's dataset is gone or another.
+        SourceError: if the file cannot be read, or has no action of a new user.
+        OutputExistsError: if `output` holds something already.
+    """
+    from tfdvbpr.run import new_users as room
+
+    return room.update_users(opened_run(run), Path(interactions), Path(output), dataset=dataset, if_exists=if_exists)
+
+
 def explain(
     run: Run | Path | str,
     user_id: str,

@@ -1,4 +1,4 @@
-"""`tfdvbpr recommend`, `tfdvbpr update-items` and `tfdvbpr explain`."""
+"""`tfdvbpr recommend`, `update-items`, `update-users` and `explain`."""
 
 from __future__ import annotations
 
@@ -175,6 +175,37 @@ def update_items(
     if left_out:
         where = larger.open_dataset().path / "quarantine.csv"
         out.print(f"Left out, with reasons: {where}", soft_wrap=True)
+
+
+@app.command(
+    "update-users", epilog="Example: [bold]tfdvbpr update-users runs/dvbpr today.csv --output runs/dvbpr-today[/bold]"
+)
+def update_users(
+    run: RunArgument,
+    interactions: Annotated[
+        Path, typer.Argument(metavar="INTERACTIONS", help="A .csv or .parquet file with the columns user_id, item_id.")
+    ],
+    output: Annotated[Path, typer.Option(help="The run folder to make; the larger dataset goes into it.")],
+    dataset: MovedDataset = None,
+    if_exists: IfExistsOption = "error",
+) -> None:
+    """Add new users to a run without training: their embeddings are folded in from the items they acted on.
+
+    The new run has the same items, weights and scores of the old users. Actions of users whom the run knows already and
+    on items that it does not know are left out, counted, and listed in the new run's left_out.csv.
+    """
+    from tfdvbpr import api
+    from tfdvbpr.run import Run
+    from tfdvbpr.run.new_users import LEFT_OUT_NAME
+
+    opened = Run.open(run)
+    with progress.status("Folding in users"):
+        larger = api.update_users(opened, interactions, output, dataset=dataset, if_exists=if_exists)
+    added = larger.manifest.num_users - opened.manifest.num_users
+    out.print(f"Added {added:,} users, {larger.manifest.num_users:,} in all: {output}", soft_wrap=True)
+    left_out = len((larger.path / LEFT_OUT_NAME).read_text(encoding="utf-8").splitlines()) - 1
+    if left_out:
+        out.print(f"Left out {left_out:,} actions, with reasons: {larger.path / LEFT_OUT_NAME}", soft_wrap=True)
 
 
 @app.command(

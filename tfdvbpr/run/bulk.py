@@ -27,12 +27,13 @@ from threadpoolctl import threadpool_limits
 from tfdvbpr.arrays import read_npz
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import ROW, read_csv, read_table, without_empty
-from tfdvbpr.errors import ConfigError, DiskFullError, OutputExistsError, SourceError
+from tfdvbpr.data.preparation.tables import ROW
+from tfdvbpr.errors import ConfigError, DiskFullError, OutputExistsError
 from tfdvbpr.files import IfExists, is_disk_full, only_writer, sha256, whole_file, write_text
 from tfdvbpr.models.recommenders.factors import Array
 from tfdvbpr.models.recommenders.top_k import NO_ITEM, TopItems
 from tfdvbpr.run.folder import FACTORS_NAME, MANIFEST_NAME
+from tfdvbpr.run.new_users import read_table_file
 from tfdvbpr.run.recommender_run import Run
 from tfdvbpr.text import csv_cell, one_line
 
@@ -125,15 +126,7 @@ def recommend_all(
 
 def _ids_of_file(path: Path, column: str, known: Sequence[str], quarantine: Quarantine) -> list[str]:
     """The ids in a column of a .csv or .parquet file, each once; those that are not known go to the quarantine."""
-    if not path.is_file():
-        raise SourceError(f"A file of ids must be a .csv or .parquet with the column {column}. There is no {path}.")
-    if path.suffix == ".parquet":
-        table = read_table(path.parent, path.stem, required=(column,), quarantine=quarantine, only=(column,))
-    else:
-        table = read_csv(path, quarantine, only=(column,))
-        if column not in table.columns:
-            raise SourceError(f"{path.name} must have the column {column}. Name it in its header, the first line.")
-        table = without_empty(table, path.name, (column,), quarantine)
+    table = read_table_file(path, required=(column,), quarantine=quarantine)
     table = table.unique(column, keep="first", maintain_order=True)
     is_known = table[column].is_in(pl.Series(known).implode())
     for row in table.filter(~is_known).iter_rows(named=True):

@@ -7,7 +7,7 @@ the client.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tfdvbpr.errors import RunError
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.run import Run
 from tfdvbpr.run.new_items import update_items
+from tfdvbpr.run.new_users import update_users
 from tfdvbpr.signatures import RECOMMENDER_MODEL_NAME, SIGNATURES
 from tfdvbpr_export.options import MAX_LIKED_ITEMS, RecommenderOptions, ScannOptions
 from tfdvbpr_export.recommender.catalogue import ServedCatalogue
@@ -255,12 +256,42 @@ def update_served_items(
         ConfigError: if `keep` is out of range.
     """
     next_version(Path(output), keep=keep)  # refuses before any work
-    options = RecommenderOptions()
-    if versions(Path(output)):
-        kept = read_manifest(Path(output))["options"]
-        scann = ScannOptions(**kept["scann"])
-        options = RecommenderOptions(
-            retrieval=kept["retrieval"], quantize=kept["quantize"], scann=scann, max_k=kept["max_k"]
-        )
+    options = _options_of_newest(Path(output))
     update_items(Run.open(run_path), Path(new_items), Path(new_run), dataset=Path(dataset) if dataset else None)
     return export_recommender(new_run, output, options=options, keep=keep)
+
+
+def update_served_users(
+    run_path: Path | str,
+    interactions: Path | str,
+    new_run: Path | str,
+    output: Path | str,
+    *,
+    dataset: Path | str | None = None,
+    keep: int | None = None,
+) -> Path:
+    """Folds new users in, and exports the run with them as the next version, as `update_served_items` does with items.
+
+    Args:
+        interactions: a .csv or .parquet file with user_id and item_id, as `tfdvbpr update-users` takes it.
+
+    Raises:
+        DatasetError: if the run's dataset is gone or another.
+        SourceError: if the file cannot be read, or has no action of a new user.
+        OutputExistsError: if `new_run` is there already.
+        ConfigError: if `keep` is out of range.
+    """
+    next_version(Path(output), keep=keep)  # refuses before any work
+    options = _options_of_newest(Path(output))
+    update_users(Run.open(run_path), Path(interactions), Path(new_run), dataset=Path(dataset) if dataset else None)
+    return export_recommender(new_run, output, options=options, keep=keep)
+
+
+def _options_of_newest(output: Path) -> RecommenderOptions:
+    """Index, bits, limits and filters of the newest version below a model's base path; the defaults without one."""
+    if not versions(output):
+        return RecommenderOptions()
+    kept = read_manifest(output)["options"]
+    names = {field.name for field in fields(RecommenderOptions)} - {"scann"}
+    values = {name: kept[name] for name in names if name in kept}
+    return RecommenderOptions(**values, scann=ScannOptions(**kept["scann"]))

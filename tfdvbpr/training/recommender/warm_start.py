@@ -24,6 +24,7 @@ from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders.closed_form import centred
 from tfdvbpr.models.recommenders.pairwise import PairwiseRecommender
 from tfdvbpr.run import Run
+from tfdvbpr.run.new_users import assign_users
 from tfdvbpr.training.recommender.data import TrainingData
 
 Rows = npt.NDArray[np.int64]
@@ -153,20 +154,14 @@ def _ids(variables: Sequence[Any]) -> set[int]:
 
 def _fold_in_users(run: Run, model: PairwiseRecommender, data: TrainingData, users: IdMap, items: IdMap) -> None:
     """New users' rows by fold-in from their training items that the run knows; the mean user's without any."""
-    tables = [model.user_embeddings, *(table for table in model.user_tables if table is not model.user_embeddings)]
-    width = run.factors.user_embeddings.shape[1]
-    if not len(users.added) or sum(table.shape[1] for table in tables) != width:
+    if not len(users.added):
         return
     old_row = np.full(model.num_items, -1, np.int64)
     old_row[items.new] = items.old
     matrix = data.interactions.training_matrix
     liked = [old_row[matrix.indices[matrix.indptr[user] : matrix.indptr[user + 1]]] for user in users.added]
     folded = run.folding([rows[rows >= 0].astype(np.int32) for rows in liked])
-    edges = np.cumsum([table.shape[1] for table in tables])[:-1]
-    for table, part in zip(tables, np.split(folded, edges, axis=1), strict=True):
-        values = table.numpy()
-        values[users.added] = part
-        table.assign(values)
+    assign_users(model, users.added, folded)
 
 
 def _biases_by_popularity(model: PairwiseRecommender, data: TrainingData, items: IdMap) -> None:
