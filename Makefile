@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 JOBS ?= 2
+MINUTES ?= 60
 # Of test-latest and test-oldest: what is installed, and which tests are run (all, if empty).
 EXTRAS := dev,docs,pretrained,scann
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-latest test-oldest bench fuzz docs notebooks proto lock clean
+.PHONY: help install demo test test-latest test-oldest bench fuzz soak docs notebooks proto lock clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -35,8 +36,11 @@ test-oldest:  ## Every test with the oldest versions that pyproject.toml allows
 bench: install  ## Slow proofs and measurements
 	$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --strict-config"
 
-fuzz: install  ## 10,000 hostile requests against a server, and its memory meanwhile
-	$(BIN)/python -m pytest tests/benchmarks/test_serving_fuzz.py -s -o addopts="--strict-markers --strict-config"
+fuzz: install  ## Hostile requests and a million malformed tensors; memory, and good requests meanwhile
+	$(BIN)/python -m pytest tests/benchmarks/test_serving_fuzz.py tests/benchmarks/test_serving_fuzz_protocol.py -s -o addopts="--strict-markers --strict-config"
+
+soak: install  ## Mixed load on a server for an hour (MINUTES=60), each answer compared
+	TFDVBPR_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/benchmarks/test_serving_soak.py -s -o addopts="--strict-markers --strict-config"
 
 docs: install  ## The documentation as HTML, in docs/_build
 	$(BIN)/sphinx-build --quiet --fail-on-warning -b html docs docs/_build

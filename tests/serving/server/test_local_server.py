@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from google.protobuf import text_format
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from hostile_requests import good_request
 from serving_toy_models import RECOMMENDER_SIGNATURES, Counter, save, save_recommender, save_version
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
@@ -33,7 +36,9 @@ from waiting import wait_until
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.config import BatchingOptions, ServerLimits
 from tfdvbpr_serving.errors import ModelLoadError, ServerStartError
-from tfdvbpr_serving.server.requests import readable_message
+from tfdvbpr_serving.models.loading import ServingOptions, load_model
+from tfdvbpr_serving.server.batching import Work
+from tfdvbpr_serving.server.requests import RequestContext, readable_message
 from tfdvbpr_serving.server.server import LocalServer
 
 Stub = prediction_service_pb2_grpc.PredictionServiceStub
@@ -189,6 +194,31 @@ def test_warmup_requests_run_before_the_first_request(tmp_path: Path) -> None:
     write_warmup(tmp_path / "counter" / "1", [count_request([0.5]), count_request(["text"])])
     with pytest.raises(ModelLoadError, match=r"Number 2: Input 'x' must be DT_FLOAT"):
         LocalServer({"counter": tmp_path / "counter"}).start()
+
+
+def test_warmup_of_a_new_version_neither_delays_designs_nor_waits_for_them(
+    tmp_path: Path, model_folders: dict[str, Path]
+) -> None:
+    folder = Path(shutil.copytree(model_folders["designer"] / "1", tmp_path / "1"))
+    write_warmup(folder, [good_request(np.random.default_rng(0), "design", rows=1)])
+    options = ServingOptions(BatchingOptions(num_batch_threads=1), ServerLimits())
+    started, released = threading.Event(), threading.Event()
+
+    def design(*_: object) -> dict[str, Any]:
+        started.set()
+        released.wait(60)
+        return {}
+
+    running = threading.Thread(
+        target=partial(options.designs.predict, rows=1, kind=(), context=RequestContext()),
+        args=(Work(design, lambda *_: None), {}),
+    )
+    running.start()
+    started.wait()
+    assert load_model("designer", 1, folder, options=options).waiting["design"] == 0
+    assert running.is_alive()  # the only thread of designs is still taken
+    released.set()
+    running.join()
 
 
 def test_a_newer_version_takes_over_and_a_broken_one_does_not(tmp_path: Path, model_folders: dict[str, Path]) -> None:
