@@ -1,4 +1,4 @@
-"""A newcomer's first hour: the README's commands, word for word, on a folder of 300 photos and semicolon tables.
+"""A newcomer's first hour: the README's commands, word for word, on a folder of 300 photos and two tables.
 
 `python tests/benchmarks/first_hour.py WORK [--photos FOLDER] [--install]` makes WORK/shop, runs the commands of the
 README's section "Your own shop" in WORK one after another, and prints how long each took. FOLDER holds items.csv and
@@ -33,8 +33,8 @@ def readme_commands() -> list[str]:
     return re.findall(r"^ {4}((?:pip|tfdvbpr)\S* .*)$", section, flags=re.MULTILINE)
 
 
-def make_shop(folder: Path, photos: Path | None, *, seed: int = 0) -> None:
-    """Writes items.csv and interactions.csv with semicolons, and images/."""
+def make_shop(folder: Path, photos: Path | None, *, separator: str = ",", seed: int = 0) -> None:
+    """Writes items.csv, interactions.csv and images/."""
     if photos is None:
         photos = folder.with_name("garments")
         write_synthetic(photos, SyntheticImporter(num_items=_NUM_ITEMS, image_size=128, seed=seed))
@@ -48,8 +48,8 @@ def make_shop(folder: Path, photos: Path | None, *, seed: int = 0) -> None:
     (folder / "images").mkdir(parents=True)
     for image in items["image"]:
         shutil.copy(photos / image, folder / image)
-    items.write_csv(folder / "items.csv", separator=";")
-    simulated_clicks(folder, items, random).write_csv(folder / "interactions.csv", separator=";")
+    items.write_csv(folder / "items.csv", separator=separator)
+    simulated_clicks(folder, items, random).write_csv(folder / "interactions.csv", separator=separator)
 
 
 def simulated_clicks(folder: Path, items: pl.DataFrame, random: np.random.Generator) -> pl.DataFrame:
@@ -74,10 +74,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--separator", default=",", help="of the columns of both tables")
     parser.add_argument("--install", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True)
-    make_shop(arguments.work / "shop", arguments.photos)
+    make_shop(arguments.work / "shop", arguments.photos, separator=arguments.separator)
     total = 0.0
     for command in readme_commands():
         if command.startswith("pip ") and not arguments.install:
