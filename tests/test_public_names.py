@@ -23,6 +23,7 @@ EXPECTED = [
     "TfdvbprError",
     "__version__",
     "attack",
+    "check_source",
     "compare",
     "describe",
     "design",

@@ -12,6 +12,7 @@ from tfdvbpr._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from tfdvbpr.api import attack as attack
+    from tfdvbpr.api import check_source as check_source
     from tfdvbpr.api import compare as compare
     from tfdvbpr.api import describe as describe
     from tfdvbpr.api import design as design
@@ -56,6 +57,7 @@ _NAMES = {
         "explain export_designer export_recommender generate interpolate prepare recommend tailor train train_gan "
         "update_items update_users write_report"
     ),
+    "tfdvbpr.api.data": "check_source",
     "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",
     "tfdvbpr.data.dataset": "PreparedDataset",
     "tfdvbpr.data.preparation.prepare": "PrepareOptions",

@@ -122,7 +122,7 @@ def test_ids_round_trip_and_bad_rows_are_listed_with_a_reason(name: str, tmp_pat
         tmp_path / "dataset",
         source_format=name,
         importer_options=written.options,
-        options=PrepareOptions(image_size=(16, 16), split="leave-one-out"),
+        options=PrepareOptions(image_size=(16, 16), split="leave-one-out", max_loss=1.0),
     )
     about = dataset.manifest
     assert about.source_format == name

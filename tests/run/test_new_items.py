@@ -120,7 +120,7 @@ def test_the_larger_dataset(checkerboard_dataset: PreparedDataset, updated: RunO
         "duplicate item id": 1,
     }
     listed = pl.read_csv(dataset.path / "quarantine.csv")
-    assert set(listed["where"]) == {"spring/items", "spring/images/2.jpg"}
+    assert set(listed["where"]) == {"items.csv", "images/2.jpg"}
     assert dict(zip(listed["value"], listed["reason"], strict=True))["i3"] == "item id already in the catalogue"
 
 

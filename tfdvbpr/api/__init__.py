@@ -4,7 +4,7 @@
 exports them, and `designing` generates images.
 """
 
-from tfdvbpr.api.data import describe, prepare
+from tfdvbpr.api.data import check_source, describe, prepare
 from tfdvbpr.api.designing import design, generate, interpolate, tailor
 from tfdvbpr.api.evaluation import (
     attack,
@@ -21,6 +21,7 @@ from tfdvbpr.api.training import train, train_gan
 
 __all__ = [
     "attack",
+    "check_source",
     "compare",
     "describe",
     "design",

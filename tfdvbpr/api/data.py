@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from tfdvbpr.config.base import resolve_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.preparation.description import Description, describe_dataset
+from tfdvbpr.data.preparation.health import HealthReport
 from tfdvbpr.data.preparation.packing import Progress
 from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.data.preparation.prepare import check_source as check_health_of
 from tfdvbpr.data.preparation.prepare import prepare as prepare_source
+from tfdvbpr.data.preparation.source import Importer
 from tfdvbpr.errors import ConfigError, check_choice
 from tfdvbpr.files import IfExists, check_output, whole_directory
 
@@ -33,6 +36,7 @@ def prepare(
     options: PrepareOptions | None = None,
     if_exists: IfExists = "error",
     progress: Progress | None = None,
+    on_health: Callable[[HealthReport], None] | None = None,
 ) -> PreparedDataset:
     """Imports a source into a prepared dataset; see `tfdvbpr prepare --help`.
 
@@ -45,22 +49,15 @@ def prepare(
         options: image size, fit, split.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (images read, images in all).
+        on_health: called with the health report, also where the source is then refused.
 
     Raises:
         ConfigError: if there is no such importer or option, or `source` is missing or superfluous.
-        SourceError: if the source cannot be imported at all.
+        SourceError: if the source cannot be imported at all, or a health check found an error that is not allowed.
         OutputExistsError: if `output` holds something already.
     """
     options = options or PrepareOptions()
-    check_choice("format", source_format, IMPORTERS)
-    kind = IMPORTERS[source_format]
-    if source is None and kind.needs_source == "yes":
-        raise ConfigError(f"--format {source_format} needs a SOURCE: tfdvbpr prepare SOURCE --output ...")
-    if source is not None and kind.needs_source == "no":
-        raise ConfigError(f"--format {source_format} takes no SOURCE. Received {source}. Leave it out.")
-    shared = {"seed": options.seed, "image_size": max(options.image_size)}
-    defaults = {name: value for name, value in shared.items() if name in kind.model_fields}
-    importer = resolve_config(kind, defaults={**defaults, **(importer_options or {})})
+    importer = _importer(source, source_format, importer_options or {}, options)
     check_output(Path(output), if_exists=if_exists)
     return prepare_source(
         importer.read(None if source is None else Path(source)),
@@ -69,7 +66,48 @@ def prepare(
         source_format=source_format,
         if_exists=if_exists,
         progress=progress,
+        on_health=on_health,
     )
+
+
+def check_source(
+    source: Path | str | None,
+    *,
+    source_format: str = "folder",
+    importer_options: Mapping[str, Any] | None = None,
+    options: PrepareOptions | None = None,
+    progress: Progress | None = None,
+) -> HealthReport:
+    """Runs the health checks of a source, and writes nothing; `tfdvbpr prepare --check`.
+
+    Arguments are those of `prepare`.
+
+    Raises:
+        ConfigError: if there is no such importer or option, or `source` is missing or superfluous.
+        SourceError: if the source cannot be imported at all.
+
+    Example:
+        >>> report = check_source("shop")
+        >>> [finding.title for finding in report.findings if finding.severity == "error"]
+    """
+    options = options or PrepareOptions()
+    importer = _importer(source, source_format, importer_options or {}, options)
+    read = importer.read(None if source is None else Path(source))
+    return check_health_of(read, options=options, progress=progress)
+
+
+def _importer(
+    source: Path | str | None, source_format: str, importer_options: Mapping[str, Any], options: PrepareOptions
+) -> Importer:
+    check_choice("format", source_format, IMPORTERS)
+    kind = IMPORTERS[source_format]
+    if source is None and kind.needs_source == "yes":
+        raise ConfigError(f"--format {source_format} needs a SOURCE: tfdvbpr prepare SOURCE --output ...")
+    if source is not None and kind.needs_source == "no":
+        raise ConfigError(f"--format {source_format} takes no SOURCE. Received {source}. Leave it out.")
+    shared = {"seed": options.seed, "image_size": max(options.image_size)}
+    defaults = {name: value for name, value in shared.items() if name in kind.model_fields}
+    return resolve_config(kind, defaults={**defaults, **importer_options})
 
 
 def describe(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from tfdvbpr.cli import progress
-from tfdvbpr.cli.options import DatasetArgument, IfExistsOption, out, parse_image_size
+from tfdvbpr.cli.health import print_health
+from tfdvbpr.cli.options import DatasetArgument, IfExistsOption, out, parse_image_size, parse_share
 from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
+from tfdvbpr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tfdvbpr.data.preparation.health import HealthReport
 
 app = typer.Typer()
 
@@ -39,10 +44,13 @@ def _formats_help() -> str:
     cls=_PrepareCommand, epilog="Example: [bold]tfdvbpr prepare shop --image-size 64x64 --output shop.dataset[/bold]"
 )
 def prepare(
-    output: Annotated[Path, typer.Option(help="The dataset folder to make.")],
     source: Annotated[
         Path | None, typer.Argument(metavar="[SOURCE]", help="A folder or file as --format describes it.")
     ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The dataset folder to make; needed without --check.", show_default=False)
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Print the health of the source, and write nothing.")] = False,
     source_format: Annotated[str, typer.Option("--format", metavar="NAME")] = "folder",
     set_values: Annotated[
         list[str] | None,
@@ -95,12 +103,27 @@ def prepare(
     max_pixels: Annotated[
         int, typer.Option(help="Images with more pixels are quarantined without being decoded.", min=1)
     ] = 50_000_000,
+    max_loss: Annotated[
+        str,
+        typer.Option(
+            metavar="PERCENT",
+            help="End with exit code 2 where more of the items or of the interactions are lost. What is repeated, and "
+            "what --min-user-actions and --min-item-actions leave out, does not count.",
+        ),
+    ] = "5%",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Go on in spite of the errors of one health check; repeat for more."),
+    ] = None,
     if_exists: IfExistsOption = "error",
 ) -> None:
     """Turn images and interactions into a dataset for training.
 
     Broken images, unknown ids, repeated and malformed rows are left out, counted, and listed with the reason in
-    DATASET/quarantine.csv. Of each user with 3 actions or more, one is kept for validation and one for the test;
+    DATASET/quarantine.csv. A table of the source's health says what may be wrong and what to do; it is also in
+    DATASET/health.json. Errors, and more loss than --max-loss, end with exit code 2. --check prints the table and ends.
+
+    Of each user with 3 actions or more, one is kept for validation and one for the test;
     --split chooses them in another way.
 
     Of a repeated action the first in time counts. Where the split goes by time, an action with an unreadable timestamp
@@ -109,7 +132,7 @@ def prepare(
     """
     from tfdvbpr import api
     from tfdvbpr.config.base import parse_overrides
-    from tfdvbpr.data.preparation.prepare import PrepareOptions
+    from tfdvbpr.data.preparation.prepare import PrepareOptions, refuse
 
     options = PrepareOptions(
         image_size=parse_image_size(image_size),
@@ -123,17 +146,32 @@ def prepare(
         min_user_actions=min_user_actions,
         min_item_actions=min_item_actions,
         duplicates=duplicates,
+        max_loss=parse_share("--max-loss", max_loss),
+        allow=tuple(allow or ()),
     )
-    with progress.counting("Reading images") as count:
-        dataset = api.prepare(
-            source,
-            output,
-            source_format=source_format,
-            importer_options=parse_overrides(set_values or ()),
-            options=options,
-            if_exists=if_exists,
-            progress=count,
-        )
+    importer: dict[str, Any] = {"source_format": source_format, "importer_options": parse_overrides(set_values or ())}
+    reports: list[HealthReport] = []
+    if output is None and not check:
+        raise ConfigError("`prepare` needs --output DATASET, or --check to write nothing. Give one of the two.")
+    try:
+        with progress.counting("Reading images") as count:
+            if output is None or check:
+                report = api.check_source(source, options=options, progress=count, **importer)
+                reports.append(report)
+                refuse(report, options)
+                return
+            dataset = api.prepare(
+                source,
+                output,
+                options=options,
+                if_exists=if_exists,
+                progress=count,
+                on_health=reports.append,
+                **importer,
+            )
+    finally:
+        for report in reports:
+            print_health(report)
     _print_manifest(dataset)
 
 

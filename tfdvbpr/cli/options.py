@@ -66,6 +66,15 @@ def parse_image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def parse_share(option: str, text: str) -> float:
+    """A share in [0, 1] from a percentage such as 5% or a fraction such as 0.05."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    if not 0.0 <= share <= 1.0:
+        raise ConfigError(f"{option} takes a percentage such as 5%, or a fraction such as 0.05. Received {text!r}.")
+    return share
+
+
 def strategy_of(strategy: StrategyName) -> Any:
     """The tf.distribute strategy of an option."""
     from tfdvbpr.training.distributed.strategy import make_strategy

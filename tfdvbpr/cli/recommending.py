@@ -165,12 +165,10 @@ def update_items(
     from tfdvbpr.run import Run
 
     opened = Run.open(run)
-    before = opened.open_dataset(dataset).manifest
     with progress.counting("Reading images") as show:
         larger = api.update_items(opened, new_items, output, dataset=dataset, if_exists=if_exists, progress=show)
     after = larger.open_dataset().manifest
-    left_out = after.num_quarantined - before.num_quarantined
-    added = after.num_items - before.num_items
+    left_out, added = after.num_quarantined, after.num_items - opened.manifest.num_items
     out.print(f"Added {added:,} items, {after.num_items:,} in all; left out {left_out:,}: {output}")
     if left_out:
         where = larger.open_dataset().path / "quarantine.csv"

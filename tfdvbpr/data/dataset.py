@@ -90,6 +90,7 @@ USERS_NAME = "users.parquet"
 INTERACTIONS_NAME = "interactions.parquet"
 QUARANTINE_NAME = "quarantine.csv"
 DUPLICATES_NAME = "duplicates.csv"
+HEALTH_NAME = "health.json"
 _AGAIN = "Prepare it again."
 
 

@@ -165,12 +165,14 @@ class SplitMethod:
         needs_times: every action must have a time.
         needs_given: every action must have the source's own part.
         trained_users_only: the held-out actions of users without a training action become WITHHELD.
+        by_user: users with at least `MIN_ACTIONS_TO_EVALUATE` actions are evaluated, and no others.
     """
 
     assign: Callable[[Actions, Floats], Parts]
     needs_times: bool = False
     needs_given: bool = False
     trained_users_only: bool = False
+    by_user: bool = False
 
 
 def split_actions(actions: Actions, *, kind: SplitKind, num_items: int, withhold_items: float, seed: int) -> Parts:
@@ -273,8 +275,8 @@ def _as_given(actions: Actions, random_numbers: Floats) -> Parts:
 
 SPLITS: Mapping[SplitKind, SplitMethod] = MappingProxyType(
     {
-        "leave-one-out": SplitMethod(_leave_one_out),
-        "leave-last-out": SplitMethod(_leave_last_out, needs_times=True),
+        "leave-one-out": SplitMethod(_leave_one_out, by_user=True),
+        "leave-last-out": SplitMethod(_leave_last_out, needs_times=True, by_user=True),
         "time": SplitMethod(_by_time, needs_times=True, trained_users_only=True),
         "source": SplitMethod(_as_given, needs_given=True),
     }

@@ -55,7 +55,7 @@ def update_items(
     source = read_folder(new_items, with_interactions=False)
     old = run.open_dataset(dataset)
     with whole_directory(output, if_exists=if_exists) as folder:
-        larger = extend(old, source, folder / DATASET_NAME, progress=progress)
+        larger = extend(old, source, folder / DATASET_NAME, beside=output, progress=progress)
         manifest = _manifest(run.manifest, larger, output / DATASET_NAME)
         (folder / files.MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
         for name in (files.CONFIG_NAME, files.HISTORY_NAME, files.USERS_NAME, files.INTERACTIONS_NAME):

@@ -104,9 +104,9 @@ def test_a_bad_line_is_listed_and_the_rest_read(tmp_path: Path, line: bytes, rea
         write(tmp_path / "x", [review("u1", "B1"), b"", line, review("u2", "B1")], [meta("B1")])
     )
     assert source.interactions["user_id"].to_list() == ["u1", "u2"]
-    ((where, row, _, facts),) = source.quarantine.entries
-    assert (where, row) == ("Fashion.jsonl", 3)
-    assert facts.startswith(reason)
+    (entry,) = source.quarantine.entries
+    assert (entry.where, entry.row) == ("Fashion.jsonl", 3)
+    assert entry.reason.startswith(reason)
 
 
 def test_numbers_are_ids_too(tmp_path: Path) -> None:
@@ -125,7 +125,9 @@ def test_missing_images_and_unknown_items_are_quarantined(tmp_path: Path) -> Non
     (folder / "images" / "B1.jpg").write_bytes(encoded(noisy_picture(RED, (20, 16), 1)))
     (folder / "images" / "other.jpg").write_bytes(encoded(noisy_picture(BLUE, (20, 16), 1)))
     source = AmazonReviews2023Importer().read(folder)
-    dataset = prepare(source, tmp_path / "d", options=PrepareOptions(image_size=(16, 16)), source_format="x")
+    dataset = prepare(
+        source, tmp_path / "d", options=PrepareOptions(image_size=(16, 16), max_loss=1.0), source_format="x"
+    )
     assert dataset.items.item_ids == ["B1"]
     assert dataset.manifest.num_interactions == 4
     assert dataset.manifest.quarantine == {
@@ -135,7 +137,7 @@ def test_missing_images_and_unknown_items_are_quarantined(tmp_path: Path) -> Non
         "action on a quarantined item": 4,
         "duplicate action": 1,
     }
-    facts = {(where, row): reason for where, row, _, reason in source.quarantine.entries}
+    facts = {(entry.where, entry.row): entry.reason for entry in source.quarantine.entries}
     assert facts["images/B2.jpg", 2] == "broken image: cannot be read: No such file or directory"
 
 

@@ -114,14 +114,15 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     values[3][3] = "gone"
     del values[3][4]
     source = DvbprNpyImporter().read(save(tmp_path / "x.npy", values, 4))
-    assert sorted((where, row, reason) for where, row, _, reason in source.quarantine.entries if row is not None) == [
+    listed = source.quarantine.entries
+    assert sorted((each.where, each.row, each.reason) for each in listed if each.row is not None) == [
         ("x.npy: Item", 1, "malformed category: `c` is not one-hot; taken as having no category"),
         ("x.npy: Item", 2, "malformed category: `c` is not one-hot; taken as having no category"),
         ("x.npy: user_train[0]", 2, "malformed row: no number in `productid`"),
         ("x.npy: user_train[0]", 3, "malformed row: no number in `productid`"),
         ("x.npy: user_train[0]", 4, "malformed row: no number in `productid`"),
     ]
-    assert sorted((where, value) for where, row, value, _ in source.quarantine.entries if row is None) == [
+    assert sorted((each.where, each.value) for each in listed if each.row is None) == [
         ("x.npy: Item", "3"),
         ("x.npy: Item", "4"),
         ("x.npy: user_test[nobody]", "[{'productid': 1}]"),

@@ -31,7 +31,7 @@ def actions(num_items: int, *, per_user: int = 10) -> Actions:
 
 
 def prepared(source: Path, output: Path, **options: object) -> PreparedDataset:
-    chosen = {"image_size": (16, 16), **options}
+    chosen = {"image_size": (16, 16), "max_loss": 1.0, **options}
     return prepare(IMPORTERS["folder"]().read(source), output, options=PrepareOptions(**chosen), source_format="folder")
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import ROW, read_csv
+from tfdvbpr.data.preparation.tables import ROW, read_csv, swallows_rows
 from tfdvbpr.errors import SourceError
 
 Rows = list[tuple[int, list[str]]]
@@ -22,7 +22,7 @@ def read(path: Path, data: bytes, *, block_bytes: int) -> tuple[Rows, list[tuple
     quarantine = Quarantine()
     table = read_csv(path, quarantine, block_bytes=block_bytes)
     rows = [(number, values) for *values, number in table.select(pl.exclude(ROW), ROW).rows()]
-    return rows, [(row, value) for _, row, value, _ in quarantine.entries]
+    return rows, [(entry.row, entry.value) for entry in quarantine.entries]
 
 
 def by_the_csv_module(data: bytes) -> tuple[Rows, list[int]]:
@@ -39,7 +39,7 @@ def by_the_csv_module(data: bytes) -> tuple[Rows, list[int]]:
         except csv.Error:
             fields, failed = [], True
         record = lines[first : first + reader.line_num]
-        if len(record) > 1 and (failed or not _is_whole(record)):
+        if len(record) > 1 and (failed or not _is_whole(record) or swallows_rows(record, 2)):
             record, failed = record[:1], True  # an unclosed quote costs its own line alone
         first += len(record)
         joined = "".join(fields)

@@ -181,16 +181,19 @@ def test_wrong_header(source: Path, tmp_path: Path, name: str, header: str, miss
 def test_nothing_left(source: Path, tmp_path: Path) -> None:
     for image in (source / "images").iterdir():
         image.write_bytes(b"")
-    with pytest.raises(SourceError, match=r"at least one usable item\. Left out: 12 broken image"):
+    with pytest.raises(
+        SourceError, match=r"at least one usable item\. Left out: 120 action on a quarantined item, 12 broken image"
+    ):
         prepared(source, tmp_path / "dataset")
     (source / "images" / "0.jpg").write_bytes(item(0)[2])
     (source / "interactions.csv").write_text("user_id,item_id\nsomeone,item-1\n")
     with pytest.raises(SourceError, match="at least one usable action"):
         prepared(source, tmp_path / "dataset")
     (source / "items.csv").write_text("item_id,image\n")
-    with pytest.raises(SourceError, match=r"at least one usable item\. Left out: nothing"):
+    with pytest.raises(SourceError, match=r"at least one usable item\. Left out: 1 unknown item id"):
         prepared(source, tmp_path / "dataset")
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.refused", "source"]
+    assert sorted(path.name for path in (tmp_path / "dataset.refused").iterdir()) == ["health.json", "quarantine.csv"]
 
 
 def test_no_source(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def _source(folder: Path, header: str, rows: Rows, *, images: Sequence[bytes] = 
 
 
 def _prepare(source: Path, output: Path, **options: object) -> PreparedDataset:
-    chosen = PrepareOptions(**{"image_size": (16, 16), **options})
+    chosen = PrepareOptions(**{"image_size": (16, 16), "max_loss": 1.0, **options})
     return prepare(IMPORTERS["folder"]().read(source), output, options=chosen, source_format="folder")
 
 

@@ -41,7 +41,8 @@ def test_a_bad_row_is_listed_and_the_rest_read(tmp_path: Path, row: bytes, reaso
     table, quarantine = _read(tmp_path, b"a,b\n5,6\n" + row + b"\n7,\xc3\xa9\n")
     assert table["a"].to_list() == ["5", "7"]
     assert table["b"].to_list() == ["6", "é"]
-    ((where, number, _, reported),) = quarantine.entries
+    (entry,) = quarantine.entries
+    where, number, reported = entry.where, entry.row, entry.reason
     assert (where, number) == ("things.csv", 3)
     assert reported.startswith("malformed row")
     assert reason in reported
@@ -79,7 +80,7 @@ def test_parquet_is_taken_first_and_read_as_text(tmp_path: Path) -> None:
     )
     table, quarantine = _read(tmp_path, b"a,b\nnot,this\n")
     assert table.to_dicts() == [{"a": "1", "b": "x", ROW: 1}]
-    assert [(row, reported) for _, row, _, reported in quarantine.entries] == [
+    assert [(entry.row, entry.reason) for entry in quarantine.entries] == [
         (2, "malformed row: nothing in b"),
         (3, "malformed row: nothing in a"),
     ]
@@ -94,12 +95,12 @@ def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
 def test_quarantine_counts_and_writes(tmp_path: Path) -> None:
     quarantine = Quarantine()
     quarantine.write(tmp_path / "none.csv")
-    assert (tmp_path / "none.csv").read_text() == "where,row,value,reason\n"
+    assert (tmp_path / "none.csv").read_text() == "where,row,item_id,value,reason,hint\n"
     assert quarantine.summary() == "nothing left out"
-    quarantine.add("x.csv", 3, "v" * 500, kind="bad", detail="why, exactly")
+    quarantine.add("x.csv", 3, "v" * 500, kind="bad", detail="why, exactly", item_id="i1", hint="mend it")
     quarantine.add("y.jpg", None, "y", kind="worse")
     quarantine.add("z.jpg", None, "z", kind="worse")
     quarantine.write(tmp_path / "some.csv")
     table = pl.read_csv(tmp_path / "some.csv")
-    assert table.row(0) == ("x.csv", 3, "v" * 200, "bad: why, exactly")
+    assert table.row(0) == ("x.csv", 3, "i1", "v" * 200, "bad: why, exactly", "mend it")
     assert quarantine.summary() == "2 worse, 1 bad"

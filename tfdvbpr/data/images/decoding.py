@@ -10,6 +10,7 @@ import io
 import threading
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -20,11 +21,22 @@ from tfdvbpr.data import ImageFit
 
 MAX_PIXELS = 50_000_000
 _JPEG_QUALITY = 95
+_GLANCE = (16, 16)  # pixels
+_SAME_COLOUR = 4  # tones of 255, what a JPEG file makes of a plain area
 _COMPILING = threading.Lock()
 
 
 class BrokenImageError(ValueError):
     """An image that cannot be used; the message is the quarantine's reason."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image file says of itself: sides in pixels, and whether it has one colour only."""
+
+    width: int
+    height: int
+    blank: bool
 
 
 def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -39,6 +51,11 @@ def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
     Raises:
         BrokenImageError: if the bytes are empty, not an image, truncated or larger than `max_pixels`.
     """
+    return inspected_jpeg(data, max_pixels=max_pixels)[0]
+
+
+def inspected_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[bytes, ImageFacts]:
+    """As `checked_jpeg`, and what the image is like."""
     if not data:
         raise BrokenImageError("empty file")
     try:
@@ -53,8 +70,9 @@ def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
                 upright = image.getexif().get(0x0112, 1) in (0, 1)
                 image.load()
                 if plain and upright:
-                    return data
-                return _encode_jpeg(_on_white(ImageOps.exif_transpose(image)))
+                    return data, _facts(image)
+                shown = _on_white(ImageOps.exif_transpose(image))
+                return _encode_jpeg(shown), _facts(shown)
     except BrokenImageError:
         raise
     except UnidentifiedImageError:
@@ -63,6 +81,18 @@ def checked_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
         raise BrokenImageError(f"larger than the limit of {max_pixels} pixels: {error}") from None
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise BrokenImageError(f"cannot be decoded: {error}") from None
+
+
+def _facts(image: Image.Image) -> ImageFacts:
+    # A few pixels first: nearly every image has two colours among them.
+    blank = _has_one_colour(image.resize(_GLANCE, Image.Resampling.NEAREST)) and _has_one_colour(image)
+    return ImageFacts(image.width, image.height, blank)
+
+
+def _has_one_colour(image: Image.Image) -> bool:
+    extrema: Any = image.getextrema()
+    channels = extrema if isinstance(extrema[0], tuple) else (extrema,)
+    return all(high - low <= _SAME_COLOUR for low, high in channels)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -13,7 +13,14 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source, images_below
+from tfdvbpr.data.preparation.source import (
+    DEFAULT_CATEGORY,
+    Importer,
+    Quarantine,
+    Source,
+    image_hint_below,
+    images_below,
+)
 from tfdvbpr.data.preparation.tables import Record, is_text, read_jsonl
 from tfdvbpr.errors import SourceError
 
@@ -60,6 +67,7 @@ class AmazonReviews2023Importer(Importer):
             quarantine,
             meta_path.name,
             reviews_path.name,
+            image_hint_below(folder),
         )
 
 

@@ -7,7 +7,14 @@ from typing import ClassVar
 
 import polars as pl
 
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source, images_below
+from tfdvbpr.data.preparation.source import (
+    DEFAULT_CATEGORY,
+    Importer,
+    Quarantine,
+    Source,
+    image_hint_below,
+    images_below,
+)
 from tfdvbpr.data.preparation.tables import ROW, read_table
 from tfdvbpr.errors import SourceError
 
@@ -42,7 +49,7 @@ def read_folder(folder: Path, *, with_interactions: bool = True) -> Source:
         tables = "items.csv and interactions.csv" if with_interactions else "items.csv"
         raise SourceError(f"SOURCE must be a folder with {tables}. There is no folder {folder}.")
     quarantine = Quarantine()
-    items = read_table(folder, "items", required=("item_id", "image"), quarantine=quarantine)
+    items = read_table(folder, "items", required=("item_id", "image"), filled=("item_id",), quarantine=quarantine)
     if with_interactions:
         interactions = read_table(folder, "interactions", required=("user_id", "item_id"), quarantine=quarantine)
     else:
@@ -50,4 +57,14 @@ def read_folder(folder: Path, *, with_interactions: bool = True) -> Source:
     if "category" not in items.columns:
         items = items.with_columns(pl.lit(None, pl.String).alias("category"))
     items = items.with_columns(pl.col("category").replace("", None).fill_null(DEFAULT_CATEGORY))
-    return Source(folder.resolve().name, items, interactions, images_below(folder), quarantine)
+    names = list(quarantine.tables)
+    return Source(
+        folder.resolve().name,
+        items,
+        interactions,
+        images_below(folder),
+        quarantine,
+        names[0],
+        names[1] if with_interactions else "interactions",
+        image_hint_below(folder),
+    )

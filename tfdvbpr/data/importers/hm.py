@@ -7,7 +7,14 @@ from typing import ClassVar
 
 import polars as pl
 
-from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source, images_below
+from tfdvbpr.data.preparation.source import (
+    DEFAULT_CATEGORY,
+    Importer,
+    Quarantine,
+    Source,
+    image_hint_below,
+    images_below,
+)
 from tfdvbpr.data.preparation.tables import read_table
 from tfdvbpr.errors import SourceError
 
@@ -56,14 +63,16 @@ class HmImporter(Importer):
         actions = actions.with_columns(_whole_id().alias("article_id"))
         names = {"customer_id": "user_id", "article_id": "item_id", "t_dat": "timestamp"}
         actions = actions.rename(names, strict=False)
+        items_name, actions_name = quarantine.tables
         return Source(
             folder.resolve().name,
             items.drop("article_id"),
             actions,
             images_below(folder),
             quarantine,
-            _name(folder, ITEMS),
-            _name(folder, ACTIONS),
+            items_name,
+            actions_name,
+            image_hint_below(folder),
         )
 
 
@@ -71,7 +80,3 @@ def _whole_id() -> pl.Expr:
     """The article id with its leading zeros; what is no number is left as it is."""
     article_id = pl.col("article_id")
     return pl.when(article_id.str.contains(r"^[0-9]+$")).then(article_id.str.zfill(_ID_DIGITS)).otherwise(article_id)
-
-
-def _name(folder: Path, table: str) -> str:
-    return f"{table}.parquet" if (folder / f"{table}.parquet").is_file() else f"{table}.csv"

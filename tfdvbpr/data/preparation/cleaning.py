@@ -61,14 +61,16 @@ def usable_actions(
         duplicates: columns item_id and first_item_id: items whose actions move onto another. They are among `items`.
 
     Returns:
-        Columns user_id, item_id, `time` (float64 seconds, null where unknown) and `part` (uint8 `Split`, null where
+        The source's columns, `time` (float64 seconds, null where unknown) and `part` (uint8 `Split`, null where
         unknown), in the source's order.
     """
     actions = _with_times_and_parts(source.interactions)
     method = SPLITS[split]
+    left_out = pl.Series(sorted(source.quarantine.item_ids(source.items_name)), dtype=pl.String)
+    named = pl.concat([source.items["item_id"], left_out])
     needs_time, needs_part = pl.lit(method.needs_times), pl.lit(method.needs_given)
     actions = actions.with_columns(
-        pl.when(~pl.col("item_id").is_in(source.items["item_id"].implode()))
+        pl.when(~pl.col("item_id").is_in(named.implode()))
         .then(pl.lit("unknown item id"))
         .when(~pl.col("item_id").is_in(items["item_id"].implode()))
         .then(pl.lit("action on a quarantined item"))
@@ -83,8 +85,11 @@ def usable_actions(
         value = f"{row['user_id']},{row['listed_item_id']}"
         column = {"malformed timestamp": "timestamp", "malformed split": "split"}.get(row["kind"])
         detail = repr(row[column] or "")[:200] if column else ""
-        source.quarantine.add(source.interactions_name, row[ROW], value, kind=row["kind"], detail=detail)
-    return actions.filter(pl.col("kind").is_null()).select("user_id", "item_id", "time", "part")
+        item_id = row["listed_item_id"]
+        source.quarantine.add(
+            source.interactions_name, row[ROW], value, kind=row["kind"], detail=detail, item_id=item_id
+        )
+    return actions.filter(pl.col("kind").is_null()).drop(ROW, "listed_item_id", "kind")
 
 
 def _with_times_and_parts(actions: pl.DataFrame) -> pl.DataFrame:

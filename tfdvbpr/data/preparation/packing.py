@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from tfdvbpr.data.images.decoding import BrokenImageError, checked_jpeg, decoder
+from tfdvbpr.data.images.decoding import BrokenImageError, ImageFacts, decoder, inspected_jpeg
 from tfdvbpr.data.images.storage import CACHE_NAME, IMAGES_NAME
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
@@ -28,61 +28,79 @@ _DIGEST = "__digest__"
 
 Progress = Callable[[int, int], None]
 Pixels = npt.NDArray[np.uint8]
+_Checked = tuple[bytes, ImageFacts, Pixels | None]
+_NO_IMAGE = "Give the item an image, or take its row out of the table."
 
 
 def distinct_items(source: Source) -> pl.DataFrame:
     """The first row of each item id; the others are quarantined."""
     first = pl.col("item_id").is_first_distinct()
     for row in source.items.filter(~first).iter_rows(named=True):
-        source.quarantine.add(source.items_name, row[ROW], row["item_id"], kind="duplicate item id")
+        item_id = row["item_id"]
+        source.quarantine.add(source.items_name, row[ROW], item_id, kind="duplicate item id", item_id=item_id)
     return source.items.filter(first)
 
 
 def write_images(
     source: Source, items: pl.DataFrame, folder: Path, options: PrepareOptions, progress: Progress | None = None
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Packs every usable image, and the decoded cache if it fits; the other images are quarantined.
 
     Args:
         progress: called with (images read, images in all).
 
     Returns:
-        The items whose image was packed, in order.
+        The items whose image was packed, in order, and their columns item_id, width, height (pixels) and blank.
     """
     shape = (items.height, *options.image_size, 3)
     keep: list[int] = []
+    facts: list[ImageFacts] = []
     cache = np.zeros(shape, np.uint8) if 0 < np.prod(shape) <= options.max_cache_bytes else None
     with pa.OSFile(str(folder / IMAGES_NAME), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
         for rows, images in _checked_chunks(source, items, options, with_pixels=cache is not None):
             packed = []
             for row, image in zip(rows, images, strict=True):
                 if isinstance(image, str):
-                    path, number = items["image"][row], items[ROW][row]
-                    source.quarantine.add(path, number, path, kind="broken image", detail=image)
+                    _leave_out(source, items.row(row, named=True), image)
                     continue
-                jpeg, pixels = image
+                jpeg, about, pixels = image
                 if cache is not None and pixels is not None:
                     cache[len(keep)] = pixels
                 keep.append(row)
+                facts.append(about)
                 packed.append(jpeg)
             writer.write_batch(pa.record_batch([pa.array(packed, pa.large_binary())], schema=_SCHEMA))
             if progress is not None:
                 progress(rows[-1] + 1, items.height)
     if cache is not None:
         np.save(folder / CACHE_NAME, cache[: len(keep)], allow_pickle=False)
-    return items[keep]
+    kept = items[keep]
+    schema = {"width": pl.Int64, "height": pl.Int64, "blank": pl.Boolean}
+    photos = pl.DataFrame([(each.width, each.height, each.blank) for each in facts], schema=schema, orient="row")
+    return kept, kept.select("item_id").hstack(photos)
+
+
+def _leave_out(source: Source, item: dict[str, Any], detail: str) -> None:
+    path, number, item_id = item["image"] or "", item[ROW], item["item_id"]
+    if not path:
+        source.quarantine.add(source.items_name, number, item_id, kind="no image", item_id=item_id, hint=_NO_IMAGE)
+        return
+    hint = source.image_hint(path) if detail.startswith("cannot be read") else ""
+    source.quarantine.add(path, number, path, kind="broken image", detail=detail, item_id=item_id, hint=hint)
 
 
 def _checked_chunks(
     source: Source, items: pl.DataFrame, options: PrepareOptions, *, with_pixels: bool
-) -> Iterator[tuple[range, list[tuple[bytes, Pixels | None] | str]]]:
+) -> Iterator[tuple[range, list[_Checked | str]]]:
     """Chunks of row numbers and their JPEG and pixels, or what is wrong; in order, read by several threads."""
     paths = items["image"].to_list()
 
-    def check(row: int) -> tuple[bytes, Pixels | None] | str:
+    def check(row: int) -> _Checked | str:
+        if not paths[row]:
+            return "no image"
         try:
-            jpeg = checked_jpeg(source.image_bytes(paths[row]), max_pixels=options.max_pixels)
-            return jpeg, _pixels(jpeg, options) if with_pixels else None
+            jpeg, about = inspected_jpeg(source.image_bytes(paths[row]), max_pixels=options.max_pixels)
+            return jpeg, about, _pixels(jpeg, options) if with_pixels else None
         except BrokenImageError as error:
             return str(error)
         except OSError as error:

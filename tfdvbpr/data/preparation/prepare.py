@@ -6,6 +6,8 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +20,7 @@ from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
 from tfdvbpr.data.dataset import (
     DUPLICATES_NAME,
     FORMAT_VERSION,
+    HEALTH_NAME,
     INTERACTIONS_NAME,
     ITEMS_NAME,
     MANIFEST_NAME,
@@ -30,16 +33,17 @@ from tfdvbpr.data.dataset import (
 from tfdvbpr.data.images.decoding import MAX_PIXELS
 from tfdvbpr.data.interactions import SPLITS, Actions, Interactions, Split, split_actions
 from tfdvbpr.data.preparation.cleaning import chosen_split, k_core, usable_actions
+from tfdvbpr.data.preparation.health import HEALTH_CHECKS, Evidence, HealthReport, check_health
 from tfdvbpr.data.preparation.packing import Progress, distinct_items, find_duplicates, join_images, write_images
-from tfdvbpr.data.preparation.source import Quarantine, Source
+from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import ConfigError, DatasetError, SourceError, check_choice
 from tfdvbpr.files import IfExists, reading, sha256, whole_directory, write_csv
 
 _MIN_IMAGE_SIDE = 16
 # Reports; what training reads is the same with and without them.
-_NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME)
-_NOT_IN_MANIFEST = ("max_pixels", "max_cache_bytes")
+_NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME, HEALTH_NAME)
+_NOT_IN_MANIFEST = ("max_pixels", "max_cache_bytes", "max_loss", "allow")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class PrepareOptions:
         min_item_actions: items with fewer are left out of the catalogue; 1 leaves out those without any.
         duplicates: items with the same image are only reported ("keep"), or their actions moved onto the first
             of them ("merge").
+        max_loss: the largest share of the rows of a table that may be lost, in [0, 1], filters and repetitions aside.
+        allow: names of HEALTH_CHECKS whose errors do not end the preparation.
     """
 
     image_size: tuple[int, int] = (64, 64)
@@ -74,6 +80,8 @@ class PrepareOptions:
     min_user_actions: int = 0
     min_item_actions: int = 0
     duplicates: DuplicateHandling = "keep"
+    max_loss: float = 0.05
+    allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.image_size) < _MIN_IMAGE_SIDE:
@@ -90,9 +98,67 @@ class PrepareOptions:
                 "`validation_fraction` and `test_fraction` must be at least 0 and together less than 1. "
                 f"Received {fractions[0]} and {fractions[1]}."
             )
+        if not 0.0 <= self.max_loss <= 1.0:
+            raise ConfigError(f"`max_loss` must be in [0, 1]. Received {self.max_loss}.")
+        for each in self.allow:
+            check_choice("allow", each, HEALTH_CHECKS)
         for name in ("min_user_actions", "min_item_actions"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"`{name}` must be at least 0. Received {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class _Usable:
+    """What can be used of a source; its images are packed in a folder."""
+
+    items: pl.DataFrame
+    actions: pl.DataFrame
+    duplicates: pl.DataFrame
+    merged: pl.DataFrame
+    health: HealthReport
+
+
+def _usable(
+    source: Source, folder: Path, split: SplitKind, options: PrepareOptions, progress: Progress | None
+) -> _Usable:
+    """Packs the images into the folder, finds the usable actions, and runs the health checks."""
+    items, photos = write_images(source, distinct_items(source), folder, options, progress)
+    duplicates = find_duplicates(items, folder)
+    merged = duplicates if options.duplicates == "merge" else duplicates.clear()
+    actions = usable_actions(source, items, split=split, duplicates=merged)
+    health = check_health(
+        Evidence(source, items, actions, photos, duplicates, method=SPLITS[split], max_loss=options.max_loss)
+    )
+    return _Usable(items, actions, duplicates, merged, health)
+
+
+def check_source(source: Source, *, options: PrepareOptions, progress: Progress | None = None) -> HealthReport:
+    """Runs the health checks of a source and writes nothing that stays.
+
+    Args:
+        source: an importer's; its quarantine is filled further.
+        options: as of `prepare`.
+        progress: called with (images read, images in all).
+
+    Raises:
+        SourceError: if the source lacks what the split needs.
+    """
+    split = chosen_split(source, options.split)
+    with TemporaryDirectory() as scratch:
+        return _usable(source, Path(scratch), split, replace(options, max_cache_bytes=0), progress).health
+
+
+def refuse(health: HealthReport, options: PrepareOptions) -> None:
+    """Ends where nothing is left, or an error of the health checks is not allowed.
+
+    Raises:
+        SourceError: with the first error, what to do, and how many more there are.
+    """
+    refusals = health.refusals(options.allow)
+    if refusals:
+        first, *others = refusals
+        more = f" Further errors: {', '.join(each.check for each in others)}." if others else ""
+        raise SourceError(f"{first.title} {first.advice}{more}")
 
 
 def prepare(
@@ -103,39 +169,46 @@ def prepare(
     source_format: str,
     if_exists: IfExists = "error",
     progress: Progress | None = None,
+    on_health: Callable[[HealthReport], None] | None = None,
 ) -> PreparedDataset:
     """Writes a prepared dataset.
+
+    Where the source is refused, its quarantine and health report go into a folder beside `output`, OUTPUT.refused.
 
     Args:
         source: an importer's; its quarantine is filled further.
         output: the folder to make; it appears whole or not at all.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
         progress: called with (images read, images in all).
+        on_health: called with the health report, before a source is refused.
 
     Raises:
-        SourceError: if no item or no action is left, or the source lacks what the split needs.
+        SourceError: if no item or no action is left, the source lacks what the split needs, or a health check found
+            an error that `options` do not allow.
         OutputExistsError: if `output` holds something already.
     """
     split = chosen_split(source, options.split)
     with whole_directory(output, if_exists=if_exists) as folder:
-        packed = write_images(source, distinct_items(source), folder, options, progress)
-        _check_left(source, packed, "item")
-        duplicates = find_duplicates(packed, folder)
-        merged = duplicates if options.duplicates == "merge" else duplicates.clear()
-        actions = usable_actions(source, packed, split=split, duplicates=merged)
-        _check_left(source, actions, "action")
-        items = packed.join(merged, on="item_id", how="anti", maintain_order="left")
-        items, actions, filtered = _filtered(items, actions, options)
-        if items.height < packed.height:
-            kept = packed["item_id"].is_in(items["item_id"].implode()).to_numpy()
+        found = _usable(source, folder, split, options, progress)
+        if on_health is not None:
+            on_health(found.health)
+        with _refused_beside(output, source, found.health):
+            _check_left(source, found.items, "item")
+            refuse(found.health, options)
+            _check_left(source, found.actions, "action")
+        items = found.items.join(found.merged, on="item_id", how="anti", maintain_order="left")
+        items, actions, filtered = _filtered(items, found.actions, options)
+        if items.height < found.items.height:
+            kept = found.items["item_id"].is_in(items["item_id"].implode()).to_numpy()
             join_images([(folder, kept)], folder)
         users = actions.select("user_id").unique(maintain_order=True)
         interactions = _split(actions, items, users, split, options)
         items.drop(ROW, "image").write_parquet(folder / ITEMS_NAME)
         users.write_parquet(folder / USERS_NAME)
         interactions.write(folder / INTERACTIONS_NAME)
-        write_csv(duplicates, folder / DUPLICATES_NAME)
+        write_csv(found.duplicates, folder / DUPLICATES_NAME)
         source.quarantine.write(folder / QUARANTINE_NAME)
+        found.health.write(folder / HEALTH_NAME)
         manifest = _manifest(
             source,
             replace(options, split=split),
@@ -143,16 +216,44 @@ def prepare(
             interactions,
             source_format=source_format,
             categories=tuple(sorted(items["category"].unique().to_list())),
-            num_duplicate_items=duplicates.height,
+            num_duplicate_items=found.duplicates.height,
             filtered=filtered,
         )
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    _forget_refusal(output)
     return PreparedDataset.open(output)
 
 
 def _check_left(source: Source, table: pl.DataFrame, what: str) -> None:
     if table.height == 0:
         raise SourceError(f"The source must hold at least one usable {what}. Left out: {source.quarantine.summary()}.")
+
+
+def refused_folder(output: Path) -> Path:
+    """Where the reasons go when a source is refused."""
+    return output.with_name(f"{output.name}.refused")
+
+
+@contextmanager
+def _refused_beside(output: Path, source: Source, health: HealthReport) -> Iterator[None]:
+    """Where the source is refused within the block, writes why beside the output."""
+    try:
+        yield
+    except SourceError as error:
+        beside = refused_folder(output)
+        beside.mkdir(exist_ok=True)
+        source.quarantine.write(beside / QUARANTINE_NAME)
+        health.write(beside / HEALTH_NAME)
+        raise SourceError(f"{error} Every row that is left out: {beside / QUARANTINE_NAME}") from None
+
+
+def _forget_refusal(output: Path) -> None:
+    """Removes what an earlier, refused preparation wrote beside the output."""
+    beside = refused_folder(output)
+    for name in (QUARANTINE_NAME, HEALTH_NAME):
+        (beside / name).unlink(missing_ok=True)
+    with suppress(OSError):  # the user may keep files of theirs there
+        beside.rmdir()
 
 
 def _filtered(
@@ -246,19 +347,21 @@ def extend(
     output: Path,
     *,
     max_pixels: int = MAX_PIXELS,
+    beside: Path | None = None,
     if_exists: IfExists = "error",
     progress: Progress | None = None,
 ) -> PreparedDataset:
     """Writes a dataset whose first items are those of another and whose last ones are new.
 
     Items, users, actions and the split of the old dataset stay as they are, and so do the ids of its categories: new
-    categories follow in alphabetical order.
+    categories follow in alphabetical order. The quarantine and the health report are those of the new items alone.
 
     Args:
         dataset: the old one; its image size and fit are used.
         source: the new items; its quarantine is filled further, also with ids that the catalogue has already. Its
             interactions are ignored.
         max_pixels: larger images are quarantined without being decoded.
+        beside: the quarantine goes beside this folder where no new item can be used; left out, beside `output`.
 
     Raises:
         SourceError: if no new item can be used.
@@ -267,22 +370,28 @@ def extend(
     about = dataset.manifest
     options = PrepareOptions(image_size=about.image_size, fit=about.fit, max_pixels=max_pixels)
     with TemporaryDirectory() as scratch, whole_directory(output, if_exists=if_exists) as folder:
-        items = write_images(source, _new_items(dataset, source), Path(scratch), options, progress)
-        if items.height == 0:
-            raise SourceError(
-                f"NEW_ITEMS must hold at least one usable new item. Left out: {source.quarantine.summary()}."
-            )
+        items, photos = write_images(source, _new_items(dataset, source), Path(scratch), options, progress)
+        health = _health_of_new_items(source, items, photos, Path(scratch))
+        with _refused_beside(beside or output, source, health):
+            _check_left(source, items, "new item")
         join_images([(dataset.path, None), (Path(scratch), None)], folder)
         table = pl.concat([dataset.items.table, items.drop(ROW, "image")], how="diagonal")
         table.write_parquet(folder / ITEMS_NAME)
         for name in (USERS_NAME, INTERACTIONS_NAME):
             shutil.copyfile(dataset.path / name, folder / name)
-        _join_quarantines(dataset, source).write(folder / QUARANTINE_NAME)
+        source.quarantine.write(folder / QUARANTINE_NAME)
+        health.write(folder / HEALTH_NAME)
         duplicates = _join_duplicates(dataset, table, folder)
         write_csv(duplicates, folder / DUPLICATES_NAME)
         manifest = _extended_manifest(dataset, source, items, folder, num_duplicate_items=duplicates.height)
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    _forget_refusal(beside or output)
     return PreparedDataset.open(output)
+
+
+def _health_of_new_items(source: Source, items: pl.DataFrame, photos: pl.DataFrame, folder: Path) -> HealthReport:
+    actions = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String, "time": pl.Float64})
+    return check_health(Evidence(source, items, actions, photos, find_duplicates(items, folder), max_loss=1.0))
 
 
 def _new_items(dataset: PreparedDataset, source: Source) -> pl.DataFrame:
@@ -290,18 +399,10 @@ def _new_items(dataset: PreparedDataset, source: Source) -> pl.DataFrame:
     items = distinct_items(source)
     known = pl.col("item_id").is_in(dataset.items.table["item_id"].implode())
     for row in items.filter(known).iter_rows(named=True):
-        source.quarantine.add(source.items_name, row[ROW], row["item_id"], kind="item id already in the catalogue")
+        item_id = row["item_id"]
+        kind = "item id already in the catalogue"
+        source.quarantine.add(source.items_name, row[ROW], item_id, kind=kind, item_id=item_id)
     return items.filter(~known)
-
-
-def _join_quarantines(dataset: PreparedDataset, source: Source) -> Quarantine:
-    """What was left out of the old dataset, then of the new items, under their folder's name."""
-    path = dataset.path / QUARANTINE_NAME
-    with reading(path, DatasetError, "Prepare it again."):
-        old = pl.read_csv(path, infer_schema=False, glob=False).fill_null("")
-        entries = [(where, int(row) if row else None, value, reason) for where, row, value, reason in old.iter_rows()]
-    new = [(f"{source.name}/{where}", row, value, reason) for where, row, value, reason in source.quarantine.entries]
-    return Quarantine([*entries, *new], Counter(dataset.manifest.quarantine) + source.quarantine.counts)
 
 
 def _join_duplicates(dataset: PreparedDataset, items: pl.DataFrame, folder: Path) -> pl.DataFrame:
@@ -326,8 +427,8 @@ def _extended_manifest(
         "num_items": about.num_items + items.height,
         "num_cold_items": about.num_cold_items + items.height,
         "num_duplicate_items": num_duplicate_items,
-        "num_quarantined": about.num_quarantined + len(left_out),
-        "quarantine": dict(Counter(about.quarantine) + left_out.counts),
+        "num_quarantined": len(left_out),
+        "quarantine": dict(left_out.counts),
         "fingerprint": fingerprint,
         "files": files,
     }

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,13 +17,15 @@ import numpy as np
 import polars as pl
 
 from tfdvbpr.data.preparation.parquet_table import read_parquet_table
-from tfdvbpr.data.preparation.source import Quarantine
+from tfdvbpr.data.preparation.source import Quarantine, TableFacts
 from tfdvbpr.errors import SourceError
 
 Record = dict[str, Any]
 
 ROW = "__row__"
 _CHUNK_ROWS = 1 << 16
+_MOST_LISTED = 100
+_MOSTLY, _SOME_ROWS, _MANY_ROWS = 0.8, 5, 20
 _FIRST_BLOCK, _BLOCK = 1 << 16, 1 << 24
 _BOM = b"\xef\xbb\xbf"
 # What polars takes otherwise than the csv module and str.strip: quotes, NUL, the separators of ASCII.
@@ -67,18 +70,33 @@ def printable(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def without_empty(table: pl.DataFrame, name: str, required: tuple[str, ...], quarantine: Quarantine) -> pl.DataFrame:
-    """The rows with something in every required column; the others are quarantined."""
-    empty = pl.any_horizontal(pl.col(column).is_null() | (pl.col(column) == "") for column in required)
+def without_empty(
+    table: pl.DataFrame,
+    name: str,
+    required: tuple[str, ...],
+    quarantine: Quarantine,
+    *,
+    filled: tuple[str, ...] | None = None,
+) -> pl.DataFrame:
+    """The rows with something in every column of `filled` or else `required`; the others are quarantined."""
+    filled = required if filled is None else filled
+    empty = pl.any_horizontal(pl.col(column).is_null() | (pl.col(column) == "") for column in filled)
     for row in table.filter(empty).iter_rows(named=True):
-        columns = [column for column in required if not row[column]]
+        columns = [column for column in filled if not row[column]]
         value = ",".join(str(row[column] or "") for column in required)
-        quarantine.add(name, row[ROW], value, kind="malformed row", detail=f"nothing in {', '.join(columns)}")
+        detail = f"nothing in {', '.join(columns)}"
+        quarantine.add(name, row[ROW], value, kind="malformed row", detail=detail, item_id=row.get("item_id") or "")
     return table.filter(~empty)
 
 
 def read_table(
-    folder: Path, name: str, *, required: tuple[str, ...], quarantine: Quarantine, only: Collection[str] | None = None
+    folder: Path,
+    name: str,
+    *,
+    required: tuple[str, ...],
+    quarantine: Quarantine,
+    filled: tuple[str, ...] | None = None,
+    only: Collection[str] | None = None,
 ) -> pl.DataFrame:
     """Reads `name`.csv or `name`.parquet as strings, with the source's line number in the column `ROW`.
 
@@ -87,7 +105,8 @@ def read_table(
 
     Args:
         name: file name without its ending; parquet is taken where both are there.
-        required: columns that must be there and filled.
+        required: columns that must be there.
+        filled: of them, those that must have a value in every row; left out, all.
         only: columns to keep, of those that are there; left out, all.
 
     Raises:
@@ -98,6 +117,7 @@ def read_table(
     if parquet.is_file():
         numbers = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW)
         table, path = read_parquet_table(parquet, only).with_columns(numbers), parquet
+        quarantine.tables[path.name] = TableFacts(name=path.name, num_rows=table.height)
     elif plain.is_file():
         table, path = read_csv(plain, quarantine, only=only), plain
     else:
@@ -109,7 +129,7 @@ def read_table(
             f"{path.name} must have the columns {', '.join(required)}. Received {found[:300]}. "
             f"Name or rename {', '.join(missing)} in its header."
         )
-    return without_empty(table, path.name, required, quarantine)
+    return without_empty(table, path.name, required, quarantine, filled=filled)
 
 
 # pyarrow.csv would not do: it numbers no row that it keeps, and an unclosed quote swallows the rest of the file unseen.
@@ -130,20 +150,25 @@ def read_csv(
     """
     table: _Table | None = None
     line = 0
+    facts = quarantine.tables[path.name] = TableFacts(name=path.name, encoding="utf-8", delimiter=",")
     for piece in _pieces(path, block_bytes):
         if table is not None and isinstance(piece, bytes) and _is_plain(piece, len(table.header)):
             line += table.add_plain(piece, line)
             continue
         stream = io.BytesIO(piece) if isinstance(piece, bytes) else piece
         before = line
-        for line, fields in _rows(path.name, stream, before, quarantine):
+        for line, fields in _rows(
+            facts, stream, before, quarantine, num_columns=0 if table is None else len(table.header)
+        ):
             if fields is not None and table is not None:
                 table.add(line, fields, quarantine)
             elif fields is not None:
                 table = _Table(path.name, fields, only)
     if table is None:
         raise SourceError(f"{path.name} must start with a header line. The file is empty.")
-    return table.builder.build()
+    rows = table.builder.build()
+    facts.num_lines, facts.num_rows = line, rows.height
+    return rows
 
 
 class _Table:
@@ -157,12 +182,14 @@ class _Table:
         self._kept = [
             number for number, column in enumerate(self.header) if column != ROW and (only is None or column in only)
         ]
+        self._id = self.header.index("item_id") if "item_id" in self.header else None
         self.builder = TableBuilder([self.header[number] for number in self._kept])
 
     def add(self, line: int, fields: list[str], quarantine: Quarantine) -> None:
         if len(fields) != len(self.header):
             detail = f"{len(fields)} fields where the header has {len(self.header)}"
-            quarantine.add(self.name, line, ",".join(fields), kind="malformed row", detail=detail)
+            item_id = fields[self._id].strip() if self._id is not None and self._id < len(fields) else ""
+            quarantine.add(self.name, line, ",".join(fields), kind="malformed row", detail=detail, item_id=item_id)
         else:
             self.builder.add(line, [fields[number].strip() for number in self._kept])
 
@@ -240,11 +267,20 @@ class _Lines(Iterator[str]):
 
 
 def _rows(
-    name: str, stream: io.BufferedReader | io.BytesIO, before: int, quarantine: Quarantine
+    facts: TableFacts,
+    stream: io.BufferedReader | io.BytesIO,
+    before: int,
+    quarantine: Quarantine,
+    *,
+    num_columns: int,
 ) -> Iterator[tuple[int, list[str] | None]]:
     """(line number, fields) of every row that is text; None for blank lines and for what is quarantined.
 
-    Where a quote is never closed, its line alone is quarantined and the following lines are rows of their own.
+    Where a quote is never closed, or swallows rows, its line alone is quarantined and the following lines are rows of
+    their own.
+
+    Args:
+        num_columns: of the header; 0 where the stream begins with it.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
     lines = _Lines(text)
@@ -252,7 +288,7 @@ def _rows(
     while True:
         lines.taken.clear()
         fields: list[str] = []
-        detail = ""
+        detail, runaway = "", False
         try:
             fields = next(reader)
         except StopIteration:
@@ -262,19 +298,45 @@ def _rows(
             detail = str(error)
         value = "".join(fields)
         if len(lines.taken) > 1 and (detail or not _is_one_record(lines.taken)):
-            value, detail = lines.taken[0].rstrip("\r\n"), "a quote that is not closed"
+            value, detail, runaway = lines.taken[0].rstrip("\r\n"), "a quote that is not closed", True
+        elif swallows_rows(lines.taken, num_columns):
+            detail = f"a quote that is closed {len(lines.taken) - 1} lines below, after what look like rows"
+            value, runaway = lines.taken[0].rstrip("\r\n"), True
+        if runaway:
             lines.put_back_all_but_the_first()
             line += 1
+            facts.num_runaway_cells += 1
+            facts.runaway_cells += [line] if len(facts.runaway_cells) < _MOST_LISTED else []
         else:
             line += len(lines.taken)
+            facts.num_lines_in_cells += max(len(lines.taken) - 1, 0)
             if not detail and not any(map(str.strip, lines.taken)):
                 yield line, None  # a blank line carries no row
                 continue
             if not is_text(value):
                 detail = "not UTF-8 text"
         if detail:
-            quarantine.add(name, line, printable(value), kind="malformed row", detail=detail)
+            quarantine.add(facts.name, line, printable(value), kind="malformed row", detail=detail)
+        elif not num_columns:
+            num_columns = len(fields)
         yield line, None if detail else fields
+
+
+def swallows_rows(lines: list[str], num_columns: int) -> bool:
+    """Whether the lines below a record's first one are rows: a quote was opened there by mistake."""
+    below = [line for line in lines[1:] if line.strip()]
+    rows = [line for line in below if line.count(",") == num_columns - 1]
+    if num_columns < 2 or not rows or len(rows) < _MOSTLY * len(below):
+        return False
+    shape = _shape(lines[0])
+    alike = sum(_shape(line) == shape for line in rows) >= _MOSTLY * len(rows)
+    return len(rows) >= _MANY_ROWS or (num_columns > 2 and len(rows) >= _SOME_ROWS) or ("9" in shape and alike)
+
+
+def _shape(line: str) -> str:
+    """The form of a line's first field: `a9` for i17 and sku004."""
+    first = line.partition(",")[0].strip().strip('"')
+    return re.sub("[^\\W\\d_]+", "a", re.sub(r"\d+", "9", first))
 
 
 def _is_one_record(lines: list[str]) -> bool:
