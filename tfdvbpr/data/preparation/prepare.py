@@ -154,9 +154,9 @@ def refuse(health: HealthReport, options: PrepareOptions) -> None:
     Raises:
         SourceError: with the first error, what to do, and how many more there are.
     """
-    refusals = health.refusals(options.allow)
-    if refusals:
-        first, *others = refusals
+    errors = health.errors_left(options.allow)
+    if errors:
+        first, *others = errors
         more = f" Further errors: {', '.join(each.check for each in others)}." if others else ""
         raise SourceError(f"{first.title} {first.advice}{more}")
 

@@ -96,7 +96,7 @@ class HealthReport(_Model):
     findings: tuple[Finding, ...] = ()
     quarantine: tuple[QuarantineGroup, ...] = ()
 
-    def refusals(self, allowed: Sequence[str] = ()) -> list[Finding]:
+    def errors_left(self, allowed: Sequence[str] = ()) -> list[Finding]:
         """The errors whose check is not allowed."""
         return [each for each in self.findings if each.severity == "error" and each.check not in allowed]
 
