@@ -35,7 +35,7 @@ def read_parquet_table(path: Path, only: Collection[str] | None = None) -> pl.Da
     with path.open("rb") as unused:
         read_in_child(measure_parquet, path, unused.fileno())
     try:
-        schema = pl.read_parquet_schema(path)
+        schema = pl.scan_parquet(path, glob=False).collect_schema()
         columns = [name for name, kind in schema.items() if not kind.is_nested() and (only is None or name in only)]
         table = pl.read_parquet(path, glob=False, columns=columns)
     except Exception as error:  # polars raises its own tree
