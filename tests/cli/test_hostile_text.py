@@ -83,7 +83,7 @@ def test_from_source_to_reports(good: Command, command: Command, shop: Path) -> 
     """In one test, for each command needs what the one before made."""
     dataset, run, gan = shop / "dataset", shop / "run", shop / "gan"
     (source,) = shop.iterdir()
-    good("prepare", source, "--output", dataset, "--image-size", "32x32", "--max-loss", "10%")
+    good("prepare", source, "--output", dataset, "--image-size", "32x32")
     _check_texts(dataset)
     assert IDS[1] in PreparedDataset.open(dataset).items.item_ids, "ids are stored as they are"
     assert "'=1+1,=2+2" in (dataset / "quarantine.csv").read_text()

@@ -80,7 +80,7 @@ class PrepareOptions:
     min_user_actions: int = 0
     min_item_actions: int = 0
     duplicates: DuplicateHandling = "keep"
-    max_loss: float = 0.05
+    max_loss: float = 0.1
     allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
