@@ -39,6 +39,7 @@ class ServerLimits:
         max_image_pixels: the largest image, by its header, before anything decodes it.
         max_request_pixels: the same for all images of a request together; every ten scans of a JPEG count as its pixels
             once more.
+        max_pixels_in_progress: the same for all images of all requests that wait to be decoded or are.
         max_waiting_designs: requests for designs that may wait, of all models together.
         max_concurrent_requests: requests in progress, waiting ones included; one thread each. As many again may still
             be sending.
@@ -57,9 +58,10 @@ class ServerLimits:
     max_values: int = 200_000
     max_rows: int = 1024
     max_design_rows: int = 16
-    max_bytes_in_progress: int = 2**30
+    max_bytes_in_progress: int = 5 * 2**28
     max_image_pixels: int = 50_000_000
     max_request_pixels: int = 200_000_000
+    max_pixels_in_progress: int = 400_000_000
     max_waiting_designs: int = 16
     max_concurrent_requests: int = 256
     max_connections: int = 512

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -23,6 +24,7 @@ from tfdvbpr_serving.protocol.tensorflow_pb2 import SignatureDef
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import PredictionLog
 from tfdvbpr_serving.server.batching import Batcher, Work
 from tfdvbpr_serving.server.cost import MemoryBudget
+from tfdvbpr_serving.server.decoding import ImageDecoder
 from tfdvbpr_serving.server.images import IMAGE_INPUT_SUFFIX
 from tfdvbpr_serving.server.requests import RequestContext, RequestError
 from tfdvbpr_serving.server.runners import Cancellation, SignatureRunner
@@ -42,12 +44,14 @@ class ServingOptions:
     """Options of loaded models; without batching every request runs alone.
 
     `observe_batch` is called with model, signature, rows and seconds waited of each batch. Designs and images of all
-    models share `designs` and `decoding`, which leave a processor core to the requests that take milliseconds.
+    models share `designs` and `decoding`, which leave a processor core to the requests that take milliseconds; images
+    are decoded by `decoder` first, if there is one.
     """
 
     batching: BatchingOptions | None
     limits: ServerLimits
     observe_batch: Callable[[str, str, int, float], None] = lambda *_: None
+    decoder: ImageDecoder | None = None
     designs: Batcher = field(init=False)
     decoding: threading.Semaphore = field(init=False)
 
@@ -94,6 +98,7 @@ class LoadedModel:
         }
         self._work = {signature: self._work_of(runner, options) for signature, runner in self._runners.items()}
         self._batchers = {signature: self._batcher(runner, options) for signature, runner in self._runners.items()}
+        self._decoder = options.decoder
         self._lock = threading.Lock()
         self._users = 0
         self._on_idle: Callable[[], None] | None = None
@@ -148,6 +153,7 @@ class LoadedModel:
 
     def predict(self, runner: SignatureRunner, arrays: Arrays, context: RequestContext) -> Arrays:
         """The outputs by name, computed alone or in a batch; a `RequestError` has TensorFlow Serving's status."""
+        arrays = self._decoded(runner.name, arrays, context)
         rows = 1
         for name, spec in runner.inputs.items():
             if spec.batched:
@@ -160,6 +166,23 @@ class LoadedModel:
         return self._batchers[runner.name].predict(
             self._work[runner.name], arrays, rows=rows, kind=tuple(kind), context=context
         )
+
+    def _decoded(self, signature: str, arrays: Arrays, context: RequestContext) -> Arrays:
+        """The same with images decoded by another process: their pixels, in files that this one has written.
+
+        Models of other projects may want more of a file than its colours, and get it as it came, once it is decoded.
+        """
+        images = [name for name, array in arrays.items() if name.endswith(IMAGE_INPUT_SUFFIX) and array.dtype == object]
+        if self._decoder is None or not images:
+            return arrays
+        arrays = dict(arrays)
+        for name in images:
+            files = self._decoder.decode(name, arrays[name].ravel().tolist(), context)
+            if signature in SIGNATURES and name in SIGNATURES[signature].inputs:
+                written = np.empty(len(files), object)
+                written[:] = files
+                arrays[name] = written.reshape(arrays[name].shape)
+        return arrays
 
     def acquire(self) -> bool:
         """Keeps the model loaded for a request; False if it has been retired."""

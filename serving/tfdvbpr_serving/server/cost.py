@@ -35,7 +35,8 @@ _FIXED_WIDTHS = {
 
 _STRING_BYTES = 96  # of an element of a string tensor, beside its characters: objects of Python and of TensorFlow
 _LISTED_NUMBER_BYTES = 40  # of an element that is listed and not packed: an object of Python
-_PIXEL_BYTES = 16  # of a decoded pixel: three bytes, the same in float32, and a JPEG's coefficients
+_PIXEL_BYTES = 16  # of a pixel that a model decodes: three bytes, the same in float32
+_FILE_PIXEL_BYTES = 6  # of a pixel of a file as the model gets it, and TensorFlow's copy
 
 _JSON_OBJECT_BYTES, _JSON_VALUE_BYTES = 232, 72  # a dict with a member; an empty list, beside its place in another
 
@@ -214,9 +215,9 @@ def tensor_bytes(name: str, tensor: Any, shape: tuple[int, ...], dtype: npt.DTyp
     return 2 * itemsize * count + listed_bytes
 
 
-def decoding_bytes(pixels: float, num_images: int, num_cores: int) -> int:
-    """The memory of decoded images, of at most `pixels` each, that a model decodes one a core."""
-    return int(pixels) * min(num_images, num_cores) * _PIXEL_BYTES
+def decoding_bytes(largest: int, total: int, num_images: int, num_cores: int) -> int:
+    """The memory of images of at most `largest` pixels, `total` together, of which a model decodes one a core."""
+    return min(largest * min(num_images, num_cores), total) * _PIXEL_BYTES + total * _FILE_PIXEL_BYTES
 
 
 def json_bytes(body: bytes | bytearray, *, max_values: int) -> int:

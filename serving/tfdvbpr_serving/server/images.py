@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -17,6 +18,13 @@ _FORMATS = ("JPEG", "PNG")
 _FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _START_OF_SCAN = b"\xff\xda"
 _SCANS_AS_LONG_AS_DECODING = 10
+
+
+class ImageSizes(NamedTuple):
+    """Pixels of the largest image of an input, and of all."""
+
+    largest: int
+    total: int
 
 
 def declared_pixels(file: bytes) -> float | None:
@@ -40,15 +48,15 @@ def decoding_passes(file: bytes) -> int:
     return 1 + (file.count(_START_OF_SCAN) // _SCANS_AS_LONG_AS_DECODING if is_jpeg else 0)
 
 
-def check_images(name: str, values: Iterable[bytes], limits: ServerLimits) -> int:
-    """The pixels of the largest image among the strings of an input, 0 if there is none.
+def check_images(name: str, values: Iterable[bytes], limits: ServerLimits) -> ImageSizes:
+    """The pixels of the images among the strings of an input.
 
     A string of another input than images is an image if it begins like one.
 
     Raises:
         RequestError: INVALID_ARGUMENT for a file that is no JPEG or PNG, a broken header, or too many pixels.
     """
-    total, largest = 0.0, 0.0
+    total, cost, largest = 0.0, 0.0, 0.0
     for value in values:
         if not value.startswith(_FIRST_BYTES):
             if name.endswith(IMAGE_INPUT_SUFFIX):
@@ -66,12 +74,13 @@ def check_images(name: str, values: Iterable[bytes], limits: ServerLimits) -> in
                 f"An image in {name!r} must have at most {limits.max_image_pixels} pixels. "
                 f"Received one of {pixels:.0f} by its header. Scale it down."
             )
-        total += pixels * decoding_passes(value)
+        total += pixels
+        cost += pixels * decoding_passes(value)
         largest = max(largest, pixels)
-    if total > limits.max_request_pixels:
+    if cost > limits.max_request_pixels:
         raise invalid_argument(
             f"The images in {name!r} must take at most {limits.max_request_pixels} pixels together, where every ten "
-            f"scans of a JPEG count as its pixels once more. Received {total:.0f}. Send fewer in a request, or "
+            f"scans of a JPEG count as its pixels once more. Received {cost:.0f}. Send fewer in a request, or "
             "images that are not progressive."
         )
-    return int(largest)
+    return ImageSizes(int(largest), int(total))

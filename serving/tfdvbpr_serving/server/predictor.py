@@ -134,6 +134,11 @@ class ServerMetrics:
         self._sizes = self._histogram("batch_rows", "Rows computed together.", _ROWS)
         self._waits = self._histogram("queue_seconds", "Waiting time of the first request of a batch.", _SECONDS)
 
+        decoding = Counter(
+            "tfdvbpr_serving_decoding_seconds", "Processor time of decoded images.", registry=self.registry
+        )
+        self.decoded: Callable[[float], object] = decoding.inc
+
     def _histogram(self, name: str, about: str, buckets: Sequence[float]) -> Callable[[str, str], Histogram]:
         """The histogram of a model and signature, cached: finding it by its labels costs more than counting."""
         names = ("model", "signature")

@@ -154,7 +154,7 @@ class SignatureRunner:
     def decoding_memory(self, strings: Mapping[str, Sequence[bytes]]) -> int:
         """The memory that decoding the images among these inputs takes; INVALID_ARGUMENT if they are too large."""
         return sum(
-            decoding_bytes(check_images(name, values, self._limits), len(values), _NUM_CORES)
+            decoding_bytes(*check_images(name, values, self._limits), len(values), _NUM_CORES)
             for name, values in strings.items()
         )
 

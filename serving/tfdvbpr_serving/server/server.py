@@ -29,6 +29,7 @@ from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.server.access import Access, TokenInterceptor
 from tfdvbpr_serving.server.cost import MemoryBudget
 from tfdvbpr_serving.server.deadlines import Deadlines
+from tfdvbpr_serving.server.decoding import ImageDecoder
 from tfdvbpr_serving.server.grpc_api import HEALTH_CHECK, GrpcApi, add_reflection
 from tfdvbpr_serving.server.http import HttpThread
 from tfdvbpr_serving.server.predictor import Predictor, ServerMetrics
@@ -94,7 +95,14 @@ class LocalServer:
         self.metrics = ServerMetrics()
         self._rest_port = rest_port
         self._limits = limits = limits.fitting_open_files()
-        options = ServingOptions(batching, limits, self.metrics.batch)
+        self._deadlines = Deadlines()
+        self._decoder = ImageDecoder(
+            num_processes=max(1, (os.cpu_count() or 1) - 1),
+            limits=limits,
+            deadlines=self._deadlines,
+            observe=self.metrics.decoded,
+        )
+        options = ServingOptions(batching, limits, self.metrics.batch, self._decoder)
         self._store = ModelStore(_sources(models), load=partial(_load, options=options))
         self.metrics.watch(self._store)
         self._predictor = Predictor(self._store, self.metrics)
@@ -105,7 +113,6 @@ class LocalServer:
         self._rest_api: RestApi | None = None
         self._serving = False
         self._budget = MemoryBudget(limits.max_bytes_in_progress)
-        self._deadlines = Deadlines()
         self._api = GrpcApi(
             self._store,
             self._predictor,
@@ -198,8 +205,12 @@ class LocalServer:
             self._rest = HttpThread(
                 self._rest_api, host=self.host, port=self._rest_port, limits=self._limits, tls=self._access.tls
             )
-        self._store.load_all()
         self._deadlines.start()
+        try:
+            self._store.load_all()
+        except BaseException:
+            self._decoder.close()
+            raise
         self._server.start()
         if self._rest is not None:
             self._rest.start()
@@ -224,6 +235,7 @@ class LocalServer:
             self._rest_api.close()
         stopped.wait()
         self._deadlines.stop()
+        self._decoder.close()
         self._api.close()
         if self._poller is not None:
             self._poller.join()
