@@ -167,7 +167,7 @@ class RecommenderConfig(TrainingConfig):
         "optimizer", "", "A run whose weights training begins with, carried over by id; `train --from` sets it."
     )
     retraining_epochs: float = option(
-        "optimizer", 0.08, "With `start_from`, the share of `epochs` that is trained, rounded up.", gt=0, le=1
+        "optimizer", 0.06, "With `start_from`, the share of `epochs` that is trained, rounded up.", gt=0, le=1
     )
     retraining_rate: float = option(
         "optimizer", 0.5, "With `start_from`, what both step sizes are multiplied by.", gt=0, le=1
