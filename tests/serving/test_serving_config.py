@@ -162,6 +162,7 @@ def test_kubernetes_parts_fit_together(kubernetes: dict[str, dict[str, Any]]) ->
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"grpc": 8500, "rest": 8501}
     assert {port["targetPort"] for port in kubernetes["Service"]["spec"]["ports"]} == set(ports)
+    assert {"name": "MALLOC_ARENA_MAX", "value": "2"} in container["env"]
     probes = {
         container[probe][kind]["port"]
         for probe, kind in (("readinessProbe", "httpGet"), ("livenessProbe", "tcpSocket"))

@@ -147,6 +147,8 @@ def test_metadata_and_status(channel: grpc.Channel) -> None:
     assert set(signatures.signature_def) == {*RECOMMENDER_SIGNATURES, "serving_default"}
     assert signatures.signature_def["score"].method_name == "tensorflow/serving/predict"
     assert response.model_spec.version.value == 2
+    request.metadata_field.append("signature_def")  # twice is once
+    assert Stub(channel).GetModelMetadata(request) == response
     request.metadata_field[:] = ["graph"]
     assert error_of(lambda: Stub(channel).GetModelMetadata(request))[0] == grpc.StatusCode.INVALID_ARGUMENT
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from waiting import wait_until
 
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.config import ServerLimits
 from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import PredictResponse
 from tfdvbpr_serving.server.rest_json import dumped, response_body
@@ -100,6 +102,23 @@ def test_rest_and_grpc_give_the_same_outputs(rest: httpx.Client, toy_server: Loc
     for key, array in expected.items():
         texts = array.astype(str) if array.dtype == object else array
         np.testing.assert_array_equal(np.array(outputs[key], dtype=texts.dtype), texts, err_msg=key)
+
+
+def test_further_keys_are_ignored(rest: httpx.Client) -> None:
+    rows = [{"user_ids": "u0", "item_ids": ["i2"]}]
+    assert predict(rest, signature_name="score", instances=rows, note=[1]) == predict(
+        rest, signature_name="score", instances=rows
+    )
+    assert "Sent extra: {note}" in error_of(rest, {"signature_name": "score", "instances": [rows[0] | {"note": 1}]})[1]
+
+
+def test_a_full_server_is_429(model_folders: dict[str, Path]) -> None:
+    limits = ServerLimits(max_bytes_in_progress=1)
+    models = {"recommender": model_folders["recommender"]}
+    with LocalServer(models, rest_port=0, limits=limits) as server:
+        response = httpx.post(f"{server.rest_url}/v1/models/recommender:predict", json={"instances": ["u0"]})
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
+    assert "The server is full" in response.json()["error"]
 
 
 def test_versions_and_labels(rest: httpx.Client) -> None:
