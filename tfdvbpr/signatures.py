@@ -101,6 +101,16 @@ _HOW_MANY: _Tensors = {
 _EXCLUDED: _Tensors = {
     "exclude_item_ids": TensorDescription("string", _ROWS, 'Items to exclude; "" for none.', ""),
 }
+_FILTERS: _Tensors = {
+    "filters": TensorDescription(
+        "string", _ROWS, 'Names of filters of the model, all of which an item must pass; "" for none.', ""
+    ),
+}
+_KNOWN_FILTERS: _Tensors = {
+    "known_filters": TensorDescription(
+        "bool", _ROWS, 'False: no such filter, and the row is empty; "" counts as known.'
+    )
+}
 _RANKED: _Tensors = {
     "item_ids": TensorDescription("string", _ROWS, 'Best first; "" past a row\'s own count.'),
     "scores": TensorDescription("float32", _ROWS, "x̂ of those items, unitless; -inf past a row's own count."),
@@ -164,8 +174,9 @@ RECOMMEND = _signature(
         **_HOW_MANY,
         **_EXCLUDED,
         "exclude_seen": TensorDescription("bool", _ROW, "True excludes the items the user has acted on.", True),
+        **_FILTERS,
     },
-    {**_RANKED, **_KNOWN_USERS, **_KNOWN_CATEGORIES, **_KNOWN_EXCLUDED},
+    {**_RANKED, **_KNOWN_USERS, **_KNOWN_CATEGORIES, **_KNOWN_EXCLUDED, **_KNOWN_FILTERS},
 )
 
 RECOMMEND_FOR_ITEMS = _signature(
@@ -176,8 +187,9 @@ RECOMMEND_FOR_ITEMS = _signature(
         **_HOW_MANY,
         **_EXCLUDED,
         "exclude_liked": TensorDescription("bool", _ROW, "True excludes the liked items themselves.", True),
+        **_FILTERS,
     },
-    {**_RANKED, **_KNOWN_LIKED, **_KNOWN_CATEGORIES, **_KNOWN_EXCLUDED},
+    {**_RANKED, **_KNOWN_LIKED, **_KNOWN_CATEGORIES, **_KNOWN_EXCLUDED, **_KNOWN_FILTERS},
 )
 
 SCORE = _signature(

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from tfdvbpr._version import __version__
-from tfdvbpr.errors import TfdvbprError
+from tfdvbpr.errors import ConfigError, TfdvbprError
 from tfdvbpr.terminal import PlainConsole, PlainFormatter
 from tfdvbpr.text import one_line, printable
 from tfdvbpr_export.options import Quantize, RecommenderOptions, Retrieval, ScannOptions
@@ -90,6 +90,15 @@ def recommender(
         ),
     ] = "none",
     max_k: Annotated[int, typer.Option(help="The most items in one ranking.", min=1)] = RecommenderOptions().max_k,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME=EXPRESSION",
+            help="A filter that requests can name, over the columns of items.csv, such as cheap='price < 50 and "
+            "in_stock'; repeat for more.",
+        ),
+    ] = None,
 ) -> None:
     """Write a recommender run as a SavedModel.
 
@@ -101,6 +110,7 @@ def recommender(
         quantize=quantize,
         scann=ScannOptions(num_leaves_to_search=scann_leaves_to_search),
         max_k=max_k,
+        filters=tuple(map(_named_filter, filters or ())),
     )
     _log.info("Loading TensorFlow.")
     from tfdvbpr_export.recommender.heads import export_recommender
@@ -243,6 +253,13 @@ def validate(path: VersionPath) -> None:
     console.print(f"{result.folder}: {size}; {verdict}.", soft_wrap=True)
     if not result.fit:
         raise typer.Exit(1)
+
+
+def _named_filter(text: str) -> tuple[str, str]:
+    name, separator, where = text.partition("=")
+    if not separator or not name.strip():
+        raise ConfigError(f"--filter takes NAME=EXPRESSION, such as cheap='price < 50'. Received {text[:200]!r}.")
+    return name.strip(), where.strip()
 
 
 def _report(folder: Path) -> None:

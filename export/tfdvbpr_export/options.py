@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from tfdvbpr.errors import ConfigError, check_choice
+from tfdvbpr.text import shortened
 
 # brute-force: exact, one matrix product with the catalogue. scann: approximate, its recall is measured.
 Retrieval = Literal["brute-force", "scann"]
@@ -13,6 +15,7 @@ Retrieval = Literal["brute-force", "scann"]
 Quantize = Literal["none", "bfloat16", "int8"]
 
 MAX_PIXELS = 50_000_000  # of an image in a request; larger ones are refused before they are decoded
+MAX_FILTERS = 32  # of a model, and columns of `filters`
 MAX_LIKED_ITEMS = 256  # columns of `liked_item_ids`
 NUM_NEAREST = 3  # real items named for each design
 MAX_STEPS = 200  # gradient steps of a design request, since a step is many milliseconds of work
@@ -59,15 +62,29 @@ class RecommenderOptions:
         quantize: "none", "bfloat16" or "int8", of the item embeddings.
         scann: of the retrieval "scann".
         max_k: the most items a row of an answer gets, so that one row cannot blow up the batch it is in.
+        filters: pairs of a name and an expression over the columns of items.csv, such as ("cheap", "price < 50"); see
+            `tfdvbpr.data.filters`. A request names those that its items must pass.
     """
 
     retrieval: Retrieval = "brute-force"
     quantize: Quantize = "none"
     scann: ScannOptions = field(default_factory=ScannOptions)
     max_k: int = 1000
+    filters: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("retrieval", self.retrieval, get_args(Retrieval))
         check_choice("quantize", self.quantize, get_args(Quantize))
+        names = [name for name, _ in self.filters]
+        if len(names) > MAX_FILTERS or len(set(names)) < len(names):
+            raise ConfigError(
+                f"`filters` must be at most {MAX_FILTERS}, each with a name of its own. Received {len(names)}."
+            )
+        for name in names:
+            if not re.fullmatch(r"\w[\w.-]{0,63}", name):
+                raise ConfigError(
+                    "A filter's name must be 1 to 64 letters, digits, `_`, `.` and `-`. "
+                    f"Received {shortened(name, 80)!r}."
+                )
         if self.max_k < 1:
             raise ConfigError(f"`max_k` must be 1 or more. Received {self.max_k}.")

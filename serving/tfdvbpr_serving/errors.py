@@ -70,15 +70,23 @@ class UnknownIdError(ServingError):
         user_ids: the unknown users, each once, in the order of the request.
         item_ids: the unknown items.
         categories: the unknown categories.
+        filters: the unknown filters.
     """
 
     def __init__(
-        self, model: str, *, user_ids: Sequence[str] = (), item_ids: Sequence[str] = (), categories: Sequence[str] = ()
+        self,
+        model: str,
+        *,
+        user_ids: Sequence[str] = (),
+        item_ids: Sequence[str] = (),
+        categories: Sequence[str] = (),
+        filters: Sequence[str] = (),
     ) -> None:
         self.user_ids = tuple(dict.fromkeys(user_ids))
         self.item_ids = tuple(dict.fromkeys(item_ids))
         self.categories = tuple(dict.fromkeys(categories))
-        kinds = {"user": self.user_ids, "item": self.item_ids, "category": self.categories}
+        self.filters = tuple(dict.fromkeys(filters))
+        kinds = {"user": self.user_ids, "item": self.item_ids, "category": self.categories, "filter": self.filters}
         listed = "; ".join(_listed(kind, ids) for kind, ids in kinds.items() if ids)
         super().__init__(
             f"Every id must be known to the model {model!r}. Received unknown {listed}. "

@@ -58,7 +58,7 @@ class Catalogue(tf.Module):
 
     @tf.function(input_signature=_specs("recommend"))
     def recommend(  # type: ignore[no-untyped-def]
-        self, user_ids, k, categories, exclude_item_ids, exclude_seen
+        self, user_ids, k, categories, exclude_item_ids, exclude_seen, filters
     ) -> dict[str, tf.Tensor]:
         user_embeddings, known = self.embeddings_of(user_ids)
         k = tf.where(k == 0, DEFAULT_K, tf.minimum(k, 1000))
@@ -70,6 +70,7 @@ class Catalogue(tf.Module):
             "known_users": known,
             "known_categories": tf.equal(categories, ""),
             "known_excluded_items": self.item_table.lookup(exclude_item_ids) >= 0,
+            "known_filters": tf.equal(filters, ""),
         }
 
 

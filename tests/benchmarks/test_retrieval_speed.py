@@ -144,6 +144,7 @@ def _request(rows: int, *, category: str = "") -> dict[str, Any]:
         "categories": tf.fill([rows], category),
         "exclude_item_ids": tf.fill([rows, 1], ""),
         "exclude_seen": tf.fill([rows], True),
+        "filters": tf.fill([rows, 1], ""),
     }
 
 

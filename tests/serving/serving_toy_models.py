@@ -114,6 +114,7 @@ class Recommender(tf.Module):
         categories: tf.Tensor,
         exclude_item_ids: tf.Tensor,
         exclude_seen: tf.Tensor,
+        filters: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         user_embeddings, known_users, index = self.embeddings_of(user_ids)
         left_out = exclude_seen[:, None] & known_users[:, None] & tf.gather(self.seen, index)
@@ -122,6 +123,7 @@ class Recommender(tf.Module):
         return self.ranked(scores, left_out, k, categories) | {
             "known_users": known_users,
             "known_excluded_items": self.known(exclude_item_ids),
+            "known_filters": tf.equal(filters, ""),
         }
 
     @tf.function(input_signature=specs("recommend_for_items"))
@@ -132,6 +134,7 @@ class Recommender(tf.Module):
         categories: tf.Tensor,
         exclude_item_ids: tf.Tensor,
         exclude_liked: tf.Tensor,
+        filters: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         user_embeddings, known, folded_in = self.folded(liked_item_ids)
         left_out = self.marked(exclude_item_ids) | (exclude_liked[:, None] & self.marked(liked_item_ids))
@@ -140,6 +143,7 @@ class Recommender(tf.Module):
             "known_liked_items": known,
             "folded_in": folded_in,
             "known_excluded_items": self.known(exclude_item_ids),
+            "known_filters": tf.equal(filters, ""),
         }
 
     def similar(self, numbers: tf.Tensor, left_out: tf.Tensor, k: tf.Tensor, categories: tf.Tensor) -> Any:

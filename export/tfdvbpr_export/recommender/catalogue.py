@@ -13,6 +13,7 @@ from tfdvbpr.models.recommenders.factors import Array
 from tfdvbpr.run import Run
 from tfdvbpr_export.options import RecommenderOptions
 from tfdvbpr_export.retrieval import indexes
+from tfdvbpr_export.retrieval.filters import ItemFilters
 from tfdvbpr_export.retrieval.indexes import EmbeddingTable, Ids, Index
 from tfdvbpr_export.retrieval.search import ExactSearch, Ranking
 
@@ -53,7 +54,8 @@ class ServedCatalogue(tf.Module):
         if options.retrieval == "scann":
             index = indexes.scann(library, matrix, options.scann.resolved(len(items)))
         self.needs = index.needs if index else ()
-        self.ranking = Ranking(self.ids, self.categories, search, index, max_k=options.max_k)
+        filters = ItemFilters(dict(options.filters), items.table)
+        self.ranking = Ranking(self.ids, self.categories, search, index, max_k=options.max_k, filters=filters)
         # Not a plain dict, which would be tracked and saved.
         self.about = MappingProxyType(self._about(run, options, index, matrix))
 

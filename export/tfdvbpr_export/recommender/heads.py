@@ -63,25 +63,25 @@ class ServedRecommender(tf.Module):
 
     @served("recommend")
     def recommend(
-        self, user_ids: Any, k: Any, categories: Any, exclude_item_ids: Any, exclude_seen: Any
+        self, user_ids: Any, k: Any, categories: Any, exclude_item_ids: Any, exclude_seen: Any, filters: Any
     ) -> dict[str, Any]:
         """See `tfdvbpr.signatures.RECOMMEND`."""
         users, rows, known_users = self.users.lookup(user_ids)
         excluded, known_excluded = self.catalogue.ids.optional_rows(exclude_item_ids)
         excluded = tf.concat([self.seen.of(rows, exclude_seen), excluded], axis=1)
-        best = self.catalogue.ranking(self.catalogue.queries(users), k, categories, excluded)
+        best = self.catalogue.ranking(self.catalogue.queries(users), k, categories, excluded, filters=filters)
         return {**best, "known_users": known_users, "known_excluded_items": known_excluded}
 
     @served("recommend_for_items")
     def recommend_for_items(
-        self, liked_item_ids: Any, k: Any, categories: Any, exclude_item_ids: Any, exclude_liked: Any
+        self, liked_item_ids: Any, k: Any, categories: Any, exclude_item_ids: Any, exclude_liked: Any, filters: Any
     ) -> dict[str, Any]:
         """See `tfdvbpr.signatures.RECOMMEND_FOR_ITEMS`."""
         users, known, liked = self.folding(liked_item_ids)
         excluded, known_excluded = self.catalogue.ids.optional_rows(exclude_item_ids)
         liked = tf.where(exclude_liked[:, None], liked, self.catalogue.ids.count)
         excluded = tf.concat([liked, excluded], axis=1)
-        best = self.catalogue.ranking(self.catalogue.queries(users), k, categories, excluded)
+        best = self.catalogue.ranking(self.catalogue.queries(users), k, categories, excluded, filters=filters)
         return {**best, **known, "known_excluded_items": known_excluded}
 
     @served("similar_items")
@@ -118,8 +118,12 @@ class ServedRecommender(tf.Module):
         return tf.ensure_shape(embeddings, (None, self._dim))
 
 
-def recommender_examples(run: Run, signatures: Sequence[str]) -> Mapping[str, Sequence[Request]]:
-    """By signature, requests with known and unknown ids; the first is one row, as most requests are."""
+def recommender_examples(run: Run, signatures: Sequence[str], filters: Sequence[str] = ()) -> Mapping[str, Sequence[Request]]:
+    """By signature, requests with known and unknown ids; the first is one row, as most requests are.
+
+    `filters` are the names of the model's.
+    """
+    some_filter = [*filters, UNKNOWN_ID][0]
     users = [*example_ids(run.user_ids), UNKNOWN_ID]
     items = [*example_ids(run.items.item_ids), UNKNOWN_ID]
     category, last = run.manifest.categories[0], items[-2]
@@ -133,6 +137,7 @@ def recommender_examples(run: Run, signatures: Sequence[str]) -> Mapping[str, Se
                 "categories": [category if row % 2 else "" for row in range(len(users))],
                 "exclude_item_ids": [[last, "" if row % 2 else UNKNOWN_ID] for row in range(len(users))],
                 "exclude_seen": [row % 3 > 0 for row in range(len(users))],
+                "filters": [[some_filter if row % 2 else "", ""] for row in range(len(users))],
             },
         ],
         "recommend_for_items": [
@@ -142,6 +147,7 @@ def recommender_examples(run: Run, signatures: Sequence[str]) -> Mapping[str, Se
                 "k": [2, 3, 0],
                 "categories": ["", category, UNKNOWN_ID],
                 "exclude_liked": [True, True, False],
+                "filters": [[""], [some_filter], [UNKNOWN_ID]],
             },
         ],
         "score": [
@@ -180,7 +186,7 @@ def export_recommender(
     Raises:
         RunError: if the run is no recommender run, its factors are not finite, or its item-item weights are too large.
         OutputExistsError: if `output` is a file.
-        ConfigError: if `keep` is out of range, or ScaNN is requested and not installed.
+        ConfigError: if `keep` is out of range, a filter is malformed, or ScaNN is requested and not installed.
     """
     folder = next_version(Path(output), keep=keep)
     run, options = Run.open(run_path), options or RecommenderOptions()
@@ -197,7 +203,7 @@ def export_recommender(
         "options": {**asdict(options), "max_liked_items": MAX_LIKED_ITEMS},
         "metrics": run.metrics,
     }
-    examples = recommender_examples(run, module.signature_names)
+    examples = recommender_examples(run, module.signature_names, [name for name, _ in options.filters])
     write_version(module, folder, examples=examples, about=about, op_namespaces=module.catalogue.needs)
     remove_old_versions(folder, keep=keep)
     return folder
@@ -294,4 +300,5 @@ def _options_of_newest(output: Path) -> RecommenderOptions:
     kept = read_manifest(output)["options"]
     names = {field.name for field in fields(RecommenderOptions)} - {"scann"}
     values = {name: kept[name] for name in names if name in kept}
+    values["filters"] = tuple((str(name), str(where)) for name, where in values.get("filters", ()))
     return RecommenderOptions(**values, scann=ScannOptions(**kept["scann"]))

@@ -10,12 +10,15 @@ import tensorflow as tf
 
 from tfdvbpr.models.recommenders.factors import Array, DistinctItems
 from tfdvbpr.run import Run
+from tfdvbpr_export.options import MAX_FILTERS
 from tfdvbpr_export.requests import counts_or
+from tfdvbpr_export.retrieval.filters import ItemFilters
 from tfdvbpr_export.retrieval.indexes import EmbeddingTable, Ids, Index
 
 DEFAULT_K = 10
 _NO_SCORE = -float("inf")
 _EVERY_CATEGORY = -1
+_SETS = 1 << MAX_FILTERS
 _BLOCK_SCORES = 1 << 21
 _LEAST_ROWS, _MOST_CONVERTED_ROWS = 1 << 12, 1 << 15
 
@@ -59,7 +62,16 @@ class ExactSearch(tf.Module):
             inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
             self.inverse_lengths = tf.Variable(inverse.astype(np.float32), trainable=False, name="inverse_lengths")
 
-    def __call__(self, queries: Any, category_ids: Any, width: Any, *, cosine: bool = False) -> tuple[Any, Any]:
+    def __call__(
+        self,
+        queries: Any,
+        category_ids: Any,
+        width: Any,
+        *,
+        cosine: bool = False,
+        filters: ItemFilters | None = None,
+        filter_sets: Any = None,
+    ) -> tuple[Any, Any]:
         """The best items a row; of equal ones, the earlier in the catalogue.
 
         Args:
@@ -67,22 +79,30 @@ class ExactSearch(tf.Module):
             category_ids: int32 [B]; -1 for every category.
             width: int32 [], how many, at most `num_items`.
             cosine: rank by the cosine in the place of the dot product.
+            filters: with `filter_sets`, int64 [B], see `ItemFilters`; items that do not pass are left out.
 
         Returns:
             Scores, float32 [B, width], -inf where no item is left, and rows, int32 [B, width].
         """
-        distinct, group = tf.unique(category_ids)
+        keys = tf.cast(category_ids, tf.int64)
+        if filters is not None:
+            keys = keys * _SETS + filter_sets
+        distinct, group = tf.unique(keys)
 
         def step(number: Any, best: Any, rows: Any) -> tuple[Any, Any, Any]:
             members = tf.where(tf.equal(group, number))  # [b, 1]
-            found = self._search_one(tf.gather_nd(queries, members), distinct[number], width, cosine)
+            category_id, mask = distinct[number], None
+            if filters is not None:
+                category_id, mask = category_id // _SETS, filters.mask(category_id % _SETS)
+            own = tf.gather_nd(queries, members)
+            found = self._search_one(own, tf.cast(category_id, tf.int32), width, cosine, mask)
             best = tf.tensor_scatter_nd_update(best, members, found[0])
             return number + 1, best, tf.tensor_scatter_nd_update(rows, members, found[1])
 
         return _best_of_steps(step, 0, tf.size(distinct), tf.shape(queries)[0], width)
 
-    def _search_one(self, queries: Any, category_id: Any, width: Any, cosine: bool) -> tuple[Any, Any]:
-        """The same for rows of one category."""
+    def _search_one(self, queries: Any, category_id: Any, width: Any, cosine: bool, mask: Any) -> tuple[Any, Any]:
+        """The same for rows of one category and one set of filters; `mask` is bool [num_items] or None."""
         every = category_id < 0
         category_id = tf.maximum(category_id, 0)
         begin = tf.where(every | tf.equal(category_id, 0), 0, self.category_ends[tf.maximum(category_id - 1, 0)])
@@ -101,6 +121,8 @@ class ExactSearch(tf.Module):
                 scores = tf.transpose(all_scores[start - begin : stop - begin])
             if cosine:
                 scores *= tf.gather(self.inverse_lengths, own)
+            if mask is not None:
+                scores = tf.where(tf.gather(mask, own), scores, _NO_SCORE)
             found, places = tf.math.top_k(scores, tf.minimum(width, stop - start))
             # Earlier blocks come first, so that of equal scores the earlier item stays first.
             best, order = tf.math.top_k(tf.concat([best, found], 1), width)
@@ -184,19 +206,37 @@ class Ranking(tf.Module):
     """Ranks the catalogue for queries, each row by itself: k, at most `max_k`, category and exclusions a row.
 
     A search returns as many items beyond k as a row excludes, and those are then dropped: a catalogue of a million is
-    searched without a mask. An index answers rows of every category; the exact search the others, and those that need
-    more than an approximate index scores exactly.
+    searched without a mask. An index answers rows of every category; the exact search the others, those with
+    filters, and those that need more than an approximate index scores exactly.
     """
 
-    def __init__(self, items: Ids, categories: Ids, search: ExactSearch, index: Index | None, *, max_k: int) -> None:
+    def __init__(
+        self,
+        items: Ids,
+        categories: Ids,
+        search: ExactSearch,
+        index: Index | None,
+        *,
+        max_k: int,
+        filters: ItemFilters | None = None,
+    ) -> None:
         super().__init__()
+        self.filters = filters
         self.items, self.categories, self.search = items, categories, search
         self.index_layer = index.layer if index else None
         self._most = index.most if index else None
         self.max_k = min(max_k, items.count)
 
     def __call__(
-        self, queries: Any, k: Any, categories: Any, excluded: Any, *, cosine: bool = False, answered: Any = True
+        self,
+        queries: Any,
+        k: Any,
+        categories: Any,
+        excluded: Any,
+        *,
+        cosine: bool = False,
+        answered: Any = True,
+        filters: Any = None,
     ) -> dict[str, Any]:
         """The best items a row.
 
@@ -207,10 +247,11 @@ class Ranking(tf.Module):
             excluded: int32 [B, E], rows of items to leave out, in any order, filled up with `num_items`.
             cosine: as of `ExactSearch`; an index is not used then.
             answered: bool [B]; False gives an empty row.
+            filters: string [B, F], names of filters that items must pass; None for none.
 
         Returns:
             `item_ids` string [B, K] and `scores` float32 [B, K], K the largest k; `counts` int32 [B];
-            `known_categories` bool [B].
+            `known_categories` bool [B]; and with `filters` `known_filters` bool [B, F].
         """
         k = counts_or("k", k, min(DEFAULT_K, self.max_k), self.max_k)
         every = tf.equal(categories, "")
@@ -220,21 +261,37 @@ class Ranking(tf.Module):
         excluded = tf.sort(excluded, axis=1)
         needed = k + tf.reduce_sum(tf.cast(excluded < self.items.count, tf.int32), axis=1)
         width = tf.minimum(tf.reduce_max(tf.concat([needed, [1]], 0)), self.items.count)
+        flags, options, sets = {}, {}, None
+        if filters is not None and self.filters is not None:
+            sets, flags["known_filters"] = self.filters.sets(filters)
+            answered &= tf.reduce_all(flags["known_filters"], axis=1)
+            if self.filters.names is not None:
+                options = {"filters": self.filters, "filter_sets": sets}
         if cosine or self.index_layer is None:
-            scores, rows = self.search(queries, category_ids, width, cosine=cosine)
+            scores, rows = self.search(queries, category_ids, width, cosine=cosine, **options)
         else:
-            scores, rows = self._by_index(queries, category_ids, needed, width)
+            scores, rows = self._by_index(queries, category_ids, needed, width, options)
         allowed = (known & answered)[:, None] & ~_among(rows, excluded)
         scores = tf.where(allowed, scores, _NO_SCORE)
-        return {**self._best(scores, rows, k), "known_categories": known}
+        return {**self._best(scores, rows, k), "known_categories": known, **flags}
 
-    def _by_index(self, queries: Any, category_ids: Any, needed: Any, width: Any) -> tuple[Any, Any]:
+    def _by_index(
+        self, queries: Any, category_ids: Any, needed: Any, width: Any, options: dict[str, Any]
+    ) -> tuple[Any, Any]:
         """The index for the rows that it can answer, the exact search for the others; each gets its own rows alone."""
         by_index = category_ids < 0
         if self._most is not None:
             by_index &= tf.minimum(needed, self.items.count) <= self._most
+        sets = options.get("filter_sets")
+        if sets is not None:
+            by_index &= tf.equal(sets, 0)
         parts, found = [tf.where(by_index)[:, 0], tf.where(~by_index)[:, 0]], []
-        for part, search in zip(parts, (self._indexed, self.search), strict=True):
+
+        def exact(queries: Any, category_ids: Any, width: Any) -> tuple[Any, Any]:
+            own = {} if sets is None else {**options, "filter_sets": tf.gather(sets, parts[1])}
+            return self.search(queries, category_ids, width, **own)
+
+        for part, search in zip(parts, (self._indexed, exact), strict=True):
             own = (tf.gather(queries, part), tf.gather(category_ids, part))
             empty = (tf.zeros((0, width)), tf.zeros((0, width), tf.int32))
             found.append(

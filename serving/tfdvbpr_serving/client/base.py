@@ -43,6 +43,7 @@ _FLAGS = {
     "item_ids": ("known_items", "item_ids"),
     "liked_item_ids": ("known_liked_items", "item_ids"),
     "categories": ("known_categories", "categories"),
+    "filters": ("known_filters", "filters"),
 }
 
 
@@ -206,7 +207,7 @@ class ClientBase:
 
     def _check_known(self, role: str, rows: Sequence[Row], given: Mapping[str, Given]) -> None:
         """Raises `UnknownIdError` for ids whose flags are False; flags past the end of a row of ids are padding's."""
-        unknown: dict[str, list[str]] = {"user_ids": [], "item_ids": [], "categories": []}
+        unknown: dict[str, list[str]] = {"user_ids": [], "item_ids": [], "categories": [], "filters": []}
         for name, (flag, kind) in _FLAGS.items():
             if (ids := given.get(name)) is None:
                 continue

@@ -96,6 +96,7 @@ class ClientMethods(DesignerMethods):
         category: Categories = None,
         exclude_items: Sequence[str] | Rows | None = None,
         exclude_seen: bool = True,
+        filters: Sequence[str] | Rows | None = None,
         allow_unknown: bool = False,
     ) -> tuple[Recommendations, ...]:
         """The best items of the catalogue for each user, best first.
@@ -106,6 +107,8 @@ class ClientMethods(DesignerMethods):
             category: of the items.
             exclude_items: items to leave out: a flat list for all rows, or one list a row. Unknown ids are no error.
             exclude_seen: leaves out the items of the user's interactions.
+            filters: names of filters that the model was exported with, all of which an item must pass: a flat list for
+                all rows, or one list a row.
             allow_unknown: True ranks with the mean user embedding for unknown users, and returns no items for an
                 unknown category.
         """
@@ -121,6 +124,7 @@ class ClientMethods(DesignerMethods):
             categories=categories,
             exclude_item_ids=_excluded(exclude_items, num_rows=count),
             exclude_seen=np.full(count, exclude_seen, dtype=np.bool_),
+            filters=_filters(filters, num_rows=count),
         )
         return tuple(map(Recommendations.from_row, users, categories, rows))
 
@@ -133,6 +137,7 @@ class ClientMethods(DesignerMethods):
         category: Categories = None,
         exclude_items: Sequence[str] | Rows | None = None,
         exclude_liked: bool = True,
+        filters: Sequence[str] | Rows | None = None,
         allow_unknown: bool = False,
     ) -> tuple[Recommendations, ...]:
         """The best items for new users, from items that they like.
@@ -143,6 +148,7 @@ class ClientMethods(DesignerMethods):
             category: of the items.
             exclude_items: items to leave out: a flat list for all rows, or one list a row. Unknown ids are no error.
             exclude_liked: leaves out the liked items themselves.
+            filters: as of `recommend`.
             allow_unknown: True ignores unknown liked items, and ranks with the mean user embedding if none is known.
         """
         liked = id_rows("liked_items", liked_items)
@@ -157,6 +163,7 @@ class ClientMethods(DesignerMethods):
             categories=categories,
             exclude_item_ids=_excluded(exclude_items, num_rows=count),
             exclude_liked=np.full(count, exclude_liked, dtype=np.bool_),
+            filters=_filters(filters, num_rows=count),
         )
         return tuple(map(Recommendations.from_row, [""] * count, categories, rows))
 
@@ -308,6 +315,12 @@ class AsyncClient(ClientMethods):
 def _categories(category: Categories, *, num_rows: int) -> tuple[str, ...]:
     """One category a row; "" for all of them."""
     return ("",) * num_rows if category is None else per_row("category", category, num_rows=num_rows)
+
+
+def _filters(names: Sequence[str] | Rows | None, *, num_rows: int) -> tuple[tuple[str, ...], ...] | None:
+    if names is None or (not isinstance(names, str) and len(names) == 0):
+        return None
+    return shared_or_own_rows("filters", names, num_rows=num_rows, may_be_empty=True)
 
 
 def _excluded(ids: Sequence[str] | Rows | None, *, num_rows: int) -> tuple[tuple[str, ...], ...] | None:
