@@ -118,7 +118,9 @@ class ServedRecommender(tf.Module):
         return tf.ensure_shape(embeddings, (None, self._dim))
 
 
-def recommender_examples(run: Run, signatures: Sequence[str], filters: Sequence[str] = ()) -> Mapping[str, Sequence[Request]]:
+def recommender_examples(
+    run: Run, signatures: Sequence[str], filters: Sequence[str] = ()
+) -> Mapping[str, Sequence[Request]]:
     """By signature, requests with known and unknown ids; the first is one row, as most requests are.
 
     `filters` are the names of the model's.
