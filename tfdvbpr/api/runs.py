@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.api.training import opened_run
 from tfdvbpr.errors import RunError, TfdvbprError
@@ -185,13 +185,14 @@ def explain(
     return explanations
 
 
-def export_recommender(run: Run | Path | str, output: Path | str, **options: str | int) -> Path:
+def export_recommender(run: Run | Path | str, output: Path | str, **options: str | int | Sequence[str]) -> Path:
     """Writes a run as the next version of a served recommender; see `tfdvbpr-export recommender --help`.
 
     Args:
         run: a recommender run or its folder.
         output: the model's base path.
-        **options: of the command, with underscores: `retrieval="scann"`, `quantize="int8"`, `max_k=100`, `keep=3`.
+        **options: of the command, with underscores: `retrieval="scann"`, `quantize="int8"`, `max_k=100`, `keep=3`,
+            `filter=["cheap=price < 50", "in_stock=in_stock"]`.
 
     Returns:
         The version folder.
@@ -230,9 +231,10 @@ def _path(run: Run | GanRun | Path | str) -> str:
     return str(run if isinstance(run, Path | str) else run.path)
 
 
-def _export(kind: str, arguments: list[str], options: Mapping[str, str | float], output: Path) -> Path:
-    for name, value in options.items():
-        arguments += [f"--{name.replace('_', '-')}", str(value)]
+def _export(kind: str, arguments: list[str], options: Mapping[str, Any], output: Path) -> Path:
+    for name, values in options.items():
+        for value in [values] if isinstance(values, str | int | float) else values:
+            arguments += [f"--{name.replace('_', '-')}", str(value)]
     command = [sys.executable, "-m", "tfdvbpr_export.cli", kind, *arguments]
     # The process gets the import path of this one.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
