@@ -238,7 +238,10 @@ class Soak:
 
     async def _garbage(self) -> str | None:
         path, body = self.random.choice(REST_GARBAGE)
-        response = await self.http.post(f"{self.rest_url}/v1/models/{path}", content=body)
+        try:
+            response = await self.http.post(f"{self.rest_url}/v1/models/{path}", content=body)
+        except httpx.HTTPError as error:
+            return f"REST {path}: {error!r}"
         return None if 400 <= response.status_code < 500 else f"REST {path}: {response.status_code} {response.text}"
 
     async def _tell(self, start: float, end: float) -> None:
