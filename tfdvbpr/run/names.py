@@ -25,7 +25,7 @@ def distinct_names(folders: Sequence[Path], *, taken: Sequence[str] = ()) -> lis
     for name in names:
         number, numbered = 2, name
         while numbered in found or numbered in taken:
-            number, numbered = number + 1, f"{name} ({number})"
+            number, numbered = number + 1, f"{name}-{number}"
         found.append(numbered)
     return found
 

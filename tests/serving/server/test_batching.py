@@ -16,7 +16,7 @@ from waiting import wait_until
 
 from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.client.responses import Recommendations
-from tfdvbpr_serving.config import BatchingOptions
+from tfdvbpr_serving.config import BatchingOptions, ServerLimits
 from tfdvbpr_serving.errors import InvalidRequestError, ModelLoadError, ServerBusyError
 from tfdvbpr_serving.protocol.messages import Arrays
 from tfdvbpr_serving.server.batching import Batcher, Work
@@ -225,12 +225,13 @@ def test_a_version_brings_its_own_batching(tmp_path: Path, model_folders: dict[s
 def test_the_client_does_not_retry_a_busy_server(model_folders: dict[str, Path]) -> None:
     """The client retries UNAVAILABLE; a full queue is RESOURCE_EXHAUSTED, an error of its own kind."""
     one = BatchingOptions(max_batch_size=1, num_batch_threads=1, max_enqueued_batches=1)
+    few = ServerLimits(max_waiting_designs=1)
     with (
-        LocalServer({"designer": model_folders["designer"]}, batching=one) as server,
+        LocalServer({"designer": model_folders["designer"]}, batching=one, limits=few) as server,
         Client(server.target) as client,
         ThreadPoolExecutor(40) as pool,
     ):
-        futures = [pool.submit(client.design, ["u0"], "tops", num_steps=3000) for _ in range(40)]
+        futures = [pool.submit(client.design, ["u0"], "tops", num_steps=30_000) for _ in range(40)]
         errors = [error for f in futures if (error := f.exception()) is not None]
-    assert 0 < len(errors) <= 24
+    assert 0 < len(errors) <= 38
     assert {type(error) for error in errors} == {ServerBusyError}
