@@ -9,14 +9,27 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "tfdvbpr", ROOT / "export" / "tfdvbpr_export", ROOT / "serving" / "tfdvbpr_serving")
-LEAVES = {"errors", "text", "terminal", "child", "arrays", "files", "pickles", "registry", "_version", "signatures"}
+LEAVES = {
+    "errors",
+    "suggestions",
+    "text",
+    "terminal",
+    "child",
+    "arrays",
+    "files",
+    "pickles",
+    "registry",
+    "_version",
+    "signatures",
+}
 STAGES = {"data", "models", "losses", "run", "config", "training", "evaluation", "designing"}
 TOP = {"api", "cli", "demo", "reporting"}
 TEXT = {"text", "terminal"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "signatures": set(),
-    "errors": set(),
+    "errors": {"suggestions"},
+    "suggestions": set(),
     "text": set(),
     "terminal": {"text"},
     "files": {"errors", "text"},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
+
+from tfdvbpr.suggestions import nearest
 
 _MOST_LISTED, _SHOWN = 15, 6
 
@@ -53,7 +54,7 @@ def unknown_id(kind: str, received: str, known: Iterable[str]) -> UnknownIdError
         known: every id there is; the first few stand as examples where none is near.
     """
     names = list(known)
-    near = get_close_matches(received, names[:20_000], n=3) or names[:5]
+    near = nearest(received, names[:20_000]) or names[:5]
     return UnknownIdError(
         f"`{kind}` must be one of the {len(names)} known ids. Received {received!r}. "
         f"Nearest: {', '.join(map(repr, near))}."
@@ -71,7 +72,7 @@ def check_choice(name: str, received: str, choices: Collection[str]) -> None:
     names = list(choices)
     more = f" or one of {len(names) - _SHOWN} more" if len(names) > _MOST_LISTED else ""
     known = ", ".join(names[:_SHOWN] if more else names)
-    near = ", ".join(get_close_matches(received, names))
+    near = ", ".join(nearest(received, names))
     raise ConfigError(
         f"`{name}` must be one of {known}{more}. Received {received!r}.{f' Nearest: {near}.' * bool(near)}"
     )

@@ -7,9 +7,11 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+import typer
 from tiny_data import RED, encoded, huge_png, noisy_picture, write_source
 
 import tfdvbpr
@@ -116,6 +118,73 @@ def test_from_images_to_designs(call: Call, tmp_path: Path, capsys: pytest.Captu
     assert call("design", run, "--gan", gan, *request, "--set", "num_starts=2", "--set", "num_steps=2") == 0
     names = {path.name for path in designs.iterdir()}
     assert names >= {"grid.png", "ascent.gif", "designs.json", "design_01.png", "design_02.png"}
+
+
+def _result(call: Call, capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    """What --json prints: one object, and nothing beside it."""
+    capsys.readouterr()
+    assert call(*arguments, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["json_version"], printed["tfdvbpr"], printed["command"]) == (1, tfdvbpr.__version__, arguments[0])
+    return printed["result"]
+
+
+def test_figures_as_json(
+    call: Call, tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(tiny_run.path, tmp_path / "run"))
+    dataset = tiny_run.manifest.dataset_path
+    assert _result(call, capsys, "describe", dataset)["num_users"] == 8
+    (row,) = _result(call, capsys, "evaluate", run)
+    assert (row["run"], row["model"]) == ("run", "dvbpr")
+    assert _result(call, capsys, "compare", run)["models"] == ["run (dvbpr)"]
+    assert len(_result(call, capsys, "recommend", run, "--user", "u1", "--k", "3")["items"]) == 3
+    explained = _result(call, capsys, "explain", run, "--user", "u1", "--item", "i2", "--output", tmp_path / "why.png")
+    assert explained[0]["item_id"] == "i2"
+    small = ("--set", "num_starts=2", "--set", "num_steps=2")
+    request = ("--gan", tiny_gan_run.path, "--user", "u1", "--category", "shoe", "--output", tmp_path / "designs")
+    assert len(_result(call, capsys, "design", run, *request, *small)["designs"]) == 2
+    samples = _result(call, capsys, "generate", tiny_gan_run.path, "--count", 1, "--output", tmp_path / "samples")
+    assert {each["category"] for each in samples} == {"shirt", "shoe"}
+    trained = _result(call, capsys, "train", dataset, "--model", "popularity", "--output", tmp_path / "popularity")
+    assert trained["model"] == "popularity"
+
+
+def test_every_command_with_figures_has_json() -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    without = {
+        name for name, each in commands.items() if "--json" not in [opt for one in each.params for opt in one.opts]
+    }
+    assert without == {"demo", "launch", "config"}, "which print no figures, or those of other commands"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("evalute", "run"), "Did you mean evaluate"),
+        (("trian", "shop"), "Did you mean train"),
+        (("train", "shop", "--outptu", "x"), "--output"),
+        (("evaluate", "RUN", "--metric", "recal@10"), "recall"),
+        (("train", "DATASET", "--output", "x", "--set", "emb=3"), "Nearest: embedding_dim"),
+        (("train", "DATASET", "--output", "x", "--model", "dvpbr"), "dvbpr"),
+    ],
+)
+def test_the_nearest_name_is_suggested(
+    call: Call, tiny_run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], shown: str
+) -> None:
+    places = {"RUN": str(tiny_run.path), "DATASET": tiny_run.manifest.dataset_path}
+    assert call(*(places.get(each, each) for each in arguments)) == 2
+    assert shown in capsys.readouterr().err
+
+
+def test_trainings_end_with_figures_and_the_next_command(
+    call: Call, tiny_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, small = tmp_path / "my run", ("--set", "epochs=1", "--set", "embedding_dim=4")
+    assert call("train", tiny_run.manifest.dataset_path, "--output", output, *small) == 0
+    printed = capsys.readouterr().out
+    assert "validation auc" in printed
+    assert f"  tfdvbpr evaluate '{output}'\n" in printed
 
 
 def test_an_experiment_from_its_file(

@@ -10,6 +10,7 @@ import traceback
 from typing import Annotated, Any
 
 import typer
+from click.exceptions import NoSuchOption
 from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
@@ -17,6 +18,7 @@ from tfdvbpr.cli import attacks, datasets, designing, evaluation, progress, reco
 from tfdvbpr.cli.options import IfExistsOption, OutputOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 from tfdvbpr.files import is_disk_full
+from tfdvbpr.suggestions import nearest
 from tfdvbpr.text import one_line, printable
 
 _LOG_OPTIONS = ("--quiet", "-q", "--verbose", "-v")
@@ -31,11 +33,28 @@ class _Commands(TyperGroup):
         moved = [each for each in args[:end] if each in _LOG_OPTIONS]
         return super().parse_args(ctx, [*moved, *(each for each in args[:end] if each not in moved), *args[end:]])
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Names the nearest commands for an unknown one."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = "".join(
+                f" Did you mean {' or '.join(found)}?" for found in [nearest(args[0], self.commands)] if found
+            )
+            ctx.fail(f"No such command {args[0]!r}.{near}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Names the nearest options for an unknown one."""
+        try:
+            return super().invoke(ctx)
+        except NoSuchOption as error:
+            command = error.ctx.command if error.ctx is not None else self
+            near = nearest(error.option_name, [name for each in command.params for name in each.opts])
+            raise NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx) from None
+
 
 app = typer.Typer(
     name="tfdvbpr",
     cls=_Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

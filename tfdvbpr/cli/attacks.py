@@ -10,6 +10,7 @@ import typer
 
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import IfExistsOption, MovedDataset, OutputOption, RunArgument, out
+from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.errors import ConfigError
 
 app = typer.Typer()
@@ -43,6 +44,7 @@ def attack(
     seed: Annotated[int, typer.Option(help="Of the random items, users and starts.", min=0)] = 0,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how far imperceptible changes of photos push their items up in users' lists.
 
@@ -69,6 +71,9 @@ def attack(
             if_exists=if_exists,
             progress=show,
         )
+    if as_json:
+        print_json("attack", evaluation.figures)
+        return
     out.print(_table(evaluation.figures, options.k))
     means = evaluation.figures["means"]
     out.print(f"PSNR {means['psnr']:.1f} dB, SSIM {means['ssim']:.3f}: {output / 'attack.png'}", soft_wrap=True)

@@ -11,10 +11,12 @@ from typer.core import TyperCommand
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.health import print_health
 from tfdvbpr.cli.options import DatasetArgument, IfExistsOption, out, parse_image_size, parse_share
+from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
 from tfdvbpr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tfdvbpr.data.dataset import PreparedDataset
     from tfdvbpr.data.preparation.health import HealthReport
 
 app = typer.Typer()
@@ -116,6 +118,7 @@ def prepare(
         typer.Option(metavar="CHECK", help="Go on in spite of the errors of one health check; repeat for more."),
     ] = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Turn images and interactions into a dataset for training.
 
@@ -151,6 +154,7 @@ def prepare(
     )
     importer: dict[str, Any] = {"source_format": source_format, "importer_options": parse_overrides(set_values or ())}
     reports: list[HealthReport] = []
+    dataset: PreparedDataset | None = None
     if output is None and not check:
         raise ConfigError("`prepare` needs --output DATASET, or --check to write nothing. Give one of the two.")
     try:
@@ -170,8 +174,13 @@ def prepare(
                 **importer,
             )
     finally:
-        for report in reports:
-            print_health(report)
+        if as_json:
+            print_json("prepare", {"health": reports, "dataset": dataset and dataset.manifest})
+        else:
+            for report in reports:
+                print_health(report)
+    if as_json:
+        return
     _print_manifest(dataset)
 
 
@@ -184,6 +193,7 @@ def describe(
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Also check every file against its hash.")] = False,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Print what a dataset holds, how actions spread over users and items, and what was left out.
 
@@ -194,6 +204,9 @@ def describe(
 
     opened = PreparedDataset.open(dataset, verify=verify)
     description = api.describe(opened, output=output, if_exists=if_exists)
+    if as_json:
+        print_json("describe", description)
+        return
     _print_manifest(opened)
     out.print(progress.facts_table("Actions", _action_facts(description)))
     spreads = {"a user": description.actions_per_user, "an item": description.actions_per_item}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tfdvbpr.cli import progress
+from tfdvbpr.cli import endings, progress
 from tfdvbpr.cli.options import GanOption, IfExistsOption, LikedOption, MovedDataset, OutputOption, RunArgument, out
+from tfdvbpr.cli.output import JsonOption, print_json
 
 app = typer.Typer()
 
@@ -57,6 +59,7 @@ def design(
     seed: SeedOption = 0,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Design new products of a category for a user, a group of users, or a new user.
 
@@ -83,7 +86,18 @@ def design(
             dataset=dataset,
             if_exists=if_exists,
         )
+    from tfdvbpr.designing.folders import DESIGNS_NAME
+
+    figures = json.loads((output / DESIGNS_NAME).read_text(encoding="utf-8"))
+    if as_json:
+        print_json("design", figures)
+        return
+    out.print(endings.designs_table(figures))
     out.print(f"Designs: {output / 'grid.png'}", soft_wrap=True)
+    endings.print_next(
+        ("tfdvbpr", "report", run, "--gan", gan, "--output", endings.beside(run, "report")),
+        ("tfdvbpr-export", "designer", run, "--gan", gan, "--output", "models/designer"),
+    )
 
 
 @app.command(
@@ -106,6 +120,7 @@ def tailor(
     second_run: SecondRun = None,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Show how existing items should change for a user to prefer them, while staying those items.
 
@@ -135,6 +150,9 @@ def tailor(
             if_exists=if_exists,
             progress=show,
         )
+    if as_json:
+        print_json("tailor", figures)
+        return
     out.print(_tailored_table(figures))
     out.print(f"Images: {output / 'strengths.png'}", soft_wrap=True)
 
@@ -152,6 +170,7 @@ def interpolate(
     ],
     last: Annotated[str, typer.Option("--to", metavar="FOLDER:N", help="Another design, of the same category.")],
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Interpolate between two designs, and show both audiences' preferences for each image.
 
@@ -160,7 +179,10 @@ def interpolate(
     from tfdvbpr import api
 
     with progress.status("Interpolating"):
-        api.interpolate(run, gan, output, first=first, last=last, if_exists=if_exists)
+        figures = api.interpolate(run, gan, output, first=first, last=last, if_exists=if_exists)
+    if as_json:
+        print_json("interpolate", figures)
+        return
     out.print(f"Interpolation: {output / 'interpolation.png'}", soft_wrap=True)
 
 
@@ -175,6 +197,7 @@ def generate(
     seed: SeedOption = 0,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Generate random images of categories.
 
@@ -184,7 +207,12 @@ def generate(
     from tfdvbpr import api
 
     with progress.status("Generating"):
-        api.generate(gan, output, categories=category, count=count, seed=seed, dataset=dataset, if_exists=if_exists)
+        samples = api.generate(
+            gan, output, categories=category, count=count, seed=seed, dataset=dataset, if_exists=if_exists
+        )
+    if as_json:
+        print_json("generate", samples)
+        return
     out.print(f"Images: {output / 'grid.png'}", soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,8 +11,9 @@ import typer
 from rich.text import Text
 from typer.core import TyperCommand
 
-from tfdvbpr.cli import progress
+from tfdvbpr.cli import completion, progress
 from tfdvbpr.cli.options import GanOption, IfExistsOption, OutputOption, RunArgument, out
+from tfdvbpr.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
     from tfdvbpr.evaluation.ranking.comparison import Comparison
@@ -31,7 +33,10 @@ def _metrics_help(room: str, **settings: bool) -> type[TyperCommand]:
     return MetricsHelp
 
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.")]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train`.", autocompletion=completion.runs),
+]
 SplitOption = Annotated[Literal["validation", "test"], typer.Option(help="Choose by validation, report test once.")]
 GanDataset = Annotated[Path | None, typer.Option(help="The GAN's dataset, if it has been moved.")]
 EXTRACTOR_HELP = (
@@ -56,6 +61,7 @@ def evaluate(
         Path | None, typer.Option(help="The runs' dataset, if it has been moved; visual diversity needs it.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the metrics of all runs.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compute exact ranking metrics of runs over the whole catalogue.
 
@@ -65,8 +71,6 @@ def evaluate(
     \b
     {metrics}
     """
-    import json
-
     from tfdvbpr import api
     from tfdvbpr.files import write_text
     from tfdvbpr.run.names import distinct_names
@@ -78,9 +82,12 @@ def evaluate(
             count(done, len(runs))
     from tfdvbpr.evaluation.ranking.evaluate import table_rows
 
-    out.print(progress.plain_table(*table_rows(rows), title=f"{rows[0]['dataset']}, {rows[0]['split']}"))
     if output is not None:
         write_text(output, json.dumps(rows[0] if len(rows) == 1 else rows, indent=2) + "\n")
+    if as_json:
+        print_json("evaluate", rows)
+        return
+    out.print(progress.plain_table(*table_rows(rows), title=f"{rows[0]['dataset']}, {rows[0]['split']}"))
 
 
 @app.command(
@@ -100,6 +107,7 @@ def compare(
         ),
     ] = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Compare runs: one table with 95 % intervals, the best marked only where it is significant.
 
@@ -117,6 +125,9 @@ def compare(
         comparison = api.compare(
             list(runs), output, split=split, metrics=metric or DEFAULT_METRICS, if_exists=if_exists
         )
+    if as_json:
+        print_json("compare", comparison)
+        return
     _print_comparison(comparison)
     if output is not None:
         out.print(f"Table: {output / 'comparison.md'}", soft_wrap=True)
@@ -133,6 +144,7 @@ def experiment(
     ],
     output: Annotated[Path, typer.Option(help="The folder to make, or to resume in.")],
     dataset: Annotated[Path | None, typer.Option(help="Instead of the file's dataset.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train several models with several seeds and small grids on one dataset; one table at the end.
 
@@ -156,6 +168,9 @@ def experiment(
     read_plan(file)  # a wrong file is reported before TensorFlow is loaded
     with progress.training("Experiment") as callbacks:
         found = api.experiment(file, output, dataset=dataset, callbacks=callbacks)
+    if as_json:
+        print_json("experiment", found.comparison)
+        return
     _print_comparison(found.comparison)
     out.print(f"Report: {output / 'report.md'}", soft_wrap=True)
 
@@ -194,6 +209,7 @@ def evaluate_gan(
     ] = None,
     num_samples: Annotated[int, typer.Option(help="Images a run, in the photos' mix of categories.", min=10)] = 5000,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Compare images of GANs with the real photos, side by side: as they are, and both blurred alike.
 
@@ -213,13 +229,16 @@ def evaluate_gan(
     check_output(output, if_exists=if_exists)
     opened = [GanRun.open(run) for run in gan_runs]
     from tfdvbpr.evaluation.generative.evaluate_gan import GanEvaluationOptions
-    from tfdvbpr.evaluation.generative.gan_report import TABLE_NAME, notes, tables
+    from tfdvbpr.evaluation.generative.gan_report import TABLE_NAME, as_dict, notes, tables
 
     options = GanEvaluationOptions(num_samples=num_samples)
     if extractor:
         options = replace(options, extractors=tuple(extractor))
     with progress.counting("Evaluating") as count:
         evaluation = api.evaluate_gan(opened, dataset, output, options=options, progress=count, if_exists=if_exists)
+    if as_json:
+        print_json("evaluate-gan", as_dict(evaluation))
+        return
     for title, headings, rows in tables(evaluation):
         out.print(progress.plain_table(headings, rows, title=title))
     out.print(notes(evaluation), style="dim")
@@ -253,6 +272,7 @@ def evaluate_designs(
     extractor: Extractor = "efficientnet_lite2",
     dataset: GanDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Compare designs with real items and random images: the paper's table.
 
@@ -296,6 +316,9 @@ def evaluate_designs(
             progress=count,
             if_exists=if_exists,
         )
+    if as_json:
+        print_json("evaluate-designs", json.loads((output / "designs.json").read_text(encoding="utf-8")))
+        return
     out.print(progress.plain_table(*table_rows(evaluation)))
     out.print(progress.plain_table(*comparison_rows(evaluation)))
     out.print(notes(evaluation), style="dim")
@@ -313,6 +336,7 @@ def evaluate_attributes(
     truth: Annotated[Path, typer.Option(help="The kept source of the synthetic dataset.")],
     output: OutputOption,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how often designs show attributes that simulated users like, by η and after 0 to 80 steps.
 
@@ -330,6 +354,9 @@ def evaluate_attributes(
     from tfdvbpr.evaluation.designs.known_attributes import summary
 
     found = api.evaluate_attributes(opened, opened_gan, truth, output, if_exists=if_exists)
+    if as_json:
+        print_json("evaluate-attributes", found)
+        return
     out.print(summary(found))
     out.print(f"Plot: {output / 'attributes.png'}", soft_wrap=True)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tfdvbpr.cli import completion
 from tfdvbpr.config.base import StrategyName, TrainingIfExists
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import IfExists
@@ -15,9 +16,18 @@ from tfdvbpr.terminal import PlainConsole
 
 out = PlainConsole()
 
-DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder made by `tfdvbpr prepare`.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.")]
-GanOption = Annotated[Path, typer.Option(metavar="GAN_RUN", help="A folder made by `tfdvbpr train-gan`.")]
+DatasetArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DATASET", help="A folder made by `tfdvbpr prepare`.", autocompletion=completion.datasets),
+]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A folder made by `tfdvbpr train`.", autocompletion=completion.runs),
+]
+GanOption = Annotated[
+    Path,
+    typer.Option(metavar="GAN_RUN", help="A folder made by `tfdvbpr train-gan`.", autocompletion=completion.gan_runs),
+]
 OutputOption = Annotated[Path, typer.Option(help="The folder to make.")]
 MovedDataset = Annotated[Path | None, typer.Option(help="The run's dataset, if it has been moved.")]
 LikedOption = Annotated[
@@ -48,7 +58,12 @@ TensorBoardOption = Annotated[
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of configuration values.")]
 SetValues = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one configuration value; repeat for more."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one configuration value; repeat for more.",
+        autocompletion=completion.config_keys,
+    ),
 ]
 StrategyOption = Annotated[
     StrategyName,

@@ -9,12 +9,14 @@ import typer
 
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import IfExistsOption, LikedOption, MovedDataset, RunArgument, out
+from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.text import printable
 
 if TYPE_CHECKING:
     from tfdvbpr.files import IfExists
     from tfdvbpr.run import Run
+    from tfdvbpr.run.explanation import Explanation
     from tfdvbpr.run.recommender_run import Recommendation
 
 app = typer.Typer()
@@ -61,6 +63,7 @@ def recommend(
     ] = None,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Recommend items to a user, to a new user from a few liked items, or to many users at once.
 
@@ -77,7 +80,7 @@ def recommend(
         )
     opened = Run.open(run)
     if users is not None:
-        _many(opened, users, output, where, category, exclude, k, include_seen, if_exists)
+        _many(opened, users, output, where, category, exclude, k, include_seen, if_exists, as_json)
         return
     if exclude is not None:
         raise ConfigError("--exclude goes with --users. For one user, give a filter with --where.")
@@ -89,12 +92,16 @@ def recommend(
         liked, name = list(liked or []), "a new user"
         answer = opened.recommend_for(liked, k=k, category=category, exclude_seen=not include_seen, where=where)
     title = f"For {name}, by {opened.manifest.model}"
-    _print(answer, title)
+    if as_json:
+        print_json("recommend", {"for": name, "model": opened.manifest.model, "items": answer})
+    else:
+        _print(answer, title)
     if output is not None:
         from tfdvbpr.run.explanation import write_recommendations
 
         write_recommendations(output, liked, answer, dataset=opened.open_dataset(dataset), title=title)
-        out.print(f"Images: {output}", soft_wrap=True)
+        if not as_json:
+            out.print(f"Images: {output}", soft_wrap=True)
 
 
 def _many(
@@ -107,6 +114,7 @@ def _many(
     k: int,
     include_seen: bool,
     if_exists: IfExists,
+    as_json: bool,
 ) -> None:
     from tfdvbpr import api
 
@@ -125,6 +133,9 @@ def _many(
             if_exists=if_exists,
             progress=show,
         )
+    if as_json:
+        print_json("recommend", done)
+        return
     lines = [f"Recommended up to {k:,} of {done.num_items:,} items to {done.num_users:,} users: {output}"]
     if done.num_resumed:
         lines.append(f"{done.num_resumed:,} of the users were done before an interruption.")
@@ -155,6 +166,7 @@ def update_items(
     output: Annotated[Path, typer.Option(help="The run folder to make; the larger dataset goes into it.")],
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Add new items to a run without training: they are embedded by their images and ranked at once.
 
@@ -169,6 +181,9 @@ def update_items(
         larger = api.update_items(opened, new_items, output, dataset=dataset, if_exists=if_exists, progress=show)
     after = larger.open_dataset().manifest
     left_out, added = after.num_quarantined, after.num_items - opened.manifest.num_items
+    if as_json:
+        print_json("update-items", {"added": added, "items": after.num_items, "left_out": left_out, "run": larger.path})
+        return
     out.print(f"Added {added:,} items, {after.num_items:,} in all; left out {left_out:,}: {output}")
     if left_out:
         where = larger.open_dataset().path / "quarantine.csv"
@@ -219,6 +234,7 @@ def explain(
         typer.Option(help="The image without information: white, or the item's own, blurred."),
     ] = "white",
     dataset: MovedDataset = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show which pixels of an item's image, and which liked items, a user's score comes from.
 
@@ -230,8 +246,21 @@ def explain(
 
     with progress.status("Explaining"):
         explanations = api.explain(run, user, item, output=output, baseline=baseline, dataset=dataset)
+    if as_json:
+        print_json("explain", [_figures(each) for each in explanations])
+        return
     for each in explanations:
         sources = ", ".join(f"{source.item_id} {source.contribution:+.2f}" for source in each.sources[:3])
         line = f"{each.item_id}: score {each.score:+.4f}, {baseline} image {each.baseline_score:+.4f}"
         out.print(printable(line + (f"; from liked items {sources}" if sources else "")), soft_wrap=True)
     out.print(f"Image: {output}", soft_wrap=True)
+
+
+def _figures(each: Explanation) -> dict[str, object]:
+    """An explanation without its pixels."""
+    return {
+        "item_id": each.item_id,
+        "score": each.score,
+        "baseline_score": each.baseline_score,
+        "sources": each.sources,
+    }

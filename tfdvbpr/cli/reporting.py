@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import IfExistsOption, MovedDataset, OutputOption, RunArgument, out
+from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.text import printable
 
 app = typer.Typer()
@@ -29,6 +31,7 @@ def report(
     ] = None,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Write a report on a run and your own data: one HTML page with a verdict.
 
@@ -38,12 +41,15 @@ def report(
     catalogue a random sample of users is evaluated.
     """
     from tfdvbpr import api
-    from tfdvbpr.reporting.page import PAGE_NAME
+    from tfdvbpr.reporting.page import FIGURES_NAME, PAGE_NAME
 
     with progress.counting("Reporting") as count:
         found = api.write_report(
             run, output, gan_run=gan, compared=compare or (), dataset=dataset, if_exists=if_exists, progress=count
         )
+    if as_json:
+        print_json("report", json.loads((output / FIGURES_NAME).read_text(encoding="utf-8")))
+        return
     out.print(f"{found.headline}.")
     for reason in found.reasons:
         out.print(printable(f"  {MARKS[reason.level]} {reason.text}"))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfdvbpr.cli import progress
+from tfdvbpr.cli import completion, endings, progress
 from tfdvbpr.cli.options import (
     ConfigFile,
     DatasetArgument,
@@ -18,6 +18,7 @@ from tfdvbpr.cli.options import (
     out,
     strategy_of,
 )
+from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.text import printable
@@ -35,7 +36,9 @@ OutputOption = Annotated[Path, typer.Option(help="The run folder to make.")]
 def train(
     dataset: DatasetArgument,
     output: OutputOption,
-    model: Annotated[str, typer.Option(help=f"One of {', '.join(RECOMMENDERS)}.")] = "dvbpr",
+    model: Annotated[
+        str, typer.Option(help=f"One of {', '.join(RECOMMENDERS)}.", autocompletion=completion.models)
+    ] = "dvbpr",
     preset: Annotated[
         str | None,
         typer.Option(
@@ -67,6 +70,7 @@ def train(
             "write a profile for TensorBoard into the run folder.",
         ),
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a recommender and keep the epoch with the best validation AUC.
 
@@ -103,9 +107,17 @@ def train(
             strategy=strategy_of(strategy),
             if_exists=if_exists,
             tensorboard=tensorboard,
-            profile=(lambda found: out.print(progress.profile_table(found))) if profile else None,
+            profile=(lambda found: progress.console.print(progress.profile_table(found))) if profile else None,
         )
-    out.print(f"Trained {model} in {run.manifest.training_seconds:.0f} s: {run.path}")
+    figures = endings.recommender_figures(run)
+    if as_json:
+        print_json("train", figures)
+        return
+    out.print(endings.figures_table(f"Trained {model} in {run.manifest.training_seconds:.0f} s", figures))
+    endings.print_next(
+        ("tfdvbpr", "evaluate", output),
+        ("tfdvbpr", "report", output, "--output", endings.beside(output, "report")),
+    )
 
 
 @app.command("train-gan", epilog="Example: [bold]tfdvbpr train-gan shop.dataset --output runs/gan --minutes 60[/bold]")
@@ -130,6 +142,7 @@ def train_gan(
     strategy: StrategyOption = "auto",
     if_exists: TrainingIfExistsOption = "error",
     tensorboard: TensorBoardOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train the category-conditional GAN that generates designs.
 
@@ -155,7 +168,14 @@ def train_gan(
             tensorboard=tensorboard,
             minutes=minutes,
         )
-    out.print(f"Trained the GAN in {run.manifest.training_seconds:.0f} s: {run.path}")
+    figures = endings.gan_figures(run)
+    if as_json:
+        print_json("train-gan", figures)
+        return
+    out.print(endings.figures_table(f"Trained the GAN in {run.manifest.training_seconds:.0f} s", figures))
+    out.print(f"Samples: {output / 'samples.png'}", soft_wrap=True)
+    evaluated = ("--dataset", dataset, "--output", endings.beside(output, "evaluated"))
+    endings.print_next(("tfdvbpr", "evaluate-gan", output, *evaluated))
 
 
 @app.command(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tfdvbpr.config.yaml_text import load_yaml
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.suggestions import nearest
 from tfdvbpr.text import shortened
 
 # Which devices train, see `make_strategy`.
@@ -144,7 +144,7 @@ def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, kind.model_fields)
+        near = nearest(name, kind.model_fields)
         known = f"Nearest: {', '.join(near)}." if near else f"Known: {', '.join(sorted(kind.model_fields))}."
         return f"`{name}` is no field of the configuration. {known}"
     return f"`{name}` has a wrong value: {first['msg']}. Received {shortened(repr(first['input']), 200)}."

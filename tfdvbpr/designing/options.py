@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from tfdvbpr.errors import ConfigError
+from tfdvbpr.suggestions import nearest
 
 Options = TypeVar("Options", "DesignOptions", "TailorOptions")
 
@@ -84,8 +84,8 @@ def parse_options(kind: type[Options], settings: Sequence[str]) -> Options:
         if not separator:
             raise ConfigError(f"--set takes KEY=VALUE. Received {setting!r}.")
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"--set must name one of {', '.join(known)}. Received {key!r}. Nearest: {nearest!r}.")
+            near = "".join(f" Nearest: {name!r}." for name in nearest(key, known, count=1))
+            raise ConfigError(f"--set must name one of {', '.join(known)}. Received {key!r}.{near}")
         try:
             values[key] = known[key](text)
         except ValueError:
