@@ -155,10 +155,14 @@ def cold_items(facts: Facts) -> list[Block]:
     shown = order[np.sort(first)][:_COLD_SHOWN]
     ids = facts.run.user_ids
     extra = [
-        [f"rank {position[row]:,} for {ids[ranks.user_ids[row]]}", f"{counts[ranks.item_ids[row]]} training actions"]
+        [f"rank {position[row]:,} for {ids[ranks.user_ids[row]]}", _actions(int(counts[ranks.item_ids[row]]))]
         for row in shown
     ]
     return [Paragraph(text), Gallery("", item_tiles(facts, ranks.item_ids[shown], extra))]
+
+
+def _actions(count: int) -> str:
+    return f"{count:,} training action" + "s" * (count != 1)
 
 
 def settings(facts: Facts) -> list[Block]:

@@ -49,7 +49,7 @@ def users(facts: Facts) -> list[Block]:
             for tile, item in zip(tiles, best.tolist(), strict=True)
         ]
         blocks += [
-            Heading(f"User {shortened(user_id, _LONGEST)}, {len(bought)} training actions"),
+            Heading(f"User {shortened(user_id, _LONGEST)}, {len(bought)} training action{'s' * (len(bought) != 1)}"),
             Gallery("bought", item_tiles(facts, bought[-SHOWN:])),
             Gallery("recommended", tiles),
         ]
