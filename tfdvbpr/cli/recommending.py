@@ -201,6 +201,7 @@ def update_users(
     output: Annotated[Path, typer.Option(help="The run folder to make; the larger dataset goes into it.")],
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
+    as_json: JsonOption = False,
 ) -> None:
     """Add new users to a run without training: their embeddings are folded in from the items they acted on.
 
@@ -215,6 +216,9 @@ def update_users(
     with progress.status("Folding in users"):
         larger = api.update_users(opened, interactions, output, dataset=dataset, if_exists=if_exists)
     added = larger.manifest.num_users - opened.manifest.num_users
+    if as_json:
+        print_json("update-users", {"added": added, "users": larger.manifest.num_users, "run": larger.path})
+        return
     out.print(f"Added {added:,} users, {larger.manifest.num_users:,} in all: {output}", soft_wrap=True)
     left_out = len((larger.path / LEFT_OUT_NAME).read_text(encoding="utf-8").splitlines()) - 1
     if left_out:
