@@ -34,7 +34,8 @@ def _parse(command: Any, arguments: list[str]) -> None:
     if hasattr(command, "commands"):
         name = next(argument for argument in arguments if not argument.startswith("-"))
         assert name in command.commands, f"there is no command {name}"
-        _parse(command.commands[name], [argument for argument in arguments if argument != name])
+        place = arguments.index(name)  # an option's value may be the same word
+        _parse(command.commands[name], arguments[:place] + arguments[place + 1 :])
     else:
         command.make_parser(command.context_class(command)).parse_args(list(arguments))
 
