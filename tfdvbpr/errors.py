@@ -54,7 +54,7 @@ def unknown_id(kind: str, received: str, known: Iterable[str]) -> UnknownIdError
         known: every id there is; the first few stand as examples where none is near.
     """
     names = list(known)
-    near = nearest(received, names[:20_000]) or names[:5]
+    near = nearest(received, names[:5_000]) or names[:5]
     return UnknownIdError(
         f"`{kind}` must be one of the {len(names)} known ids. Received {received!r}. "
         f"Nearest: {', '.join(map(repr, near))}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_LONGEST = 200
+_LONGEST = 40  # characters of a name that are compared: the time grows with their square
 
 
 def edit_distance(first: str, second: str, *, most: int) -> int:
@@ -33,8 +33,9 @@ def edit_distance(first: str, second: str, *, most: int) -> int:
 
 
 def nearest(received: str, names: Iterable[str], *, count: int = 3) -> list[str]:
-    """Up to `count` names that are near to a wrong one: those it begins, then those of few edits, without case.
+    """Up to `count` names that are near to a wrong one, without case.
 
+    Those come first that it begins, then those that it is a part of or a few edits away from.
     An edit is allowed for every three characters, and one more. Symbols before a name, such as the dashes of an
     option, count as characters.
 
@@ -49,6 +50,7 @@ def nearest(received: str, names: Iterable[str], *, count: int = 3) -> list[str]
         folded = name.casefold()[:_LONGEST]
         begins = len(wanted) > 1 and (folded.startswith(wanted) or (len(folded) > 1 and wanted.startswith(folded)))
         distance = edit_distance(wanted, folded, most=most)
-        if begins or distance <= most:
-            found.append((min(distance, 1) if begins else distance, distance, place, name))
+        holds = len(wanted) > 2 and wanted in folded
+        if begins or holds or distance <= most:
+            found.append((min(distance, 1 if begins else 2) if begins or holds else distance, distance, place, name))
     return [name for *_, name in sorted(found)[:count]]

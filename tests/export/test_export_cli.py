@@ -138,7 +138,7 @@ def test_the_options_have_the_librarys_defaults() -> None:
         assert name not in offered or offered[name].default == field.default
     offered = inspect.signature(cli.recommender).parameters
     for field in dataclasses.fields(RecommenderOptions):
-        assert field.name == "scann" or offered[field.name].default == field.default
+        assert field.name in ("scann", "filters") or offered[field.name].default == field.default
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_features_know_colours_and_do_not_depend_on_neighbours(extractor: str) -
 def test_unknown_features() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"`features` must be one of colour-and-edges.*Nearest: efficientnet_lite2, efficientnet_lite0",
+        match=r"`features` must be one of colour-and-edges.*Nearest: efficientnet_lite0",
     ):
         check_choice("features", "efficientnet_lite", FEATURE_EXTRACTORS)
 
