@@ -35,7 +35,7 @@ def edit_distance(first: str, second: str, *, most: int) -> int:
 def nearest(received: str, names: Iterable[str], *, count: int = 3) -> list[str]:
     """Up to `count` names that are near to a wrong one, without case.
 
-    Those come first that it begins, then those that it is a part of or a few edits away from.
+    Those come first that it begins, then those of few edits; where there are none, those that it is a part of.
     An edit is allowed for every three characters, and one more. Symbols before a name, such as the dashes of an
     option, count as characters.
 
@@ -45,12 +45,13 @@ def nearest(received: str, names: Iterable[str], *, count: int = 3) -> list[str]
     """
     wanted = received.casefold()[:_LONGEST]
     most = 1 + len(wanted) // 3
-    found = []
+    found, holding = [], []
     for place, name in enumerate(names):
         folded = name.casefold()[:_LONGEST]
         begins = len(wanted) > 1 and (folded.startswith(wanted) or (len(folded) > 1 and wanted.startswith(folded)))
         distance = edit_distance(wanted, folded, most=most)
-        holds = len(wanted) > 2 and wanted in folded
-        if begins or holds or distance <= most:
-            found.append((min(distance, 1 if begins else 2) if begins or holds else distance, distance, place, name))
-    return [name for *_, name in sorted(found)[:count]]
+        if begins or distance <= most:
+            found.append((min(distance, 1) if begins else distance, distance, place, name))
+        elif len(wanted) > 2 and wanted in folded:
+            holding.append(name)
+    return [name for *_, name in sorted(found)[:count]] or holding[:count]
