@@ -63,7 +63,7 @@ class ServerStartError(ServingError):
     """The local server cannot listen at its address."""
 
 
-class UnknownIdError(ServingError):
+class IdsNotFoundError(ServingError):
     """Ids that the served model does not know.
 
     Attributes:

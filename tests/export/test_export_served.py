@@ -23,7 +23,7 @@ from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.saved_model import WARMUP_NAME
 from tfdvbpr_export.versions import EXTRA, RECORDED_NAME
 from tfdvbpr_serving.client import Client
-from tfdvbpr_serving.errors import InvalidRequestError, UnknownIdError
+from tfdvbpr_serving.errors import IdsNotFoundError, InvalidRequestError
 from tfdvbpr_serving.server.server import LocalServer
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -79,9 +79,9 @@ def test_embed_images(client: Client, tiny_run: Run) -> None:
 
 
 def test_wrong_requests(client: Client) -> None:
-    with pytest.raises(UnknownIdError, match="nobody"):
+    with pytest.raises(IdsNotFoundError, match="nobody"):
         client.score(["nobody"], ["i0"])
-    with pytest.raises(UnknownIdError, match="hat"):
+    with pytest.raises(IdsNotFoundError, match="hat"):
         client.design(["u0"], "hat")
     with pytest.raises(InvalidRequestError):
         client.embed_images([b"GIF98 not an image"])

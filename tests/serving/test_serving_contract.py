@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_serving.client import Client
-from tfdvbpr_serving.errors import InvalidRequestError, ModelNotFoundError, UnknownIdError
+from tfdvbpr_serving.errors import IdsNotFoundError, InvalidRequestError, ModelNotFoundError
 
 UNKNOWN = "no-such-id-\u2603"
 
@@ -61,7 +61,7 @@ def test_new_users_and_similar_items(any_client: Client) -> None:
     similar = any_client.similar_items([liked[0]], k=3)[0]
     assert liked[0] not in similar.item_ids
     assert (np.diff(similar.similarities) <= 0).all()
-    with pytest.raises(UnknownIdError, match=UNKNOWN):
+    with pytest.raises(IdsNotFoundError, match=UNKNOWN):
         any_client.similar_items([UNKNOWN])
 
 
@@ -75,9 +75,9 @@ def test_images_are_scored_as_they_are_embedded(any_client: Client) -> None:
 
 
 def test_unknown_ids_are_errors_unless_allowed(any_client: Client) -> None:
-    with pytest.raises(UnknownIdError, match=UNKNOWN):
+    with pytest.raises(IdsNotFoundError, match=UNKNOWN):
         any_client.recommend([UNKNOWN])
-    with pytest.raises(UnknownIdError, match=UNKNOWN):
+    with pytest.raises(IdsNotFoundError, match=UNKNOWN):
         any_client.generate(UNKNOWN)
     row = any_client.recommend([UNKNOWN], category=UNKNOWN, allow_unknown=True)[0]
     assert (row.item_ids, row.known_category) == ((), False)

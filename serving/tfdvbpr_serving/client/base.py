@@ -21,7 +21,7 @@ from tfdvbpr_serving.client.channels import (
     Tls,
 )
 from tfdvbpr_serving.client.responses import SAME_RELEASE, ModelVersion, Row, read_status
-from tfdvbpr_serving.errors import CallSite, IncompatibleModelError, ServingError, UnknownIdError, error_from_grpc
+from tfdvbpr_serving.errors import CallSite, IdsNotFoundError, IncompatibleModelError, ServingError, error_from_grpc
 from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.messages import Arrays, array_from_tensor, model_spec, predict_request, string_array
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import GetModelStatusRequest, ModelSpec
@@ -206,7 +206,7 @@ class ClientBase:
             ) from error
 
     def _check_known(self, role: str, rows: Sequence[Row], given: Mapping[str, Given]) -> None:
-        """Raises `UnknownIdError` for ids whose flags are False; flags past the end of a row of ids are padding's."""
+        """Raises `IdsNotFoundError` for ids whose flags are False; flags past the end of a row of ids are padding's."""
         unknown: dict[str, list[str]] = {"user_ids": [], "item_ids": [], "categories": [], "filters": []}
         for name, (flag, kind) in _FLAGS.items():
             if (ids := given.get(name)) is None:
@@ -216,7 +216,7 @@ class ClientBase:
                 named = (own,) if isinstance(own, str) else own
                 unknown[kind] += [one for one, known in zip(named, flags, strict=False) if one and not known]
         if any(unknown.values()):
-            raise UnknownIdError(self._names[role], **unknown)
+            raise IdsNotFoundError(self._names[role], **unknown)
 
 
 def read_rows(response: Any, spec: ModelSpec, *, num_rows: int, target: str) -> list[Row]:

@@ -46,8 +46,8 @@ class ClientMethods(DesignerMethods):
     """Calls the recommender and the designer on a server of the TensorFlow Serving protocol.
 
     Every method takes one user, item, image or category a row; many rows are sent as several requests, one after the
-    other. Every method raises `ValueError` for invalid arguments before anything is sent; `UnknownIdError` for ids that
-    the model does not know, unless `allow_unknown=True` asks for the model's fallback and flags; and another
+    other. Every method raises `ValueError` for invalid arguments before anything is sent; `IdsNotFoundError` for ids
+    that the model does not know, unless `allow_unknown=True` asks for the model's fallback and flags; and another
     `ServingError` if the call fails. A category is None for the whole catalogue, one name for all rows, or one a row.
     Images are whole JPEG or PNG files: their bytes, or paths to read.
     """

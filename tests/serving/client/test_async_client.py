@@ -10,7 +10,7 @@ import pytest
 from image_files import png
 
 from tfdvbpr_serving.client import AsyncClient, Client
-from tfdvbpr_serving.errors import DeadlineError, InvalidRequestError, ServingError, UnknownIdError
+from tfdvbpr_serving.errors import DeadlineError, IdsNotFoundError, InvalidRequestError, ServingError
 from tfdvbpr_serving.server.server import LocalServer
 
 
@@ -54,7 +54,7 @@ def test_every_method(toy_server: LocalServer, toy: Client) -> None:
             assert (await client.design(users, "tops"))[0].files == toy.design(users, "tops")[0].files
             assert (await client.metadata()).version == 2
             assert (await client.model_status("designer"))[0].state == "AVAILABLE"
-            with pytest.raises(UnknownIdError, match="u9"):
+            with pytest.raises(IdsNotFoundError, match="u9"):
                 await client.recommend(["u9"])
             with pytest.raises(InvalidRequestError):
                 await client.embed_images([b"no image"])

@@ -16,11 +16,11 @@ from tfdvbpr_serving.client import Client
 from tfdvbpr_serving.client.responses import Recommendations, Scores
 from tfdvbpr_serving.errors import (
     DeadlineError,
+    IdsNotFoundError,
     IncompatibleModelError,
     InvalidRequestError,
     ModelNotFoundError,
     ServingError,
-    UnknownIdError,
 )
 from tfdvbpr_serving.server.server import LocalServer
 
@@ -41,7 +41,7 @@ def test_score_ragged_rows(toy: Client) -> None:
 
 
 def test_score_of_unknown_ids(toy: Client) -> None:
-    with pytest.raises(UnknownIdError, match="user 'u9'; item 'lost', 'gone'") as caught:
+    with pytest.raises(IdsNotFoundError, match="user 'u9'; item 'lost', 'gone'") as caught:
         toy.score(["u0", "u9", "u9"], ["i1", "lost", "gone"])
     assert isinstance(caught.value, ServingError)
     assert (caught.value.user_ids, caught.value.item_ids) == (("u9",), ("lost", "gone"))
@@ -66,7 +66,7 @@ def test_recommend_of_a_category(toy: Client) -> None:
     rows = toy.recommend(["u0", "u1"], k=10, category=["tops", "shoes"])
     assert [row.item_ids for row in rows] == [("i4", "i2", "i0"), ("i3", "i1")]
     assert all(len(row.scores) == len(row.item_ids) and np.isfinite(row.scores).all() for row in rows)
-    with pytest.raises(UnknownIdError, match="category 'hats'") as caught:
+    with pytest.raises(IdsNotFoundError, match="category 'hats'") as caught:
         toy.recommend(["u0", "u1"], category=["hats", "tops"])
     assert caught.value.categories == ("hats",)
     picks = toy.recommend(["u0", "u3"], k=[1, 3], exclude_items=[["i5", "gone"], ["i4"]])
@@ -89,7 +89,7 @@ def test_new_users(toy: Client) -> None:
     np.testing.assert_allclose(first.scores, [9, 7])  # they like 2 on the mean: 2·i - 1
     assert toy.recommend_for_items([["i4"]], k=1, category="tops", exclude_liked=False)[0].item_ids == ("i4",)
     assert toy.recommend_for_items([["i4"]], k=1, exclude_items=["i5"])[0].item_ids == ("i3",)
-    with pytest.raises(UnknownIdError, match="item 'lost', 'gone'"):
+    with pytest.raises(IdsNotFoundError, match="item 'lost', 'gone'"):
         toy.recommend_for_items([["i1"], ["lost", "gone"]])
     row = toy.recommend_for_items([["lost"]], k=1, allow_unknown=True)[0]
     assert (row.known_user, row.scores.tolist()) == (False, [11.5])
@@ -100,18 +100,18 @@ def test_similar_items_and_images(toy: Client) -> None:
     assert (first.item_ids, second.item_ids) == (("i1", "i2"), ("i4",))
     np.testing.assert_allclose(first.similarities, [0.8, 0.6], rtol=1e-6)
     assert toy.similar_items(["i0"], k=9, category="tops")[0].item_ids == ("i2", "i4")
-    with pytest.raises(UnknownIdError, match="item 'lost'"):
+    with pytest.raises(IdsNotFoundError, match="item 'lost'"):
         toy.similar_items(["lost"])
     assert toy.similar_items(["lost"], allow_unknown=True)[0].item_ids == ()
     assert toy.similar_images([png(3), png(0)], k=1, category=["shoes", "tops"])[0].item_ids == ("i3",)
-    with pytest.raises(UnknownIdError, match="category 'hats'"):
+    with pytest.raises(IdsNotFoundError, match="category 'hats'"):
         toy.similar_images([png()], category="hats")
 
 
 def test_score_images(toy: Client) -> None:
     found = toy.score_images(["u0", "u3"], [png(2), png(3)])
     np.testing.assert_allclose(found.scores, [1, 11])
-    with pytest.raises(UnknownIdError, match="user 'u9'"):
+    with pytest.raises(IdsNotFoundError, match="user 'u9'"):
         toy.score_images(["u9"], [png()])
     assert not toy.score_images(["u9"], [png()], allow_unknown=True).known_users[0]
 
@@ -130,7 +130,7 @@ def test_design(toy: Client) -> None:
     np.testing.assert_array_equal(first.images[:1], again.images)
     assert (again.steps, len(again.preferences)) == (5, 1)
     assert [d.seed for d in toy.design(["u0", "u0", "u1"], "tops", seeds=5)] == [5, 6, 7]
-    with pytest.raises(UnknownIdError, match=r"'designer'.*user 'new'; category 'hats'"):
+    with pytest.raises(IdsNotFoundError, match=r"'designer'.*user 'new'; category 'hats'"):
         toy.design(["u0", "new"], ["tops", "hats"])
 
 
@@ -138,7 +138,7 @@ def test_design_by_liked_items_and_tailor(toy: Client) -> None:
     first, second = toy.design(None, "tops", liked_items=[["i1", "i2"], ["i3"]])
     assert (first.user_id, first.known_user, first.folded_in, second.seed) == ("", False, True, 1)
     assert toy.design(["u0"], "tops", liked_items=[[]])[0].known_user
-    with pytest.raises(UnknownIdError, match="item 'lost'"):
+    with pytest.raises(IdsNotFoundError, match="item 'lost'"):
         toy.design(None, "tops", liked_items=[["i1", "lost"]])
     tailored, other = toy.tailor([png(4), png()], ["shoes", "tops"], user_ids=["u2", "u1"], seeds=3, strength=[0.5, 1])
     assert (tailored.user_id, tailored.seed, other.seed) == ("u2", 3, 4)
@@ -162,7 +162,7 @@ def test_generate(toy: Client) -> None:
     counted = toy.generate(["tops", "tops"], seeds=3)
     np.testing.assert_array_equal([p.image for p in counted], [p.image for p in images])
     assert len(toy.generate("shoes")) == 1
-    with pytest.raises(UnknownIdError, match="category 'hats'"):
+    with pytest.raises(IdsNotFoundError, match="category 'hats'"):
         toy.generate("hats")
     blank = toy.generate("hats", allow_unknown=True)[0]
     assert (blank.known_category, blank.file, blank.image.shape) == (False, b"", (0, 0, 3))
