@@ -15,7 +15,8 @@ from PIL import Image
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.options import PrepareOptions
+from tfdvbpr.data.preparation.prepare import prepare
 from tfdvbpr.run import Run
 
 Command = Callable[..., tuple[int, str, str]]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tfdvbpr.config import RecommenderConfig as RecommenderConfig
     from tfdvbpr.config import gan_config as gan_config
     from tfdvbpr.data.dataset import PreparedDataset as PreparedDataset
-    from tfdvbpr.data.preparation.prepare import PrepareOptions as PrepareOptions
+    from tfdvbpr.data.preparation.options import PrepareOptions as PrepareOptions
     from tfdvbpr.designing.audience import Audience as Audience
     from tfdvbpr.designing.designer import Designer as Designer
     from tfdvbpr.designing.options import DesignOptions as DesignOptions
@@ -60,7 +60,7 @@ _NAMES = {
     "tfdvbpr.api.data": "check_source",
     "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",
     "tfdvbpr.data.dataset": "PreparedDataset",
-    "tfdvbpr.data.preparation.prepare": "PrepareOptions",
+    "tfdvbpr.data.preparation.options": "PrepareOptions",
     "tfdvbpr.designing.audience": "Audience",
     "tfdvbpr.designing.designer": "Designer",
     "tfdvbpr.designing.options": "DesignOptions TailorOptions",

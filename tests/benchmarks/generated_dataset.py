@@ -10,9 +10,10 @@ import simplejpeg
 from PIL import Image
 
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.options import PrepareOptions
+from tfdvbpr.data.preparation.prepare import prepare
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine, Source
-from tfdvbpr.data.preparation.tables import ROW
 
 
 def jpeg(number: int, size: tuple[int, int]) -> bytes:

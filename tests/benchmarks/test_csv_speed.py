@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from tfdvbpr.data.preparation.csv_table import read_csv
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import read_csv
 
 NUM_ROWS = 1_000_000
 

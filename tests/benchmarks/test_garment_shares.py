@@ -14,7 +14,7 @@ import pytest
 
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.data.preparation.options import PrepareOptions
 from tfdvbpr.data.synthetic.garments import random_garment, render_garment
 from tfdvbpr.demo.walk import gan_settings
 from tfdvbpr.evaluation.designs.attribute_reader import ATTRIBUTES, AttributeReader

@@ -20,7 +20,8 @@ from tfdvbpr import api
 from tfdvbpr.config.base import given_fields
 from tfdvbpr.data.dataset import INTERACTIONS_NAME, MANIFEST_NAME, PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.preparation.prepare import PrepareOptions, file_records
+from tfdvbpr.data.preparation.options import PrepareOptions
+from tfdvbpr.data.preparation.prepare import file_records
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import Run
 

@@ -17,7 +17,7 @@ import pytest
 
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.data.preparation.options import PrepareOptions
 from tfdvbpr.demo.walk import gan_settings
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluation, AttributeEvaluationOptions, markdown

@@ -13,8 +13,8 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
 from tfdvbpr.data.preparation.description import Description, describe_dataset
 from tfdvbpr.data.preparation.health import HealthReport
+from tfdvbpr.data.preparation.options import PrepareOptions
 from tfdvbpr.data.preparation.packing import Progress
-from tfdvbpr.data.preparation.prepare import PrepareOptions
 from tfdvbpr.data.preparation.prepare import check_source as check_health_of
 from tfdvbpr.data.preparation.prepare import prepare as prepare_source
 from tfdvbpr.data.preparation.source import Importer

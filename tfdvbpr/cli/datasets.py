@@ -135,7 +135,8 @@ def prepare(
     """
     from tfdvbpr import api
     from tfdvbpr.config.base import parse_overrides
-    from tfdvbpr.data.preparation.prepare import PrepareOptions, refuse
+    from tfdvbpr.data.preparation.options import PrepareOptions
+    from tfdvbpr.data.preparation.refusal import refuse
 
     options = PrepareOptions(
         image_size=parse_image_size(image_size),

@@ -15,7 +15,7 @@ from tfdvbpr._version import __version__
 from tfdvbpr.cli import progress
 from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import MANIFEST_NAME, PreparedDataset
-from tfdvbpr.data.preparation.prepare import PrepareOptions
+from tfdvbpr.data.preparation.options import PrepareOptions
 from tfdvbpr.data.synthetic.source import read_truth
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import ConfigError, OutputExistsError

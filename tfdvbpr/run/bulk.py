@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_limits
 
 from tfdvbpr.arrays import read_npz
 from tfdvbpr.data.interactions import Split
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import ConfigError, DiskFullError, OutputExistsError
 from tfdvbpr.files import IfExists, is_disk_full, only_writer, sha256, whole_file, write_text
 from tfdvbpr.models.recommenders.factors import Array

@@ -22,7 +22,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.images.storage import ItemImages
 from tfdvbpr.data.importers.folder import read_folder
-from tfdvbpr.data.preparation.prepare import extend
+from tfdvbpr.data.preparation.extend import extend
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.features import FEATURE_EXTRACTORS

@@ -21,9 +21,11 @@ from scipy import sparse
 from tfdvbpr._version import __version__
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
+from tfdvbpr.data.preparation.csv_table import read_csv
 from tfdvbpr.data.preparation.prepare import file_records
+from tfdvbpr.data.preparation.rows import ROW, without_empty
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import ROW, read_csv, read_table, without_empty
+from tfdvbpr.data.preparation.tables import read_table
 from tfdvbpr.errors import SourceError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.recommenders.factors import Array, Factors

@@ -10,7 +10,8 @@ from tiny_data import BLUE, RED, encoded, noisy_picture
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
-from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.options import PrepareOptions
+from tfdvbpr.data.preparation.prepare import prepare
 
 Actions = list[tuple[str, str]]
 NUM_GOOD, NUM_TRUNCATED, NUM_USERS = 95, 5, 30

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tfdvbpr.data.preparation.csv_table import read_csv, swallows_rows
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import ROW, read_csv, swallows_rows
 from tfdvbpr.errors import SourceError
 
 Rows = list[tuple[int, list[str]]]

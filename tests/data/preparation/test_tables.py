@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import ROW, read_table
+from tfdvbpr.data.preparation.tables import read_table
 from tfdvbpr.errors import SourceError
 
 

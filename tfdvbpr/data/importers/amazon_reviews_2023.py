@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from tfdvbpr.data.preparation.json_lines import Record, read_jsonl
+from tfdvbpr.data.preparation.rows import is_text
 from tfdvbpr.data.preparation.source import (
     DEFAULT_CATEGORY,
     Importer,
@@ -21,7 +23,6 @@ from tfdvbpr.data.preparation.source import (
     image_hint_below,
     images_below,
 )
-from tfdvbpr.data.preparation.tables import Record, is_text, read_jsonl
 from tfdvbpr.errors import SourceError
 
 _IMAGES = "images"

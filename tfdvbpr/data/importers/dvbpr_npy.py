@@ -18,8 +18,8 @@ import polars as pl
 
 from tfdvbpr.child import read_in_child
 from tfdvbpr.data.importers import dvbpr_npy_reader
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import DEFAULT_CATEGORY, Importer, Quarantine, Source
-from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 
 

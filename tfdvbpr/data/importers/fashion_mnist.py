@@ -18,8 +18,8 @@ import polars as pl
 from PIL import Image
 from pydantic import Field, field_validator
 
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Importer, Quarantine, Source
-from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.data.synthetic.source import check_actions_per_user, gumbel_top_k, log_uniform_counts
 from tfdvbpr.errors import SourceError
 

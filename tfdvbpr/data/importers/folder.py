@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import polars as pl
 
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import (
     DEFAULT_CATEGORY,
     Importer,
@@ -15,7 +16,7 @@ from tfdvbpr.data.preparation.source import (
     image_hint_below,
     images_below,
 )
-from tfdvbpr.data.preparation.tables import ROW, read_table
+from tfdvbpr.data.preparation.tables import read_table
 from tfdvbpr.errors import SourceError
 
 

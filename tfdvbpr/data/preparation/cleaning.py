@@ -7,8 +7,8 @@ import polars as pl
 
 from tfdvbpr.data import SplitKind
 from tfdvbpr.data.interactions import SPLITS, Split
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Source
-from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.errors import SourceError
 
 # Seconds beyond this lie after the year 5138; milliseconds have reached it in 1973.

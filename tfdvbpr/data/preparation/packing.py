@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from tfdvbpr.data.images.decoding import BrokenImageError, ImageFacts, decoder, inspected_jpeg
 from tfdvbpr.data.images.storage import CACHE_NAME, IMAGES_NAME
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Source
-from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.files import whole_file
 
 if TYPE_CHECKING:
-    from tfdvbpr.data.preparation.prepare import PrepareOptions
+    from tfdvbpr.data.preparation.options import PrepareOptions
 
 _CHUNK = 256
 _SCHEMA = pa.schema([("jpeg", pa.large_binary())])

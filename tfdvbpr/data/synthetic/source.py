@@ -18,8 +18,8 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field, ValidationInfo, field_validator
 
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Importer, Quarantine, Source, images_below
-from tfdvbpr.data.preparation.tables import ROW
 from tfdvbpr.data.synthetic.garments import CATEGORIES, CUTS, PALETTE, PATTERNS, Garment, random_garment, render_garment
 from tfdvbpr.errors import SourceError
 from tfdvbpr.files import whole_directory
