@@ -15,8 +15,8 @@ from tfdvbpr import api
 from tfdvbpr.data.dataset import Items, PreparedDataset
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.evaluation.ranking import popularity_bar as bar_room
 from tfdvbpr.evaluation.ranking.evaluate import compute_metrics
-from tfdvbpr.reporting import facts as facts_room
 from tfdvbpr.reporting.facts import Facts, ModelFigures, collect, item_caption
 from tfdvbpr.reporting.html import render
 from tfdvbpr.reporting.sections import REPORT_SECTIONS
@@ -95,8 +95,8 @@ def test_figures_are_those_of_evaluate(facts: Facts, tiny_run: Run, run_of: RunO
 def test_a_large_catalogue_is_sampled_and_the_page_says_so(
     tiny_run: Run, checkerboard_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facts_room, "_MIN_USERS", 3)
-    monkeypatch.setattr(facts_room, "_MAX_SCORES", 16)
+    monkeypatch.setattr(bar_room, "_MIN_USERS", 3)
+    monkeypatch.setattr(bar_room, "_MAX_SCORES", 16)
     sampled = collect(tiny_run, checkerboard_dataset)
     assert (sampled.num_tested, sampled.num_testable) == (3, 8)
     assert len(np.unique(sampled.ranks.user_ids)) == 3

@@ -5,7 +5,9 @@ Validation during training is put together here, so that training itself never i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from tfdvbpr.config.base import TrainingIfExists
     from tfdvbpr.training.engine.tensorboard import StepProfile
+
+_log = logging.getLogger(__name__)
 
 
 def opened_run(run: Run | Path | str) -> Run:
@@ -51,9 +55,10 @@ def train(
     tensorboard: Path | str | None = None,
     profile: Callable[[StepProfile], None] | None = None,
 ) -> Run:
-    """Trains a recommender, keeps the epoch with the best validation AUC, and writes a run folder.
+    """Trains a recommender, keeps the epoch with the best validation metric, and writes a run folder.
 
-    The same call continues an interrupted training of the same output, and ends with the same weights.
+    The same call continues an interrupted training of the same output, and ends with the same weights. A warning is
+    logged where popularity has the better validation recall@10 or `stop_metric`.
 
     Args:
         dataset: a prepared dataset or its folder.
@@ -84,7 +89,7 @@ def train(
         >>> stop = keras.callbacks.EarlyStopping(monitor="validation_auc", mode="max", patience=3)  # doctest: +SKIP
         >>> run = tfdvbpr.train("shop.dataset", "runs/dvbpr", callbacks=[stop])  # doctest: +SKIP
     """
-    from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
+    from tfdvbpr.evaluation.ranking.evaluate import check_stop_metric, validation_metrics
     from tfdvbpr.training.recommender.train import train_recommender
 
     opened = _verified(dataset)
@@ -94,17 +99,39 @@ def train(
         before = opened_run(start_from)
         where = str(before.path.resolve())
         config = config.model_copy(update={"start_from": where}) if config else retraining_config(before)
-    return train_recommender(
+    config = config or recommender_config("dvbpr")
+    check_stop_metric(config.stop_metric)
+    run = train_recommender(
         opened,
-        config or recommender_config("dvbpr"),
+        config,
         Path(output),
-        validate=validation_metrics,
+        validate=partial(validation_metrics, stop_metric=config.stop_metric),
         callbacks=callbacks,
         strategy=strategy,
         if_exists=if_exists,
         tensorboard=None if tensorboard is None else Path(tensorboard),
         profile=profile,
     )
+    _compare_with_popularity(run)
+    return run
+
+
+def _compare_with_popularity(run: Run) -> None:
+    """Warn where counting actions is better on the validation actions than what was trained."""
+    from tfdvbpr.data.interactions import Split
+    from tfdvbpr.evaluation.ranking.metrics import DEFAULT_K
+    from tfdvbpr.evaluation.ranking.popularity_bar import popularity_bar
+
+    if run.manifest.model == "popularity" or not len(run.interactions.of(Split.VALIDATION)[0]):
+        return
+    for metric in dict.fromkeys((f"recall@{DEFAULT_K}", run.config.stop_metric)):
+        bar = popularity_bar(run.factors, run.interactions, Split.VALIDATION, metric)
+        if bar is not None and bar.gain.mean < 0:
+            _log.warning(
+                "Popularity has the better validation %s: %.4f, this run %.4f (95 %% interval of the difference %+.4f "
+                "to %+.4f). Compare it with ease, visual-ease and hybrid-dvbpr before you ship it.",
+                *(metric, bar.popularity, bar.value, bar.gain.low, bar.gain.high),
+            )
 
 
 def train_gan(

@@ -44,9 +44,9 @@ def recommender_figures(run: Run) -> dict[str, Any]:
         "items": about.num_items,
         "training_seconds": about.training_seconds,
     }
-    history = _history(run.path)
-    if "validation_auc" in history.columns and (rows := history.drop_nulls("validation_auc")).height:
-        best = rows.row(int(rows["validation_auc"].arg_max() or 0), named=True)
+    history, metric = _history(run.path), f"validation_{run.config.stop_metric}"
+    if metric in history.columns and (rows := history.drop_nulls(metric)).height:
+        best = rows.row(int(rows[metric].arg_max() or 0), named=True)
         found |= {"epochs": history.height, "kept_epoch": int(best["epoch"]) + 1}
         found |= {name: value for name, value in best.items() if name.startswith("validation_") or name == "loss"}
     return found

@@ -72,7 +72,7 @@ def train(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a recommender and keep the epoch with the best validation AUC.
+    """Train a recommender and keep the epoch with the best validation AUC, or another stop_metric.
 
     After Ctrl-C, SIGTERM, a crash or a full disk, the same command continues from the last checkpoint and ends with the
     same weights.

@@ -179,6 +179,11 @@ class RecommenderConfig(TrainingConfig):
         "float32.",
     )
     evaluate_every: int = option("evaluation", 5, "Epochs between evaluations on the validation actions.", ge=1)
+    stop_metric: str = option(
+        "evaluation",
+        "auc",
+        "The validation metric whose best epoch is kept, such as auc, auc_cold, recall@10 or ndcg@10.",
+    )
     patience: int = option(
-        "evaluation", 0, "Stop after so many evaluations without a better validation AUC; 0 never stops early.", ge=0
+        "evaluation", 0, "Stop after so many evaluations without a better `stop_metric`; 0 never stops early.", ge=0
     )

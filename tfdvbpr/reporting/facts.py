@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.errors import RunError
 from tfdvbpr.evaluation.ranking.evaluate import catalogue_metrics, mean_of, per_user_metrics
-from tfdvbpr.evaluation.ranking.metrics import Rankings
+from tfdvbpr.evaluation.ranking.metrics import Rankings, metric_title
+from tfdvbpr.evaluation.ranking.popularity_bar import popularity_factors, sample_users
 from tfdvbpr.evaluation.ranking.ranks import Ranks
 from tfdvbpr.evaluation.ranking.significance import Interval, mean_interval
-from tfdvbpr.models.recommenders.closed_form import Popularity
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.run.folder import HISTORY_NAME
@@ -30,8 +29,6 @@ K = 10
 METRICS = ("auc", "auc_cold", f"recall@{K}", f"coverage@{K}")
 HEALTH_NAME = "health.json"
 _MAX_HEALTH_BYTES = 4_000_000
-# So many scores are computed for each run; on a larger catalogue fewer users are evaluated, at least this many.
-_MAX_SCORES, _MIN_USERS = 400_000_000, 500
 
 
 @dataclass(frozen=True)
@@ -104,6 +101,15 @@ class Facts:
         path = self.run.path / HISTORY_NAME
         return pl.read_csv(path, glob=False) if path.is_file() and path.stat().st_size else pl.DataFrame()
 
+    @property
+    def validations(self) -> tuple[str, pl.DataFrame]:
+        """The title of the metric that chose the epoch, and `epoch` and `value` of each validation; maybe no rows."""
+        metric = self.run.config.stop_metric
+        column, title = f"validation_{metric}", f"validation {metric_title(metric)}"
+        if column not in self.history.columns:
+            return title, pl.DataFrame({"epoch": [], "value": []})
+        return title, self.history.select("epoch", value=column).drop_nulls("value")
+
     @cached_property
     def health(self) -> list[dict[str, str]]:
         """Severity, title and advice of each finding of the dataset's health report; empty where it has none."""
@@ -130,32 +136,19 @@ def collect(run: Run, dataset: PreparedDataset, *, gan: GanRun | None = None, ot
                 f"A compared run must be of the same dataset as {run.path}. {other.path} is of "
                 f"{other.manifest.dataset}. Train it on the same prepared dataset."
             )
-    interactions, num_testable = _sampled(run.interactions)
+    interactions, num_testable = sample_users(run.interactions, Split.TEST)
     if not num_testable:
         raise RunError(
             f"{run.path} must have users with a test action. It has none: a user needs 3 actions. Prepare more data."
         )
     names = distinct_names([run.path, *(other.path for other in others)], taken=["popularity"])
     titles = [run_title(name, each.manifest.model) for name, each in zip(names, (run, *others), strict=True)]
-    counts = Popularity.closed_form(RecommenderConfig(model="popularity"), interactions, None)
-    popularity, _ = _figures("popularity", counts, interactions)
+    popularity, _ = _figures("popularity", popularity_factors(interactions), interactions)
     model, ranks = _figures(titles[0], run.factors, interactions)
     compared = tuple(
         _figures(title, other.factors, interactions)[0] for title, other in zip(titles[1:], others, strict=True)
     )
     return Facts(run, dataset, gan, popularity, model, compared, ranks, num_testable)
-
-
-def _sampled(interactions: Interactions) -> tuple[Interactions, int]:
-    """The actions with test actions of a seeded sample of users, where all would take long; and how many there are."""
-    users = np.unique(interactions.of(Split.TEST)[0])
-    most = max(_MIN_USERS, _MAX_SCORES // max(interactions.num_items, 1))
-    if len(users) <= most:
-        return interactions, len(users)
-    kept = np.random.default_rng(0).choice(users, most, replace=False)
-    left_out = (interactions.splits == Split.TEST) & ~np.isin(interactions.user_ids, kept)
-    splits = np.where(left_out, np.uint8(Split.WITHHELD), interactions.splits)
-    return replace(interactions, splits=splits), len(users)
 
 
 def _figures(name: str, factors: Factors, interactions: Interactions) -> tuple[ModelFigures, Ranks]:

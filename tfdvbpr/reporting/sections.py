@@ -119,7 +119,7 @@ def _bars(facts: Facts) -> Plot:
 
 
 def learning(facts: Facts) -> list[Block]:
-    """Loss and validation AUC of each epoch."""
+    """Loss and validation metric of each epoch."""
     history = facts.history
     if history.height < 2 or "loss" not in history.columns:
         return []
@@ -128,14 +128,15 @@ def learning(facts: Facts) -> list[Block]:
     left.set_xlabel("epoch", color=INK)
     left.set_ylabel("training loss", color=SECOND)
     text = f"Trained for {history.height} epochs in {facts.run.manifest.training_seconds:,.0f} s."
-    if "validation_auc" in history.columns and (found := history.drop_nulls("validation_auc")).height:
+    title, found = facts.validations
+    if found.height:
         right = left.twinx()
         style(right)
-        right.plot(found["epoch"] + 1, found["validation_auc"], color=ACCENT, marker="o", markersize=4)
-        right.set_ylabel("validation AUC", color=ACCENT)
-        best = found.row(int(found["validation_auc"].arg_max() or 0), named=True)
-        text += f" Kept: epoch {int(best['epoch']) + 1}, whose validation AUC of {best['validation_auc']:.4f} is best."
-    return [Plot(svg_uri(figure), "loss and validation AUC of each epoch"), Paragraph(text)]
+        right.plot(found["epoch"] + 1, found["value"], color=ACCENT, marker="o", markersize=4)
+        right.set_ylabel(title, color=ACCENT)
+        best = found.row(int(found["value"].arg_max() or 0), named=True)
+        text += f" Kept: epoch {int(best['epoch']) + 1}, whose {title} of {best['value']:.4f} is best."
+    return [Plot(svg_uri(figure), f"loss and {title} of each epoch"), Paragraph(text)]
 
 
 def cold_items(facts: Facts) -> list[Block]:

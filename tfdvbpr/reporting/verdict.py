@@ -141,16 +141,13 @@ def _coverage(facts: Facts) -> Reason | None:
 
 
 def _unfinished(facts: Facts) -> Reason | None:
-    history = facts.history
-    if "validation_auc" not in history.columns:
-        return None
-    found = history.drop_nulls("validation_auc")
-    if found.height < 2 or found["validation_auc"].arg_max() != found.height - 1:
+    title, found = facts.validations
+    if found.height < 2 or found["value"].arg_max() != found.height - 1:
         return None
     epochs = int(found["epoch"][-1]) + 1
     return Reason(
         "caution",
-        f"the best validation AUC is that of the last epoch ({epochs}), so that longer training may help",
+        f"the best {title} is that of the last epoch ({epochs}), so that longer training may help",
         f"Train longer: tfdvbpr train DATASET ... --set epochs={2 * epochs}.",
     )
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.errors import DatasetError, RunError, check_choice
+from tfdvbpr.errors import ConfigError, DatasetError, RunError, check_choice
 from tfdvbpr.evaluation.ranking.metrics import Rankings, find_metric, metric_names, metric_title
 from tfdvbpr.evaluation.ranking.significance import mean_interval
 from tfdvbpr.evaluation.ranking.top_k import ItemFeatures
@@ -151,9 +151,24 @@ def mean_metrics(
     return {name: value for name, value in means.items() if value is not None}
 
 
-def validation_metrics(factors: Factors, interactions: Interactions) -> dict[str, float]:
-    """`auc` and, where there are cold validation items, `auc_cold`: what training evaluates between epochs."""
-    return mean_metrics(factors, interactions, Split.VALIDATION)
+def validation_metrics(factors: Factors, interactions: Interactions, *, stop_metric: str = "auc") -> dict[str, float]:
+    """What training evaluates between epochs: `auc`, `auc_cold` where there are cold items, and `stop_metric`."""
+    names = tuple(dict.fromkeys(("auc", "auc_cold", stop_metric)))
+    return mean_metrics(factors, interactions, Split.VALIDATION, names)
+
+
+def check_stop_metric(name: str) -> None:
+    """Refuse a metric that cannot tell which epoch is the best.
+
+    Raises:
+        ConfigError: if there is no such metric, or higher values of it are not better.
+    """
+    metric, _ = find_metric(name)
+    if not (metric.per_user and metric.higher_is_better):
+        raise ConfigError(
+            "`stop_metric` must be a metric of users whose higher values are better, such as recall@10. "
+            f"Received {name!r}."
+        )
 
 
 def table_rows(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -14,6 +14,7 @@ import keras
 import polars as pl
 
 from tfdvbpr.config import RecommenderConfig
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.models.recommenders.factors import Factors
 from tfdvbpr.training.checkpoints.file import BEST, Saved, assign, parse, read_bytes, values, variables, write_saved
 from tfdvbpr.training.distributed.strategy import broadcast_bytes, broadcast_number
@@ -134,7 +135,7 @@ class BestWeights(TrainingCallback):
     Adds the metrics to the epoch's logs as `validation_...`. The chief's comparison counts on every worker.
 
     Args:
-        validate: metrics of factors, among them "auc", which is compared; None keeps the last weights.
+        validate: metrics of factors, among them `config.stop_metric`, which is compared; None keeps the last weights.
         folder: where the best weights are kept meanwhile; None on a worker that is not the chief.
     """
 
@@ -161,17 +162,26 @@ class BestWeights(TrainingCallback):
             return
         factors = self._trainer.factors()
         metrics = dict(self._validate(factors))
-        self._compare(metrics["auc"], factors)
+        self._compare(self._stop_value(metrics), factors)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         _log.info("epoch %d/%d: validation %s", epoch + 1, epochs, shown)
         if logs is not None:
             logs |= {f"validation_{name}": value for name, value in metrics.items()}
 
-    def _compare(self, auc: float, factors: Factors) -> None:
-        better = bool(broadcast_number(self._strategy, int(self._best is None or auc > self._best)))
+    def _stop_value(self, metrics: Mapping[str, float]) -> float:
+        name = self._config.stop_metric
+        if name not in metrics:
+            raise ConfigError(
+                f"`stop_metric` must be a metric that validation has. No validation user has a value of {name}. "
+                "Set stop_metric=auc."
+            )
+        return metrics[name]
+
+    def _compare(self, value: float, factors: Factors) -> None:
+        better = bool(broadcast_number(self._strategy, int(self._best is None or value > self._best)))
         self._validations_since_best = 0 if better else self._validations_since_best + 1
         if better:
-            self._best = auc
+            self._best = value
             if self._folder is not None:
                 found = {field.name: getattr(factors, field.name) for field in fields(factors)}
                 arrays = {f"factors/{name}": array for name, array in found.items() if array is not None}

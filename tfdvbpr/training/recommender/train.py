@@ -51,7 +51,7 @@ def train_recommender(
     tensorboard: Path | None = None,
     profile: Callable[[StepProfile], None] | None = None,
 ) -> Run:
-    """Train a recommender, keep the weights with the best validation AUC, and write a run folder.
+    """Train a recommender, keep the weights with the best `stop_metric`, and write a run folder.
 
     After an interruption the same call continues from the last checkpoint, and ends with the same weights to the bit.
 
@@ -60,7 +60,7 @@ def train_recommender(
         config: model, hyper-parameters, seed; with `start_from`, training begins with the weights of that run, see
             `carry_over`, and is shortened by `effective_config`.
         output: the run folder to make; it appears whole or not at all.
-        validate: metrics of factors on the dataset's interactions, among them "auc"; called every
+        validate: metrics of factors on the dataset's interactions, among them `config.stop_metric`; called every
             `config.evaluate_every` epochs. Left out, or without a validation part, the last weights are kept.
         callbacks: see `run_epochs`; their logs also hold the validation metrics, as `validation_auc` and so on.
         strategy: a tf.distribute strategy; left out, `make_strategy()`.
