@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from tfdvbpr.files import write_csv
+from tfdvbpr.fonts import plot_text
 from tfdvbpr.terminal import PlainConsole, PlainFormatter
-from tfdvbpr.text import csv_cell, markdown, one_line, plot_text, printable, shortened
+from tfdvbpr.text import csv_cell, markdown, one_line, printable, shortened
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

@@ -1,8 +1,8 @@
-"""How untrusted text is shown: ids, titles, category names and file names in terminals, Markdown, CSV files and plots.
+"""How untrusted text is shown: ids, titles, category names and file names in terminals, Markdown and CSV files.
 
-A catalogue's text may hold terminal escape sequences, markup of Rich, Markdown or HTML, formulas of spreadsheets and
-mathematics of Matplotlib. What is shown passes through one of these functions; what is stored and looked up stays as it
-is. `tfdvbpr.terminal` applies `printable` to everything that a command prints.
+A catalogue's text may hold terminal escape sequences, markup of Rich, Markdown or HTML and formulas of spreadsheets.
+What is shown passes through one of these functions; what is stored and looked up stays as it is. `tfdvbpr.terminal`
+applies `printable` to everything that a command prints; text of images and plots passes through `tfdvbpr.fonts`.
 """
 
 from __future__ import annotations
@@ -77,13 +77,3 @@ def csv_cell(text: str) -> str:
     """
     text = printable(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
-
-
-def plot_text(text: str) -> str:
-    r"""The text for Matplotlib, which would read what stands between two dollars as mathematics.
-
-    Example:
-        >>> plot_text("$x^$")
-        '\\$x^\\$'
-    """
-    return printable(text).replace("$", r"\$")

@@ -7,17 +7,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from tiny_data import Command, RunOf
 
 from tfdvbpr import api
-from tfdvbpr.data.dataset import Items, PreparedDataset
+from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.errors import OutputExistsError
 from tfdvbpr.evaluation.ranking import popularity_bar as bar_room
 from tfdvbpr.evaluation.ranking.evaluate import compute_metrics
-from tfdvbpr.reporting.facts import Facts, ModelFigures, collect, item_caption
+from tfdvbpr.reporting.facts import Facts, ModelFigures, collect
 from tfdvbpr.reporting.html import render
 from tfdvbpr.reporting.sections import REPORT_SECTIONS
 from tfdvbpr.reporting.users import sampled_users
@@ -87,9 +86,10 @@ def test_figures_are_those_of_evaluate(facts: Facts, tiny_run: Run, run_of: RunO
         assert figures.values["auc"] == metrics["auc"]["all"]
         assert figures.values["recall@10"] == metrics["recall@10"]
         assert figures.values["coverage@10"] == metrics["coverage@10"]
-    assert facts.recall_gain.mean == pytest.approx(
-        (facts.model.values["recall@10"] or 0.0) - (facts.popularity.values["recall@10"] or 0.0)
-    )
+    for name in ("auc", "recall@10"):
+        gain = facts.gain(name)
+        assert gain is not None
+        assert gain.mean == pytest.approx((facts.model.values[name] or 0.0) - (facts.popularity.values[name] or 0.0))
 
 
 def test_a_large_catalogue_is_sampled_and_the_page_says_so(
@@ -105,11 +105,11 @@ def test_a_large_catalogue_is_sampled_and_the_page_says_so(
 
 
 def _with(facts: Facts, *, ours: dict[str, float], bar: dict[str, float], num_users: int = 400) -> Facts:
-    """Facts with other figures; each user's recall is the mean."""
+    """Facts with other figures; each user has the mean."""
 
     def figures(name: str, values: dict[str, float]) -> ModelFigures:
         whole = {"auc": 0.8, "auc_cold": 0.7, "recall@10": 0.1, "coverage@10": 0.5, **values}
-        return ModelFigures(name, dict(whole), np.full(num_users, whole["recall@10"]))
+        return ModelFigures(name, dict(whole), {metric: np.full(num_users, value) for metric, value in whole.items()})
 
     return replace(facts, model=figures("ours", ours), popularity=figures("popularity", bar), num_testable=num_users)
 
@@ -117,11 +117,27 @@ def _with(facts: Facts, *, ours: dict[str, float], bar: dict[str, float], num_us
 def test_the_verdict_names_what_forbids_to_ship(facts: Facts) -> None:
     worse = verdict(_with(facts, ours={"recall@10": 0.02}, bar={"recall@10": 0.05, "auc": 0.7, "auc_cold": 0.4}))
     assert (worse.level, worse.headline) == ("stop", "Do not ship")
-    assert worse.reasons[0].text.startswith("popularity has the better recall@10 (0.020 for 0.050")
+    assert worse.reasons[0].text.startswith("it is worse than popularity at recall@10: 0.020, popularity 0.050")
     assert any("--model ease" in step for step in worse.next_steps)
     better = verdict(_with(facts, ours={}, bar={"recall@10": 0.05, "auc": 0.7, "auc_cold": 0.4}))
     assert better.level in ("good", "caution")
-    assert "its recall@10 is better than popularity's" in " ".join(reason.text for reason in better.reasons)
+    assert "it is better than popularity at recall@10" in " ".join(reason.text for reason in better.reasons)
+
+
+@pytest.mark.parametrize("mean", [-0.01, 0.01])
+@pytest.mark.parametrize(("rule", "metric"), [("recall", "recall@10"), ("auc", "auc")])
+def test_a_difference_that_may_be_chance_forbids_nothing(facts: Facts, rule: str, metric: str, mean: float) -> None:
+    """400 users whose differences have a standard deviation of 0.5: the standard error is 0.025."""
+    made = _with(facts, ours={metric: 0.5 + mean}, bar={metric: 0.5})
+    noise = np.tile([-0.5, 0.5], 200)
+    values = made.model.per_user[metric]
+    made = replace(made, model=replace(made.model, per_user={**made.model.per_user, metric: values + noise}))
+    reason = RULES[rule](made)
+    assert reason is not None
+    assert reason.level == "caution"
+    assert "it is not shown to be better than popularity" in reason.text
+    assert f"difference {mean:+.3f}" in reason.text
+    assert reason.advice
 
 
 def test_users_with_one_action_forbid_to_ship(facts: Facts) -> None:
@@ -136,7 +152,7 @@ def test_users_with_one_action_forbid_to_ship(facts: Facts) -> None:
 @pytest.mark.parametrize(
     ("rule", "ours", "bar", "words"),
     [
-        ("auc", {"auc": 0.6}, {"auc": 0.7}, "popularity orders the catalogue better"),
+        ("auc", {"auc": 0.6}, {"auc": 0.7}, "worse than popularity at ordering the catalogue"),
         ("cold items", {"auc_cold": 0.5}, {"auc_cold": 0.3}, "hardly better than chance"),
         ("coverage", {"coverage@10": 0.001}, {}, "0.1% of the catalogue"),
         ("tested users", {}, {}, "only 8 users could be tested"),
@@ -179,15 +195,6 @@ def test_text_of_the_catalogue_is_escaped(tmp_path: Path) -> None:
     assert "<script>" not in shown
     assert "\x1b" not in shown
     assert "\u202e" not in shown
-
-
-def test_an_item_is_named_by_what_the_catalogue_has(facts: Facts) -> None:
-    table = pl.DataFrame(
-        {"item_id": ["i1", "i2"], "category": ["a", "a"], "Title": ["Red dress", ""], "price": ["9", "8"]}
-    )
-    assert item_caption(Items(table, ("a",)).table, 0) == ["Red dress", "i1, 9"]
-    assert item_caption(table, 1) == ["i2, 8"]
-    assert item_caption(table.select("item_id"), 0) == ["i1"]
 
 
 def test_users_are_shown_from_few_actions_to_many(facts: Facts) -> None:

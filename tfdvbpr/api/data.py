@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,7 @@ def describe(
     dataset: PreparedDataset | Path | str,
     *,
     output: Path | str | None = None,
+    captions: Sequence[str] | None = None,
     if_exists: IfExists = "error",
 ) -> Description:
     """Counts what a dataset holds and, with `output`, plots its long tail and a grid of sample images.
@@ -122,10 +123,13 @@ def describe(
         dataset: a prepared dataset or its folder.
         output: a folder to make, with long_tail.png, sample_grid.png and description.json; left out, nothing is
             written.
+        captions: columns of the items below each photo of the grid, beside its id; left out, title and price where
+            there are columns of such names.
         if_exists: "error", or "overwrite" to replace a folder that is already there.
 
     Raises:
         DatasetError: if `dataset` is no prepared dataset.
+        ConfigError: if one of `captions` is no column.
         OutputExistsError: if `output` holds something already.
     """
     from tfdvbpr.data.preparation import description as files
@@ -135,7 +139,7 @@ def describe(
     if output is not None:
         with whole_directory(Path(output), if_exists=if_exists) as folder:
             files.write_long_tail(opened.interactions, folder / files.LONG_TAIL_NAME)
-            files.write_sample_grid(opened, folder / files.SAMPLE_GRID_NAME)
+            files.write_sample_grid(opened, folder / files.SAMPLE_GRID_NAME, captions=captions)
             text = json.dumps(asdict(description), indent=2, ensure_ascii=False)
             (folder / "description.json").write_text(text + "\n", encoding="utf-8")
     return description

@@ -33,6 +33,7 @@ def design(
     options: DesignOptions | None = None,
     second_run: Run | Path | str | None = None,
     seed: int = 0,
+    captions: Sequence[str] | None = None,
     dataset: Path | str | None = None,
     if_exists: IfExists = "error",
 ) -> Designs:
@@ -52,6 +53,8 @@ def design(
         options: starts, steps, step size, η.
         second_run: another recommender, which the ascent does not use, to score the written designs too.
         seed: of the starts; the same seed gives the same designs.
+        captions: columns of the items below each nearest item, beside its id; left out, title and price where there
+            are columns of such names.
         dataset: where the run's dataset is now, if it has been moved; needed for the folder alone.
         if_exists: whether to replace a folder that is already there.
 
@@ -60,7 +63,8 @@ def design(
 
     Raises:
         UnknownIdError: if a run does not know a user, an item or the category.
-        ConfigError: if both or neither of `user_ids` and `liked` are given, or a number is out of range.
+        ConfigError: if both or neither of `user_ids` and `liked` are given, a number is out of range, or one of
+            `captions` is no column.
         RunError: if a recommender does not learn from pixels.
         OutputExistsError: if `output` holds something already.
 
@@ -94,6 +98,7 @@ def design(
         num_designs=number,
         second_run=second,
         seed=seed,
+        captions=captions,
         if_exists=if_exists,
     )
 

@@ -10,7 +10,15 @@ from typer.core import TyperCommand
 
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.health import print_health
-from tfdvbpr.cli.options import DatasetArgument, IfExistsOption, out, parse_image_size, parse_share
+from tfdvbpr.cli.options import (
+    CaptionsOption,
+    DatasetArgument,
+    IfExistsOption,
+    out,
+    parse_captions,
+    parse_image_size,
+    parse_share,
+)
 from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
 from tfdvbpr.errors import ConfigError
@@ -192,6 +200,7 @@ def describe(
         Path | None,
         typer.Option(help="A folder to make, with long_tail.png, sample_grid.png and description.json."),
     ] = None,
+    captions: CaptionsOption = None,
     verify: Annotated[bool, typer.Option("--verify", help="Also check every file against its hash.")] = False,
     if_exists: IfExistsOption = "error",
     as_json: JsonOption = False,
@@ -204,7 +213,7 @@ def describe(
     from tfdvbpr.data.dataset import PreparedDataset
 
     opened = PreparedDataset.open(dataset, verify=verify)
-    description = api.describe(opened, output=output, if_exists=if_exists)
+    description = api.describe(opened, output=output, captions=parse_captions(captions), if_exists=if_exists)
     if as_json:
         print_json("describe", description)
         return

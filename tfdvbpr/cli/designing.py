@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from tfdvbpr.cli import endings, progress
-from tfdvbpr.cli.options import GanOption, IfExistsOption, LikedOption, MovedDataset, OutputOption, RunArgument, out
+from tfdvbpr.cli.options import (
+    CaptionsOption,
+    GanOption,
+    IfExistsOption,
+    LikedOption,
+    MovedDataset,
+    OutputOption,
+    RunArgument,
+    out,
+    parse_captions,
+)
 from tfdvbpr.cli.output import JsonOption, print_json
 
 app = typer.Typer()
@@ -57,6 +67,7 @@ def design(
     set_values: DesignSettings = None,
     second_run: SecondRun = None,
     seed: SeedOption = 0,
+    captions: CaptionsOption = None,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
     as_json: JsonOption = False,
@@ -83,6 +94,7 @@ def design(
             options=options,
             second_run=second_run,
             seed=seed,
+            captions=parse_captions(captions),
             dataset=dataset,
             if_exists=if_exists,
         )

@@ -34,6 +34,15 @@ LikedOption = Annotated[
     list[str] | None,
     typer.Option(metavar="ITEM", help="Instead of a user: an item that a new user liked; repeat for more."),
 ]
+CaptionsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMNS",
+        help="Columns of items.csv below each photo, beside its id, such as title,price. Default: title and price, "
+        "where there are such columns.",
+        show_default=False,
+    ),
+]
 IfExistsOption = Annotated[
     IfExists,
     typer.Option(
@@ -79,6 +88,11 @@ def parse_image_size(text: str) -> tuple[int, int]:
     if match is None:
         raise ConfigError(f"--image-size takes HEIGHTxWIDTH in pixels, such as 64x64. Received {text!r}.")
     return int(match[1]), int(match[2])
+
+
+def parse_captions(text: str | None) -> list[str] | None:
+    """Column names between commas; none for an empty text, and None where the option is left out."""
+    return None if text is None else [name for each in text.split(",") if (name := each.strip())]
 
 
 def parse_share(option: str, text: str) -> float:

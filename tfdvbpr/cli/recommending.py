@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tfdvbpr.cli import progress
-from tfdvbpr.cli.options import IfExistsOption, LikedOption, MovedDataset, RunArgument, out
+from tfdvbpr.cli.options import (
+    CaptionsOption,
+    IfExistsOption,
+    LikedOption,
+    MovedDataset,
+    RunArgument,
+    out,
+    parse_captions,
+)
 from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.text import printable
@@ -61,6 +69,7 @@ def recommend(
             "item, or a .jsonl file with a line a user."
         ),
     ] = None,
+    captions: CaptionsOption = None,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
     as_json: JsonOption = False,
@@ -99,7 +108,8 @@ def recommend(
     if output is not None:
         from tfdvbpr.run.explanation import write_recommendations
 
-        write_recommendations(output, liked, answer, dataset=opened.open_dataset(dataset), title=title)
+        images, columns = opened.open_dataset(dataset), parse_captions(captions)
+        write_recommendations(output, liked, answer, dataset=images, title=title, captions=columns)
         if not as_json:
             out.print(f"Images: {output}", soft_wrap=True)
 

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tfdvbpr.data.captions import check_caption_columns, item_caption
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import decoder
 from tfdvbpr.data.images.grids import image_grid, write_animation
+from tfdvbpr.data.images.photos import LEAST_HEIGHT, sharp_photos
 from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardized_users
 from tfdvbpr.designing.designer import Designer, Designs
 from tfdvbpr.designing.nearest_items import EXTRACTOR, Neighbours, RealItems
@@ -47,6 +49,7 @@ def write_designs(
     num_designs: int = 8,
     second_run: Run | None = None,
     seed: int = 0,
+    captions: Sequence[str] | None = None,
     if_exists: IfExists = "error",
 ) -> Designs:
     """Designs for an audience, and writes them into a folder; arguments and errors are those of `tfdvbpr.design`.
@@ -56,6 +59,7 @@ def write_designs(
     items and history of each.
     """
     check_output(output, if_exists=if_exists)
+    check_caption_columns(dataset.items.table, captions or ())
     second_users = None if second_run is None else audience.embeddings(second_run, category)
     designs = designer.design_for(audience, category, seed=seed, num_frames=_ANIMATION_FRAMES, num_designs=num_designs)
     images, frames = designs.images[0], _frames(designs)
@@ -98,12 +102,12 @@ def write_designs(
         "designs": rows,
     }
     with whole_directory(output, if_exists=if_exists) as folder:
-        _design_grid(designs, dataset, near).save(folder / "grid.png")
+        _design_grid(designs, dataset, near, captions).save(folder / "grid.png")
         for row, image in zip(rows, images, strict=True):
             Image.fromarray(image).save(folder / row["file"])
         means = designs.history["preferences"][0].mean(axis=0)
-        captions = [f"step {step}, preference {means[step]:+.2f}" for step in designs.frame_steps]
-        write_animation(folder / "ascent.gif", frames, captions=captions)
+        steps = [f"step {step}, preference {means[step]:+.2f}" for step in designs.frame_steps]
+        write_animation(folder / "ascent.gif", frames, captions=steps)
         np.save(folder / LATENTS_NAME, designs.latents[0])
         (folder / DESIGNS_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return designs
@@ -115,18 +119,26 @@ def _frames(designs: Designs) -> npt.NDArray[np.uint8]:
     return designs.frames[:, 0]
 
 
-def _design_grid(designs: Designs, dataset: PreparedDataset, near: Neighbours) -> Image.Image:
+def _design_grid(
+    designs: Designs, dataset: PreparedDataset, near: Neighbours, caption_columns: Sequence[str] | None
+) -> Image.Image:
     frames, taken = _frames(designs), designs.frame_steps
     at = [int(np.abs(np.array(taken) - step).argmin()) for step in frame_steps(taken[-1], _GRID_FRAMES)]
     preferences = designs.history["preferences"][0]
     rows, captions = [], []
+
+    def text(item: int, distance: float) -> str:
+        return "\n".join([f"distance {distance:.2f}", *item_caption(dataset.items.table, item, caption_columns)])
+
     for number in range(frames.shape[1]):
-        rows.append([*(frames[frame, number] for frame in at), None, *dataset.images.read(near.items[number])])
+        photos = sharp_photos(dataset, near.items[number], height=LEAST_HEIGHT)
+        rows.append([*(frames[frame, number] for frame in at), None, *photos])
         ascent = [f"{preferences[number, taken[frame]]:+.2f}" for frame in at]
-        captions.append([*ascent, "", *(f"distance {distance:.2f}" for distance in near.distances[number])])
+        items = zip(near.items[number], near.distances[number], strict=True)
+        captions.append([*ascent, "", *(text(int(item), distance) for item, distance in items)])
     titles = ["start", *(f"step {taken[frame]}" for frame in at[1:-1]), "design", "", "nearest items"]
     row_titles = [f"realism {value:+.2f}" for value in designs.realism_logits[0]]
-    return image_grid(rows, column_titles=titles, row_titles=row_titles, captions=captions)
+    return image_grid(rows, column_titles=titles, row_titles=row_titles, captions=captions, cell_height=LEAST_HEIGHT)
 
 
 def _nearest(near: Neighbours, number: int) -> list[dict[str, Any]]:

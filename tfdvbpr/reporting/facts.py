@@ -38,12 +38,13 @@ class ModelFigures:
     Attributes:
         name: distinct among the models of a report.
         values: means by name in METRICS, None where no user has the value.
-        recalls: float64 [U], recall@10 of every evaluated user, users ascending.
+        per_user: float64 [U] by name, but for coverage: every evaluated user's value, users ascending; NaN where a user
+            does not have it.
     """
 
     name: str
     values: dict[str, float | None]
-    recalls: npt.NDArray[np.float64]
+    per_user: dict[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Facts:
         model: of `run`.
         others: of the runs that it is compared with.
         ranks: of the run, of each held-out item of the evaluated users.
-        num_testable: users with a test action, of which `model.recalls` has all or a sample.
+        num_testable: users with a test action, of which `model.per_user` has all or a sample.
     """
 
     run: Run
@@ -78,12 +79,16 @@ class Facts:
     @property
     def num_tested(self) -> int:
         """Users that were evaluated."""
-        return len(self.model.recalls)
+        return len(self.model.per_user[f"recall@{K}"])
 
-    @cached_property
-    def recall_gain(self) -> Interval:
-        """Recall@10 of the run minus that of popularity, with its 95 % bootstrap interval over users."""
-        return mean_interval(self.model.recalls - self.popularity.recalls)
+    def gain(self, metric: str) -> Interval | None:
+        """A metric of the run minus that of popularity, with its 95 % paired bootstrap interval over users.
+
+        None where no user has both.
+        """
+        differences = self.model.per_user[metric] - self.popularity.per_user[metric]
+        differences = differences[~np.isnan(differences)]
+        return mean_interval(differences) if len(differences) else None
 
     @cached_property
     def actions_per_user(self) -> npt.NDArray[np.int64]:
@@ -156,21 +161,8 @@ def _figures(name: str, factors: Factors, interactions: Interactions) -> tuple[M
     table = per_user_metrics(rankings, METRICS)
     means = {metric: mean_of(table, metric) for metric in METRICS if metric in table.columns}
     values: dict[str, float | None] = {**means, **catalogue_metrics(rankings, METRICS)}
-    return ModelFigures(name, values, table[f"recall@{K}"].to_numpy()), rankings.ranks
-
-
-def item_caption(table: pl.DataFrame, row: int) -> list[str]:
-    """What is known of an item in lines: its title or id, and its price and category where there are such columns."""
-    columns = {name.lower(): name for name in table.columns}
-
-    def value(*names: str) -> Any:
-        found = (table[columns[name]][row] for name in names if name in columns)
-        return next((each for each in found if each not in (None, "")), None)
-
-    title, price = value("title", "name", "product_name", "prod_name"), value("price")
-    lines = [str(title)] if title is not None else []
-    lines.append(f"{table['item_id'][row]}" + ("" if price is None else f", {price}"))
-    return lines
+    per_user = {metric: table[metric].cast(pl.Float64).fill_null(np.nan).to_numpy() for metric in means}
+    return ModelFigures(name, values, per_user), rankings.ranks
 
 
 def category_of(run: Run, items: npt.NDArray[np.integer[Any]], allowed: Sequence[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Product photos in a page, at the size in which the dataset keeps them."""
+"""Product photos in a page, as the dataset keeps them, and reduced where they are large."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tfdvbpr.data.captions import item_caption
+from tfdvbpr.data.images.photos import photo_for_page
 from tfdvbpr.reporting.blocks import Tile
-from tfdvbpr.reporting.facts import Facts, item_caption
+from tfdvbpr.reporting.facts import Facts
 from tfdvbpr.reporting.html import data_uri
 
 
@@ -20,7 +22,7 @@ def item_tiles(
     table, images = facts.dataset.items.table, facts.dataset.images
     return [
         Tile(
-            data_uri("image/jpeg", images.jpeg(int(item))),
+            data_uri("image/jpeg", photo_for_page(images.jpeg(int(item)))),
             [*item_caption(table, int(item)), *(extra[number] if number < len(extra) else ())],
             marked,
         )

@@ -56,39 +56,35 @@ class Verdict:
 Rule = Callable[[Facts], Reason | None]
 
 
+_FOR_THE_TOP = (
+    "Try a model for the top of the list: tfdvbpr train DATASET --model ease (or ials, bpr-mf, hybrid-dvbpr), then "
+    "this report with --compare."
+)
+_FOR_THE_ORDER = "Train longer, or with a pretrained backbone: tfdvbpr train DATASET --preset pretrained."
+
+
 def _recall(facts: Facts) -> Reason | None:
-    gain, name = facts.recall_gain, f"recall@{K}"
-    ours, bar = facts.model.values[name] or 0.0, facts.popularity.values[name] or 0.0
-    figures = (
-        f"{ours:.3f} for {bar:.3f}, difference {gain.mean:+.3f}, 95 % interval {gain.low:+.3f} to {gain.high:+.3f}"
-    )
-    if gain.mean < 0:
-        return Reason(
-            "stop",
-            f"popularity has the better {name} ({figures}{', so that it may be chance' * (gain.high > 0)})",
-            "Try a model for the top of the list: tfdvbpr train DATASET --model ease (or ials, bpr-mf, hybrid-dvbpr), "
-            "then this report with --compare.",
-        )
-    if gain.low <= 0:
-        return Reason(
-            "caution",
-            f"its {name} is not surely better than popularity's ({figures})",
-            "Compare it with hybrid-dvbpr, ease and ials: tfdvbpr compare.",
-        )
-    return Reason("good", f"its {name} is better than popularity's ({figures})")
+    return _beside_popularity(facts, f"recall@{K}", f"recall@{K}", _FOR_THE_TOP)
 
 
 def _auc(facts: Facts) -> Reason | None:
-    ours, bar = facts.model.values["auc"], facts.popularity.values["auc"]
-    if ours is None or bar is None:
+    return _beside_popularity(facts, "auc", "ordering the catalogue (AUC)", _FOR_THE_ORDER)
+
+
+def _beside_popularity(facts: Facts, metric: str, what: str, advice: str) -> Reason | None:
+    """Better, worse, or neither is shown: the interval of the difference over the same users has both signs."""
+    ours, bar, gain = facts.model.values[metric], facts.popularity.values[metric], facts.gain(metric)
+    if ours is None or bar is None or gain is None:
         return None
-    if ours < bar:
-        return Reason(
-            "stop",
-            f"popularity orders the catalogue better (AUC {bar:.3f} for {ours:.3f})",
-            "Train longer, or with a pretrained backbone: tfdvbpr train DATASET --preset pretrained.",
-        )
-    return Reason("good", f"it orders the catalogue better than popularity (AUC {ours:.3f} for {bar:.3f})")
+    figures = (
+        f"{ours:.3f}, popularity {bar:.3f}; difference {gain.mean:+.3f}, "
+        f"95 % interval {gain.low:+.3f} to {gain.high:+.3f}"
+    )
+    if gain.high < 0:
+        return Reason("stop", f"it is worse than popularity at {what}: {figures}", advice)
+    if gain.low <= 0:
+        return Reason("caution", f"it is not shown to be better than popularity at {what}: {figures}", advice)
+    return Reason("good", f"it is better than popularity at {what}: {figures}")
 
 
 def _one_action_users(facts: Facts) -> Reason | None:

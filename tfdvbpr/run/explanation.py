@@ -18,15 +18,18 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy import ndimage
 
+from tfdvbpr.data.captions import item_caption
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.data.images.grids import image_grid
+from tfdvbpr.data.images.photos import MOST_HEIGHT, photo_height, sharp_photos
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.errors import RunError, check_choice
 from tfdvbpr.files import whole_file
+from tfdvbpr.fonts import plot_fonts, plot_text
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.run.recommender_run import Recommendation, Run
-from tfdvbpr.text import plot_text, shortened
+from tfdvbpr.text import shortened
 
 _STEPS = 64
 _CHUNK = 32
@@ -185,33 +188,59 @@ def score_sources(run: Run, user: int, item_embedding: Images) -> list[ScoreSour
 
 
 def write_recommendations(
-    output: Path, liked: Sequence[str], answer: Sequence[Recommendation], *, dataset: PreparedDataset, title: str
+    output: Path,
+    liked: Sequence[str],
+    answer: Sequence[Recommendation],
+    *,
+    dataset: PreparedDataset,
+    title: str,
+    captions: Sequence[str] | None = None,
 ) -> None:
-    """Writes a PNG grid of liked items, the first twelve, above the recommended ones, each with its id and score."""
+    """Writes a PNG grid of liked items, the first twelve, above the recommended ones with their scores.
+
+    Photos are shown with the detail of their stored files. Below each stand its id and columns of the items;
+    `captions` is the `columns` of `item_caption`.
+    """
     shown = list(liked)[: _ROWS_LIKED * _COLUMNS]
     more = f"liked, {len(shown)} of {len(liked)}" if len(shown) < len(liked) else "liked"
-    best = [f"{each.score:+.2f} {_short(each.item_id)}" for each in answer]
     bands = (
-        (more, shown, [_short(item_id) for item_id in shown]),
-        ("recommended", [each.item_id for each in answer], best),
+        (more, shown, [""] * len(shown)),
+        ("recommended", [each.item_id for each in answer], [f"{each.score:+.2f}\n" for each in answer]),
     )
+    table = dataset.items.table
+    height = photo_height(dataset, dataset.items.indices([*shown, *bands[1][1]]))
     rows: list[list[npt.NDArray[np.uint8] | None]] = []
-    captions, headings = [], []
-    for heading, item_ids, texts in bands:
-        images = list(dataset.images.read(dataset.items.indices(item_ids))) if item_ids else []
-        for start in range(0, len(images), _COLUMNS):
-            rows.append(list(images[start : start + _COLUMNS]))
-            captions.append(texts[start : start + _COLUMNS])
+    texts, headings = [], []
+    for heading, item_ids, scores in bands:
+        items = dataset.items.indices(item_ids)
+        photos = sharp_photos(dataset, items, height=height)
+        below = [
+            score + "\n".join(item_caption(table, int(item), captions))
+            for score, item in zip(scores, items, strict=True)
+        ]
+        for start in range(0, len(items), _COLUMNS):
+            rows.append(list(photos[start : start + _COLUMNS]))
+            texts.append(below[start : start + _COLUMNS])
             headings.append("" if start else heading)
     with whole_file(output) as scratch:
-        grid = image_grid(rows, title=title, row_titles=headings, captions=captions, cell_height=128)
+        grid = image_grid(rows, title=title, row_titles=headings, captions=texts, cell_height=height)
         grid.save(scratch, format="png")
 
 
 def write_explanations(
     output: Path, explanations: Sequence[Explanation], *, dataset: PreparedDataset, title: str, baseline: str
 ) -> None:
-    """Writes a PNG with a row per item: its image, the heat map, and the liked items that contribute most."""
+    """Writes a PNG with a row per item: its photo, the heat map, and the liked items that contribute most."""
+    named = [each.item_id for each in explanations]
+    with plot_fonts([title, *named, *(source.item_id for each in explanations for source in each.sources[:_SOURCES])]):
+        figure = _explanations_figure(explanations, dataset, title, baseline)
+        with whole_file(output) as scratch:
+            figure.savefig(scratch, format="png", facecolor="white")
+
+
+def _explanations_figure(
+    explanations: Sequence[Explanation], dataset: PreparedDataset, title: str, baseline: str
+) -> Figure:
     maps = [
         ndimage.gaussian_filter(each.attributions, _SMOOTH * each.attributions.shape[0], mode="nearest")
         for each in explanations
@@ -224,20 +253,23 @@ def write_explanations(
     figure.set_layout_engine("constrained", h_pad=0.07, rect=(0.0, foot / height, 1.0, 1.0 - foot / height))
     figure.suptitle(plot_text(shortened(title, _LONGEST_TITLE)), x=0.01, ha="left", fontsize=11, color=_INK)
     cells = figure.subplots(rows, columns, squeeze=False)
+
+    def photos(item_ids: Sequence[str]) -> npt.NDArray[np.uint8]:
+        return sharp_photos(dataset, dataset.items.indices(item_ids), height=MOST_HEIGHT)
+
     for axes in cells.ravel():
         axes.axis("off")
     for row, each, values in zip(cells, explanations, maps, strict=True):
-        _show(row[0], each.image_uint8, f"{plot_text(_short(each.item_id))}\nscore {each.score:+.2f}")
+        _show(row[0], photos([each.item_id])[0], f"{plot_text(_short(each.item_id))}\nscore {each.score:+.2f}")
         _show(row[1], _heat_map(each.image_uint8, values, most), f"{baseline} image {each.baseline_score:+.2f}")
         named = each.sources[: columns - 2]
-        images = dataset.images.read(dataset.items.indices([source.item_id for source in named]))
+        images = photos([source.item_id for source in named])
         for axes, source, image in zip(row[2:], named, images, strict=False):
             _show(axes, image, f"{plot_text(_short(source.item_id))}\nadds {source.contribution:+.2f}")
     for axes, heading in zip(cells[0], ("item", "attributions", "liked items that add most"), strict=False):
         axes.set_title(heading, fontsize=9, color=_PALE, loc="left")
     _legend(figure, f"integrated gradients from a {baseline} image")
-    with whole_file(output) as scratch:
-        figure.savefig(scratch, format="png", facecolor="white")
+    return figure
 
 
 def _show(axes: Any, image: npt.NDArray[Any], caption: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tfdvbpr.data.images.grids import image_grid, write_animation
+from tfdvbpr.fonts import text_width
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 WHITE = (255, 255, 255)
@@ -44,6 +45,41 @@ def test_titles_are_written_beside_and_above_the_images() -> None:
     for row in range(2):
         margin = pixels[top + 6 + 102 * row :][:96, : left + 6]
         assert (margin < 128).all(axis=-1).any()
+
+
+def _inked(pixels: npt.NDArray[np.uint8]) -> list[int]:
+    """Columns in which something dark is drawn."""
+    return np.flatnonzero((pixels < 160).all(axis=-1).any(axis=0)).tolist()
+
+
+def test_captions_stay_below_their_own_image() -> None:
+    """Narrow images get columns wide enough for a short text; a long one is wrapped, then cut."""
+    white = _plain(WHITE, 96, 48)
+    short = image_grid([[white, white]], captions=[["realism +1.23", ""]])
+    assert short.width == 6 + 2 * (text_width("realism +1.23", 10) + 6)
+    long = image_grid([[white, white]], captions=[["a dress of " * 30, "below"]])
+    assert long.width == 6 + 2 * (104 + 6)
+    assert long.height == 6 + 96 + 6 + 3 * 14 + 6
+    pixels = np.asarray(long)[6 + 96 :]
+    assert max(column for column in _inked(pixels) if column < 6 + 104 + 6) < 6 + 104
+    assert min(column for column in _inked(pixels) if column >= 6 + 104) >= 6 + 104 + 6
+    one_word = image_grid([[white]], captions=[["x" * 200 + "\nsecond"]])
+    assert one_word.height == 6 + 96 + 6 + 2 * 14 + 6
+
+
+def test_a_column_title_runs_over_columns_without_one() -> None:
+    white = _plain(WHITE, 96, 48)
+    over = image_grid([[white] * 4], column_titles=["a title of three columns", "", "", "last"])
+    alone = image_grid([[white] * 4], column_titles=["a title of three columns", "b", "c", "last"])
+    assert over.width < alone.width
+    assert alone.width == 6 + 4 * (104 + 6)
+
+
+def test_an_image_of_another_aspect_is_centred() -> None:
+    grid = np.asarray(image_grid([[_plain(RED, 20, 20), _plain(BLUE, 20, 5)]]))
+    second = grid[6:102, 6 + 102 :]
+    assert tuple(second[48, 48]) == BLUE
+    assert tuple(second[48, 10]) == WHITE
 
 
 @pytest.mark.parametrize("kind", ["gif", "png"])

@@ -15,6 +15,7 @@ from tiny_data import checkerboard
 import tfdvbpr
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.grids import image_grid
+from tfdvbpr.data.images.photos import LEAST_HEIGHT, sharp_photos
 from tfdvbpr.data.interactions import Interactions, Split
 from tfdvbpr.data.preparation import description
 from tfdvbpr.data.preparation.description import Description, gini, write_long_tail, write_sample_grid
@@ -134,7 +135,8 @@ def test_the_grid_shows_the_images_themselves(
     assert grids[0]["row_titles"] == ["shirt (8)", "shoe (8)"]
     for category in range(2):
         items = np.flatnonzero(dataset.items.category_ids == category)
-        np.testing.assert_array_equal(grids[0]["rows"][category], dataset.images.read(items))
+        shown = sharp_photos(dataset, items, height=LEAST_HEIGHT)
+        np.testing.assert_array_equal(grids[0]["rows"][category], shown)
         assert grids[0]["captions"][category] == [dataset.items.item_ids[item] for item in items]
 
 

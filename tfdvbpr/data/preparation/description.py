@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tfdvbpr.data import SplitKind
+from tfdvbpr.data.captions import item_caption
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.grids import image_grid
+from tfdvbpr.data.images.photos import LEAST_HEIGHT, sharp_photos
 from tfdvbpr.data.interactions import COLD_THRESHOLD, Interactions, Split
 from tfdvbpr.files import whole_file
 from tfdvbpr.text import shortened
@@ -203,8 +205,11 @@ def write_long_tail(interactions: Interactions, path: Path) -> None:
         figure.savefig(scratch, dpi=150, format="png")
 
 
-def write_sample_grid(dataset: PreparedDataset, path: Path) -> None:
-    """Writes up to 8 random images of each of up to 12 categories (the largest), with their item ids, as a PNG."""
+def write_sample_grid(dataset: PreparedDataset, path: Path, *, captions: Sequence[str] | None = None) -> None:
+    """Writes up to 8 random photos of each of up to 12 categories (the largest) as a PNG.
+
+    Below each stand its id and columns of the items; `captions` is the `columns` of `item_caption`.
+    """
     generator = np.random.default_rng(0)
     ids, names = dataset.items.category_ids, dataset.items.categories
     sizes = np.bincount(ids, minlength=len(names))
@@ -213,12 +218,13 @@ def write_sample_grid(dataset: PreparedDataset, path: Path) -> None:
         members = np.flatnonzero(ids == category)
         chosen.append(np.sort(generator.choice(members, min(_COLUMNS, len(members)), replace=False)).astype(np.int32))
         titles.append(f"{shortened(names[category], _CAPTION)} ({sizes[category]:,})")
-    others = len(names) - len(titles)
+    others, table = len(names) - len(titles), dataset.items.table
     grid = image_grid(
-        [list(dataset.images.read(items)) for items in chosen],
+        [list(sharp_photos(dataset, items, height=LEAST_HEIGHT)) for items in chosen],
         title=shortened(dataset.manifest.name, _CAPTION) + (f", without {others} smaller categories" if others else ""),
         row_titles=titles,
-        captions=[[shortened(dataset.items.item_ids[item], _CAPTION) for item in items] for items in chosen],
+        captions=[["\n".join(item_caption(table, int(item), captions)) for item in items] for items in chosen],
+        cell_height=LEAST_HEIGHT,
     )
     with whole_file(path) as scratch:
         grid.save(scratch, format="PNG")

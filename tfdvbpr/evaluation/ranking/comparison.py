@@ -18,10 +18,10 @@ from tfdvbpr.evaluation.ranking.evaluate import Evaluation, compute_metrics, met
 from tfdvbpr.evaluation.ranking.metrics import find_metric, metric_title
 from tfdvbpr.evaluation.ranking.significance import Values, holm, percentile_interval, resampled_means, wilcoxon
 from tfdvbpr.files import write_csv
+from tfdvbpr.fonts import plot_fonts, plot_text
 from tfdvbpr.run import Run
 from tfdvbpr.run.names import distinct_names, run_title
 from tfdvbpr.text import markdown as markdown_text
-from tfdvbpr.text import plot_text
 
 DEFAULT_METRICS = ("auc", "auc_cold", "recall@10", "ndcg@10")
 ALPHA = 0.05
@@ -236,7 +236,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     write_csv(comparison.table, folder / "comparison.csv")
     write_csv(comparison.pairs, folder / "pairs.csv")
     (folder / "comparison.md").write_text(markdown(comparison), encoding="utf-8")
-    _plot(comparison).savefig(folder / "comparison.png", dpi=150)
+    with plot_fonts(comparison.models):
+        _plot(comparison).savefig(folder / "comparison.png", dpi=150)
 
 
 def markdown(comparison: Comparison) -> str:
@@ -286,6 +287,7 @@ def table_rows(comparison: Comparison, *, bold: str = "**{}**") -> tuple[list[st
 
 
 def _plot(comparison: Comparison) -> Any:
+    """The figure; within `plot_fonts` of the models' names."""
     from matplotlib.figure import Figure
 
     count = len(comparison.metrics)

@@ -122,6 +122,7 @@ def _within(
     steps = broadcast_bytes(strategy, interrupted)
     if steps:
         return config.model_copy(update={"steps": int(steps)}), None
+    _log.info("Measuring how long a step takes on this machine.")
     seconds_per_step = step_seconds(dataset, config, strategy)
     return config.model_copy(update={"steps": steps_in(minutes, seconds_per_step)}), seconds_per_step
 
