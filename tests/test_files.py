@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.errors import DiskFullError, OutputExistsError
 from tfdvbpr.files import only_writer, remove_whole, sweep_scratch, whole_directory, whole_file
 
 _WRITER = """
@@ -90,6 +91,22 @@ def test_a_writer_that_was_killed_between_two_renames_loses_nothing(tmp_path: Pa
     sweep_scratch(output)
     assert _names(tmp_path) == ["shop"]
     assert _names(output) == ["old"]
+
+
+@pytest.mark.parametrize("begins", ["pathlib.Path.mkdir", "pathlib.Path.open", "tempfile.mkdtemp"])
+def test_a_disk_that_is_full_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begins: str
+) -> None:
+    """No room for the parent folder, the lock or the scratch folder."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(begins, full)
+        with pytest.raises(DiskFullError, match="Make room and repeat"), whole_directory(tmp_path / "shop"):
+            pass
+    assert _names(tmp_path) == []
 
 
 def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:

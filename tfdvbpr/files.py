@@ -43,30 +43,40 @@ def whole_directory(output: Path, *, if_exists: IfExists = "error") -> Iterator[
         DiskFullError: if there is no room to write.
     """
     output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with only_writer(output):
-        _sweep(output)
-        check_output(output, if_exists=if_exists)
-        scratch = Path(tempfile.mkdtemp(prefix=_prefixes(output)[0], dir=output.parent))
-        try:
-            yield scratch
-            scratch.chmod(0o755)
-            if output.exists():
-                old = Path(tempfile.mkdtemp(prefix=_prefixes(output)[1], dir=output.parent))
-                output.rename(old / output.name)
-                scratch.rename(output)
-                old.rename(scratch)  # a name from which nothing is put back, should this end before all is removed
-                shutil.rmtree(scratch)
-            else:
-                scratch.rename(output)
-        except BaseException as error:
-            shutil.rmtree(scratch, ignore_errors=True)
-            if is_disk_full(error) and not isinstance(error, DiskFullError):
-                raise DiskFullError(
-                    f"There must be room to write at {output.parent}. The disk is full ({one_line(str(error))[:200]}). "
-                    "Make room and repeat the command."
-                ) from error
+    with _room_at(output.parent):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with only_writer(output):
+            _sweep(output)
+            check_output(output, if_exists=if_exists)
+            scratch = Path(tempfile.mkdtemp(prefix=_prefixes(output)[0], dir=output.parent))
+            try:
+                yield scratch
+                scratch.chmod(0o755)
+                if output.exists():
+                    old = Path(tempfile.mkdtemp(prefix=_prefixes(output)[1], dir=output.parent))
+                    output.rename(old / output.name)
+                    scratch.rename(output)
+                    old.rename(scratch)  # a name from which nothing is put back, should this end before all is removed
+                    shutil.rmtree(scratch)
+                else:
+                    scratch.rename(output)
+            except BaseException:
+                shutil.rmtree(scratch, ignore_errors=True)
+                raise
+
+
+@contextmanager
+def _room_at(folder: Path) -> Iterator[None]:
+    """What fails within the block for lack of room is a `DiskFullError`."""
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error) or isinstance(error, DiskFullError):
             raise
+        raise DiskFullError(
+            f"There must be room to write at {folder}. The disk is full ({one_line(str(error))[:200]}). "
+            "Make room and repeat the command."
+        ) from error
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tfdvbpr._version import __version__
 from tfdvbpr.errors import ConfigError, TfdvbprError
+from tfdvbpr.files import is_disk_full
 from tfdvbpr.terminal import PlainConsole, PlainFormatter
 from tfdvbpr.text import one_line, printable
 from tfdvbpr_export.options import Quantize, RecommenderOptions, Retrieval, ScannOptions
@@ -300,6 +301,8 @@ def main() -> None:
     except TfdvbprError as error:
         _stop(str(error), code=2)
     except Exception as error:
+        if is_disk_full(error):
+            _stop(f"There must be room to write. The disk is full ({error}). Make room and repeat it.", code=2)
         if os.environ.get("TFDVBPR_TRACEBACK"):
             print(printable(traceback.format_exc(), keep="\n"), file=sys.stderr)
         hint = "" if os.environ.get("TFDVBPR_TRACEBACK") else " (TFDVBPR_TRACEBACK=1 shows where)"

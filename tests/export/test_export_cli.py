@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import inspect
 import json
 import os
@@ -110,15 +111,30 @@ def test_errors_that_the_user_can_mend(
     assert not (tmp_path / "m").exists()
 
 
-def test_unexpected_errors(
-    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "Make room and repeat it."),
+        (KeyError("row"), 1, "KeyError: 'row' (TFDVBPR_TRACEBACK=1 shows where)"),
+    ],
+)
+def test_errors_of_any_kind_are_one_line(
+    tiny_run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    code: int,
+    line: str,
 ) -> None:
-    def full_disk(*_: object, **__: object) -> None:
-        raise OSError("No space left on device")
+    def fail(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr("tfdvbpr_export.recommender.heads.write_version", full_disk)
-    assert _call(monkeypatch, "recommender", tiny_run.path, "--output", tmp_path / "m") == 1
-    assert "OSError: No space left on device (TFDVBPR_TRACEBACK=1 shows where)" in capsys.readouterr().err
+    monkeypatch.setattr("tfdvbpr_export.recommender.heads.write_version", fail)
+    assert _call(monkeypatch, "recommender", tiny_run.path, "--output", tmp_path / "m") == code
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("tfdvbpr-export: ")
+    assert last.endswith(line)
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
