@@ -118,6 +118,7 @@ def served(*arguments: str) -> Iterator[Served]:
 def load(target: str, signature: str, *, concurrency: int, seconds: float) -> dict[str, float]:
     """Latencies in ms and responses a second of a closed loop in a second process."""
     command = [sys.executable, str(HERE / "serving_load_client.py"), target, signature, str(concurrency), str(seconds)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    most = 4 * seconds + 120
+    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=most, env=environment())
     found: dict[str, float] = json.loads(out.stdout)
     return found
