@@ -10,7 +10,6 @@ import traceback
 from typing import Annotated, Any
 
 import typer
-from click.exceptions import NoSuchOption
 from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
@@ -46,10 +45,15 @@ class _Commands(TyperGroup):
         """Names the nearest options for an unknown one."""
         try:
             return super().invoke(ctx)
-        except NoSuchOption as error:
-            command = error.ctx.command if error.ctx is not None else self
-            near = nearest(error.option_name, [name for each in command.params for name in each.opts])
-            raise NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx) from None
+        except Exception as error:
+            # Typer's copy of Click is private: the error of a wrong option is known by its attributes.
+            wrong: Any = error
+            if hasattr(wrong, "option_name") and hasattr(wrong, "possibilities"):
+                command = wrong.ctx.command if wrong.ctx is not None else self
+                wrong.possibilities = nearest(
+                    wrong.option_name, [name for each in command.params for name in each.opts]
+                )
+            raise
 
 
 app = typer.Typer(

@@ -33,7 +33,9 @@ def test_notes_on_a_budget(checkerboard_dataset: PreparedDataset) -> None:
     time, few_steps, few_images = budget_notes(batches, 0.5)
     images = len(batches.trained_items)
     assert time == f"Training takes about 5 minutes: 600 steps on {images} images."
-    assert few_steps.startswith("Warning: 600 steps are few. Below 1000 samples may be hard to recognise. Pass --min")
+    few = "Warning: 600 steps are few. Below 1000 samples may be hard to recognise. "
+    assert few_steps == few + "So many take 9 minutes here: pass --minutes 9, or prepare smaller images."
+    assert next(iter(budget_notes(batches, None))) == few + "Pass --minutes or --set steps=5000."
     assert few_images.startswith(f"Warning: {images} images are few, and the smallest category has ")
     many = GanBatches(checkerboard_dataset, GanConfig.model_validate({**SMALL, "steps": 1000}), num_replicas=1)
     assert [line.split(":")[0] for line in budget_notes(many, None)] == ["Warning"]

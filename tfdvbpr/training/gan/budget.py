@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,11 @@ def budget_notes(batches: GanBatches, seconds_per_step: float | None) -> Iterato
     if seconds_per_step is not None:
         yield f"Training takes about {steps * seconds_per_step / 60:.0f} minutes: {steps} steps on {images} images."
     if steps < RECOGNISABLE_STEPS:
-        yield (
-            f"Warning: {steps} steps are few. Below {RECOGNISABLE_STEPS} samples may be hard to recognise. "
-            f"Pass --minutes or --set steps={5 * RECOGNISABLE_STEPS}."
-        )
+        advice = f"Pass --minutes or --set steps={5 * RECOGNISABLE_STEPS}."
+        if seconds_per_step is not None:
+            enough = ceil(RECOGNISABLE_STEPS * seconds_per_step / 60)
+            advice = f"So many take {enough:,} minutes here: pass --minutes {enough}, or prepare smaller images."
+        yield f"Warning: {steps} steps are few. Below {RECOGNISABLE_STEPS} samples may be hard to recognise. {advice}"
     if images < RECOGNISABLE_IMAGES:
         smallest = int(np.min(batches.categories.counts_trained[batches.categories.trained]))
         yield (

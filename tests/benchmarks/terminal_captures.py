@@ -1,0 +1,152 @@
+"""What the terminal shows, as text: prepare, train, train-gan and design at 80 and 140 columns, for the documentation.
+
+`python tests/benchmarks/terminal_captures.py WORK` makes a small shop of rendered garments in WORK, runs the commands
+on a pseudo-terminal, and writes docs/guides/terminal.md. It needs `pip install pyte`, which reads what a terminal would
+show. A few minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfdvbpr.data.synthetic.source import SyntheticImporter, write_synthetic
+
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "terminal.md"
+WIDTHS = (80, 140)
+COMMANDS = (
+    "tfdvbpr prepare shop --image-size 32x32 --output shop.dataset",
+    "tfdvbpr train shop.dataset --set epochs=12 --output runs/dvbpr",
+    "tfdvbpr train-gan shop.dataset --preset plain --set steps=150 --set base_channels=8 --output runs/gan",
+    "tfdvbpr design runs/dvbpr --gan runs/gan --user user-00007 --category dress --count 4 --output designs",
+)
+_LINES = 400  # more than a command prints, so that nothing is scrolled away
+_SHOWN_AFTER = 0.4  # of the steps
+_BAR = re.compile(r"([\d,]+)/([\d,]+) +\S+ (?:left|so far)")
+_INTRODUCTION = """# What the terminal shows
+
+Captures of four commands at 80 and at 140 columns, on a shop of {items} rendered garments. Sizes are small, so that the
+page can be made again in minutes; the images are not worth seeing. First stands the bar while a command runs, then what
+is left when it has ended. The bar shows the part that is done, the time that is left and the rate; figures of the
+training follow as the width allows. Without a terminal a line comes every 30 s in the place of the bar.
+
+`python tests/benchmarks/terminal_captures.py WORK` runs the commands on a pseudo-terminal and writes this page.
+"""
+
+
+@dataclass
+class Capture:
+    """The screen of one command.
+
+    Attributes:
+        command: as it was typed.
+        columns: of the terminal.
+        running: the line of the progress bar, when a good part of the work was done; "" if the command had none.
+        ended: the screen's lines at the end.
+    """
+
+    command: str
+    columns: int
+    running: str = ""
+    ended: list[str] = field(default_factory=list)
+
+
+def capture(command: str, columns: int, folder: Path) -> Capture:
+    """Runs a command on a pseudo-terminal; RuntimeError where it fails."""
+    import pyte
+
+    screen = pyte.Screen(columns, _LINES)
+    stream = pyte.ByteStream(screen)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    program = [sys.executable, "-m", "tfdvbpr.cli", *command.split()[1:]]
+    process = subprocess.Popen(program, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    found = Capture(command, columns)
+    while _feed(stream, ours):
+        if not found.running:
+            found.running = _bar_of(screen)
+    os.close(ours)
+    found.ended = _shown(screen)
+    if process.wait():
+        raise RuntimeError(f"{command} ended with exit code {process.returncode}:\n" + "\n".join(found.ended))
+    return found
+
+
+def _feed(stream: Any, terminal: int) -> bool:
+    """Passes on what the program wrote; False when it has closed the terminal."""
+    select.select([terminal], [], [])
+    try:
+        data = os.read(terminal, 65536)
+    except OSError:  # Linux says so in the place of an end of the file
+        return False
+    stream.feed(data)
+    return bool(data)
+
+
+def _shown(screen: Any) -> list[str]:
+    lines = [line.rstrip() for line in screen.display]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _bar_of(screen: Any) -> str:
+    """The line of a progress bar that is far enough."""
+    for line in _shown(screen):
+        if counts := _BAR.search(line):
+            done, total = (int(text.replace(",", "")) for text in counts.groups())
+            if done >= _SHOWN_AFTER * total:
+                return line
+    return ""
+
+
+def page(captures: list[Capture], *, num_items: int) -> str:
+    """The documentation's page."""
+    parts = [_INTRODUCTION.format(items=num_items)]
+    for command in dict.fromkeys(each.command for each in captures):
+        parts.append(f"## {command.split()[1]}\n\n    {command}\n")
+        for each in captures:
+            if each.command == command:
+                parts.append(f"At {each.columns} columns:\n\n```text\n" + "\n".join(_block(each)) + "\n```\n")
+    return "\n".join(parts)
+
+
+def _block(each: Capture) -> list[str]:
+    return [*([each.running, ""] if each.running else []), *each.ended]
+
+
+def main() -> None:
+    """Runs every command at every width, each width in a folder of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--items", type=int, default=400)
+    arguments = parser.parse_args()
+    captures = []
+    for columns in WIDTHS:
+        folder = (arguments.work / str(columns)).resolve()
+        if folder.exists():
+            shutil.rmtree(folder)
+        write_synthetic(folder / "shop", SyntheticImporter(num_items=arguments.items, num_users=300, image_size=64))
+        for command in COMMANDS:
+            print(f"{columns} columns: {command}", flush=True)
+            captures.append(capture(command, columns, folder))
+    PAGE.write_text(page(captures, num_items=arguments.items), encoding="utf-8")
+    print(f"Written: {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
