@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -39,24 +42,30 @@ CONFIG = """model_config_list {
 """
 
 
-def test_serves_until_sigterm_and_lets_a_design_end(model_folders: dict[str, Path]) -> None:
+def test_serves_until_sigterm_and_lets_a_design_end(model_folders: dict[str, Path], tmp_path: Path) -> None:
+    """With 256 open files, of which more than 300 connections that say nothing take none for long, nor fill the log."""
     root = model_folders["recommender"].parent
     (root / "models.config").write_text(CONFIG % model_folders["designer"])
     (root / "batching.config").write_text("max_batch_size { value: 2 } batch_timeout_micros { value: 100 }")
     files = ["--models-config", str(root / "models.config"), "--batching-config", str(root / "batching.config")]
-    process = subprocess.Popen(
-        [*COMMAND, *files, "--port", "0", "--rest-port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh", *COMMAND, *files, "--port", "0", "--rest-port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=ENVIRONMENT,
+        )
     assert process.stdout
     try:
         printed = ""
         for line in process.stdout:
             printed += line
             if found := re.search(r"Serving on (\S+) \(gRPC\) and (\S+) \(REST", line):
+                with idle_connections(300, found.group(1), found.group(2).removeprefix("http://")):
+                    for _ in range(20):
+                        assert httpx.get(f"{found.group(2)}/health", timeout=60).json() == {"status": "SERVING"}
                 with Client(found.group(1), version_label=None) as client, ThreadPoolExecutor(1) as pool:
                     assert client.recommend(["u0"], k=1)[0].item_ids == ("i5",)
                     with pytest.raises(InvalidRequestError, match="at most 2 rows"):
@@ -69,14 +78,25 @@ def test_serves_until_sigterm_and_lets_a_design_end(model_folders: dict[str, Pat
                     process.send_signal(signal.SIGTERM)
                     assert design.result()[0].steps == 100_000
                 break
-        rest, errors = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=30)
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 0, errors
+    assert process.returncode == 0, log.read_text()
+    assert log.stat().st_size < 20_000
     assert "recommender" in printed
     assert "design, generate" in printed
     assert "Stopping" in rest
+
+
+@contextmanager
+def idle_connections(count: int, *addresses: str) -> Iterator[None]:
+    """So many connections, to each address by turns, that send nothing."""
+    with ExitStack() as stack:
+        for number in range(count):
+            host, port = addresses[number % len(addresses)].rsplit(":", 1)
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+        yield
 
 
 def test_help_loads_no_tensorflow() -> None:

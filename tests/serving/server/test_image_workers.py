@@ -146,6 +146,19 @@ def test_an_image_that_takes_too_long_is_killed_and_the_next_one_decoded(
     assert decoder.process_ids != [process]
 
 
+def test_a_process_has_memory_for_its_largest_image_and_no_more() -> None:
+    """81 million pixels, which Pillow holds as 324 MB, in a process for images of one: refused, and it goes on."""
+    large = saved(Image.new("1", (9000, 9000)), "PNG")
+    assert pixels_of(large, max_pixels=100_000_000).shape == (9000, 9000, 3)
+    worker = decoding._Worker(1)
+    try:
+        worker.start()
+        assert worker.decode(large, 100_000_000, 60.0) is None
+        assert worker.decode(png(), 100_000_000, 60.0) is not None
+    finally:
+        worker.close()
+
+
 def test_a_process_that_dies_is_replaced(decoder: ImageDecoder) -> None:
     for _ in range(3):
         assert decoder.decode("image_bytes", [jpeg()], RequestContext())
