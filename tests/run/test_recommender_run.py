@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_data import RunOf
 
 from tfdvbpr._version import __version__
@@ -106,6 +107,21 @@ def test_reopened_weights_give_the_stored_factors(copy: Path, checkerboard_datas
     images = checkerboard_dataset.images.read(np.arange(16)).astype(np.float32) / 127.5 - 1.0
     embeddings = run.recommender.embed_images(images).numpy()
     np.testing.assert_allclose(embeddings, run.factors.item_embeddings, atol=1e-4)
+
+
+def test_models_may_be_opened_within_a_graph(tiny_run: Run, tiny_gan_run: GanRun) -> None:
+    """A model is kept once it is opened, so what a traced function reads must be there for everything after it."""
+    run, gan = Run.open(tiny_run.path), GanRun.open(tiny_gan_run.path)
+
+    @tf.function
+    def traced() -> list[int]:
+        return [len(model.weights) for model in (run.recommender, gan.generator, gan.discriminator)]
+
+    traced.get_concrete_function()
+    pairs = [(run.recommender, tiny_run.recommender), (gan.generator, tiny_gan_run.generator)]
+    for traced_model, model in [*pairs, (gan.discriminator, tiny_gan_run.discriminator)]:
+        for weight, expected in zip(traced_model.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
 
 
 def test_recommendations_are_the_best_unseen_items(tiny_run: Run) -> None:

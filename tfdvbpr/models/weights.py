@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import tensorflow as tf
 
 _MOST_PARTS = 100_000
 
@@ -16,6 +19,27 @@ class _Memory(io.BytesIO):
 
     def __str__(self) -> str:
         return "memory.weights.h5"
+
+
+@contextmanager
+def outside_graphs() -> Iterator[None]:
+    """A block whose models are built and read at once, also where a tf.function is being traced.
+
+    Within a graph, reading weights would only add assignments to it, and those run at each call of that graph alone.
+
+    Example:
+        >>> @tf.function
+        ... def weight():
+        ...     with outside_graphs():
+        ...         layer = keras.layers.Dense(1)
+        ...         layer.build((None, 1))
+        ...         layer.kernel.assign([[2.0]])
+        ...     return layer.kernel + 0.0
+        >>> float(weight())
+        2.0
+    """
+    with tf.init_scope():
+        yield
 
 
 def save_weights(model: Any, path: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from tfdvbpr.config import GanConfig
 from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.files import reading
-from tfdvbpr.models.weights import load_weights
+from tfdvbpr.models.weights import load_weights, outside_graphs
 from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, RunFolder
 from tfdvbpr.text import shortened
 
@@ -122,9 +122,10 @@ class GanRun(RunFolder):
         """The (averaged) generator with its weights."""
         from tfdvbpr.models.gans import build_generator
 
-        model = build_generator(self.config, self.manifest.image_size, len(self.manifest.categories))
-        with reading(self.path / GENERATOR_NAME, RunError, "Train again."):
-            load_weights(model, self.path / GENERATOR_NAME)
+        with outside_graphs():
+            model = build_generator(self.config, self.manifest.image_size, len(self.manifest.categories))
+            with reading(self.path / GENERATOR_NAME, RunError, "Train again."):
+                load_weights(model, self.path / GENERATOR_NAME)
         return model
 
     @cached_property
@@ -136,9 +137,10 @@ class GanRun(RunFolder):
         """
         from tfdvbpr.models.gans import build_discriminator
 
-        model = build_discriminator(self.config, self.manifest.image_size, len(self.manifest.categories))
-        with reading(self.path / DISCRIMINATOR_NAME, RunError, "Train again."):
-            load_weights(model, self.path / DISCRIMINATOR_NAME)
+        with outside_graphs():
+            model = build_discriminator(self.config, self.manifest.image_size, len(self.manifest.categories))
+            with reading(self.path / DISCRIMINATOR_NAME, RunError, "Train again."):
+                load_weights(model, self.path / DISCRIMINATOR_NAME)
         return model
 
     @cached_property

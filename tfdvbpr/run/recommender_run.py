@@ -23,7 +23,7 @@ from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.base import Recommender
 from tfdvbpr.models.recommenders.factors import Array, Factors
 from tfdvbpr.models.recommenders.item_weights import ItemWeights
-from tfdvbpr.models.weights import load_weights
+from tfdvbpr.models.weights import load_weights, outside_graphs
 from tfdvbpr.run.folder import (
     FACTORS_NAME,
     INTERACTIONS_NAME,
@@ -149,9 +149,10 @@ class Run(RunFolder):
                 f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run."
             )
         # The run's own weights are loaded: it opens where pretrained ones are not installed.
-        model = self.model_class.for_dataset(self.config, self.manifest, pretrained=False)
-        with reading(self.path / WEIGHTS_NAME, RunError, _AGAIN):
-            load_weights(model, self.path / WEIGHTS_NAME)
+        with outside_graphs():
+            model = self.model_class.for_dataset(self.config, self.manifest, pretrained=False)
+            with reading(self.path / WEIGHTS_NAME, RunError, _AGAIN):
+                load_weights(model, self.path / WEIGHTS_NAME)
         return model
 
     def user_indices(self, user_ids: Sequence[str]) -> npt.NDArray[np.int32]:

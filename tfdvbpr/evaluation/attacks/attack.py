@@ -224,10 +224,9 @@ def _attacked(run: Run, before: Images, users: Rows, ranks: ItemRanks, options: 
     some = np.unique(np.linspace(0, len(users) - 1, min(_GOAL_USERS, len(users))).astype(np.int64))
     target = Target(run, users[some], thresholds[some], deviations[some], options.target_category)
     goal_of = GOALS[options.goal](target)
-    model = run.recommender  # opened here: weights that are read while a graph is traced would not be in it
 
     def goal(images: Any) -> Any:
-        return goal_of(model.embed_images(images, training=False))
+        return goal_of(run.recommender.embed_images(images, training=False))
 
     return perturbed(before, goal, attack=options.attack, epsilon=options.epsilon, seed=options.seed, chunk_rows=_CHUNK)
 
