@@ -17,7 +17,18 @@ import tfdvbpr
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"tfdvbpr": ROOT, "tfdvbpr_export": ROOT / "export", "tfdvbpr_serving": ROOT / "serving"}
 # Made by tools and by `make`, as .gitignore has them.
-NOT_SOURCE = (".git", ".venv", "__pycache__", "*.egg-info", "build", "dist", ".*_cache", ".hypothesis", "_build")
+NOT_SOURCE = (
+    ".git",
+    ".venv",
+    ".venv-docs",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+    ".*_cache",
+    ".hypothesis",
+    "_build",
+)
 _BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 
 

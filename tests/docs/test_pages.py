@@ -117,4 +117,21 @@ def test_read_the_docs_builds_what_make_docs_builds() -> None:
     assert (ROOT / config["sphinx"]["configuration"]).is_file()
     assert config["sphinx"]["fail_on_warning"]
     assert "--fail-on-warning" in (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert {"requirements": "requirements.lock"} in config["python"]["install"]
+    assert {"requirements": "requirements-docs.lock"} in config["python"]["install"]
+
+
+def _pins(lock: str) -> dict[str, set[str]]:
+    """The versions of each package in a lock."""
+    pins: dict[str, set[str]] = {}
+    for line in (ROOT / lock).read_text(encoding="utf-8").splitlines():
+        name, version = line.split()[0].split("==")
+        pins.setdefault(name, set()).add(version)
+    return pins
+
+
+def test_the_docs_are_built_with_the_versions_that_are_tested() -> None:
+    tested, docs = _pins("requirements.lock"), _pins("requirements-docs.lock")
+    both = tested.keys() & docs.keys()
+    assert {"tensorflow", "keras", "numpy", "pydantic"} <= both
+    assert {name: docs[name] for name in both} == {name: tested[name] for name in both}
+    assert "sphinx" in docs.keys() - tested.keys()
