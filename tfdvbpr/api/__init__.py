@@ -1,21 +1,14 @@
 """The public functions, one for each command and of the same name: from a source folder to designs.
 
-`data` prepares datasets, `training` makes runs of them, `evaluation` measures runs, `runs` explains, extends and
-exports them, and `designing` generates images.
+`data` prepares datasets, `training` makes runs of them, `evaluation` measures runs, `attacks` changes photos against
+them, `reporting` writes a page on them, `runs` explains, extends and exports them, and `designing` generates images.
 """
 
+from tfdvbpr.api.attacks import attack
 from tfdvbpr.api.data import check_source, describe, prepare
 from tfdvbpr.api.designing import design, generate, interpolate, tailor
-from tfdvbpr.api.evaluation import (
-    attack,
-    compare,
-    evaluate,
-    evaluate_attributes,
-    evaluate_designs,
-    evaluate_gan,
-    experiment,
-    write_report,
-)
+from tfdvbpr.api.evaluation import compare, evaluate, evaluate_attributes, evaluate_designs, evaluate_gan, experiment
+from tfdvbpr.api.reporting import write_report
 from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items, update_users
 from tfdvbpr.api.training import train, train_gan
 

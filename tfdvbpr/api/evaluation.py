@@ -18,13 +18,11 @@ from tfdvbpr.run.names import distinct_names
 if TYPE_CHECKING:
     import keras
 
-    from tfdvbpr.evaluation.attacks.attack import AttackEvaluation, AttackOptions
     from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluation, DesignEvaluationOptions
     from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluation, AttributeEvaluationOptions
     from tfdvbpr.evaluation.generative.evaluate_gan import GanEvaluation, GanEvaluationOptions
     from tfdvbpr.evaluation.ranking.comparison import Comparison
     from tfdvbpr.evaluation.ranking.experiment import Experiment
-    from tfdvbpr.reporting.verdict import Verdict
 
 Progress = Callable[[int, int], None]
 
@@ -119,7 +117,8 @@ def experiment(
         DatasetError: if the dataset is none.
         RunError: if `output` holds a run of other values or another dataset, or a part of the split is empty.
     """
-    from tfdvbpr.evaluation.ranking.experiment import read_plan, run_experiment, write_report
+    from tfdvbpr.evaluation.ranking.experiment import read_plan, run_experiment
+    from tfdvbpr.evaluation.ranking.experiment_report import write_report
 
     plan = read_plan(Path(file))
     opened = opened_dataset(plan.dataset if dataset is None else dataset)
@@ -267,119 +266,7 @@ def evaluate_attributes(
     return evaluation
 
 
-def attack(
-    run: Run | Path | str,
-    output: Path | str | None = None,
-    *,
-    item_ids: Sequence[str] = (),
-    sample: int = 32,
-    category: str | None = None,
-    options: AttackOptions | None = None,
-    second_run: Run | Path | str | None = None,
-    dataset: PreparedDataset | Path | str | None = None,
-    if_exists: IfExists = "error",
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> AttackEvaluation:
-    """Attacks a recommender by its own gradients: photos changed imperceptibly so that their items are recommended.
-
-    It shows how much of a recommender's ranking a seller could change with a photo that looks the same, and what two
-    defences leave of it. Exposure is measured over users: the mean rank of an item, and the share of users in whose
-    first ten it is; before, with random noise of the same size, and after.
-
-    Args:
-        run: a recommender that learns from pixels, or its folder.
-        output: a folder for attack.json, items.csv, attack.png and the photos; left out, nothing is written.
-        item_ids: the items to attack.
-        sample: instead, so many random items.
-        category: of the random items; left out, any.
-        options: attack, goal, ε, users, seed.
-        second_run: another recommender of the same dataset, under which the same photos are ranked too.
-        dataset: the run's, if it has been moved.
-        if_exists: "error", or "overwrite" to replace what `output` holds.
-        progress: called with (done, total).
-
-    Raises:
-        UnknownIdError: if the run does not know an item or the category.
-        ConfigError: if an option is wrong, or there is nothing to attack.
-        RunError: if a run does not learn from pixels, or the second is of another dataset.
-        OutputExistsError: if `output` holds something already.
-
-    Example:
-        >>> found = attack("runs/dvbpr", "attacked", sample=100)  # doctest: +SKIP
-        >>> found.exposures["attacked run", "as is", "attacked"].hit_rate.mean()  # doctest: +SKIP
-    """
-    from tfdvbpr.evaluation.attacks.attack import AttackOptions, attack_items, sampled_items, write_attack
-
-    if output is not None:
-        check_output(Path(output), if_exists=if_exists)
-    opened = opened_run(run)
-    options = options or AttackOptions()
-    items = opened.items.indices(item_ids) if item_ids else sampled_items(opened, sample, category, options.seed)
-    evaluation = attack_items(
-        opened,
-        opened.open_dataset() if dataset is None else opened_dataset(dataset),
-        items,
-        options=options,
-        second_run=None if second_run is None else opened_run(second_run),
-        progress=progress,
-    )
-    _write(output, if_exists, lambda folder: write_attack(evaluation, folder))
-    return evaluation
-
-
 def _write(output: Path | str | None, if_exists: IfExists, write: Callable[[Path], None]) -> None:
     if output is not None:
         with whole_directory(Path(output), if_exists=if_exists) as folder:
             write(folder)
-
-
-def write_report(
-    run: Run | Path | str,
-    output: Path | str,
-    *,
-    gan_run: GanRun | Path | str | None = None,
-    compared: Sequence[Run | Path | str] = (),
-    dataset: PreparedDataset | Path | str | None = None,
-    if_exists: IfExists = "error",
-    progress: Progress | None = None,
-) -> Verdict:
-    """Writes one self-contained HTML page on a run and the data it was trained on, with a verdict.
-
-    It holds the data's health and long tail, popularity as the bar to pass, learning curves, sample users with what
-    they bought and are recommended, cold items that were found, and with a GAN samples and designs. On a large
-    catalogue a random sample of users is evaluated, which the page says.
-
-    Args:
-        run: a trained recommender, or its folder.
-        output: a folder for report.html and report.json.
-        gan_run: a GAN run of the same categories, or its folder.
-        compared: other runs of the same dataset, or their folders.
-        dataset: the run's dataset, if it has been moved.
-        if_exists: "error", or "overwrite" to replace what `output` holds.
-        progress: called with (sections done, sections in all).
-
-    Returns:
-        The verdict: its `headline` and `reasons`.
-
-    Raises:
-        RunError: if no user has a test action, or a compared run is of another dataset.
-        DatasetError: if the dataset is gone or another.
-        OutputExistsError: if `output` holds something already.
-
-    Example:
-        >>> tfdvbpr.write_report("runs/dvbpr", "report", gan_run="runs/gan").headline  # doctest: +SKIP
-        'Ready for a test with real users'
-    """
-    from tfdvbpr.reporting import page
-
-    opened = opened_run(run)
-    data = dataset if isinstance(dataset, PreparedDataset) else opened.open_dataset(dataset)
-    return page.write_report(
-        opened,
-        Path(output),
-        dataset=data,
-        gan=None if gan_run is None else opened_gan(gan_run),
-        others=[opened_run(other) for other in compared],
-        if_exists=if_exists,
-        progress=progress,
-    )

@@ -13,7 +13,17 @@ import typer
 from typer.core import TyperGroup
 
 from tfdvbpr._version import __version__
-from tfdvbpr.cli import attacks, datasets, designing, evaluation, progress, recommending, reporting, training
+from tfdvbpr.cli import (
+    attacks,
+    datasets,
+    designing,
+    evaluation,
+    image_evaluation,
+    progress,
+    recommending,
+    reporting,
+    training,
+)
 from tfdvbpr.cli.options import IfExistsOption, OutputOption, out
 from tfdvbpr.errors import LostWorkerError, TfdvbprError
 from tfdvbpr.files import is_disk_full
@@ -74,7 +84,7 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(each if each.startswith("\b") else " ".join(each.split("\n")) for each in paragraphs)
 
 
-for commands in (datasets, training, evaluation, attacks, reporting, recommending, designing):
+for commands in (datasets, training, evaluation, image_evaluation, attacks, reporting, recommending, designing):
     for each in commands.app.registered_commands:
         each.help = _unwrapped(each.callback.__doc__ or "") if each.callback else None
     app.add_typer(commands.app)

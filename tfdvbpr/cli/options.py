@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from tfdvbpr.cli import completion
 from tfdvbpr.config.base import StrategyName, TrainingIfExists
@@ -109,3 +111,15 @@ def strategy_of(strategy: StrategyName) -> Any:
     from tfdvbpr.training.distributed.strategy import make_strategy
 
     return make_strategy(strategy)
+
+
+def command_with_metrics(room: str, **settings: bool) -> type[TyperCommand]:
+    """A kind of command whose help lists the metrics of a room, which are imported only when it is printed."""
+
+    class CommandWithMetrics(TyperCommand):
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            lines = import_module(f"tfdvbpr.evaluation.{room}.metrics").metrics_help(**settings)
+            self.help = (self.help or "").replace("{metrics}", lines)
+            super().format_help(ctx, formatter)
+
+    return CommandWithMetrics

@@ -40,7 +40,7 @@ from tfdvbpr_export.requests import (
     weights_or,
 )
 from tfdvbpr_export.retrieval.indexes import Ids
-from tfdvbpr_export.retrieval.search import NearestItems
+from tfdvbpr_export.retrieval.ranking import NearestItems
 from tfdvbpr_export.saved_model import run_facts, served, write_version
 from tfdvbpr_export.versions import next_version, remove_old_versions
 

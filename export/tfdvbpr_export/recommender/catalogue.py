@@ -15,7 +15,8 @@ from tfdvbpr_export.options import RecommenderOptions
 from tfdvbpr_export.retrieval import indexes
 from tfdvbpr_export.retrieval.filters import ItemFilters
 from tfdvbpr_export.retrieval.indexes import EmbeddingTable, Ids, Index
-from tfdvbpr_export.retrieval.search import ExactSearch, Ranking
+from tfdvbpr_export.retrieval.ranking import Ranking
+from tfdvbpr_export.retrieval.search import ExactSearch
 
 RECALL_K = 100
 
