@@ -91,7 +91,7 @@ def tiny_gan_run(checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest
 
 @pytest.fixture(scope="session")
 def run_of(checkerboard_dataset: PreparedDataset, tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> RunOf:
-    """A small run of each model by name, trained when it is first asked for; "free" is DVBPR whose θ counts as free."""
+    """A small run of each model by name, trained when it is first needed; "free" is DVBPR whose θ counts as free."""
     from tfdvbpr.models.recommenders import recommender_config
     from tfdvbpr.training.recommender.train import train_recommender
 
@@ -130,7 +130,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
             cli.main()
         except SystemExit as stop:
             code = int(stop.code or 0)
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run

@@ -15,7 +15,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 
 
 def own_copy(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """This worker's own copy of a folder, which the first worker that asks for the name has made.
+    """This worker's own copy of a folder, which the first worker that needs it has made.
 
     Args:
         factory: of this worker.
@@ -41,6 +41,6 @@ def own_run(
     """`own_copy` of a run, which says that it was trained on this worker's dataset."""
     folder = own_copy(factory, name, train)
     manifest = folder / "manifest.json"
-    told = {**json.loads(manifest.read_text(encoding="utf-8")), "dataset_path": str(dataset.path.resolve())}
-    manifest.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    values = {**json.loads(manifest.read_text(encoding="utf-8")), "dataset_path": str(dataset.path.resolve())}
+    manifest.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     return folder

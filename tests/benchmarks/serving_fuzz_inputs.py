@@ -79,7 +79,7 @@ _ODD_BODIES = (
 
 @st.composite
 def rest_bodies(draw: st.DrawFn) -> tuple[bytes, dict[str, str]]:
-    """A JSON body by rows or by columns, or what looks like one, and headers; packed by gzip at times."""
+    """A JSON body by rows or by columns, or one that resembles it, and headers; packed by gzip at times."""
     found = {draw(st.sampled_from(["instances", "inputs", "other"])): draw(_JSON)}
     found["signature_name"] = draw(st.sampled_from([*SIGNATURES]) | _JSON)
     body = draw(st.just(json.dumps(found).encode()) | st.sampled_from(_ODD_BODIES))

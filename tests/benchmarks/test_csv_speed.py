@@ -22,6 +22,6 @@ def test_plain_blocks_are_faster_than_the_csv_module(tmp_path: Path) -> None:
         table = read_csv(tmp_path / f"{name}.csv", Quarantine(), only=("t_dat", "customer_id", "article_id"))
         seconds[name] = time.process_time() - began
         assert table.height == NUM_ROWS
-    told = ", ".join(f"{name} {NUM_ROWS / value / 1e6:.2f}" for name, value in seconds.items())
-    print(f"million rows a CPU second: {told}")
+    printed = ", ".join(f"{name} {NUM_ROWS / value / 1e6:.2f}" for name, value in seconds.items())
+    print(f"million rows a CPU second: {printed}")
     assert seconds["plain"] < 0.7 * seconds["quoted"]

@@ -110,7 +110,7 @@ def _kill(commands: Commands, command: Arguments, seconds: float) -> bool:
 def _kill_each_time(
     commands: Commands, command: Arguments, output: Path, opens: Opens, kills: int, first_file: str = "*"
 ) -> Counter[str]:
-    """Kills one command after another, looks at what is there, lets the same command end, and looks again."""
+    """Kills one command after another, reads what is there, lets the same command end, and reads that too."""
     writing, end = _times(commands, command, output, first_file)
     whole = _digest(output)
     shutil.rmtree(output)

@@ -52,25 +52,27 @@ def _kill_a_worker(job: subprocess.Popen[str], output: Path) -> int:
 
 def test_a_lost_worker(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
     undisturbed = _launch(checkerboard_dataset.path, tmp_path / "undisturbed", 0)
-    told, _ = undisturbed.communicate(timeout=600)
-    assert undisturbed.returncode == 0, told
+    printed, _ = undisturbed.communicate(timeout=600)
+    assert undisturbed.returncode == 0, printed
 
     given_up = _launch(checkerboard_dataset.path, tmp_path / "lost", 0)
     steps = _kill_a_worker(given_up, tmp_path / "lost")
     began = time.perf_counter()
-    told, _ = given_up.communicate(timeout=600)
+    printed, _ = given_up.communicate(timeout=600)
     spent = time.perf_counter() - began
     assert given_up.returncode == 1
-    assert told.splitlines()[-1].startswith("tfdvbpr: Every worker must end well. Worker 1 was killed by SIGKILL.")
-    print(f"\nworker 1 killed after step {steps} of 32; the job ended {spent:.1f} s later:\n  {told.splitlines()[-1]}")
+    assert printed.splitlines()[-1].startswith("tfdvbpr: Every worker must end well. Worker 1 was killed by SIGKILL.")
+    print(
+        f"\nworker 1 killed after step {steps} of 32; the job ended {spent:.1f} s later:\n  {printed.splitlines()[-1]}"
+    )
 
     for name, restarts in (("lost", 0), ("restarted", 1)):
         job = _launch(checkerboard_dataset.path, tmp_path / name, restarts)
         if restarts:
             print(f"worker 1 killed after step {_kill_a_worker(job, tmp_path / name)}, with a restart left:")
-        told, _ = job.communicate(timeout=600)
-        assert job.returncode == 0, told
-        print("  " + "\n  ".join(line for line in told.splitlines() if "Taking up" in line or "[launch]" in line))
+        printed, _ = job.communicate(timeout=600)
+        assert job.returncode == 0, printed
+        print("  " + "\n  ".join(line for line in printed.splitlines() if "Taking up" in line or "[launch]" in line))
         runs = [Run.open(tmp_path / each) for each in (name, "undisturbed")]
         pairs = zip(*(run.recommender.get_weights() for run in runs), strict=True)
         differing = sum(not np.array_equal(weight, expected) for weight, expected in pairs)

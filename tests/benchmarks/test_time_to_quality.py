@@ -2,7 +2,7 @@
 
 TFDVBPR_POSTERS names a prepared dataset of film posters at 96x64. The clock runs for all that training needs: drawing,
 reading, steps, estimates of tastes. It stands still during validation, on both sides. The other side stops at 0.80, at
-20 times the first one's time, or after an hour, and tells where it stands.
+20 times the first one's time, or after an hour, and prints where it stands.
 """
 
 from __future__ import annotations

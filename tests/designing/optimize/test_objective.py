@@ -54,9 +54,9 @@ def test_golden_values(tiny_run: Run, tiny_gan_run: GanRun, realism_weight: floa
 
 def test_realism_is_the_discriminators_own_logit_of_that_category(designer: Designer) -> None:
     images = designer.objective.images(tf.random.stateless_normal([2, 6], [0, 1]), tf.constant([0, 1]))
-    told = designer.objective.realism_logits(images, tf.constant([0, 1])).numpy()
+    logits = designer.objective.realism_logits(images, tf.constant([0, 1])).numpy()
     for row in (0, 1):
         inputs = {"images": images[row : row + 1], "category_ids": tf.constant([row])}
-        np.testing.assert_allclose(told[row], designer.gan_run.discriminator(inputs, training=False)[0], atol=1e-5)
+        np.testing.assert_allclose(logits[row], designer.gan_run.discriminator(inputs, training=False)[0], atol=1e-5)
     other = designer.objective.realism_logits(images, tf.constant([1, 0])).numpy()
-    assert (told != other).all()
+    assert (logits != other).all()

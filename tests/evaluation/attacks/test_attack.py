@@ -214,13 +214,13 @@ def test_what_cannot_be_attacked(tiny_run: Run, run_of: RunOf) -> None:
 def test_the_command_prints_what_it_wrote(tiny_run: Run, tmp_path: Path, command: Command) -> None:
     output = tmp_path / "attacked"
     arguments = ("attack", tiny_run.path, "--output", output, "--item", "i3", "--item", "i8", "--method", "fgsm")
-    code, told, errors = command(*arguments, "--epsilon", "6/255")
+    code, printed, errors = command(*arguments, "--epsilon", "6/255")
     assert code == 0, errors
     figures = json.loads((output / "attack.json").read_text())
     assert figures["options"]["epsilon"] == pytest.approx(6 / 255)
     assert figures["num_items"] == 2
-    assert "attacked run" in told
-    assert "PSNR" in told
+    assert "attacked run" in printed
+    assert "PSNR" in printed
     code, _, errors = command(*arguments[:-2], "--epsilon", "four", "--if-exists", "overwrite")
     assert code == 2
     assert "4/255" in errors

@@ -1,4 +1,4 @@
-"""Who may call: TLS and tokens on both ports, names in Host headers, and what callers are never told."""
+"""Who may call: TLS and tokens on both ports, names in Host headers, and what no answer names."""
 
 from __future__ import annotations
 
