@@ -11,6 +11,7 @@ from shared_folders import own_run
 from tiny_data import Command, RunOf, checkerboard
 
 from tfdvbpr import cli
+from tfdvbpr.cli import options
 from tfdvbpr.data.dataset import Items, PreparedDataset
 from tfdvbpr.run import GanRun, Run
 
@@ -122,6 +123,7 @@ def run_of(checkerboard_dataset: PreparedDataset, tiny_run: Run, tmp_path_factor
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `tfdvbpr ARGUMENTS...` in this process; exit code, stdout and stderr."""
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(options.out, "width", 200)  # made before, of what a worker's environment says
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["tfdvbpr", *map(str, arguments)])

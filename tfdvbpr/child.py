@@ -27,7 +27,7 @@ _ARROW = {"ARROW_IO_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 Reader = Callable[[Path, BinaryIO], Any]
 
 
-def read_in_child(reader: Reader, path: Path, output: int) -> Any:
+def read_in_child(reader: Reader, path: Path, output: int, *, num_bytes: int | None = None) -> Any:
     """Calls `reader(path, output)` in a child process and returns what it returned, through JSON.
 
     Args:
@@ -35,11 +35,12 @@ def read_in_child(reader: Reader, path: Path, output: int) -> Any:
         path: the file to read. Its size sets the limits: 1 GiB and 4 bytes of memory for each of its own, 120 s and
             1 s of processor time for each MiB. A system without such limits sets none.
         output: the descriptor of an open file, for the reader to write to.
+        num_bytes: the size of all that is read, where `path` is a folder.
 
     Raises:
         SourceError: the reader's; or if the child needs more than its limits, or crashes.
     """
-    size = path.stat().st_size
+    size = path.stat().st_size if num_bytes is None else num_bytes
     memory, seconds = MEMORY + MEMORY_PER_BYTE * size, SECONDS + size // BYTES_PER_SECOND
     arguments = [reader.__module__, reader.__qualname__, str(path), str(output), str(memory), str(seconds)]
     # Started by a command, not forked: TensorFlow's threads may hold locks.

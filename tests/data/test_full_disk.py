@@ -12,7 +12,9 @@ import tfdvbpr
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers.folder import read_folder
-from tfdvbpr.data.preparation.prepare import PrepareOptions, extend, prepare
+from tfdvbpr.data.preparation.extend import extend
+from tfdvbpr.data.preparation.options import PrepareOptions
+from tfdvbpr.data.preparation.prepare import prepare
 from tfdvbpr.errors import DatasetError, DiskFullError
 from tfdvbpr.files import only_writer
 

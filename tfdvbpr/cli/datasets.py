@@ -20,7 +20,7 @@ from tfdvbpr.cli.options import (
     parse_share,
 )
 from tfdvbpr.cli.output import JsonOption, print_json
-from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
+from tfdvbpr.data import DateOrder, DuplicateHandling, ImageFit, SplitKind
 from tfdvbpr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,6 +65,23 @@ def prepare(
     set_values: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Sets one option of the format; repeat for more."),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS",
+            help="--format folder: what the tables call item_id, image, category, user_id, timestamp or split, such as "
+            "item_id=sku,image=photo. Case and blanks beside a name do not matter. Give a column twice where the two "
+            "tables differ.",
+        ),
+    ] = None,
+    date_order: Annotated[
+        DateOrder | None,
+        typer.Option(
+            help="Of day and month in dates such as 03/04/2024. Default: what the dates say, and an error where they "
+            "do not.",
+            show_default=False,
+        ),
     ] = None,
     image_size: Annotated[
         str, typer.Option(metavar="HxW", help="Height and width of the network's input; multiples of 16 for the GAN.")
@@ -143,6 +160,7 @@ def prepare(
     """
     from tfdvbpr import api
     from tfdvbpr.config.base import parse_overrides
+    from tfdvbpr.data.importers.folder import parse_columns
     from tfdvbpr.data.preparation.options import PrepareOptions
     from tfdvbpr.data.preparation.refusal import refuse
 
@@ -158,10 +176,14 @@ def prepare(
         min_user_actions=min_user_actions,
         min_item_actions=min_item_actions,
         duplicates=duplicates,
+        date_order=date_order,
         max_loss=parse_share("--max-loss", max_loss),
         allow=tuple(allow or ()),
     )
-    importer: dict[str, Any] = {"source_format": source_format, "importer_options": parse_overrides(set_values or ())}
+    importer_options = parse_overrides(set_values or ())
+    if columns:
+        importer_options["columns"] = parse_columns(columns)
+    importer: dict[str, Any] = {"source_format": source_format, "importer_options": importer_options}
     reports: list[HealthReport] = []
     dataset: PreparedDataset | None = None
     if output is None and not check:

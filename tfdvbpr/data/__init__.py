@@ -12,4 +12,5 @@ from pydantic import Field
 ImageFit = Literal["pad", "crop", "squash"]
 SplitKind = Literal["leave-one-out", "leave-last-out", "time", "source"]
 DuplicateHandling = Literal["keep", "merge"]
+DateOrder = Literal["mdy", "dmy"]
 ImageSide = Annotated[int, Field(ge=1, le=1 << 14)]

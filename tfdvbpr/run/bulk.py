@@ -26,14 +26,15 @@ from threadpoolctl import threadpool_limits
 
 from tfdvbpr.arrays import read_npz
 from tfdvbpr.data.interactions import Split
+from tfdvbpr.data.preparation.columns import Columns
 from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine
+from tfdvbpr.data.preparation.tables import read_table_file
 from tfdvbpr.errors import ConfigError, DiskFullError, OutputExistsError
 from tfdvbpr.files import IfExists, is_disk_full, only_writer, sha256, whole_file, write_text
 from tfdvbpr.models.recommenders.factors import Array
 from tfdvbpr.models.recommenders.top_k import NO_ITEM, TopItems
 from tfdvbpr.run.folder import FACTORS_NAME, MANIFEST_NAME
-from tfdvbpr.run.new_users import read_table_file
 from tfdvbpr.run.recommender_run import Run
 from tfdvbpr.text import csv_cell, one_line
 
@@ -126,7 +127,8 @@ def recommend_all(
 
 def _ids_of_file(path: Path, column: str, known: Sequence[str], quarantine: Quarantine) -> list[str]:
     """The ids in a column of a .csv or .parquet file, each once; those that are not known go to the quarantine."""
-    table = read_table_file(path, required=(column,), quarantine=quarantine)
+    columns = Columns((column,), others=False)
+    table = read_table_file(path, required=(column,), quarantine=quarantine, columns=columns)
     table = table.unique(column, keep="first", maintain_order=True)
     is_known = table[column].is_in(pl.Series(known).implode())
     for row in table.filter(~is_known).iter_rows(named=True):

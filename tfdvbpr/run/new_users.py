@@ -21,11 +21,11 @@ from scipy import sparse
 from tfdvbpr._version import __version__
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.interactions import Interactions, Split
-from tfdvbpr.data.preparation.csv_table import read_csv
+from tfdvbpr.data.preparation.columns import Columns
 from tfdvbpr.data.preparation.prepare import file_records
-from tfdvbpr.data.preparation.rows import ROW, without_empty
+from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import read_table
+from tfdvbpr.data.preparation.tables import read_table_file
 from tfdvbpr.errors import SourceError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.recommenders.factors import Array, Factors
@@ -80,24 +80,6 @@ def update_users(
     return Run.open(output)
 
 
-def read_table_file(path: Path, *, required: tuple[str, ...], quarantine: Quarantine) -> pl.DataFrame:
-    """Reads columns of a .csv or .parquet file as strings, with line numbers in the column `ROW`.
-
-    Raises:
-        SourceError: if there is no such file, it cannot be read, or a column is missing.
-    """
-    if not path.is_file():
-        raise SourceError(
-            f"There must be a .csv or .parquet file with the columns {', '.join(required)}. There is no {path}."
-        )
-    if path.suffix == ".parquet":
-        return read_table(path.parent, path.stem, required=required, quarantine=quarantine, only=required)
-    table = read_csv(path, quarantine, only=required)
-    if missing := [column for column in required if column not in table.columns]:
-        raise SourceError(f"{path.name} must have the columns {', '.join(required)}. It lacks {', '.join(missing)}.")
-    return without_empty(table, path.name, required, quarantine)
-
-
 def assign_users(model: Any, rows: npt.NDArray[np.integer[Any]], embeddings: Array) -> None:
     """Gives rows of a model's user tables folded-in embeddings, float32 [N, D], whose columns are those of the tables.
 
@@ -115,7 +97,8 @@ def assign_users(model: Any, rows: npt.NDArray[np.integer[Any]], embeddings: Arr
 
 def _new_users(run: Run, path: Path, quarantine: Quarantine) -> tuple[list[str], list[npt.NDArray[np.int32]]]:
     """Ids of users whom the run does not know, and the rows of their items; the rest goes to the quarantine."""
-    table = read_table_file(path, required=("user_id", "item_id"), quarantine=quarantine)
+    required = ("user_id", "item_id")
+    table = read_table_file(path, required=required, quarantine=quarantine, columns=Columns(required, others=False))
     known_user = pl.col("user_id").is_in(pl.Series(run.user_ids).implode())
     unknown_item = ~pl.col("item_id").is_in(pl.Series(run.items.item_ids).implode())
     kind = (

@@ -147,7 +147,7 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for data in (whole[: len(whole) // 2], whole[:30] + b"\xff\xff\xff\xff" + whole[34:], whole[:-8] + b"\0" * 8):
         path.write_bytes(data)
-        with pytest.raises(SourceError, match=r"Fashion\.jsonl\.gz must be whole. It cannot be read after line \d+"):
+        with pytest.raises(SourceError, match=r"Fashion\.jsonl\.gz must be whole. It cannot be read"):
             AmazonReviews2023Importer().read(folder)
 
 

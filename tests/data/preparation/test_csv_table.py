@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tfdvbpr.data.preparation.columns import Columns
 from tfdvbpr.data.preparation.csv_table import read_csv, swallows_rows
 from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine
@@ -75,7 +76,7 @@ _PIECES = [
 @example(b'5,6\n1,"2\n3",4\n"7,8', 7)
 @example(b"1,\r2\n3,4\n", 7)
 def test_blocks_of_any_size_read_what_the_csv_module_reads(tmp_path: Path, body: bytes, block_bytes: int) -> None:
-    data = b"h,i\n" + body
+    data = b"h,i\n" + "é,é\n".encode() + body  # the second line says that it is UTF-8
     rows, refused = read(tmp_path / "t.csv", data, block_bytes=block_bytes)
     (_, *expected), bad = by_the_csv_module(data)
     assert rows == expected
@@ -83,7 +84,7 @@ def test_blocks_of_any_size_read_what_the_csv_module_reads(tmp_path: Path, body:
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("header", [b"h,i\n", b'"h","i"\r\n', b"\n\xff,no header\nh , i\n"])
+@pytest.mark.parametrize("header", [b"h,i\n", b'"h","i"\r\n', b"\n\xff,\xc3\xa9,no header\nh , i\n"])
 def test_a_plain_table_over_many_blocks(tmp_path: Path, bom: bytes, header: bytes) -> None:
     body = b"".join(b"a%d, b%d\n" % (number, number) for number in range(5000))
     rows, refused = read(tmp_path / "t.csv", bom + header + body, block_bytes=1000)
@@ -96,9 +97,10 @@ def test_chosen_columns_and_a_column_of_our_own_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f"a,{ROW},c\n1,2,3\n4,5,6\n")
     everything = read_csv(tmp_path / "t.csv", Quarantine(), block_bytes=8)
     assert everything.to_dicts() == [{"a": "1", "c": "3", ROW: 2}, {"a": "4", "c": "6", ROW: 3}]
-    some = read_csv(tmp_path / "t.csv", Quarantine(), only=("c", "d"), block_bytes=8)
+    some = read_csv(tmp_path / "t.csv", Quarantine(), columns=Columns(("c", "d"), others=False), block_bytes=8)
     assert some.to_dicts() == [{"c": "3", ROW: 2}, {"c": "6", ROW: 3}]
-    assert read_csv(tmp_path / "t.csv", Quarantine(), only=(), block_bytes=8).to_dicts() == [{ROW: 2}, {ROW: 3}]
+    none = read_csv(tmp_path / "t.csv", Quarantine(), columns=Columns(others=False), block_bytes=8)
+    assert none.to_dicts() == [{ROW: 2}, {ROW: 3}]
 
 
 def test_a_field_beyond_the_csv_modules_limit(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_why_pyarrow_does_not_read_our_tables() -> None:
 
 
 def test_no_header(tmp_path: Path) -> None:
-    for data in (b"", b"\n\n", b"\xef\xbb\xbf", b"\xff\n"):
+    for data in (b"", b"\n\n", b"\xef\xbb\xbf", b"\xff\xc3\xa9\n"):
         (tmp_path / "t.csv").write_bytes(data)
         with pytest.raises(SourceError, match="must start with a header line"):
             read_csv(tmp_path / "t.csv", Quarantine())

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tiny_data import RED, encoded, noisy_picture
 
 from tfdvbpr.data.importers import IMPORTERS
-from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
+from tfdvbpr.data.preparation.options import PrepareOptions
+from tfdvbpr.data.preparation.prepare import prepare
 
 PHOTO = encoded(noisy_picture(RED, (16, 16), 0))
 ITEM_KINDS = {"duplicate item id", "broken image", "no image"}
@@ -90,8 +91,8 @@ def test_folder(items: list[bytes], actions: list[bytes]) -> None:
         check(
             "folder",
             folder,
-            num_items=write(folder / "items.csv", [b"item_id,category,image"], [b"i1,a,1.jpg", *items]),
-            num_actions=write(folder / "interactions.csv", [b"user_id,item_id"], [b"u1,i1", *actions]),
+            num_items=write(folder / "items.csv", [b"item_id,category,image"], ["i1,é,1.jpg".encode(), *items]),
+            num_actions=write(folder / "interactions.csv", [b"user_id,item_id"], ["é,i1".encode(), *actions]),
         )
 
 
@@ -110,8 +111,8 @@ def test_hm(items: list[bytes], actions: list[bytes]) -> None:
         check(
             "hm",
             folder,
-            num_items=write(folder / "articles.csv", [b"article_id,product_group_name"], [b"1,Shoes", *items]),
-            num_actions=write(folder / "transactions_train.csv", header, [b"2018-09-20,c,1", *actions]),
+            num_items=write(folder / "articles.csv", [b"article_id,product_group_name"], ["1,é".encode(), *items]),
+            num_actions=write(folder / "transactions_train.csv", header, ["2018-09-20,é,1".encode(), *actions]),
         )
 
 

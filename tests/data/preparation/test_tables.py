@@ -7,7 +7,7 @@ import pytest
 
 from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Quarantine
-from tfdvbpr.data.preparation.tables import read_table
+from tfdvbpr.data.preparation.tables import find_table, read_table
 from tfdvbpr.errors import SourceError
 
 
@@ -56,7 +56,7 @@ def test_ids_are_text_and_not_numbers(tmp_path: Path) -> None:
 
 
 def test_wrong_header_names_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"must have the columns a, b. Received a, c. Name or rename b"):
+    with pytest.raises(SourceError, match=r"must have the columns a, b. It lacks b. Received a, c. Name or rename b"):
         _read(tmp_path, b"a,c\n1,2\n")
 
 
@@ -105,3 +105,45 @@ def test_quarantine_counts_and_writes(tmp_path: Path) -> None:
     table = pl.read_csv(tmp_path / "some.csv")
     assert table.row(0) == ("x.csv", 3, "i1", "v" * 200, "bad: why, exactly", "mend it")
     assert quarantine.summary() == "2 worse, 1 bad"
+
+
+def test_json_lines_as_a_table(tmp_path: Path) -> None:
+    lines = [
+        '{"a": " x ", "B": 1, "in_stock": true, "sizes": [1], "more": {"y": 1}}',
+        "",
+        '{"a": "y", "b": null, "later": 2.5}',
+        '{"a": "z", "b": "3", "n": "\\ud800"}',
+        "[1]",
+        '{"a": 7, "b": "4"}',
+    ]
+    (tmp_path / "things.jsonl").write_text("\n".join(lines))
+    quarantine = Quarantine()
+    table = read_table(tmp_path, "things", required=("a",), quarantine=quarantine)
+    assert table.rows(named=True)[0] == {"a": "x", "B": "1", "in_stock": "true", "b": "", "later": "", ROW: 1}
+    assert table.select("a", "b", "later", ROW).rows()[1:] == [("y", "", "2.5", 3), ("7", "4", "", 6)]
+    lone, listed = quarantine.entries
+    assert (lone.row, listed.row) == (4, 5)
+    assert "not UTF-8 text" in lone.detail
+    assert listed.detail == "a JSON list where an object must be"
+
+
+def test_json_lines_of_ever_new_keys_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "things.jsonl").write_text("\n".join(f'{{"a{number}": 1}}' for number in range(1001)))
+    with pytest.raises(SourceError, match="at most 1,000 keys"):
+        read_table(tmp_path, "things", required=("a",), quarantine=Quarantine())
+
+
+def test_which_of_several_files_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "1.jpg").touch()
+    for name in ("THINGS.TSV", "things.old.csv", "things.csv.gz"):
+        (tmp_path / name).write_text("a\n1\n")
+    assert find_table(tmp_path, "things").name == "things.csv.gz"
+    assert "things.csv.gz is read; THINGS.TSV beside it is not" in caplog.text
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "things" / "part.parquet")
+    (tmp_path / "things.csv.gz").unlink()
+    (tmp_path / "THINGS.TSV").unlink()
+    assert find_table(tmp_path, "things") == tmp_path / "things"
+    (tmp_path / "things" / "part.parquet").unlink()
+    with pytest.raises(SourceError, match=r"has things, things\.old\.csv, which is none of these"):
+        find_table(tmp_path, "things")

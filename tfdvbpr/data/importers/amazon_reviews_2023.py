@@ -26,14 +26,14 @@ from tfdvbpr.data.preparation.source import (
 from tfdvbpr.errors import SourceError
 
 _IMAGES = "images"
-_ENDINGS = (".jsonl", ".jsonl.gz")
+_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _CATEGORY_LEVELS = slice(1, 4)  # the first names the whole store, below the fourth they are too fine to learn
 
 
 class AmazonReviews2023Importer(Importer):
     """Reads one category of Amazon Reviews 2023."""
 
-    summary: ClassVar[str] = "NAME.jsonl, meta_NAME.jsonl (both also .gz) and images/PARENT_ASIN.jpg."
+    summary: ClassVar[str] = "NAME.jsonl, meta_NAME.jsonl (both also .gz or .zst) and images/PARENT_ASIN.jpg."
 
     def read(self, source: Path) -> Source:
         """Reads the files of one category.

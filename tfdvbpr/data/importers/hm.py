@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import polars as pl
 
+from tfdvbpr.data.preparation.columns import Columns
 from tfdvbpr.data.preparation.source import (
     DEFAULT_CATEGORY,
     Importer,
@@ -51,7 +52,8 @@ class HmImporter(Importer):
         quarantine = Quarantine()
         items = read_table(folder, ITEMS, required=("article_id",), quarantine=quarantine)
         columns = ("t_dat", "customer_id", "article_id")
-        actions = read_table(folder, ACTIONS, required=columns[1:], quarantine=quarantine, only=columns)
+        wanted = Columns(columns, others=False)
+        actions = read_table(folder, ACTIONS, required=columns[1:], quarantine=quarantine, columns=wanted)
         category = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in _CATEGORIES if name in items.columns]
         items = items.drop("item_id", "category", "image", strict=False)
         items = items.with_columns(

@@ -1,23 +1,16 @@
-"""The actions of a source that can be used: timestamps as seconds, each (user, item) pair once, k-core."""
+"""The actions of a source that can be used: times as seconds, each (user, item) pair once, k-core."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
-from tfdvbpr.data import SplitKind
+from tfdvbpr.data import DateOrder, SplitKind
 from tfdvbpr.data.interactions import SPLITS, Split
+from tfdvbpr.data.preparation.dates import read_times
 from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import Source
 from tfdvbpr.errors import SourceError
-
-# Seconds beyond this lie after the year 5138; milliseconds have reached it in 1973.
-_MILLISECONDS_FROM = 1e11
-_YEAR_1, _YEAR_10000 = -62_135_596_800.0, 253_402_300_800.0
-_ISO = (
-    r"^(?P<date>\d{4}-\d\d-\d\d)(?:[Tt ](?P<time>\d\d:\d\d)(?::(?P<second>\d\d(?:\.\d+)?))?"
-    r"\s*(?P<zone>[Zz]|UTC|[+-]\d\d(?::?\d\d)?)?)?$"
-)
 
 GIVEN_PARTS = {"train": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
 
@@ -48,23 +41,29 @@ def _has(source: Source, column: str) -> bool:
 
 
 def usable_actions(
-    source: Source, items: pl.DataFrame, *, split: SplitKind, duplicates: pl.DataFrame | None = None
+    source: Source,
+    items: pl.DataFrame,
+    *,
+    split: SplitKind,
+    duplicates: pl.DataFrame | None = None,
+    date_order: DateOrder | None = None,
 ) -> pl.DataFrame:
     """Actions on usable items. Of a repeated action the first in time counts, and without times the first in the file.
 
     A time or a part of the split that cannot be read puts its row into the quarantine only where the split needs it.
 
     Args:
-        source: its quarantine is filled further.
+        source: its quarantine is filled further, and how its times are written.
         items: the usable items, column item_id.
         split: what the columns `timestamp` and `split` must be good for.
         duplicates: columns item_id and first_item_id: items whose actions move onto another. They are among `items`.
+        date_order: of day and month before a year, see `dates.read_times`.
 
     Returns:
         The source's columns, `time` (float64 seconds, null where unknown) and `part` (uint8 `Split`, null where
         unknown), in the source's order.
     """
-    actions = _with_times_and_parts(source.interactions)
+    actions = _with_times_and_parts(source, date_order)
     method = SPLITS[split]
     left_out = pl.Series(sorted(source.quarantine.item_ids(source.items_name)), dtype=pl.String)
     named = pl.concat([source.items["item_id"], left_out])
@@ -92,8 +91,15 @@ def usable_actions(
     return actions.filter(pl.col("kind").is_null()).drop(ROW, "listed_item_id", "kind")
 
 
-def _with_times_and_parts(actions: pl.DataFrame) -> pl.DataFrame:
-    time = seconds("timestamp") if "timestamp" in actions.columns else pl.lit(None, pl.Float64)
+def _with_times_and_parts(source: Source, date_order: DateOrder | None) -> pl.DataFrame:
+    actions = source.interactions
+    time: pl.Expr | pl.Series = pl.lit(None, pl.Float64)
+    if "timestamp" in actions.columns:
+        times = read_times(actions["timestamp"], date_order)
+        time = times.seconds
+        if facts := source.quarantine.tables.get(source.interactions_name):
+            facts.dates = " and ".join(times.forms) or None
+            facts.num_ambiguous_dates = int(times.ambiguous.sum())
     part = pl.lit(None, pl.UInt8)
     if "split" in actions.columns:
         name = pl.col("split").str.strip_chars().str.to_lowercase()
@@ -119,36 +125,6 @@ def _mark_repeated(actions: pl.DataFrame) -> pl.DataFrame:
     repeated[first[row].to_numpy()] = False
     kind = pl.when(pl.lit(pl.Series(repeated))).then(pl.lit("duplicate action")).otherwise(pl.col("kind"))
     return actions.with_columns(kind.alias("kind"))
-
-
-def seconds(column: str) -> pl.Expr:
-    """Seconds since 1970-01-01 UTC, float64, of a column of strings; null where it holds no time.
-
-    Understood are numbers (seconds, with a fraction or without; milliseconds where larger than 10^11 in size) and ISO
-    8601 dates and datetimes with hyphens and colons, such as 2024-02-29, 2024-02-29 17:05 and
-    2024-02-29T17:05:01.5+01:00. Without a zone they are UTC. Years lie in 1..9999.
-    """
-    text = pl.col(column).str.strip_chars()
-    number = text.cast(pl.Float64, strict=False)
-    microseconds = (number * pl.when(number.abs() > _MILLISECONDS_FROM).then(1e3).otherwise(1e6)).round()
-    in_reach = (microseconds >= _YEAR_1 * 1e6) & (microseconds < _YEAR_10000 * 1e6)  # false for NaN and infinity
-    # Whole microseconds first, so that the same time is the same number however it was written.
-    whole = pl.coalesce(pl.when(in_reach).then(microseconds).cast(pl.Int64), _iso_microseconds(text))
-    return whole / 1e6
-
-
-def _iso_microseconds(text: pl.Expr) -> pl.Expr:
-    groups = text.str.extract_groups(_ISO)
-    parts = {name: groups.struct.field(name) for name in ("date", "time", "second", "zone")}
-    time = parts["time"].fill_null("00:00") + ":" + parts["second"].fill_null("00")
-    local = (parts["date"] + " " + time).str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    sign = pl.when(parts["zone"].str.starts_with("-")).then(-1).otherwise(1)
-    digits = parts["zone"].str.replace_all(r"\D", "")
-    hours = digits.str.slice(0, 2).cast(pl.Int64, strict=False).fill_null(0)
-    minutes = digits.str.slice(2, 2).cast(pl.Int64, strict=False).fill_null(0)
-    microseconds = local.dt.epoch("us") - sign * (hours * 3600 + minutes * 60) * 1_000_000
-    in_reach = (microseconds >= int(_YEAR_1) * 1_000_000) & (microseconds < int(_YEAR_10000) * 1_000_000)
-    return pl.when(in_reach).then(microseconds)
 
 
 def k_core(actions: pl.DataFrame, *, min_user_actions: int, min_item_actions: int) -> pl.DataFrame:

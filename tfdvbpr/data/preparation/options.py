@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from tfdvbpr.data import DuplicateHandling, ImageFit, SplitKind
+from tfdvbpr.data import DateOrder, DuplicateHandling, ImageFit, SplitKind
 from tfdvbpr.data.images.decoding import MAX_PIXELS
 from tfdvbpr.data.interactions import SPLITS
 from tfdvbpr.data.preparation.health import HEALTH_CHECKS
@@ -32,6 +32,7 @@ class PrepareOptions:
         min_item_actions: items with fewer are left out of the catalogue; 1 leaves out those without any.
         duplicates: items with the same image are only reported ("keep"), or their actions moved onto the first
             of them ("merge").
+        date_order: of day and month in dates such as 03/04/2024, "mdy" or "dmy"; left out, what the dates say.
         max_loss: the largest share of the rows of a table that may be lost, in [0, 1], filters and repetitions aside.
         allow: names of HEALTH_CHECKS whose errors do not end the preparation.
     """
@@ -48,6 +49,7 @@ class PrepareOptions:
     min_user_actions: int = 0
     min_item_actions: int = 0
     duplicates: DuplicateHandling = "keep"
+    date_order: DateOrder | None = None
     max_loss: float = 0.1
     allow: tuple[str, ...] = ()
 
@@ -60,6 +62,8 @@ class PrepareOptions:
         if self.split is not None:
             check_choice("split", self.split, SPLITS)
         check_choice("duplicates", self.duplicates, get_args(DuplicateHandling))
+        if self.date_order is not None:
+            check_choice("date_order", self.date_order, get_args(DateOrder))
         fractions = (self.validation_fraction, self.test_fraction)
         if not (min(fractions) >= 0.0 and sum(fractions) < 1.0):
             raise ConfigError(

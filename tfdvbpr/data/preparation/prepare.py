@@ -41,7 +41,7 @@ from tfdvbpr.files import IfExists, sha256, whole_directory, write_csv
 
 # Reports; what training reads is the same with and without them.
 _NOT_IN_FINGERPRINT = (QUARANTINE_NAME, DUPLICATES_NAME, HEALTH_NAME)
-_NOT_IN_MANIFEST = ("max_pixels", "max_cache_bytes", "max_loss", "allow")
+_NOT_IN_MANIFEST = ("max_pixels", "max_cache_bytes", "max_loss", "allow", "date_order")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _usable(
     items, photos = write_images(source, distinct_items(source), folder, options, progress)
     duplicates = find_duplicates(items, folder)
     merged = duplicates if options.duplicates == "merge" else duplicates.clear()
-    actions = usable_actions(source, items, split=split, duplicates=merged)
+    actions = usable_actions(source, items, split=split, duplicates=merged, date_order=options.date_order)
     health = check_health(
         Evidence(source, items, actions, photos, duplicates, method=SPLITS[split], max_loss=options.max_loss)
     )

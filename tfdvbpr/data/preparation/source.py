@@ -35,6 +35,7 @@ class TableFacts(BaseModel):
         runaway_cells: lines at which a quote opens that is not closed, or that swallows rows; the first hundred.
         num_runaway_cells: how many there are.
         num_lines_in_cells: lines that lie within a quoted cell beyond its first line.
+        num_ambiguous_dates: dates that may be day and month or month and day; they count as unknown.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,6 +51,7 @@ class TableFacts(BaseModel):
     runaway_cells: list[int] = []
     num_runaway_cells: int = 0
     num_lines_in_cells: int = 0
+    num_ambiguous_dates: int = 0
 
 
 class QuarantineEntry(NamedTuple):
@@ -144,7 +146,7 @@ class Source:
     Attributes:
         name: for the manifest and for messages.
         items: string columns item_id, category, image and any others (kept as metadata), and `tables.ROW`.
-        interactions: string columns user_id, item_id, and `tables.ROW`; optionally `timestamp` (what `cleaning.seconds`
+        interactions: string columns user_id, item_id, and `tables.ROW`; optionally `timestamp` (what `dates.read_times`
             reads) and `split` ("train", "validation" or "test": the source's own split). In these two, null and ""
             mean unknown.
         image_bytes: an image file's bytes, by its value in the column `image`; raises OSError.

@@ -7,7 +7,8 @@ report as `health.json`, which `HealthReport.read` opens:
      "source": "shop",
      "tables": [{"name": "items.csv", "encoding": "utf-8", "delimiter": ";", "compression": null,
                  "renamed": {"item_id": "SKU"}, "dates": null, "num_lines": 301, "num_rows": 300,
-                 "runaway_cells": [], "num_runaway_cells": 0, "num_lines_in_cells": 0}, ...],
+                 "runaway_cells": [], "num_runaway_cells": 0, "num_lines_in_cells": 0,
+                 "num_ambiguous_dates": 0}, ...],
      "items": {"name": "items.csv", "num_rows": 300, "num_lost": 2},
      "interactions": {"name": "interactions.csv", "num_rows": 5000, "num_lost": 31},
      "findings": [{"check": "blank_images", "severity": "warning", "title": "12 images have one colour only.",
@@ -41,6 +42,7 @@ __all__ = ["HEALTH_CHECKS", "Evidence", "Finding", "HealthReport", "check_health
 HEALTH_CHECKS: Mapping[str, Callable[[Evidence], Finding | None]] = MappingProxyType(
     {
         "runaway_cells": table_checks.runaway_cells,
+        "ambiguous_dates": action_checks.ambiguous_dates,
         "lost_items": table_checks.lost_items,
         "lost_interactions": table_checks.lost_interactions,
         "long_cells": table_checks.long_cells,

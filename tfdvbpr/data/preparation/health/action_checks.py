@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 
 import polars as pl
 
 from tfdvbpr.data.interactions import MIN_ACTIONS_TO_EVALUATE
+from tfdvbpr.data.preparation.dates import DAY_AND_MONTH
 from tfdvbpr.data.preparation.health.evidence import Evidence, finding
 from tfdvbpr.data.preparation.health.report import Finding
 
@@ -64,11 +66,34 @@ def repeated_actions(evidence: Evidence) -> Finding | None:
     )
 
 
+def ambiguous_dates(evidence: Evidence) -> Finding | None:
+    """Dates that may be day and month or month and day, where no row says which."""
+    count = _num_ambiguous(evidence)
+    if not count:
+        return None
+    return finding(
+        "ambiguous_dates",
+        "error",
+        f"{count:,} dates may be day and month or month and day, and the column does not say which.",
+        count,
+        evidence.source.interactions["timestamp"].unique(maintain_order=True).sort(descending=True).head(5),
+        "Say it by --date-order dmy or --date-order mdy; with --allow ambiguous_dates these times count as unknown.",
+    )
+
+
+def _num_ambiguous(evidence: Evidence) -> int:
+    facts = evidence.source.quarantine.tables.get(evidence.source.interactions_name)
+    return facts.num_ambiguous_dates if facts else 0
+
+
 def unreadable_times(evidence: Evidence) -> Finding | None:
     """Times that are written in a way that is not understood."""
     source, actions = evidence.source, evidence.actions
     quarantined = [entry for entry in source.quarantine.entries if entry.kind == "malformed timestamp"]
     written = pl.col("timestamp").fill_null("") != ""
+    if _num_ambiguous(evidence):  # another finding's
+        written &= ~pl.col("timestamp").str.contains(DAY_AND_MONTH)
+        quarantined = [entry for entry in quarantined if not re.match(DAY_AND_MONTH, entry.detail.strip("' "))]
     kept = (
         actions.filter(pl.col("time").is_null() & written)["timestamp"].to_list()
         if "timestamp" in actions.columns
