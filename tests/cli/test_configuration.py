@@ -61,5 +61,5 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_options_stay_few() -> None:
     """A field is there because a preset, a benchmark or a documented result sets it: another one needs the same."""
-    assert len(RecommenderConfig.model_fields) <= 46
+    assert len(RecommenderConfig.model_fields) <= 43
     assert all(set(kind.defaults) <= set(RecommenderConfig.model_fields) for kind in RECOMMENDERS.values())

@@ -65,7 +65,7 @@ def train(
         output: the run folder to make.
         config: left out, DVBPR's defaults; with `start_from`, that run's.
         start_from: a run on an earlier dataset. Its weights are carried over by id, new users are folded in, and
-            `retraining_epochs` of the epochs are trained; see `tfdvbpr.training.recommender.warm_start`.
+            0.06 of the epochs are trained; see `tfdvbpr.training.recommender.warm_start`.
         callbacks: Keras callbacks. The logs of `on_epoch_end` hold the mean of each loss (`loss`, `penalty`),
             `images_per_second`, and after a validation its metrics (`validation_auc`). `model.stop_training` ends
             training after the epoch; `model.optimizer` is None. Their own state is not kept in checkpoints.

@@ -53,7 +53,7 @@ def train(
             "--from",
             metavar="RUN",
             help="Retrain: begin with the weights of a run on an earlier dataset, users and items matched by id. Takes "
-            "the run's model and configuration, and trains retraining_epochs of its epochs.",
+            "the run's model and configuration, and trains 0.06 of its epochs.",
             show_default=False,
         ),
     ] = None,

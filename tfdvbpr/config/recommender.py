@@ -147,16 +147,6 @@ class RecommenderConfig(TrainingConfig):
     user_balance: float = option(
         "loss", 0.0, "β of ease and visual-ease: a user's row is scaled by n_u^-β.", ge=0, le=1
     )
-    feature_l2: float = option(
-        "loss", 10.0, "μ of visual-ease: on the map from features to the weights of a new item.", gt=0
-    )
-    known_after: float = option(
-        "loss",
-        0.0,
-        "κ of visual-ease: an item with c training actions keeps c / (c + κ) of its own weights, beside those "
-        "predicted from its features; 0 predicts for items without any action alone.",
-        ge=0,
-    )
     unobserved_weight: float = option("loss", 0.1, "α₀ of ials: what any user-item pair weighs.", gt=0)
     epochs: int = option("optimizer", 40, "Passes over the data; see `batching` for what one is.", ge=1)
     user_learning_rate: float = option(
@@ -165,12 +155,6 @@ class RecommenderConfig(TrainingConfig):
     adam_epsilon: float = option("optimizer", 1e-7, "Adam's ε; the authors' code has 1e-8.", gt=0)
     start_from: str = option(
         "optimizer", "", "A run whose weights training begins with, carried over by id; `train --from` sets it."
-    )
-    retraining_epochs: float = option(
-        "optimizer", 0.06, "With `start_from`, the share of `epochs` that is trained, rounded up.", gt=0, le=1
-    )
-    retraining_rate: float = option(
-        "optimizer", 0.5, "With `start_from`, what both step sizes are multiplied by.", gt=0, le=1
     )
     precision: Precision = option(
         "optimizer",

@@ -112,10 +112,8 @@ def test_a_retraining_from_the_command_line(
 def test_the_rule(run_of: RunOf) -> None:
     config = run_of("bpr-mf").config.model_copy(update={"epochs": 100, "evaluate_every": 20})
     assert effective_config(config) == config
-    short = effective_config(
-        config.model_copy(update={"start_from": "run", "retraining_epochs": 0.051, "retraining_rate": 0.5})
-    )
-    assert (short.epochs, short.evaluate_every) == (6, 6)
+    short = effective_config(config.model_copy(update={"start_from": "run", "epochs": 101}))
+    assert (short.epochs, short.evaluate_every) == (7, 7)
     assert short.learning_rate == config.learning_rate / 2
     assert short.user_learning_rate == config.user_learning_rate / 2
 

@@ -1,4 +1,4 @@
-"""VisualEASE: EASE, with the weights of new and rare items predicted from features of their images."""
+"""VisualEASE: EASE, with the weights of new items predicted from features of their images."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from tfdvbpr.data.interactions import Interactions
 
 
-class VisualEASE(EASE):
-    """W_·i = s_i W⁰_·i + (1 - s_i) V [f_i; 1]: W⁰ of EASE, and a linear map of off-the-shelf features f_i.
+_FEATURE_L2 = 10.0  # μ
 
-    V = argmin Σ_i ‖W⁰_·i - V [f_i; 1]‖² + μ‖V‖² over the items with training actions, so that what it gives an item
-    without any is the mean of the weights of items that look like it. μ is `feature_l2`. s_i = c_i / (c_i + κ) of an
-    item with c_i training actions, κ is `known_after`; at κ = 0 every item with a training action keeps the weights of
-    EASE. A new item adds nothing to the scores of others before the model is trained again.
+
+class VisualEASE(EASE):
+    """W_·i of EASE for an item with training actions, V [f_i; 1] for another: a linear map of off-the-shelf features.
+
+    V = argmin Σ_i ‖W_·i - V [f_i; 1]‖² + μ‖V‖² over the items with training actions, so that what it gives an item
+    without any is a mean of the weights of items with similar features. μ is 10. A new item adds nothing to the scores
+    of others before the model is trained again.
 
     The map has a number for each item and feature, beside what EASE takes.
     """
@@ -37,7 +39,7 @@ class VisualEASE(EASE):
 
     @classmethod
     def closed_form(cls, config: RecommenderConfig, interactions: Interactions, features: Array | None) -> ItemWeights:
-        """See the class; `num_neighbours` is kept of the sum."""
+        """See the class; `num_neighbours` are kept of either."""
         if features is None:
             raise ValueError("`features` must be given. Received None.")
         histories = sparse.csr_array(interactions.training_matrix).astype(np.float32)
@@ -51,15 +53,11 @@ class VisualEASE(EASE):
         own = sparse.csr_array(sparse.vstack(list(cls.weights_of_items(config, histories))))
         mean = features.mean(axis=0)
         design = with_intercept(centred(features, mean))
-        feature_weights = ridge(design[trained], own[trained], l2=config.feature_l2)
-        shares = (counts / np.maximum(counts + config.known_after, 1)).astype(np.float32)
+        feature_weights = ridge(design[trained], own[trained], l2=_FEATURE_L2)
         kept = []
         for rows in blocks_of_items(num_items):
-            predicted = np.zeros((rows.stop - rows.start, num_items), np.float32)
-            unknown = np.flatnonzero(shares[rows] < 1)
-            predicted[unknown] = design[rows][unknown] @ feature_weights.T
-            block = own[rows].toarray() * shares[rows, None] + predicted * (1 - shares[rows, None])
-            block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = 0.0
+            block, unknown = own[rows].toarray(), np.flatnonzero(counts[rows] == 0)
+            block[unknown] = design[rows][unknown] @ feature_weights.T
             kept.append(strongest(sparse.csr_array(block), config.num_neighbours))
         weights = sparse.csr_array(sparse.vstack(kept).T)
         return ItemWeights(histories, weights, feature_mean=mean, feature_weights=feature_weights)

@@ -29,6 +29,7 @@ from tfdvbpr.training.recommender.data import TrainingData
 
 Rows = npt.NDArray[np.int64]
 
+_EPOCHS_SHARE, _STEP_SIZE_SHARE = 0.06, 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -89,16 +90,16 @@ def retraining_config(run: Run, *, file: Path | None = None, overrides: Sequence
 def effective_config(config: RecommenderConfig) -> RecommenderConfig:
     """What a training that begins with carried weights is made with: fewer epochs, smaller steps, one validation.
 
-    The epochs are the share `retraining_epochs` of the configuration's, rounded up; both step sizes are multiplied by
-    `retraining_rate`. A configuration without `start_from` stays as it is.
+    It has 0.06 of the configuration's epochs, rounded up, and half of both step sizes. A configuration without
+    `start_from` stays as it is.
     """
     if not config.start_from:
         return config
-    epochs = max(1, math.ceil(config.epochs * config.retraining_epochs))
+    epochs = max(1, math.ceil(config.epochs * _EPOCHS_SHARE))
     changed = {
         "epochs": epochs,
-        "learning_rate": config.learning_rate * config.retraining_rate,
-        "user_learning_rate": config.user_learning_rate * config.retraining_rate,
+        "learning_rate": config.learning_rate * _STEP_SIZE_SHARE,
+        "user_learning_rate": config.user_learning_rate * _STEP_SIZE_SHARE,
         "evaluate_every": min(epochs, config.evaluate_every),
     }
     return config.model_copy(update=changed)
