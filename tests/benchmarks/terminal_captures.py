@@ -15,23 +15,24 @@ import re
 import select
 import shutil
 import struct
-import subprocess
 import sys
 import termios
 from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing import Process
 from pathlib import Path
-from typing import Any
-
-from tfdvbpr.data.synthetic.source import SyntheticImporter, write_synthetic
+from typing import Any, NoReturn
 
 PAGE = Path(__file__).parents[2] / "docs" / "guides" / "terminal.md"
 WIDTHS = (80, 140)
 COMMANDS = (
     "tfdvbpr prepare shop --image-size 32x32 --output shop.dataset",
-    "tfdvbpr train shop.dataset --set epochs=12 --output runs/dvbpr",
-    "tfdvbpr train-gan shop.dataset --preset plain --set steps=150 --set base_channels=8 --output runs/gan",
+    "tfdvbpr train shop.dataset --set epochs=6 --output runs/dvbpr",
+    "tfdvbpr train-gan shop.dataset --preset plain --set steps=60 --set base_channels=8 --output runs/gan",
     "tfdvbpr design runs/dvbpr --gan runs/gan --user user-00007 --category dress --count 4 --output designs",
 )
+# Loaded once, before the commands' processes are forked. Rich looks at its terminal when it is loaded: not before.
+_PRELOADED = ("tensorflow", "keras", "scipy.stats", "scipy.ndimage", "matplotlib.figure")
 _LINES = 400  # more than a command prints, so that nothing is scrolled away
 _SHOWN_AFTER = 0.4  # of the steps
 _BAR = re.compile(r"([\d,]+)/([\d,]+) +\S+ (?:left|so far)")
@@ -69,21 +70,37 @@ def capture(command: str, columns: int, folder: Path) -> Capture:
 
     screen = pyte.Screen(columns, _LINES)
     stream = pyte.ByteStream(screen)
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color"}
-    program = [sys.executable, "-m", "tfdvbpr.cli", *command.split()[1:]]
-    process = subprocess.Popen(program, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
+    process, ours = pty.fork()
+    if not process:
+        _become(command, columns, folder)
     found = Capture(command, columns)
     while _feed(stream, ours):
         if not found.running:
             found.running = _bar_of(screen)
     os.close(ours)
     found.ended = _shown(screen)
-    if process.wait():
-        raise RuntimeError(f"{command} ended with exit code {process.returncode}:\n" + "\n".join(found.ended))
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if code:
+        raise RuntimeError(f"{command} ended with exit code {code}:\n" + "\n".join(found.ended))
     return found
+
+
+def _become(command: str, columns: int, folder: Path) -> NoReturn:
+    """Runs a command in the place of this process, on its terminal."""
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    os.chdir(folder)
+    os.environ["TERM"] = "xterm-256color"
+    sys.argv = command.split()
+    from tfdvbpr.cli import main as run_command
+
+    code: Any = 0
+    try:
+        run_command()
+    except SystemExit as end:
+        code = end.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def _feed(stream: Any, terminal: int) -> bool:
@@ -129,18 +146,30 @@ def _block(each: Capture) -> list[str]:
     return [*([each.running, ""] if each.running else []), *each.ended]
 
 
+def write_shop(folder: Path, num_items: int) -> None:
+    """Renders a shop; in a process of its own, since those that are forked must not inherit Polars' threads."""
+    from tfdvbpr.data.synthetic.source import SyntheticImporter, write_synthetic
+
+    write_synthetic(folder, SyntheticImporter(num_items=num_items, num_users=150, image_size=64))
+
+
 def main() -> None:
     """Runs every command at every width, each width in a folder of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--items", type=int, default=400)
+    parser.add_argument("--items", type=int, default=200)
     arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command sets it
+    for name in _PRELOADED:
+        import_module(name)
     captures = []
     for columns in WIDTHS:
         folder = (arguments.work / str(columns)).resolve()
         if folder.exists():
             shutil.rmtree(folder)
-        write_synthetic(folder / "shop", SyntheticImporter(num_items=arguments.items, num_users=300, image_size=64))
+        shop = Process(target=write_shop, args=(folder / "shop", arguments.items))
+        shop.start()
+        shop.join()
         for command in COMMANDS:
             print(f"{columns} columns: {command}", flush=True)
             captures.append(capture(command, columns, folder))
