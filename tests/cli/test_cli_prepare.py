@@ -22,7 +22,8 @@ def test_hostile_input_is_quarantined(call: Call, tmp_path: Path, capsys: pytest
     actions = [(f"u{user}", f"i{(7 * user + 3 * step) % 100}") for user in range(50) for step in range(8)]
     actions[::100] = [("u1", "nobody knows this item")] * 4
     source = write_source(tmp_path / "shop", items, actions)
-    assert call("prepare", source, "--output", tmp_path / "dataset") == 0
+    assert "more than --max-loss 5%" in complaint(call, capsys, "prepare", source, "--output", tmp_path / "dataset")
+    assert call("prepare", source, "--output", tmp_path / "dataset", "--max-loss", "10%") == 0
     printed = capsys.readouterr().out
     dataset = PreparedDataset.open(tmp_path / "dataset")
     assert dataset.manifest.num_items == 92

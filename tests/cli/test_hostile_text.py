@@ -83,7 +83,11 @@ def test_from_source_to_reports(good: Command, command: Command, shop: Path) -> 
     """In one test, for each command needs what the one before made."""
     dataset, run, gan = shop / "dataset", shop / "run", shop / "gan"
     (source,) = shop.iterdir()
-    good("prepare", source, "--output", dataset, "--image-size", "32x32")
+    prepare = ("prepare", source, "--output", dataset, "--image-size", "32x32")
+    code, _, complaint = command(*prepare)
+    assert code == 2
+    assert "more than --max-loss 5%" in complaint
+    good(*prepare, "--max-loss", "10%")
     _check_texts(dataset)
     assert IDS[1] in PreparedDataset.open(dataset).items.item_ids, "ids are stored as they are"
     assert "'=1+1,=2+2" in (dataset / "quarantine.csv").read_text()

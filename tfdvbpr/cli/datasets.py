@@ -137,7 +137,7 @@ def prepare(
             help="End with exit code 2 where more of the items or of the interactions are lost. What is repeated, and "
             "what --min-user-actions and --min-item-actions leave out, does not count.",
         ),
-    ] = "10%",
+    ] = "5%",
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="CHECK", help="Go on in spite of the errors of one health check; repeat for more."),

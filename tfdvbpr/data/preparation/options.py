@@ -50,7 +50,7 @@ class PrepareOptions:
     min_item_actions: int = 0
     duplicates: DuplicateHandling = "keep"
     date_order: DateOrder | None = None
-    max_loss: float = 0.1
+    max_loss: float = 0.05
     allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ class Evidence:
     photos: pl.DataFrame
     duplicates: pl.DataFrame
     method: SplitMethod = SPLITS["leave-one-out"]
-    max_loss: float = 0.1
+    max_loss: float = 0.05
     with_interactions: bool = True
 
     @cached_property
