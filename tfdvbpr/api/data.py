@@ -11,6 +11,7 @@ from typing import Any
 from tfdvbpr.config.base import resolve_config
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.importers import IMPORTERS
+from tfdvbpr.data.importers.remote import is_address
 from tfdvbpr.data.preparation.description import Description, describe_dataset
 from tfdvbpr.data.preparation.health import HealthReport
 from tfdvbpr.data.preparation.options import PrepareOptions
@@ -41,7 +42,8 @@ def prepare(
     """Imports a source into a prepared dataset; see `tfdvbpr prepare --help`.
 
     Args:
-        source: what the importer reads; None where it needs nothing, as "synthetic" does.
+        source: what the importer reads, for "folder" also an address such as s3://bucket/shop; None where it needs
+            nothing, as "synthetic" does.
         output: the dataset folder to make.
         source_format: a name in IMPORTERS.
         importer_options: fields of the importer by name, such as {"num_items": 300}; its `seed` and `image_size`, if it
@@ -60,7 +62,7 @@ def prepare(
     importer = _importer(source, source_format, importer_options or {}, options)
     check_output(Path(output), if_exists=if_exists)
     return prepare_source(
-        importer.read(None if source is None else Path(source)),
+        importer.read(_place(source)),
         Path(output),
         options=options,
         source_format=source_format,
@@ -92,8 +94,13 @@ def check_source(
     """
     options = options or PrepareOptions()
     importer = _importer(source, source_format, importer_options or {}, options)
-    read = importer.read(None if source is None else Path(source))
+    read = importer.read(_place(source))
     return check_health_of(read, options=options, progress=progress)
+
+
+def _place(source: Path | str | None) -> Path | str | None:
+    """A path, or an address as it is."""
+    return source if source is None or is_address(source) else Path(source)
 
 
 def _importer(
@@ -105,6 +112,10 @@ def _importer(
         raise ConfigError(f"--format {source_format} needs a SOURCE: tfdvbpr prepare SOURCE --output ...")
     if source is not None and kind.needs_source == "no":
         raise ConfigError(f"--format {source_format} takes no SOURCE. Received {source}. Leave it out.")
+    if is_address(source) and not kind.reads_addresses:
+        raise ConfigError(
+            f"--format {source_format} takes a folder of this machine. Received {source}. Fetch it first."
+        )
     shared = {"seed": options.seed, "image_size": max(options.image_size)}
     defaults = {name: value for name, value in shared.items() if name in kind.model_fields}
     return resolve_config(kind, defaults={**defaults, **importer_options})

@@ -55,7 +55,7 @@ def _formats_help() -> str:
 )
 def prepare(
     source: Annotated[
-        Path | None, typer.Argument(metavar="[SOURCE]", help="A folder or file as --format describes it.")
+        str | None, typer.Argument(metavar="[SOURCE]", help="A folder or file as --format describes it.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The dataset folder to make; needed without --check.", show_default=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
 
+from tfdvbpr.data.importers.remote import RemoteFolder, is_address
 from tfdvbpr.data.preparation.columns import Columns
 from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import (
@@ -19,6 +21,7 @@ from tfdvbpr.data.preparation.source import (
     TableFacts,
     image_hint_below,
     images_below,
+    no_hint,
 )
 from tfdvbpr.data.preparation.tables import read_table
 from tfdvbpr.errors import ConfigError, SourceError
@@ -32,14 +35,21 @@ class FolderImporter(Importer):
     summary: ClassVar[str] = (
         "a folder with items.csv (item_id, image, optionally category and more), interactions.csv (user_id, item_id, "
         "optionally timestamp and split), and the images. Tables may also be .tsv, .jsonl, .parquet, .csv.gz, .csv.zst "
-        "or a folder of parquet files."
+        "or a folder of parquet files. SOURCE may be an address, such as s3://bucket/shop (pip install "
+        "'tfdvbpr[remote]')."
     )
+
+    reads_addresses: ClassVar[bool] = True
 
     columns: dict[ColumnName, tuple[str, ...]] = Field({}, description="What the tables call our columns.")
 
-    def read(self, source: Path) -> Source:
-        """Reads the tables of a source folder."""
-        return read_folder(source, columns=self.columns)
+    def read(self, source: Path | str) -> Source:
+        """Reads the tables of a source folder, of this machine or behind an address; see `RemoteFolder`."""
+        if not is_address(source):
+            return read_folder(Path(source), columns=self.columns)
+        remote = RemoteFolder(str(source))
+        read = read_folder(remote.fetch_tables(), columns=self.columns)
+        return replace(read, image_bytes=remote.image_bytes, image_hint=no_hint)
 
 
 def parse_columns(texts: Collection[str]) -> dict[str, tuple[str, ...]]:

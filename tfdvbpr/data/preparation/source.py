@@ -174,12 +174,14 @@ class Importer(BaseModel, ABC):
     Attributes:
         summary: what SOURCE holds, in a sentence, for the help.
         needs_source: whether a SOURCE must be given, may be, or must not.
+        reads_addresses: whether SOURCE may be an address, such as s3://bucket/shop; it is a string then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     summary: ClassVar[str]
     needs_source: ClassVar[Literal["yes", "optional", "no"]] = "yes"
+    reads_addresses: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, source: Any) -> Source:

@@ -100,17 +100,23 @@ def _ending(name: str) -> str | None:
     return next((ending for ending in _READERS if plain.endswith(ending)), None)
 
 
+def table_names(name: str) -> list[str]:
+    """The names that a table may have, in the order in which they are taken; the last is a folder's."""
+    packed = [name + ending + after for ending in _READERS if ending != ".parquet" for after in ("", ".gz", ".zst")]
+    return [f"{name}.parquet", *packed, name]
+
+
 def find_table(folder: Path, name: str) -> Path:
     """The file or folder of a table; where there are several, parquet, else CSV, and a warning says so.
 
     Raises:
         SourceError: if there is none.
     """
-    names = [name + ending + after for ending in _READERS for after in ("", ".gz", ".zst")]
+    names = table_names(name)
     listed = sorted(folder.iterdir())
     files = [path for path in listed if path.is_file() and path.name.casefold() in names]
     files.sort(key=lambda path: names.index(path.name.casefold()))
-    folders = [path for path in listed if path.is_dir() and path.name.casefold() in (name, names[0])]
+    folders = [path for path in listed if path.is_dir() and path.name.casefold() in (name, f"{name}.parquet")]
     found = [*files, *(path for path in folders if next(path.rglob("*.parquet"), None))]
     if not found:
         near = [path.name for path in listed if path.name.casefold().startswith(name.rstrip("s"))]
