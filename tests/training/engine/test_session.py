@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_cnn import tiny_cnn
 from training_callbacks import PulledPlugError, log_lines, pull_the_plug_before
 
 from tfdvbpr.config import GanConfig, RecommenderConfig
@@ -20,9 +21,10 @@ from tfdvbpr.training.recommender.train import train_recommender
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _a_row_a_step() -> Iterator[None]:
+def _a_row_a_step_and_a_tiny_backbone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tfdvbpr.training.engine.callbacks.LOG_STEPS", 1)
+        patch.setattr("tfdvbpr.models.backbones.BACKBONES", {"small_cnn": tiny_cnn})
         yield
 
 
