@@ -98,3 +98,8 @@ def test_help_names_every_source(call: Call, capsys: pytest.CaptureFixture[str])
     assert call("prepare", "--help") == 0
     printed = capsys.readouterr().out
     assert all(f"{name}: " in printed for name in IMPORTERS)
+
+
+def test_columns_are_for_folders(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = ("prepare", tmp_path, "--format", "hm", "--columns", "item_id=sku", "--output", tmp_path / "dataset")
+    assert "--columns is for --format folder; hm has names of its own" in complaint(call, capsys, *request)

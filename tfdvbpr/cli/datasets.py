@@ -21,7 +21,7 @@ from tfdvbpr.cli.options import (
 )
 from tfdvbpr.cli.output import JsonOption, print_json
 from tfdvbpr.data import DateOrder, DuplicateHandling, ImageFit, SplitKind
-from tfdvbpr.errors import ConfigError
+from tfdvbpr.errors import ConfigError, check_choice
 
 if TYPE_CHECKING:
     from tfdvbpr.data.dataset import PreparedDataset
@@ -160,6 +160,7 @@ def prepare(
     """
     from tfdvbpr import api
     from tfdvbpr.config.base import parse_overrides
+    from tfdvbpr.data.importers import IMPORTERS
     from tfdvbpr.data.importers.folder import parse_columns
     from tfdvbpr.data.preparation.options import PrepareOptions
     from tfdvbpr.data.preparation.refusal import refuse
@@ -182,6 +183,9 @@ def prepare(
     )
     importer_options = parse_overrides(set_values or ())
     if columns:
+        check_choice("format", source_format, IMPORTERS)
+        if "columns" not in IMPORTERS[source_format].model_fields:
+            raise ConfigError(f"--columns is for --format folder; {source_format} has names of its own. Leave it out.")
         importer_options["columns"] = parse_columns(columns)
     importer: dict[str, Any] = {"source_format": source_format, "importer_options": importer_options}
     reports: list[HealthReport] = []

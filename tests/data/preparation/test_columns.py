@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfdvbpr.data.importers.folder import parse_columns
+from tfdvbpr.data.importers.folder import FolderImporter, parse_columns
 from tfdvbpr.data.preparation.columns import Columns
 from tfdvbpr.data.preparation.rows import ROW
 from tfdvbpr.data.preparation.source import TableFacts
@@ -74,3 +74,7 @@ def test_columns_as_the_command_line_takes_them() -> None:
     for text in ("sku", "=sku", "item_id=", ""):
         with pytest.raises(ConfigError, match="item_id=sku,image=photo"):
             parse_columns([text])
+    with pytest.raises(ConfigError, match=r"`columns` must be one of item_id, .*Received 'item'"):
+        parse_columns(["item=sku"])
+    importer = FolderImporter.model_validate({"columns": {"item_id": "sku", "image": ["photo", "img"]}})
+    assert importer.columns == {"item_id": ("sku",), "image": ("photo", "img")}

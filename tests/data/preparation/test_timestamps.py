@@ -40,6 +40,7 @@ def _read(*texts: str | None, order: DateOrder | None = None) -> list[float | No
         ("1969-12-31T23:59:59Z", -1.0),
         ("2024/2/29", LEAP_DAY),
         ("20240229", LEAP_DAY),
+        ("20240229.0", LEAP_DAY),
         ("20240229010000", LEAP_DAY + 3600),
         ("20240229T010000", LEAP_DAY + 3600),
         ("29.02.2024", LEAP_DAY),

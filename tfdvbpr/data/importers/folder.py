@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import polars as pl
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tfdvbpr.data.importers.remote import RemoteFolder, is_address
 from tfdvbpr.data.preparation.columns import Columns
@@ -24,9 +24,10 @@ from tfdvbpr.data.preparation.source import (
     no_hint,
 )
 from tfdvbpr.data.preparation.tables import read_table
-from tfdvbpr.errors import ConfigError, SourceError
+from tfdvbpr.errors import ConfigError, SourceError, check_choice
 
 ColumnName = Literal["item_id", "image", "category", "user_id", "timestamp", "split"]
+_Names = Annotated[tuple[str, ...], BeforeValidator(lambda names: (names,) if isinstance(names, str) else names)]
 
 
 class FolderImporter(Importer):
@@ -41,7 +42,7 @@ class FolderImporter(Importer):
 
     reads_addresses: ClassVar[bool] = True
 
-    columns: dict[ColumnName, tuple[str, ...]] = Field({}, description="What the tables call our columns.")
+    columns: dict[ColumnName, _Names] = Field({}, description="What the tables call our columns.")
 
     def read(self, source: Path | str) -> Source:
         """Reads the tables of a source folder, of this machine or behind an address; see `RemoteFolder`."""
@@ -56,13 +57,14 @@ def parse_columns(texts: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Names by our column from texts such as "item_id=sku,image=photo"; a column may have several, for two tables.
 
     Raises:
-        ConfigError: if a part has no "=".
+        ConfigError: if a part has no "=", or names none of our columns.
     """
     columns: dict[str, tuple[str, ...]] = {}
     for pair in ",".join(texts).split(","):
         ours, separator, theirs = (part.strip() for part in pair.partition("="))
         if not (ours and separator and theirs):
             raise ConfigError(f"--columns takes OURS=THEIRS,..., such as item_id=sku,image=photo. Received {pair!r}.")
+        check_choice("columns", ours, get_args(ColumnName))
         columns[ours] = (*columns.get(ours, ()), theirs)
     return columns
 

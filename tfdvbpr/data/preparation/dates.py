@@ -14,10 +14,10 @@ _YEAR_1, _YEAR_10000 = -62_135_596_800.0, 253_402_300_800.0
 _CLOCK = r"(?P<time>\d{1,2}:\d\d)(?::(?P<second>\d\d(?:\.\d+)?))?"
 _ZONE = r"\s*(?P<zone>[Zz]|UTC|[+-]\d\d(?::?\d\d)?)?"
 _ISO = rf"^(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}})(?:[Tt ]+{_CLOCK}{_ZONE})?$"
-# 20240301, perhaps with 170501 behind; as seconds since 1970 these were all in August 1970.
+# 20240301, perhaps with 170501 behind, or .0 by a spreadsheet; as seconds these were all in August 1970.
 _COMPACT = (
     r"^(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)"
-    r"(?:[Tt ]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d))?$"
+    r"(?:[Tt ]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d))?(?:\.0+)?$"
 )
 DAY_AND_MONTH = (
     r"^(?P<first>\d{1,2})(?P<sign>[-/.])(?P<other>\d{1,2})[-/.](?P<year>\d{4})"
