@@ -1,7 +1,7 @@
 """SIGKILL at 50 moments of each command, spread over all of its time and over that of its writing.
 
-After each kill the output is absent or whole, and the same command then ends as if nothing had been, with nothing left
-beside the output.
+After each kill the output is absent or whole. The same command goes on with what the killed one left, and ends as if
+nothing had been, with nothing left beside the output.
 """
 
 from __future__ import annotations
@@ -110,29 +110,30 @@ def _kill(commands: Commands, command: Arguments, seconds: float) -> bool:
 def _kill_each_time(
     commands: Commands, command: Arguments, output: Path, opens: Opens, kills: int, first_file: str = "*"
 ) -> Counter[str]:
-    """Kills one command after another, reads what is there, lets the same command end, and reads that too."""
+    """Kills one command after another on what the last one left, and reads it; every fifth time, lets one end."""
     writing, end = _times(commands, command, output, first_file)
     whole = _digest(output)
     shutil.rmtree(output)
     found: Counter[str] = Counter()
-    for seconds in _moments(writing, end, kills):
+
+    def check() -> None:
+        opens(output)
+        assert _digest(output) == whole
+        shutil.rmtree(output)
+
+    for number, seconds in enumerate(np.random.default_rng(1).permutation(_moments(writing, end, kills))):
         found["killed" if _kill(commands, command, seconds) else "ended before"] += 1
         left = [name for name in _names(output.parent) if name != output.name]
         found["left scratch"] += bool(left)
-        there = output.exists()
-        found["output whole" if there else "output absent"] += 1
-        if there:
-            opens(output)
-            assert _digest(output) == whole, (seconds, left)
-        code = commands.run(*command)
-        assert code in ((0, 2) if there else (0,)), commands.printed()
-        found["then refused: it is there" if code else "then ran to its end"] += 1
-        if "Continuing an interrupted training" in commands.printed():
-            found["then continued from a checkpoint"] += 1
-        opens(output)
-        assert _digest(output) == whole, (seconds, left)
-        assert _names(output.parent) == [output.name], (seconds, left)
-        shutil.rmtree(output)
+        found["continued from a checkpoint"] += "Continuing an interrupted training" in commands.printed()
+        found["output whole" if output.exists() else "output absent"] += 1
+        if output.exists():
+            check()
+        if number % 5 == 4:
+            assert commands.run(*command) == 0, commands.printed()
+            assert _names(output.parent) == [output.name], (seconds, left)
+            check()
+            found["then ran to its end"] += 1
     print(
         f"\n{command[0]} {command[1]}: {kills} kills within {end:.2f} s, writing from {writing:.2f} s on: {dict(found)}"
     )
@@ -148,7 +149,7 @@ def test_prepare(commands: Commands, dataset: PreparedDataset, tmp_path: Path) -
     source = dataset.path.parent / "source"
     command = ("tfdvbpr", "prepare", source, "--output", output, "--image-size", "32x32")
     found = _kill_each_time(commands, command, output, PreparedDataset.open, KILLS)
-    assert found["killed"] > KILLS * 0.8
+    assert found["killed"] > KILLS * 0.7
 
 
 @pytest.mark.parametrize("model", ["dvbpr", "popularity"])
@@ -159,17 +160,17 @@ def test_train(commands: Commands, dataset: PreparedDataset, tmp_path: Path, mod
     steps = ("epochs=12", "embedding_dim=4", "global_batch_size=8", "checkpoint_steps=1") if model == "dvbpr" else ()
     command = ("tfdvbpr", "train", dataset.path, "--output", output, "--model", model, *_sets(*steps))
     found = _kill_each_time(commands, command, output, Run.open, KILLS, first)
-    assert found["killed"] > KILLS * 0.8
-    assert model != "dvbpr" or found["then continued from a checkpoint"] > KILLS / 10
+    assert found["killed"] > KILLS * 0.7
+    assert model != "dvbpr" or found["continued from a checkpoint"] > KILLS / 10
 
 
 def test_train_gan(commands: Commands, dataset: PreparedDataset, tmp_path: Path) -> None:
     output = tmp_path / "gan"
     settings = _sets(*_SMALL_GAN, "global_batch_size=8", "checkpoint_steps=1")
     command = ("tfdvbpr", "train-gan", dataset.path, "--output", output, *settings)
-    found = _kill_each_time(commands, command, output, GanRun.open, KILLS // 2, ".gan.training/step-*")
-    assert found["killed"] > KILLS * 0.4
-    assert found["then continued from a checkpoint"] > 2
+    found = _kill_each_time(commands, command, output, GanRun.open, KILLS, ".gan.training/step-*")
+    assert found["killed"] > KILLS * 0.7
+    assert found["continued from a checkpoint"] > KILLS / 10
 
 
 def _ranking(client: Client) -> tuple[tuple[str, ...], list[float]]:

@@ -218,6 +218,18 @@ class Attacks:
                     running[-1].add_done_callback(lambda _, ended=ended: ended.set())  # type: ignore[misc]
                     self._note("no message", "sent", True)
 
+    def resets(self, server: Served, seed: int, stopping: threading.Event) -> None:
+        """Good calls that are cancelled as soon as they are sent."""
+        from hostile_requests import good_request
+
+        body = good_request(np.random.default_rng(seed), "recommend").SerializeToString()
+        with grpc.insecure_channel(server.target, [("n", seed)]) as channel:
+            predict = channel.unary_unary(messages.PREDICT)
+            while not stopping.is_set():
+                for call in [predict.future(body, timeout=60) for _ in range(20)]:
+                    call.cancel()
+                    self._note("reset", "sent", True)
+
     def _call(self, server: Served, stopping: threading.Event, next_one: Callable[[], tuple[str, bytes]]) -> None:
         with grpc.insecure_channel(server.target) as channel:
             while not stopping.is_set():
@@ -239,7 +251,7 @@ def _has_ended(one: socket.socket) -> bool:
         return True
 
 
-@pytest.mark.parametrize("kind", ["protos", "requests", "images", "rest", "half_requests", "no_message"])
+@pytest.mark.parametrize("kind", ["protos", "requests", "images", "rest", "half_requests", "no_message", "resets"])
 def test_good_requests_beside_an_attack(server: Served, kind: str) -> None:
     attacks, memory = Attacks(), Memory(server.pid)
     with _attacking(server, attacks, kind):  # makes its examples; not measured
