@@ -87,3 +87,15 @@ def test_importing_loads_nothing_heavy() -> None:
         [sys.executable, "-c", _IMPORT], env={"PYTHONPATH": paths}, check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
+def test_tensorflow_computes_by_onednn_unless_the_environment_decides(given: dict[str, str], found: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import os, tfdvbpr; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"],
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path), **given},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == found

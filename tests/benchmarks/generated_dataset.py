@@ -28,7 +28,14 @@ def jpeg(number: int, size: tuple[int, int]) -> bytes:
 
 
 def generated(
-    folder: Path, *, num_items: int, num_users: int, actions_per_user: int, size: tuple[int, int], cached: bool
+    folder: Path,
+    *,
+    num_items: int,
+    num_users: int,
+    actions_per_user: int,
+    size: tuple[int, int],
+    cached: bool,
+    num_categories: int = 1,
 ) -> PreparedDataset:
     """Every item has a picture of its own; users act at random.
 
@@ -39,10 +46,12 @@ def generated(
         actions_per_user: see there.
         size: (height, width) of the pictures, as files and as prepared.
         cached: whether `prepare` writes the decoded file.
+        num_categories: of equal size.
     """
     generator = np.random.default_rng(0)
     names = [str(number) for number in range(num_items)]
-    items = pl.DataFrame({"item_id": names, "category": ["thing"] * num_items, "image": names})
+    categories = [f"thing {number % num_categories}" for number in range(num_items)]
+    items = pl.DataFrame({"item_id": names, "category": categories, "image": names})
     users = np.repeat(np.arange(num_users), actions_per_user)
     chosen = generator.integers(0, num_items, len(users))
     actions = pl.DataFrame({"user_id": users, "item_id": chosen}).cast(pl.String).unique(maintain_order=True)

@@ -29,9 +29,53 @@ def make_adam(config: RecommenderConfig, kind: Any, rate: float, *, steps_per_ep
     return kind(schedule, epsilon=config.adam_epsilon)
 
 
+class FusedAdam(keras.optimizers.Adam):
+    """Keras' Adam, computed by TensorFlow's own kernel.
+
+    The formula is the same to the last bits. An update of weights is bound by memory: CNN-F has 80 million, and Keras'
+    form reads and writes temporaries of their size where the kernel reads w, m, v and the gradient once and writes
+    three of them. Takes the arguments of Keras' Adam; `amsgrad` is not among them.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.amsgrad:
+            raise ValueError("`amsgrad` must be false: there is no kernel for it. Take Keras' own Adam.")
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        """Keras' hook: sums gradients over the replicas, as one vector, since each all-reduce has its own delay."""
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return grads_and_vars
+        gradients, variables = zip(*grads_and_vars, strict=True)
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        parts = tf.split(
+            context.all_reduce(tf.distribute.ReduceOp.SUM, flat),
+            [variable.shape.num_elements() for variable in variables],
+        )
+        return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, variables, strict=True)]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """One variable's step; called by Keras for each copy of it."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
+
 @keras.saving.register_keras_serializable(package="tfdvbpr")
-class AveragingAdam(keras.optimizers.Adam):
-    """Keras's Adam with a decay of its moving averages that rises with the steps t: min(decay, (1 + t)/(10 + t)).
+class AveragingAdam(FusedAdam):
+    """`FusedAdam` with a decay of its moving averages that rises with the steps t: min(decay, (1 + t)/(10 + t)).
 
     A constant decay would keep half of the random first weights for ln 2/(1 - decay) steps, most of a short training.
     """
@@ -51,37 +95,6 @@ class AveragingAdam(keras.optimizers.Adam):
     def get_config(self) -> dict[str, Any]:
         """Arguments to make it again."""
         return {**super().get_config(), "ema_momentum": self._decay}
-
-
-class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam, computed by TensorFlow's own kernel.
-
-    The formula is the same to the last bits. An update of weights is bound by memory: CNN-F has 80 million, and Keras'
-    form reads and writes temporaries of their size where the kernel reads w, m, v and the gradient once and writes
-    three of them. Takes the arguments of Keras' Adam; `amsgrad` is not among them.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if self.amsgrad:
-            raise ValueError("`amsgrad` must be false: there is no kernel for it. Take Keras' own Adam.")
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One variable's step; called by Keras for each copy of it."""
-        index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
-            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
-            lr=tf.cast(learning_rate, variable.dtype),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=tf.cast(gradient, variable.dtype),
-        )
 
 
 class RowAdam(keras.optimizers.Adam):

@@ -11,6 +11,7 @@ from tfdvbpr.models.gans.layers import (
     CategoryProjection,
     ConditionalNormalization,
     SpectralConv2D,
+    channel_moments,
     spectral_norm,
 )
 
@@ -27,6 +28,17 @@ def test_conditional_normalisation_is_batch_normalisation_then_gain_and_offset()
     np.testing.assert_allclose(layer.moving_variance, plain.moving_variance, rtol=1e-4)
     alone = layer([maps[:1], style[:1]], training=False)
     np.testing.assert_allclose(alone, (plain(maps[:1]) * (1.0 + gains[:1]) + offsets[:1]), atol=2e-4)
+
+
+def test_the_gradient_of_moments_is_tensorflows() -> None:
+    maps, marks = tf.random.stateless_normal((6, 3, 2, 4), (1, 2)), tf.random.stateless_normal((2, 4), (3, 4))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(maps)
+        moments = channel_moments(maps)
+        expected = tf.stack([tf.reduce_mean(maps, (0, 1, 2)), tf.reduce_mean(tf.square(maps), (0, 1, 2))])
+    np.testing.assert_allclose(moments, expected, rtol=1e-6)
+    gradient, autodiff = (tape.gradient(value, maps, output_gradients=marks) for value in (moments, expected))
+    np.testing.assert_allclose(gradient, autodiff, rtol=1e-5, atol=1e-7)
 
 
 def _spread(brightness: list[float], categories: list[int], *, training: bool, layer: BatchSpread) -> Any:

@@ -68,8 +68,8 @@ class GanStep:
             metrics["generator_loss"] = self._generator_loss(logits, real, batch["category_ids"], count)
             loss = self.config.adversarial_weight * metrics["generator_loss"]
             if self.config.pull_weight:
-                pairs = [(x[PULLED], y[PULLED]) for x, y in zip(real, fake, strict=True)]
-                metrics["pull"] = tf.reduce_sum(PULLS[self.config.pull](*zip(*pairs, strict=True))) / (count / 2.0)
+                distances = PULLS[self.config.pull](real, fake)[PULLED]
+                metrics["pull"] = tf.reduce_sum(distances) / (count / 2.0)
                 loss += self.config.pull_weight * metrics["pull"]
         _descend(tape, loss, self.generator, self.generator_optimizer)
         return metrics
