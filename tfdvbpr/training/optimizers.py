@@ -29,6 +29,26 @@ def make_adam(config: RecommenderConfig, kind: Any, rate: float, *, steps_per_ep
     return kind(schedule, epsilon=config.adam_epsilon)
 
 
+class PacedCosine(keras.optimizers.schedules.CosineDecay):
+    """A cosine decay over a training whose length changes while it goes.
+
+    Args:
+        rate: the first step size.
+        steps: of the training as planned.
+        alpha: fraction left at the end.
+        pace: a variable, float32 [3]: a step, how many planned steps were done by then, and how many a step does since.
+    """
+
+    def __init__(self, rate: float, steps: int, *, alpha: float, pace: Any) -> None:
+        super().__init__(rate, steps, alpha=alpha)
+        self._pace = pace
+
+    def __call__(self, step: Any) -> Any:
+        """The step size, float32."""
+        begun, done, pace = ops.unstack(ops.convert_to_tensor(self._pace), num=3)
+        return super().__call__(done + (ops.cast(step, "float32") - begun) * pace)
+
+
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam, computed by TensorFlow's own kernel.
 

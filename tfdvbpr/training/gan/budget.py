@@ -1,10 +1,12 @@
-"""How many steps a training of a GAN has, how long they take, and whether they are enough."""
+"""How many steps a training of a GAN has, also while it goes, how long they take, and whether they are enough."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator
-from math import ceil
+from collections import deque
+from collections.abc import Iterator, Mapping
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.training.distributed.strategy import broadcast_number, local_replicas
+from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.engine.loop import distributed_step
 from tfdvbpr.training.gan.batches import GanBatches
 from tfdvbpr.training.gan.trainer import GanTrainer
@@ -21,6 +24,9 @@ _TIMED_STEPS = 3
 _OTHER_WORK = 1.2  # pools, sample grids and checkpoints, beside the steps
 # By eye: garments could be named after 900 steps, and not after 300.
 RECOGNISABLE_STEPS, RECOGNISABLE_IMAGES = 1_000, 300
+_TIMED_EPOCHS = 4
+
+_log = logging.getLogger(__name__)
 
 
 def step_seconds(dataset: PreparedDataset, config: GanConfig, strategy: Any) -> float:
@@ -61,6 +67,57 @@ def steps_in(minutes: float, seconds_per_step: float) -> int:
             "Give more minutes, smaller images or a GPU."
         )
     return steps
+
+
+class TimeBudget(TrainingCallback):
+    """Ends a training in time on a machine that has become slower since the number of its steps was chosen.
+
+    After each epoch behind the warm-up, as many epochs are left as have room in the rest of the minutes, by the mean
+    time of the last four, and as many as were planned at most. The step sizes then fall faster, to the same end. The
+    warm-up keeps its length.
+
+    Args:
+        minutes: for the whole training, with the time before an interruption; None for no limit.
+        trainer: its step sizes follow.
+        strategy: the chief's time counts on every worker.
+    """
+
+    def __init__(self, minutes: float | None, trainer: GanTrainer, strategy: Any) -> None:
+        super().__init__()
+        self._seconds = inf if minutes is None else 60.0 * minutes
+        self._trainer, self._strategy = trainer, strategy
+        self._planned = self._epochs = trainer.batches.epochs
+        self._ended: float | None = None
+        self._spent: deque[float] = deque(maxlen=_TIMED_EPOCHS)
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Continues with the epochs that were left."""
+        self.progress.epochs = self._epochs
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Plans the rest."""
+        step, seconds = self.progress.total_steps, self.progress.seconds
+        if step <= self._trainer.batches.warmup_steps:
+            return
+        if self._ended is not None:  # the first epoch compiled the step
+            self._spent.append(seconds - self._ended)
+        self._ended = seconds
+        if not self._spent:
+            return
+        room = max(self._seconds - seconds, 0.0) / float(np.mean(self._spent))
+        epochs = broadcast_number(self._strategy, int(min(epoch + 1 + room, self._planned)))
+        if epochs != self._epochs:
+            self._epochs = self.progress.epochs = epochs
+            self._trainer.replan(step, epochs * self.progress.steps_per_epoch)
+            _log.info("Epoch %d: of %d planned epochs %d have room in the time.", epoch + 1, self._planned, epochs)
+
+    def state(self) -> dict[str, Any]:
+        """The epochs in all."""
+        return {"epochs": self._epochs}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continues from a state."""
+        self._epochs = state["epochs"]
 
 
 def budget_notes(batches: GanBatches, seconds_per_step: float | None) -> Iterator[str]:

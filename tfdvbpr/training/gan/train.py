@@ -29,7 +29,7 @@ from tfdvbpr.training.engine.callbacks import TrainingCallback
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import TensorBoard
 from tfdvbpr.training.gan.batches import CategoryPlan
-from tfdvbpr.training.gan.budget import budget_notes, step_seconds, steps_in
+from tfdvbpr.training.gan.budget import TimeBudget, budget_notes, step_seconds, steps_in
 from tfdvbpr.training.gan.pool import LatentPool
 from tfdvbpr.training.gan.trainer import GanTrainer
 
@@ -63,7 +63,8 @@ def train_gan(
         tensorboard: a folder for TensorBoard: scalars, and grids of samples.
         draw_grid: makes an image of rows of images and their titles; about six times a grid of the same latents is
             written into the run's folder `samples`. Left out, none is.
-        minutes: sets `steps` to as many as take so long on this machine; an interrupted training keeps its own.
+        minutes: sets `steps` to as many as take so long on this machine; an interrupted training keeps its own. Where
+            the machine becomes slower, fewer are done, see `TimeBudget`.
 
     Raises:
         ConfigError: if a name is unknown, categories are too small, or pretrained weights are unavailable.
@@ -86,7 +87,8 @@ def train_gan(
         lines = gan_notes(config, dataset, trainer.batches.categories)
         for line in (*lines, *budget_notes(trainer.batches, seconds_per_step)):
             _log.info(line)
-        own: list[TrainingCallback] = [SampleGrids(trainer, session.folder, draw_grid, session.tensorboard)]
+        grids = SampleGrids(trainer, session.folder, draw_grid, session.tensorboard)
+        own: list[TrainingCallback] = [TimeBudget(minutes, trainer, strategy), grids]
         if config.pull_weight:
             own.append(
                 LatentPool(dataset, trainer.batches, trainer.generate, trainer.discriminator.features, config, strategy)

@@ -20,7 +20,7 @@ from tfdvbpr.models.gans.logit_scale import LogitScale
 from tfdvbpr.run.gan_run import GanFacts
 from tfdvbpr.training.gan.batches import GanBatches
 from tfdvbpr.training.gan.step import GanStep
-from tfdvbpr.training.optimizers import AveragingAdam
+from tfdvbpr.training.optimizers import AveragingAdam, PacedCosine
 
 _BETA_2 = 0.99
 # With a momentum of 0.9, 48 steps leave less than a hundredth of the batch statistics that were there before.
@@ -55,6 +55,7 @@ class GanTrainer:
             self.generator = build_generator(config, *shape)
             self.discriminator = build_discriminator(config, *shape)
             self.discriminator.calibrate(images)
+            self._pace = keras.Variable([0.0, 0.0, 1.0], trainable=False, name="pace")
             self.generator_optimizer = self._adam(config.learning_rate, average=config.average_decay)
             self.discriminator_optimizer = self._adam(config.discriminator_learning_rate)
             self.generator_optimizer.build(self.generator.trainable_variables)
@@ -81,13 +82,20 @@ class GanTrainer:
         config = self._config
         steps = self.batches.epochs * self.batches.steps_per_epoch
         return AveragingAdam(
-            keras.optimizers.schedules.CosineDecay(rate, steps, alpha=config.final_learning_rate),
+            PacedCosine(rate, steps, alpha=config.final_learning_rate, pace=self._pace),
             beta_1=config.beta_1,
             beta_2=_BETA_2,
             epsilon=config.adam_epsilon,
             use_ema=average > 0,
             ema_momentum=average or None,
         )
+
+    def replan(self, step: int, last: int) -> None:
+        """Makes the step sizes fall so that they are at their end in the step `last`, from this step on."""
+        begun, done, pace = self._pace.numpy()
+        done += (step - begun) * pace
+        planned = self.batches.epochs * self.batches.steps_per_epoch
+        self._pace.assign([step, done, (planned - done) / max(last - step, 1)])
 
     @property
     def model(self) -> keras.Model:
@@ -101,6 +109,7 @@ class GanTrainer:
             "discriminator": self.discriminator.own_weights,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
+            "pace": [self._pace],
         }
 
     @contextmanager
