@@ -2,8 +2,9 @@
 
 `python tests/benchmarks/first_hour.py WORK [--photos FOLDER] [--install]` makes WORK/shop, runs the commands of the
 README's section "Your own shop" in WORK one after another, and prints how long each took. FOLDER holds items.csv and
-images/, of which 300 are taken, stratified by category; without it garments are rendered. The shoppers are simulated in
-either case. `pip install` is left out unless --install is given.
+images/, of which 300 are taken, stratified by category; without it garments are rendered. The columns of the tables are
+separated by semicolons, and the shoppers are simulated, in either case. `pip install` is left out unless --install is
+given.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def readme_commands() -> list[str]:
     return re.findall(r"^ {4}((?:pip|tfdvbpr)\S* .*)$", section, flags=re.MULTILINE)
 
 
-def make_shop(folder: Path, photos: Path | None, *, separator: str = ",", seed: int = 0) -> None:
+def make_shop(folder: Path, photos: Path | None, *, separator: str = ";", seed: int = 0) -> None:
     """Writes items.csv, interactions.csv and images/."""
     if photos is None:
         photos = folder.with_name("garments")
@@ -74,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--separator", default=",", help="of the columns of both tables")
+    parser.add_argument("--separator", default=";", help="of the columns of both tables")
     parser.add_argument("--install", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True)

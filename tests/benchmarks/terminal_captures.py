@@ -2,22 +2,23 @@
 
 `python tests/benchmarks/terminal_captures.py WORK` makes a small shop of rendered garments in WORK, runs the commands
 on a pseudo-terminal, and writes docs/guides/terminal.md. It needs `pip install pyte`, which reads what a terminal would
-show. A few minutes on two cores.
+show. A few minutes on two cores; captures are kept in WORK, and those that are there are not made again.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import pty
 import re
 import select
-import shutil
 import struct
 import sys
 import termios
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from multiprocessing import Process
 from pathlib import Path
@@ -28,7 +29,7 @@ WIDTHS = (80, 140)
 COMMANDS = (
     "tfdvbpr prepare shop --image-size 32x32 --output shop.dataset",
     "tfdvbpr train shop.dataset --set epochs=6 --output runs/dvbpr",
-    "tfdvbpr train-gan shop.dataset --preset plain --set steps=60 --set base_channels=8 --output runs/gan",
+    "tfdvbpr train-gan shop.dataset --preset plain --set steps=60 --set base_channels=4 --output runs/gan",
     "tfdvbpr design runs/dvbpr --gan runs/gan --user user-00007 --category dress --count 4 --output designs",
 )
 # Loaded once, before the commands' processes are forked. Rich looks at its terminal when it is loaded: not before.
@@ -153,8 +154,23 @@ def write_shop(folder: Path, num_items: int) -> None:
     write_synthetic(folder, SyntheticImporter(num_items=num_items, num_users=150, image_size=64))
 
 
+def _captures(columns: int, work: Path, num_items: int) -> Iterator[Capture]:
+    """Runs every command at one width, in a folder of its own."""
+    folder = (work / str(columns)).resolve()
+    if not (folder / "shop").exists():
+        shop = Process(target=write_shop, args=(folder / "shop", num_items))
+        shop.start()
+        shop.join()
+    for number, command in enumerate(COMMANDS):
+        kept = folder / f"{number}.json"
+        if not kept.exists():
+            print(f"{columns} columns: {command}", flush=True)
+            kept.write_text(json.dumps(asdict(capture(command, columns, folder))), encoding="utf-8")
+        yield Capture(**json.loads(kept.read_text(encoding="utf-8")))
+
+
 def main() -> None:
-    """Runs every command at every width, each width in a folder of its own."""
+    """Runs every command at every width."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--items", type=int, default=200)
@@ -162,17 +178,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command sets it
     for name in _PRELOADED:
         import_module(name)
-    captures = []
-    for columns in WIDTHS:
-        folder = (arguments.work / str(columns)).resolve()
-        if folder.exists():
-            shutil.rmtree(folder)
-        shop = Process(target=write_shop, args=(folder / "shop", arguments.items))
-        shop.start()
-        shop.join()
-        for command in COMMANDS:
-            print(f"{columns} columns: {command}", flush=True)
-            captures.append(capture(command, columns, folder))
+    captures = [capture for columns in WIDTHS for capture in _captures(columns, arguments.work, arguments.items)]
     PAGE.write_text(page(captures, num_items=arguments.items), encoding="utf-8")
     print(f"Written: {PAGE}")
 
