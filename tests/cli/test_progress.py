@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -75,3 +76,17 @@ def test_the_time_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         bar.update(task.id, completed=done, total=10)
     assert progress._line(task) == "Reading: 4 of 10 (40 %), 0:01:00 left"
     assert os.linesep not in progress._line(task)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_gets_lines_broken_between_words_and_a_file_whole_ones(
+    terminal: PlainConsole, is_terminal: bool
+) -> None:
+    terminal._force_terminal, terminal.width = is_terminal, 40
+    line = "Categories with fewer than 20 images are left out: belts (6), socks (6)."
+    progress.LogHandler().emit(logging.makeLogRecord({"msg": line, "levelno": logging.INFO, "levelname": "INFO"}))
+    shown = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.split() == line.split()
+    assert max(map(len, shown.splitlines())) == (
+        len(line) if not is_terminal else len("Categories with fewer than 20 images are")
+    )

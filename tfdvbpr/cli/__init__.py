@@ -156,5 +156,6 @@ def main() -> None:
 
 
 def _stop(kind: str, message: object, *, code: int) -> None:
-    print("tfdvbpr:", one_line(f"{kind}{message}"), file=sys.stderr)
+    console = progress.console
+    console.print("tfdvbpr:", one_line(f"{kind}{message}"), soft_wrap=not console.is_terminal)
     sys.exit(code)

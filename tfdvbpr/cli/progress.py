@@ -33,7 +33,10 @@ _PACKAGES = ("tfdvbpr", "tfdvbpr_export")
 
 
 class LogHandler(logging.Handler):
-    """Prints log lines through Rich, so that they stand above a progress bar; INFO without a level."""
+    """Prints log lines through Rich, so that they stand above a progress bar; INFO without a level.
+
+    A terminal gets lines broken between words, a file whole ones.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +45,7 @@ class LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record."""
         level = f"{record.levelname.capitalize()}: " if record.levelno > logging.INFO else ""
-        console.print(f"{level}{self.format(record)}", soft_wrap=True)
+        console.print(f"{level}{self.format(record)}", soft_wrap=not console.is_terminal)
 
 
 def install_log_handler(*, level: int) -> Callable[[], None]:
