@@ -173,7 +173,7 @@ def main() -> None:
     """Runs every command at every width."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--items", type=int, default=200)
+    parser.add_argument("--items", type=int, default=120)
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command sets it
     for name in _PRELOADED:
