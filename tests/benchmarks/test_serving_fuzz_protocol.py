@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +32,9 @@ from tfdvbpr_serving.protocol import messages
 TENSORS = int(os.environ.get("TFDVBPR_FUZZ_TENSORS", "1000000"))
 TURNS, SECONDS = 3, 4.0  # good requests alone and beside an attack by turns
 MOST_RATIO, MOST_GROWTH, ATTACKERS = 2.0, 1.05, 2
-HELD = 300  # half requests, or calls without a message, of each attacker
+MOST_REFUSED = 1.0  # refusals (RESOURCE_EXHAUSTED) for each answer
+HELD = 300  # half requests of each attacker
+SILENT = 150  # calls without a message of each attacker
 RIGHT = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED",
          "PERMISSION_DENIED", "OUT_OF_RANGE", "UNAUTHENTICATED"}  # fmt: skip
 
@@ -202,7 +205,7 @@ class Attacks:
                         self._note("half a request", "cut off", True)
 
     def no_message(self, server: Served, seed: int, stopping: threading.Event) -> None:
-        """gRPC calls that never send their message: `HELD` of them all the time, over ten connections."""
+        """gRPC calls that never send their message: `SILENT` of them all the time, over ten connections."""
         with ExitStack() as stack:
             channels = [
                 stack.enter_context(grpc.insecure_channel(server.target, [("n", 10 * seed + n)])) for n in range(10)
@@ -212,11 +215,18 @@ class Attacks:
             while not stopping.wait(0.1):
                 self.sent.update(call.code().name for call in running if call.done())  # type: ignore[attr-defined]
                 running = [call for call in running if not call.done()]
-                for number in range(HELD - len(running)):
+                for number in range(SILENT - len(running)):
                     ended = threading.Event()
                     running.append(calls[number % 10].future(iter(ended.wait, True), timeout=120))
                     running[-1].add_done_callback(lambda _, ended=ended: ended.set())  # type: ignore[misc]
                     self._note("no message", "sent", True)
+
+    def good_calls(self, server: Served, seed: int, stopping: threading.Event) -> None:
+        """No attack: what as many good callers cost, who are as fast."""
+        from hostile_requests import good_request
+
+        body = good_request(np.random.default_rng(seed), "recommend").SerializeToString()
+        self._call(server, stopping, lambda: (messages.PREDICT, body))
 
     def resets(self, server: Served, seed: int, stopping: threading.Event) -> None:
         """Good calls that are cancelled as soon as they are sent."""
@@ -251,21 +261,28 @@ def _has_ended(one: socket.socket) -> bool:
         return True
 
 
-@pytest.mark.parametrize("kind", ["protos", "requests", "images", "rest", "half_requests", "no_message", "resets"])
+@pytest.mark.parametrize(
+    "kind", ["protos", "requests", "images", "rest", "half_requests", "no_message", "resets", "good_calls"]
+)
 def test_good_requests_beside_an_attack(server: Served, kind: str) -> None:
     attacks, memory = Attacks(), Memory(server.pid)
     with _attacking(server, attacks, kind):  # makes its examples; not measured
         time.sleep(1)
-    alone, beside = [], []
+    one_turn = partial(load, server.target, "recommend", concurrency=1, seconds=SECONDS)
+    turns = []
     for _ in range(TURNS):
-        alone.append(load(server.target, "recommend", concurrency=1, seconds=SECONDS)["p50_ms"])
+        before = one_turn()
         with _attacking(server, attacks, kind), memory:
-            beside.append(load(server.target, "recommend", concurrency=1, seconds=SECONDS)["p50_ms"])
+            turns.append((before, one_turn()))
+    alone, beside = ([turn["p50_ms"] for turn in each] for each in zip(*turns, strict=True))
     ratio = float(np.median(beside) / np.median(alone))
+    refused = sum(turn["busy"] for _, turn in turns) / (SECONDS * sum(turn["per_second"] for _, turn in turns))
     print(f"\n{kind}: p50 alone {np.round(alone, 1)} ms, beside {np.round(beside, 1)} ms, ratio {ratio:.2f}, "
+          f"{refused:.3f} refusals an answer, "
           f"RSS {memory}, sent {dict(attacks.sent)}")  # fmt: skip
     assert attacks.problems == []
     assert ratio <= MOST_RATIO
+    assert refused <= MOST_REFUSED
     assert memory.growth <= MOST_GROWTH
 
 

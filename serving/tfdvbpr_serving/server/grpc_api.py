@@ -47,7 +47,7 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 HEALTH_CHECK = f"/{HEALTH_SERVICE}/Check"
 
 _RETRY_LATER = (("grpc-retry-pushback-ms", "1000"),)  # of gRPC's retries, for clients whose policy has this status
-_MOST_WAITING = 32  # accepted calls that no thread has begun: with more, the server is behind
+_MOST_WAITING = 64  # accepted calls that no thread has begun: with more than a full connection's, the server is behind
 _SPARE_THREADS = 32  # reject callers when all places are taken
 _REFLECTION_THREADS, _REFLECTION_SECONDS = 2, 10.0
 _HEALTH_THREADS = 4

@@ -40,8 +40,6 @@ VERSIONS_SERVICE = "versions"  # of the health check
 # Calls that have come and wait to be accepted, past which gRPC's core cancels some: it would from 1,000, and give them
 # the status CANCELLED. Accepted, they are answered or refused with a sentence.
 _MOST_UNACCEPTED = 20_000
-# Of one connection: a full batch. Further ones wait at the client, where they do not delay the refusals of others.
-_MOST_CALLS = 64
 
 
 class LocalServer:
@@ -134,8 +132,7 @@ class LocalServer:
             options=[
                 ("grpc.max_send_message_length", limits.max_message_bytes),
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
-                ("grpc.max_concurrent_streams", _MOST_CALLS),
-                ("grpc.http.overload_protection", 0),  # counts ended calls too, and would end others UNAVAILABLE
+                ("grpc.max_concurrent_streams", self._api.num_threads),  # of one connection; more wait at the client
                 ("grpc.server.max_pending_requests", _MOST_UNACCEPTED),
                 ("grpc.server.max_pending_requests_hard_limit", _MOST_UNACCEPTED),
                 ("grpc.max_allowed_incoming_connections", limits.max_connections),

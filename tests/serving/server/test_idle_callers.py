@@ -90,7 +90,7 @@ def test_a_server_that_is_behind_refuses_calls_before_it_reads_them(server: Loca
     """No thread is free to begin further calls: gRPC's own thread refuses them."""
     released, pool = threading.Event(), server._api.pool
     with grpc.insecure_channel(server.target) as channel:
-        waiting = [pool.submit(released.wait) for _ in range(server._api.num_threads + 40)]
+        waiting = [pool.submit(released.wait) for _ in range(server._api.num_threads + 72)]
         try:
             with pytest.raises(grpc.RpcError) as caught:
                 channel.unary_unary(messages.PREDICT)(GOOD, timeout=60)
