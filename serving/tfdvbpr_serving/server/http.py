@@ -57,7 +57,8 @@ class HttpThread:
         self._server.run(sockets=[self._socket])
 
     def start(self) -> None:
-        """Starts to serve."""
+        """Starts to serve. Connections are accepted from now on, and answered when the thread runs."""
+        self._socket.listen(self._server.config.backlog)
         self._thread.start()
 
     def stop(self, *, grace_seconds: float) -> None:
