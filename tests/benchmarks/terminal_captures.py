@@ -32,7 +32,7 @@ COMMANDS = (
     "tfdvbpr train-gan shop.dataset --preset plain --set steps=60 --set base_channels=4 --output runs/gan",
     "tfdvbpr design runs/dvbpr --gan runs/gan --user user-00007 --category dress --count 4 --output designs",
 )
-# Loaded once, before the commands' processes are forked. Rich looks at its terminal when it is loaded: not before.
+# Loaded once, before the commands' processes are forked. Rich reads the terminal when it is loaded, so not before.
 _PRELOADED = ("tensorflow", "keras", "scipy.stats", "scipy.ndimage", "matplotlib.figure")
 _LINES = 400  # more than a command prints, so that nothing is scrolled away
 _SHOWN_AFTER = 0.4  # of the steps
