@@ -100,8 +100,9 @@ def fit_users(
         hessian += user_l2 * ops.eye(size) - cross - ops.transpose(cross, (0, 2, 1))
         direction = -ops.solve(hessian, gradient[:, :, None])[:, :, 0]
         length = _step_length(users, direction, margins, differences(direction), pairs, user_l2)
-        done = ops.logical_or(done, ops.max(ops.abs(gradient), axis=1) < _TOLERANCE)
-        return ops.where(done[:, None], users, users + length[:, None] * direction), done
+        # The step of a small gradient is taken too: it is the most exact one, and where a fit began matters no more.
+        moved = ops.where(done[:, None], users, users + length[:, None] * direction)
+        return moved, ops.logical_or(done, ops.max(ops.abs(gradient), axis=1) < _TOLERANCE)
 
     return ops.while_loop(
         lambda _, done: ops.logical_not(ops.all(done)),
