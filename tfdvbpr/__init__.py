@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from tfdvbpr.api import tailor as tailor
     from tfdvbpr.api import train as train
     from tfdvbpr.api import train_gan as train_gan
+    from tfdvbpr.api import train_upscaler as train_upscaler
     from tfdvbpr.api import update_items as update_items
     from tfdvbpr.api import update_users as update_users
     from tfdvbpr.api import write_report as write_report
     from tfdvbpr.config import GanConfig as GanConfig
     from tfdvbpr.config import RecommenderConfig as RecommenderConfig
     from tfdvbpr.config import gan_config as gan_config
+    from tfdvbpr.config.upscaler import UpscalerConfig as UpscalerConfig
     from tfdvbpr.data.dataset import PreparedDataset as PreparedDataset
     from tfdvbpr.data.preparation.options import PrepareOptions as PrepareOptions
     from tfdvbpr.designing.audience import Audience as Audience
@@ -60,10 +62,11 @@ _NAMES = {
     "tfdvbpr.api": (
         "attack compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan experiment "
         "explain export_designer export_recommender generate interpolate prepare recommend tailor train train_gan "
-        "update_items update_users write_report"
+        "train_upscaler update_items update_users write_report"
     ),
     "tfdvbpr.api.data": "check_source",
     "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",
+    "tfdvbpr.config.upscaler": "UpscalerConfig",
     "tfdvbpr.data.dataset": "PreparedDataset",
     "tfdvbpr.data.preparation.options": "PrepareOptions",
     "tfdvbpr.designing.audience": "Audience",

@@ -87,7 +87,9 @@ def test_the_folder(
         TailorRequest(f"i{row}", category, Audience.user(user))
         for row, (user, category) in enumerate(zip(USERS, CATEGORIES, strict=True))
     ]
-    figures = write_tailored(tailored, requests, tmp_path, dataset=checkerboard_dataset, second_run=designer.run)
+    figures = write_tailored(
+        tailored, requests, tmp_path, gan_run=designer.gan_run, dataset=checkerboard_dataset, second_run=designer.run
+    )
     assert json.loads((tmp_path / "tailored.json").read_text(encoding="utf-8")) == figures
     assert [item["item"] for item in figures["items"]] == ["i0", "i1", "i2"]
     for item in figures["items"]:

@@ -10,7 +10,7 @@ from tfdvbpr.api.designing import design, generate, interpolate, tailor
 from tfdvbpr.api.evaluation import compare, evaluate, evaluate_attributes, evaluate_designs, evaluate_gan, experiment
 from tfdvbpr.api.reporting import write_report
 from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items, update_users
-from tfdvbpr.api.training import train, train_gan
+from tfdvbpr.api.training import train, train_gan, train_upscaler
 
 __all__ = [
     "attack",
@@ -33,6 +33,7 @@ __all__ = [
     "tailor",
     "train",
     "train_gan",
+    "train_upscaler",
     "update_items",
     "update_users",
     "write_report",

@@ -178,7 +178,7 @@ def tailor(
         progress=progress,
     )
     with whole_directory(output, if_exists=if_exists) as folder:
-        return write_tailored(tailored, requests, folder, dataset=items, second_run=second)
+        return write_tailored(tailored, requests, folder, gan_run=gan, dataset=items, second_run=second)
 
 
 def interpolate(

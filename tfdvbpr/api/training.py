@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfdvbpr.api.data import opened_dataset
 from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
+from tfdvbpr.config.upscaler import UpscalerConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
@@ -166,6 +167,57 @@ def train_gan(
         tensorboard=None if tensorboard is None else Path(tensorboard),
         draw_grid=lambda rows, titles: image_grid(rows, row_titles=titles, cell_height=64),
         minutes=minutes,
+    )
+    write_sample_grid(run)
+    return run
+
+
+def train_upscaler(
+    gan_run: GanRun | Path | str,
+    dataset: PreparedDataset | Path | str,
+    output: Path | str,
+    *,
+    config: UpscalerConfig | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    strategy: Any = None,
+    if_exists: TrainingIfExists = "error",
+) -> GanRun:
+    """Trains a network that doubles the height and width of a GAN's images, and writes the GAN's folder anew with it.
+
+    What the new run makes is shown, written and served at twice the size; its generator and discriminator, and so
+    preferences and realism, are those of `gan_run`. The same call continues an interrupted training.
+
+    Args:
+        gan_run: a GAN run or its folder.
+        dataset: the GAN's source, prepared at twice its size.
+        output: the run folder to make.
+        config: left out, the defaults.
+        callbacks: Keras callbacks; their model is the upscaler.
+        strategy: see `train`.
+        if_exists: see `train`.
+
+    Raises:
+        ConfigError: if the dataset has another size or other categories, or the pretrained network is not installed.
+        DatasetError, OutputExistsError, RunError, FloatingPointError, DiskFullError: as `train`.
+
+    Example:
+        >>> large = tfdvbpr.train_upscaler("runs/gan", "shop-128.dataset", "runs/gan-large")  # doctest: +SKIP
+        >>> large.shown_size  # doctest: +SKIP
+        (128, 96)
+    """
+    from tfdvbpr.data.images.grids import image_grid
+    from tfdvbpr.designing.sample import write_sample_grid
+    from tfdvbpr.training.gan.train_upscaler import train_upscaler as train_upscaler_run
+
+    run = train_upscaler_run(
+        opened_gan(gan_run),
+        _verified(dataset),
+        config or UpscalerConfig(),
+        Path(output),
+        callbacks=callbacks,
+        strategy=strategy,
+        if_exists=if_exists,
+        draw_grid=lambda rows, titles: image_grid(rows, row_titles=titles, cell_height=128),
     )
     write_sample_grid(run)
     return run

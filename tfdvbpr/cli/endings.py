@@ -12,6 +12,7 @@ import polars as pl
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import out
 from tfdvbpr.run.folder import HISTORY_NAME
+from tfdvbpr.run.gan_run import UPSCALING_FOLDER
 from tfdvbpr.text import printable, shortened
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ def gan_figures(run: GanRun) -> dict[str, Any]:
         "training_seconds": run.manifest.training_seconds,
         **{name: last[name] for name in names if last.get(name) is not None},
     }
+
+
+def upscaler_figures(run: GanRun) -> dict[str, Any]:
+    """What an upscaler's training reached: its steps and the means of its last epoch."""
+    height, width = run.shown_size
+    history = _history(run.path / UPSCALING_FOLDER)
+    last = history.row(-1, named=True) if history.height else {}
+    names = ("step", "generator_loss", "discriminator_loss", "real_accuracy", "fake_accuracy", "pull", "kept")
+    found = {name: last[name] for name in names if last.get(name) is not None}
+    return {"run": str(run.path), "images": f"{height}x{width}", **found}
 
 
 def _history(folder: Path) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from tfdvbpr.demo.checks import PreferenceCheck, ServingCheck, favourite_categor
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.folders import write_designs
-from tfdvbpr.designing.sample import SAMPLES_NAME, sample_images
+from tfdvbpr.designing.sample import SAMPLES_NAME, sample_images, shown_images
 from tfdvbpr.evaluation.designs.known_attributes import liked_names
 from tfdvbpr.files import whole_file
 from tfdvbpr.reporting.html import ACCENT, SECOND, axes, data_uri, png_uri, svg_uri
@@ -127,8 +127,8 @@ def _show(
     images = {
         "liked": dataset.images.read(run.seen_items(user, Split.TRAIN)[:_COLUMNS]),
         "recommended": dataset.images.read(run.items.indices(best)),
-        "random": sample_images(designer.gan_run, [category] * _COLUMNS, seeds=seeds),
-        "designed": designs.images[0],
+        "random": sample_images(designer.gan_run, [category] * _COLUMNS, seeds=seeds, shown=True),
+        "designed": shown_images(designer.gan_run, designs.images[0], [category] * len(designs.images[0])),
     }
     known = _known(truth.filter(pl.col("user_id") == user_id), category)
     return ShownUser(user_id, category, known, images, designs.preferences[0], folder / "grid.png")

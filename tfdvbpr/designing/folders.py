@@ -22,6 +22,7 @@ from tfdvbpr.designing.designer import Designer, Designs
 from tfdvbpr.designing.nearest_items import EXTRACTOR, Neighbours, RealItems
 from tfdvbpr.designing.optimize.gradient_ascent import frame_steps
 from tfdvbpr.designing.optimize.objective import embed_images, image_preferences
+from tfdvbpr.designing.sample import shown_images
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
 
@@ -63,6 +64,7 @@ def write_designs(
     second_users = None if second_run is None else audience.embeddings(second_run, category)
     designs = designer.design_for(audience, category, seed=seed, num_frames=_ANIMATION_FRAMES, num_designs=num_designs)
     images, frames = designs.images[0], _frames(designs)
+    shown = shown_frames(designer.gan_run, frames, category)
     near, near_by_embedding = (
         RealItems(dataset, category, run=run).nearest(images, k=_NEIGHBOURS) for run in (None, designer.run)
     )
@@ -102,12 +104,12 @@ def write_designs(
         "designs": rows,
     }
     with whole_directory(output, if_exists=if_exists) as folder:
-        _design_grid(designs, dataset, near, captions).save(folder / "grid.png")
-        for row, image in zip(rows, images, strict=True):
+        _design_grid(designs, shown, dataset, near, captions).save(folder / "grid.png")
+        for row, image in zip(rows, shown[-1], strict=True):
             Image.fromarray(image).save(folder / row["file"])
         means = designs.history["preferences"][0].mean(axis=0)
         steps = [f"step {step}, preference {means[step]:+.2f}" for step in designs.frame_steps]
-        write_animation(folder / "ascent.gif", frames, captions=steps)
+        write_animation(folder / "ascent.gif", shown, captions=steps)
         np.save(folder / LATENTS_NAME, designs.latents[0])
         (folder / DESIGNS_NAME).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return designs
@@ -119,10 +121,21 @@ def _frames(designs: Designs) -> npt.NDArray[np.uint8]:
     return designs.frames[:, 0]
 
 
+def shown_frames(gan_run: GanRun, frames: npt.NDArray[np.uint8], category: str) -> npt.NDArray[np.uint8]:
+    """Frames of designs of a category, uint8 [F, M, H, W, 3], at the size in which people see them."""
+    flat = frames.reshape(-1, *frames.shape[2:])
+    shown = shown_images(gan_run, flat, [category] * len(flat))
+    return shown.reshape(*frames.shape[:2], *shown.shape[1:])
+
+
 def _design_grid(
-    designs: Designs, dataset: PreparedDataset, near: Neighbours, caption_columns: Sequence[str] | None
+    designs: Designs,
+    frames: npt.NDArray[np.uint8],
+    dataset: PreparedDataset,
+    near: Neighbours,
+    caption_columns: Sequence[str] | None,
 ) -> Image.Image:
-    frames, taken = _frames(designs), designs.frame_steps
+    taken = designs.frame_steps
     at = [int(np.abs(np.array(taken) - step).argmin()) for step in frame_steps(taken[-1], _GRID_FRAMES)]
     preferences = designs.history["preferences"][0]
     rows, captions = [], []
@@ -204,6 +217,7 @@ def write_tailored(
     requests: Sequence[TailorRequest],
     output: Path,
     *,
+    gan_run: GanRun,
     dataset: PreparedDataset,
     second_run: Run | None = None,
 ) -> dict[str, Any]:
@@ -215,27 +229,33 @@ def write_tailored(
     """
     figures = tailored_figures(tailored, requests, dataset=dataset, second_run=second_run)
     shown = range(min(_MOST_SHOWN, len(requests)))
+    categories = [requests[row].category for row in shown]
+    reconstructions, *images = (
+        shown_images(gan_run, some[list(shown)], categories)
+        for some in (tailored.reconstructions, *np.moveaxis(tailored.images, 1, 0))
+    )
+    frames = [shown_images(gan_run, some, categories) for some in tailored.frames[:, list(shown), -1]]
     titles = [f"{requests[row].name[:18]} for {requests[row].audience.name[:14]}" for row in shown]
     image_grid(
-        [[tailored.originals[row], tailored.reconstructions[row], *tailored.images[row]] for row in shown],
+        [[tailored.originals[row], reconstructions[row], *(some[row] for some in images)] for row in shown],
         title="Preference below, in standard deviations over the category",
         column_titles=["photo", "reconstruction", *(f"strength {strength:g}" for strength in tailored.strengths)],
         row_titles=titles,
         captions=[_captions(tailored, row, tailored.preferences[row]) for row in shown],
     ).save(output / "strengths.png")
     image_grid(
-        [[tailored.originals[row], *tailored.frames[:, row, -1]] for row in shown],
+        [[tailored.originals[row], *(some[row] for some in frames)] for row in shown],
         title=f"Gradient ascent at strength {tailored.strengths[-1]:g}",
         column_titles=["photo", "reconstruction", *(f"step {step}" for step in tailored.frame_steps[1:])],
         row_titles=titles,
         captions=[_captions(tailored, row, tailored.history[row, -1, tailored.frame_steps[1:]]) for row in shown],
     ).save(output / "steps.png")
     captions = [f"step {step} at strength {tailored.strengths[-1]:g}" for step in tailored.frame_steps]
-    write_animation(output / "ascent.gif", tailored.frames[:, list(shown), -1], captions=captions)
+    write_animation(output / "ascent.gif", np.stack(frames), captions=captions)
     for row in shown:
         for column, strength in enumerate(tailored.strengths):
             file = output / f"item_{row + 1:02d}_strength_{strength:g}.png"
-            Image.fromarray(tailored.images[row, column]).save(file)
+            Image.fromarray(images[column][row]).save(file)
     (output / TAILORED_NAME).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
 

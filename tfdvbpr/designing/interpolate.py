@@ -16,6 +16,7 @@ from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.folders import DESIGNS_NAME, LATENTS_NAME
 from tfdvbpr.designing.optimize.objective import image_preferences
+from tfdvbpr.designing.sample import shown_images
 from tfdvbpr.errors import ConfigError
 
 _PARALLEL = 1e-4
@@ -67,7 +68,7 @@ class Interpolation:
     """Images from one design to another.
 
     Attributes:
-        images: uint8 [F, H, W, 3].
+        images: uint8 [F, H, W, 3], of the GAN run's `shown_size`.
         latents: float32 [F, L].
         first_preferences: float32 [F], of the first design's audience.
         last_preferences: float32 [F], of the last design's audience.
@@ -129,7 +130,8 @@ def interpolate(designer: Designer, first: WrittenDesign, last: WrittenDesign, *
         for end in (first, last)
     )
     logits = designer.objective.realism_logits(images, category_ids).numpy()
-    return Interpolation(images_uint8, latents, first_preferences, last_preferences, logits)
+    shown = shown_images(designer.gan_run, images_uint8, [first.category] * num_frames)
+    return Interpolation(shown, latents, first_preferences, last_preferences, logits)
 
 
 def check_frames(num_frames: int) -> None:

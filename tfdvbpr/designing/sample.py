@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.data.images.grids import image_grid
@@ -26,17 +27,32 @@ _BATCH = 64
 _COLUMNS = 12
 
 
-def sample_images(gan_run: GanRun, categories: Sequence[str], *, seeds: Sequence[int]) -> npt.NDArray[np.uint8]:
+def sample_images(
+    gan_run: GanRun, categories: Sequence[str], *, seeds: Sequence[int], shown: bool = False
+) -> npt.NDArray[np.uint8]:
     """G(z, c), z ~ N(0, I) from each seed alone; one category and one seed per image.
 
     Returns:
-        uint8 [N, H, W, 3], RGB.
+        uint8 [N, H, W, 3], RGB, of the generator's size; with `shown`, of the run's `shown_size`.
 
     Raises:
         UnknownIdError: if the GAN does not know a category.
     """
     images, _ = _generated(gan_run, categories, seeds)
-    return images
+    return shown_images(gan_run, images, categories) if shown else images
+
+
+def shown_images(
+    gan_run: GanRun, images_uint8: npt.NDArray[np.uint8], categories: Sequence[str]
+) -> npt.NDArray[np.uint8]:
+    """Generated images at the size in which people see them, see `GanRun.shown`.
+
+    Args:
+        images_uint8: [N, H, W, 3].
+        categories: one per image.
+    """
+    category_ids = np.array([gan_run.category_id(category) for category in categories], np.int32)
+    return map_chunks(gan_run.shown, images_uint8, category_ids, chunk_rows=_BATCH)
 
 
 def _generated(
@@ -61,10 +77,10 @@ def write_sample_grid(gan_run: GanRun, *, columns: int = 12, seed: int = 0) -> N
     """Writes `samples.png` into a GAN's run folder: one row of random images per category."""
     categories = gan_run.trained_categories
     names = [category for category in categories for _ in range(columns)]
-    images = sample_images(gan_run, names, seeds=range(seed, seed + len(names)))
+    images = sample_images(gan_run, names, seeds=range(seed, seed + len(names)), shown=True)
     rows = [list(images[start : start + columns]) for start in range(0, len(names), columns)]
     with whole_file(gan_run.path / SAMPLES_NAME) as scratch:
-        image_grid(rows, row_titles=categories, cell_height=64).save(scratch)
+        image_grid(rows, row_titles=categories, cell_height=max(64, gan_run.shown_size[0])).save(scratch)
 
 
 def write_samples(
@@ -96,6 +112,7 @@ def write_samples(
     ]
     if dataset is not None:
         _add_nearest(samples, images, dataset)
+    images = shown_images(gan_run, images, names)
     rows = [list(images[start : start + count][:_COLUMNS]) for start in range(0, len(names), count)]
     captions = [
         [f"realism {logit:+.2f}" for logit in logits[at : at + count][:_COLUMNS]] for at in range(0, len(names), count)

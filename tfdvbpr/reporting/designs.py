@@ -9,7 +9,7 @@ from tfdvbpr.data.interactions import Split
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.nearest_items import RealItems
 from tfdvbpr.designing.options import DesignOptions
-from tfdvbpr.designing.sample import sample_images
+from tfdvbpr.designing.sample import sample_images, shown_images
 from tfdvbpr.reporting.blocks import Block, Gallery, Heading, Paragraph, Tile
 from tfdvbpr.reporting.facts import Facts, category_of
 from tfdvbpr.reporting.html import png_uri
@@ -38,10 +38,11 @@ def designs(facts: Facts) -> list[Block]:
     ]
     for category in largest:
         images = sample_images(gan, [category] * _SAMPLES, seeds=range(_SAMPLES))
+        shown = shown_images(gan, images, [category] * _SAMPLES)
         near = RealItems(facts.dataset, category).nearest(images, k=1)
         tiles = [
             Tile(png_uri(image), [f"{novelty:.2f} to {shortened(ids[0], _LONGEST)}"])
-            for image, novelty, ids in zip(images, near.novelties, near.item_ids, strict=True)
+            for image, novelty, ids in zip(shown, near.novelties, near.item_ids, strict=True)
         ]
         blocks.append(Gallery(category, tiles))
     if facts.run.model_class.uses_images and facts.run.model_class.has_weights:
@@ -67,10 +68,11 @@ def _for_users(facts: Facts) -> list[Block]:
         near = RealItems(facts.dataset, category).nearest(found.images[0], k=1)
         items: npt.NDArray[np.int32] = near.items[:, 0]
         real = item_tiles(facts, items)
+        shown = shown_images(facts.gan, found.images[0], [category] * len(found.images[0]))
         gains = found.preferences[0] - found.initial_preferences[0]
         made = [
             Tile(png_uri(image), [f"design, preference {preference:+.2f}", f"{gain:+.2f} since its start"], marked=True)
-            for image, preference, gain in zip(found.images[0], found.preferences[0], gains, strict=True)
+            for image, preference, gain in zip(shown, found.preferences[0], gains, strict=True)
         ]
         paired = [tile for pair in zip(made, real, strict=True) for tile in pair]
         blocks += [Heading(f"User {shortened(user_id, _LONGEST)}"), Gallery(category, paired)]

@@ -31,6 +31,7 @@ FACTORS_NAME = "factors.npz"
 WEIGHTS_NAME = "model.weights.h5"
 GENERATOR_NAME = "generator.weights.h5"
 DISCRIMINATOR_NAME = "discriminator.weights.h5"
+UPSCALER_NAME = "upscaler.weights.h5"
 USERS_NAME = "users.parquet"
 ITEMS_NAME = "items.parquet"
 INTERACTIONS_NAME = "interactions.parquet"
@@ -56,6 +57,7 @@ class RunManifest(BaseModel):
     num_users: int = Field(ge=0)
     num_items: int = Field(ge=1)
     training_seconds: float
+    upscaled_size: tuple[ImageSide, ImageSide] | None = None
 
 
 def new_manifest(dataset: PreparedDataset, *, kind: RunKind, model: str, training_seconds: float) -> RunManifest:
@@ -151,8 +153,8 @@ class RunFolder:
             )
         return dataset
 
-    def _read_config(self, kind: type[Config]) -> Config:
-        file = self.path / CONFIG_NAME
+    def _read_config(self, kind: type[Config], file: Path | None = None) -> Config:
+        file = file or self.path / CONFIG_NAME
         with reading(file, RunError, "Train again."):
             values = dict(load_yaml(file.read_text(encoding="utf-8")))
         try:

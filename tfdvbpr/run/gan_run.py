@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from tfdvbpr.config import GanConfig
+from tfdvbpr.config.upscaler import UpscalerConfig
 from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.files import reading
 from tfdvbpr.models.weights import load_weights, outside_graphs
-from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, RunFolder
+from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME, UPSCALER_NAME, RunFolder
 from tfdvbpr.text import shortened
 
 if TYPE_CHECKING:
     from tfdvbpr.models.gans.logit_scale import LogitScale
 
 SAMPLES_FOLDER = "samples"
+UPSCALING_FOLDER = "upscaling"
+UPSCALER_CONFIG_NAME = "config.yaml"
 _FACTS_NAME = "gan.json"
 
 
@@ -142,6 +145,48 @@ class GanRun(RunFolder):
             with reading(self.path / DISCRIMINATOR_NAME, RunError, "Train again."):
                 load_weights(model, self.path / DISCRIMINATOR_NAME)
         return model
+
+    @cached_property
+    def upscaler(self) -> Any:
+        """The network that doubles the images' height and width, with its weights; None without one."""
+        if self.manifest.upscaled_size is None:
+            return None
+        from tfdvbpr.models.gans.upscaler import Upscaler
+
+        config = self._read_config(UpscalerConfig, self.path / UPSCALING_FOLDER / UPSCALER_CONFIG_NAME)
+        with outside_graphs():
+            model = Upscaler(
+                self.manifest.image_size,
+                num_categories=len(self.manifest.categories),
+                base_channels=config.base_channels,
+            )
+            with reading(self.path / UPSCALER_NAME, RunError, "Train it again."):
+                load_weights(model, self.path / UPSCALER_NAME)
+        return model
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(height, width) of the images that people see: the upscaler's, or those of the generator without one."""
+        return self.manifest.upscaled_size or self.manifest.image_size
+
+    def shown(self, images_uint8: Any, category_ids: Any) -> Any:
+        """The generator's images at `shown_size`, in graph ops.
+
+        Args:
+            images_uint8: [N, H, W, 3], of the generator's size.
+            category_ids: those they were generated with, int32 [N].
+
+        Returns:
+            uint8 [N, H', W', 3].
+        """
+        if self.upscaler is None:
+            return images_uint8
+        import tensorflow as tf
+
+        from tfdvbpr.data.images.decoding import to_float, to_uint8
+
+        inputs = {"images": to_float(images_uint8), "category_ids": tf.convert_to_tensor(category_ids)}
+        return to_uint8(self.upscaler(inputs, training=False))
 
     @cached_property
     def logit_scale(self) -> LogitScale:

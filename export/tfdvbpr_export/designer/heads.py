@@ -67,10 +67,11 @@ class ServedDesigner(tf.Module):
         self.tailoring = ServedTailor(tailor)
         self.images = ImageFiles(gan_run.manifest.image_size, gan_run.manifest.fit)
         # Their variables are saved, their Keras objects are not: loading must not need them.
-        networks = (run.recommender.backbone, objective.generator, objective.discriminator)
-        self.network_weights = [weight.value for network in networks for weight in network.weights]
+        networks = (run.recommender.backbone, objective.generator, objective.discriminator, gan_run.upscaler)
+        self.network_weights = [weight.value for network in networks if network for weight in network.weights]
         # Behind a function, so that saving does not track it.
         self._objective: Callable[[], DesignObjective] = lambda: objective
+        self._shown: Callable[[Any, Any], Any] = lambda images, category_ids: gan_run.shown(images, category_ids)
         self._options, self._tailor_options, self._max_steps = designer.options, tailor.options, max_steps
         self._latent_dim = gan_run.config.latent_dim
         self._image_shape = (*gan_run.manifest.image_size, 3)
@@ -173,7 +174,7 @@ class ServedDesigner(tf.Module):
         flat = tf.reshape(images, (-1, *self._image_shape))
         nearest = self._nearest(flat, tf.repeat(rows["categories"], shape[1]))
         return {
-            "image_bytes": tf.reshape(png_files(flat), shape),
+            "image_bytes": tf.reshape(self._files(flat, tf.repeat(rows["category_ids"], shape[1])), shape),
             **{name: answer[name] for name in _FIGURES},
             "nearest_item_ids": tf.reshape(nearest, (shape[0], shape[1], self.nearest.count)),
             # Counted by the history that the loop has written, not by the request.
@@ -186,8 +187,8 @@ class ServedDesigner(tf.Module):
         images = tf.ensure_shape(answer.pop("images"), (None, *self._image_shape))
         inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._image_shape))
         return {
-            "image_bytes": png_files(images),
-            "inverted_image_bytes": png_files(inverted),
+            "image_bytes": self._files(images, rows["category_ids"]),
+            "inverted_image_bytes": self._files(inverted, rows["category_ids"]),
             "nearest_item_ids": self._nearest(images, rows["categories"]),
             **answer,
         }
@@ -198,10 +199,14 @@ class ServedDesigner(tf.Module):
         )
         images = tf.ensure_shape(images, (None, *self._image_shape))
         return {
-            "image_bytes": png_files(images),
+            "image_bytes": self._files(images, rows["category_ids"]),
             "realism_logits": logits,
             "nearest_item_ids": self._nearest(images, rows["categories"]),
         }
+
+    def _files(self, images_uint8: Any, category_ids: Any) -> Any:
+        """PNG files, string [N], of generated images at the size in which people see them."""
+        return png_files(self._shown(images_uint8, category_ids))
 
     def _nearest(self, images_uint8: Any, categories: Any) -> Any:
         return self.nearest(self._objective().embeddings(to_float(images_uint8)), categories)

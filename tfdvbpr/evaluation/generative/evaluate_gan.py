@@ -153,7 +153,13 @@ def common_categories(gan_runs: Mapping[str, GanRun], dataset: PreparedDataset) 
 
 
 def generate_samples(
-    gan_run: GanRun, photo_categories: Counts, *, num_samples: int, min_per_category: int, seed: int
+    gan_run: GanRun,
+    photo_categories: Counts,
+    *,
+    num_samples: int,
+    min_per_category: int,
+    seed: int,
+    shown: bool = False,
 ) -> tuple[npt.NDArray[np.uint8], Counts, npt.NDArray[np.bool_]]:
     """Generates random images in the photos' mix of categories, and more of categories that would have too few.
 
@@ -161,6 +167,7 @@ def generate_samples(
         photo_categories: int64 [num_items], the GAN's id of each photo's category, -1 for photos that are left out.
         min_per_category: images of each category, at least.
         seed: the same seed gives the same images; two runs get the same latents.
+        shown: whether an upscaler enlarges them, see `sample_images`.
 
     Returns:
         Images, uint8 [N, H, W, 3], RGB, category after category; their category ids, int64 [N]; and bool [N]: those
@@ -173,7 +180,8 @@ def generate_samples(
     position = np.arange(len(ids)) - (np.cumsum(totals) - totals)[ids]  # within the category
     names = [gan_run.manifest.categories[category] for category in ids]
     first = seed * _SEEDS_PER_RUN
-    return sample_images(gan_run, names, seeds=range(first, first + len(ids))), ids, position < shares[ids]
+    images = sample_images(gan_run, names, seeds=range(first, first + len(ids)), shown=shown)
+    return images, ids, position < shares[ids]
 
 
 def in_proportion(counts: Counts, total: int) -> Counts:
@@ -198,6 +206,7 @@ def _evaluate(
         num_samples=options.num_samples,
         min_per_category=options.samples_per_category,
         seed=options.seed,
+        shown=tuple(spaces[0].dataset.manifest.image_size) == tuple(run.shown_size),
     )
     photos, names = spaces[0], photo_names(run, category_ids)
     features = photos.space.extract(images, progress)

