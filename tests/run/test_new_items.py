@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tiny_data import BLUE, RED, RunOf, encoded, noisy_picture, write_source
+from tiny_data import BLUE, RED, Command, RunOf, encoded, noisy_picture, write_source
 
 from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
@@ -122,6 +122,18 @@ def test_the_larger_dataset(checkerboard_dataset: PreparedDataset, updated: RunO
     listed = pl.read_csv(dataset.path / "quarantine.csv")
     assert set(listed["where"]) == {"items.csv", "images/2.jpg"}
     assert dict(zip(listed["value"], listed["reason"], strict=True))["i3"] == "item id already in the catalogue"
+
+
+def test_other_names_of_columns(run_of: RunOf, command: Command, tmp_path: Path) -> None:
+    items = write_source(tmp_path / "summer", [("new", "hat", encoded(noisy_picture(BLUE, (32, 32), 5)))], [])
+    table = (items / "items.csv").read_text().replace("item_id,", "SKU,", 1)
+    (items / "items.csv").write_text(table)
+    arguments = ("update-items", run_of("visrank").path, items, "--output", tmp_path / "run")
+    code, _, error = command(*arguments)
+    assert (code, "item_id" in error) == (2, True)
+    code, _, error = command(*arguments, "--columns", "item_id=sku")
+    assert code == 0, error
+    assert Run.open(tmp_path / "run").items.item_ids[-1] == "new"
 
 
 def test_a_second_update(updated: RunOf, tmp_path: Path) -> None:

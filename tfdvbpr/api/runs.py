@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,7 @@ def update_items(
     new_items: Path | str,
     output: Path | str,
     *,
+    columns: Mapping[Any, Collection[str]] | None = None,
     dataset: Path | str | None = None,
     if_exists: IfExists = "error",
     progress: Callable[[int, int], None] | None = None,
@@ -99,6 +100,7 @@ def update_items(
         run: a run or its folder, of a model that embeds items by their images.
         new_items: a folder with items.csv or .parquet and images.
         output: the run folder to make; the larger dataset goes into it.
+        columns: by our name, the names that the table has in its place: {"item_id": ["sku"]}.
         dataset: where the run's dataset is now, if it has been moved.
         if_exists: whether to replace a folder that is already there.
         progress: called with (images read, in all).
@@ -112,7 +114,13 @@ def update_items(
     from tfdvbpr.run import new_items as room
 
     return room.update_items(
-        opened_run(run), Path(new_items), Path(output), dataset=dataset, if_exists=if_exists, progress=progress
+        opened_run(run),
+        Path(new_items),
+        Path(output),
+        columns=columns,
+        dataset=dataset,
+        if_exists=if_exists,
+        progress=progress,
     )
 
 

@@ -174,6 +174,10 @@ def update_items(
         ),
     ],
     output: Annotated[Path, typer.Option(help="The run folder to make; the larger dataset goes into it.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="What the table calls item_id, image or category, as for prepare."),
+    ] = None,
     dataset: MovedDataset = None,
     if_exists: IfExistsOption = "error",
     as_json: JsonOption = False,
@@ -184,11 +188,14 @@ def update_items(
     already are left out, counted, and listed in the new dataset's quarantine.csv.
     """
     from tfdvbpr import api
+    from tfdvbpr.data.importers.folder import parse_columns
     from tfdvbpr.run import Run
 
-    opened = Run.open(run)
+    opened, names = Run.open(run), parse_columns(columns) if columns else None
     with progress.counting("Reading images") as show:
-        larger = api.update_items(opened, new_items, output, dataset=dataset, if_exists=if_exists, progress=show)
+        larger = api.update_items(
+            opened, new_items, output, columns=names, dataset=dataset, if_exists=if_exists, progress=show
+        )
     after = larger.open_dataset().manifest
     left_out, added = after.num_quarantined, after.num_items - opened.manifest.num_items
     if as_json:

@@ -174,8 +174,12 @@ def train_gan(
         return
     out.print(endings.figures_table(f"Trained the GAN in {run.manifest.training_seconds:.0f} s", figures))
     out.print(f"Samples: {output / 'samples.png'}", soft_wrap=True)
+    designs = ("--category", run.trained_categories[0], "--output", endings.beside(output, "designs"))
     evaluated = ("--dataset", dataset, "--output", endings.beside(output, "evaluated"))
-    endings.print_next(("tfdvbpr", "evaluate-gan", output, *evaluated))
+    endings.print_next(
+        ("tfdvbpr", "design", "RUN", "--gan", output, "--user", "USER", *designs),
+        ("tfdvbpr", "evaluate-gan", output, *evaluated),
+    )
 
 
 @app.command(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def update_items(
     new_items: Path,
     output: Path,
     *,
+    columns: Mapping[Any, Collection[str]] | None = None,
     dataset: Path | str | None = None,
     if_exists: IfExists = "error",
     progress: Callable[[int, int], None] | None = None,
@@ -52,7 +53,7 @@ def update_items(
     """
     _check_model(run)
     check_output(output, if_exists=if_exists)
-    source = read_folder(new_items, with_interactions=False)
+    source = read_folder(new_items, with_interactions=False, columns=columns)
     old = run.open_dataset(dataset)
     with whole_directory(output, if_exists=if_exists) as folder:
         larger = extend(old, source, folder / DATASET_NAME, beside=output, progress=progress)
