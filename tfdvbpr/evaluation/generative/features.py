@@ -59,15 +59,6 @@ def check_extractor(name: str, gan_runs: Iterable[GanRun] = (), *, further: Iter
             )
 
 
-def extract_features(extractor: str, images_uint8: Images) -> Features:
-    """float32 [N, F]: the extractor's features of images, uint8 [N, H, W, 3].
-
-    Raises:
-        ConfigError: if its weights are unavailable.
-    """
-    return FEATURE_EXTRACTORS[network_of(extractor)](images_uint8)
-
-
 def blurred(images_uint8: Images, sigma: float) -> Images:
     """uint8 [N, H, W, 3]: each image convolved with a Gaussian of σ pixels, in [0, 255], mirrored at the border.
 

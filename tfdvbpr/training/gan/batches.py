@@ -17,7 +17,7 @@ from tfdvbpr.errors import ConfigError
 Floats = npt.NDArray[np.float32]
 
 PULLED = slice(1, None, 2)
-_LATENT_NOISE = 0.1  # standard deviation around a pulled latent
+LATENT_NOISE = 0.1  # standard deviation around a pulled latent
 _SHORTEST_EPOCH = 100  # steps, with a budget of steps
 _MOST_NAMED = 12
 
@@ -183,7 +183,7 @@ class GanBatches:
                 plan |= dict(zip(("real_draws", "fake_draws"), draws, strict=True))
             if self._pulls:
                 pulled = slice(None) if warm else PULLED
-                latents[pulled] = self.pulled_latents[items[pulled]] + np.float32(_LATENT_NOISE) * latents[pulled]
+                latents[pulled] = self.pulled_latents[items[pulled]] + np.float32(LATENT_NOISE) * latents[pulled]
             if self._pulls and not warm:
                 plan["fake_draws"][PULLED] = plan["real_draws"][PULLED]
             yield [self._with_images(part) for part in cut_into_parts(plan, self._num_replicas, replicas)]

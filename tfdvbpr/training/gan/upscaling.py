@@ -14,7 +14,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.models.gans.upscaler import SCALE, Upscaler
 from tfdvbpr.run import GanRun
-from tfdvbpr.training.gan.batches import PULLED
+from tfdvbpr.training.gan.batches import LATENT_NOISE, PULLED
 from tfdvbpr.training.gan.step import GanStep, Metrics
 from tfdvbpr.training.gan.trainer import GanTrainer
 
@@ -44,9 +44,7 @@ class UpscalerStep(GanStep):
     def generator_inputs(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The small images, float32 [B/R, h, w, 3], and their categories."""
         photos, category_ids = to_float(batch["images"]), batch["category_ids"]
-        # The latents of a photo's row are used for nothing else: Φ of one is uniform in [0, 1].
-        amounts = self.softness * 0.5 * (1.0 + tf.math.erf(batch["latents"][:, 0] * 0.5**0.5))
-        small = reduced(photos, amounts)
+        small = reduced(photos, self.softness * uniform_amounts(batch["latents"]))
         if "other_ids" in batch:
             inputs = {"latents": batch["latents"][::2], "category_ids": category_ids[::2]}
             generated = tf.stop_gradient(self.small(inputs, training=False))
@@ -95,6 +93,14 @@ class UpscalerTrainer(GanTrainer):
             return self.generator({"images": images, "category_ids": inputs["category_ids"]}, training=False)
 
         return tf.function(generate, reduce_retracing=True, autograph=False)
+
+
+def uniform_amounts(latents: Any) -> Any:
+    """float32 [B], uniform in [0, 1], of the latents of photos, float32 [B, L], which are used for nothing else.
+
+    No photo has a latent here, so that they are noise around 0. Φ of a standard normal number is uniform.
+    """
+    return 0.5 * (1.0 + tf.math.erf(latents[:, 0] / (LATENT_NOISE * 2.0**0.5)))
 
 
 def reduced(photos: Any, amounts: Any) -> Any:
