@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tiny_data import Command, checkerboard
+from training_callbacks import PulledPlugError, pull_the_plug_before
 
 from tfdvbpr import api
 from tfdvbpr.config.upscaler import UpscalerConfig
@@ -51,6 +52,21 @@ def test_the_run_is_the_gan_with_an_upscaler(large_run: GanRun, tiny_gan_run: Ga
     assert (large_run.path / "upscaling" / "samples" / "epoch-001.png").is_file()
     history = (large_run.path / "upscaling" / "history.csv").read_text()
     assert {"pull", "kept", "generator_loss"} <= set(history.splitlines()[0].split(","))
+
+
+def test_an_interrupted_training_ends_the_same_and_belongs_to_its_gan(
+    large_run: GanRun, tiny_gan_run: GanRun, large_dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    output, config = tmp_path / "gan", CONFIG.model_copy(update={"checkpoint_steps": 1})
+    with pytest.raises(PulledPlugError):
+        api.train_upscaler(tiny_gan_run, large_dataset, output, config=config, callbacks=[pull_the_plug_before(3)])
+    other = Path(shutil.copytree(tiny_gan_run.path, tmp_path / "other"))
+    tiny_gan_run.discriminator.save_weights(other / "generator.weights.h5")
+    with pytest.raises(RunError, match="Another training was interrupted"):
+        api.train_upscaler(other, large_dataset, output, config=config)
+    run = api.train_upscaler(tiny_gan_run, large_dataset, output, config=config)
+    for weight, expected in zip(run.upscaler.weights, large_run.upscaler.weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_the_generator_is_frozen_and_the_upscaler_learns(tiny_gan_run: GanRun, large_dataset: PreparedDataset) -> None:

@@ -16,11 +16,11 @@ from tfdvbpr.config.base import TrainingIfExists
 from tfdvbpr.config.upscaler import UpscalerConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
-from tfdvbpr.files import whole_directory
+from tfdvbpr.files import sha256, whole_directory
 from tfdvbpr.models.gans.upscaler import SCALE
 from tfdvbpr.models.weights import save_weights
 from tfdvbpr.run import GanRun
-from tfdvbpr.run.folder import HISTORY_NAME, MANIFEST_NAME, UPSCALER_NAME
+from tfdvbpr.run.folder import GENERATOR_NAME, HISTORY_NAME, MANIFEST_NAME, UPSCALER_NAME
 from tfdvbpr.run.gan_run import SAMPLES_FOLDER, UPSCALER_CONFIG_NAME, UPSCALING_FOLDER
 from tfdvbpr.training.distributed.strategy import make_strategy
 from tfdvbpr.training.engine.session import Session
@@ -60,7 +60,8 @@ def train_upscaler(
     """
     check_upscaling(gan_run, dataset)
     strategy = strategy or make_strategy()
-    session = Session(output, config, dataset.manifest.fingerprint, strategy, if_exists=if_exists)
+    trained_on = f"{dataset.manifest.fingerprint} {sha256(gan_run.path / GENERATOR_NAME)}"
+    session = Session(output, config, trained_on, strategy, if_exists=if_exists)
     if session.finished:
         return GanRun.open(output)
     with session:
