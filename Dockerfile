@@ -3,7 +3,7 @@
 #   docker build --tag tfdvbpr:cpu .
 #   docker build --tag tfdvbpr:gpu --build-arg DEVICE=gpu .     CUDA comes from pip; the host needs the NVIDIA Container Toolkit
 #   docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/data" tfdvbpr:cpu tfdvbpr prepare shop --output shop.dataset
-#   docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/data" --gpus all tfdvbpr:gpu tfdvbpr train shop.dataset --output runs/dvbpr
+#   docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/data" --gpus all tfdvbpr:gpu tfdvbpr train shop.dataset --preset pretrained --output runs/dvbpr
 #
 # compose.yaml goes the whole way, from a folder to a server.
 FROM python:3.11-slim

@@ -28,7 +28,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "guides" / "terminal.md"
 WIDTHS = (80, 140)
 COMMANDS = (
     "tfdvbpr prepare shop --image-size 32x32 --output shop.dataset",
-    "tfdvbpr train shop.dataset --set epochs=6 --output runs/dvbpr",
+    "tfdvbpr train shop.dataset --model dvbpr --set epochs=6 --output runs/dvbpr",
     "tfdvbpr train-gan shop.dataset --preset plain --set steps=60 --set base_channels=4 --output runs/gan",
     "tfdvbpr design runs/dvbpr --gan runs/gan --user user-00007 --category dress --count 4 --output designs",
 )

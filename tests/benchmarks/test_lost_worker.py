@@ -26,7 +26,19 @@ def _launch(dataset: Path, output: Path, restarts: int) -> subprocess.Popen[str]
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     values = [word for value in VALUES for word in ("--set", value)]
-    command = ["launch", "--workers", "2", "--restarts", str(restarts), "--", "train", str(dataset), *values]
+    command = [
+        "launch",
+        "--workers",
+        "2",
+        "--restarts",
+        str(restarts),
+        "--",
+        "train",
+        str(dataset),
+        "--model",
+        "dvbpr",
+        *values,
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "tfdvbpr.cli", *command, "--output", str(output)],
         env=environment,

@@ -15,7 +15,7 @@ from tfdvbpr.api.data import opened_dataset
 from tfdvbpr.config import GanConfig, RecommenderConfig, gan_config
 from tfdvbpr.config.upscaler import UpscalerConfig
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.models.recommenders import recommender_config
+from tfdvbpr.models.recommenders.default import default_config
 from tfdvbpr.run import GanRun, Run
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def train(
     Args:
         dataset: a prepared dataset or its folder.
         output: the run folder to make.
-        config: left out, DVBPR's defaults; with `start_from`, that run's.
+        config: left out, chosen by the size and density of the dataset, see
+            `tfdvbpr.models.recommenders.default.default_config`; with `start_from`, that run's.
         start_from: a run on an earlier dataset. Its weights are carried over by id, new users are folded in, and
             0.06 of the epochs are trained; see `tfdvbpr.training.recommender.warm_start`.
         callbacks: Keras callbacks. The logs of `on_epoch_end` hold the mean of each loss (`loss`, `penalty`),
@@ -88,7 +89,8 @@ def train(
 
     Example:
         >>> stop = keras.callbacks.EarlyStopping(monitor="validation_auc", mode="max", patience=3)  # doctest: +SKIP
-        >>> run = tfdvbpr.train("shop.dataset", "runs/dvbpr", callbacks=[stop])  # doctest: +SKIP
+        >>> config = tfdvbpr.recommender_config("dvbpr")
+        >>> run = tfdvbpr.train("shop.dataset", "runs/dvbpr", config=config, callbacks=[stop])  # doctest: +SKIP
     """
     from tfdvbpr.evaluation.ranking.evaluate import check_stop_metric, validation_metrics
     from tfdvbpr.training.recommender.train import train_recommender
@@ -100,7 +102,7 @@ def train(
         before = opened_run(start_from)
         where = str(before.path.resolve())
         config = config.model_copy(update={"start_from": where}) if config else retraining_config(before)
-    config = config or recommender_config("dvbpr")
+    config = config or default_config(opened.manifest)
     check_stop_metric(config.stop_metric)
     run = train_recommender(
         opened,

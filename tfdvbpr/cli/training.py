@@ -37,8 +37,14 @@ def train(
     dataset: DatasetArgument,
     output: OutputOption,
     model: Annotated[
-        str, typer.Option(help=f"One of {', '.join(RECOMMENDERS)}.", autocompletion=completion.models)
-    ] = "dvbpr",
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(RECOMMENDERS)}. Left out, the dataset decides, see above; with --preset or "
+            "--config it is dvbpr.",
+            autocompletion=completion.models,
+            show_default=False,
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -74,6 +80,10 @@ def train(
 ) -> None:
     """Train a recommender and keep the epoch with the best validation AUC, or another stop_metric.
 
+    Without --model, --preset and --config the dataset decides: visual-ease where there are at least 100 training
+    actions an item and it can be exported, else hybrid-dvbpr, both with an ImageNet network where one is installed. A
+    line says what was chosen and why. To design, give --preset pretrained or --model dvbpr.
+
     After Ctrl-C, SIGTERM, a crash or a full disk, the same command continues from the last checkpoint and ends with the
     same weights.
 
@@ -86,8 +96,13 @@ def train(
     """
     from tfdvbpr.models.recommenders import recommender_config
 
-    if start_from is None:
-        resolved = recommender_config(model, preset=preset, file=config, overrides=set_values or ())
+    if start_from is None and model is None and preset is None and config is None:
+        from tfdvbpr.data.dataset import PreparedDataset
+        from tfdvbpr.models.recommenders.default import default_config
+
+        resolved = default_config(PreparedDataset.open(dataset).manifest, overrides=set_values or ())
+    elif start_from is None:
+        resolved = recommender_config(model or "dvbpr", preset=preset, file=config, overrides=set_values or ())
     else:
         if preset is not None:
             raise ConfigError("--from takes the configuration of its run. Leave --preset out; --set overrides it.")
@@ -95,10 +110,9 @@ def train(
         from tfdvbpr.training.recommender.warm_start import retraining_config
 
         resolved = retraining_config(Run.open(start_from), file=config, overrides=set_values or ())
-        model = resolved.model
     from tfdvbpr import api
 
-    with progress.training(f"Training {model}") as callbacks:
+    with progress.training(f"Training {resolved.model}") as callbacks:
         run = api.train(
             dataset,
             output,
@@ -113,7 +127,7 @@ def train(
     if as_json:
         print_json("train", figures)
         return
-    out.print(endings.figures_table(f"Trained {model} in {run.manifest.training_seconds:.0f} s", figures))
+    out.print(endings.figures_table(f"Trained {resolved.model} in {run.manifest.training_seconds:.0f} s", figures))
     endings.print_next(
         ("tfdvbpr", "evaluate", output),
         ("tfdvbpr", "report", output, "--output", endings.beside(output, "report")),
@@ -236,7 +250,7 @@ def train_upscaler(
 
 
 @app.command(
-    epilog="Example: [bold]tfdvbpr launch --workers 2 -- train shop.dataset --output runs/dvbpr[/bold]",
+    epilog="Example: [bold]tfdvbpr launch --workers 2 -- train shop.dataset --model dvbpr --output runs/dvbpr[/bold]",
 )
 def launch(
     command: Annotated[

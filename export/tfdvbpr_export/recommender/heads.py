@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tfdvbpr.errors import RunError
 from tfdvbpr.models.recommenders import RECOMMENDERS
+from tfdvbpr.models.recommenders.item_weights import MOST_DENSE
 from tfdvbpr.run import Run
 from tfdvbpr.run.new_items import update_items
 from tfdvbpr.run.new_users import update_users
@@ -26,8 +27,6 @@ from tfdvbpr_export.recommender.users import SeenItems, ServedFoldIn, UserEmbedd
 from tfdvbpr_export.requests import UNKNOWN_ID, ImageFiles, Request, example_ids, example_image, filled
 from tfdvbpr_export.saved_model import run_facts, served, write_version
 from tfdvbpr_export.versions import next_version, read_manifest, remove_old_versions, versions
-
-_MOST_DENSE = 1 << 28  # floats: 1 GiB
 
 
 class ServedRecommender(tf.Module):
@@ -214,10 +213,10 @@ def export_recommender(
 def check_size(run: Run) -> None:
     """Refuses, with a `RunError`, item-item weights whose dense tables would not fit into a SavedModel."""
     users, items = run.manifest.num_users, run.manifest.num_items
-    if run.model_class.has_item_weights and (users + items) * items > _MOST_DENSE:
+    if run.model_class.has_item_weights and (users + items) * items > MOST_DENSE:
         known = [name for name, kind in RECOMMENDERS.items() if not kind.has_item_weights]
         raise RunError(
-            f"(users + items) × items of a {run.manifest.model} run must be at most {_MOST_DENSE:,} to be served. "
+            f"(users + items) × items of a {run.manifest.model} run must be at most {MOST_DENSE:,} to be served. "
             f"{run.path} has ({users:,} + {items:,}) × {items:,}. Use `tfdvbpr recommend`, or a recommender that is "
             f"exported at any size: {', '.join(known)}."
         )

@@ -128,7 +128,7 @@ class HybridDVBPR(DVBPR):
     """DVBPR with non-visual factors and an item bias beside it: x̂_ui = θ_uᵀ Φ(X_i) + γ_uᵀ γ_i + β_i."""
 
     defaults: ClassVar[Values] = {"item_balance": 0.0, "item_l2": 0.1}
-    presets: ClassVar[Mapping[str, Values]] = {}
+    presets: ClassVar[Mapping[str, Values]] = {"pretrained": DVBPR.presets["pretrained"]}
     has_factors = True
 
 

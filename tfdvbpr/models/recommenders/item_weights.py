@@ -15,6 +15,8 @@ from tfdvbpr.models.recommenders.factors import Array, Factors
 
 _DENSE_SHARE = 1 / 8
 _MAPS = ("feature_mean", "feature_weights")
+MOST_DENSE = 1 << 28
+"""(users + items) × items of item-item weights that are exported: floats, 1 GiB."""
 
 
 class ItemWeights(Factors):

@@ -28,7 +28,7 @@ from tfdvbpr.models.weights import save_weights
 from tfdvbpr.run import Run
 from tfdvbpr.run.folder import WEIGHTS_NAME
 from tfdvbpr.run.recommender_run import write_recommender_run
-from tfdvbpr.training.distributed.strategy import make_strategy
+from tfdvbpr.training.distributed.strategy import broadcast_bytes, make_strategy, write_once
 from tfdvbpr.training.engine.callbacks import BestWeights
 from tfdvbpr.training.engine.session import Session
 from tfdvbpr.training.engine.tensorboard import PROFILE_FOLDER, StepProfile, profile_steps, write_projector
@@ -80,9 +80,9 @@ def train_recommender(
     check_config(config)
     if config.start_from and Run.open(config.start_from).config.model != config.model:
         raise ConfigError(f"`start_from` must be a {config.model} run. {config.start_from} is another.")
-    if not RECOMMENDERS[config.model].has_weights:
-        return _train_closed_form(dataset, config, output, if_exists=if_exists)
     strategy = strategy or make_strategy()
+    if not RECOMMENDERS[config.model].has_weights:
+        return _train_closed_form(dataset, config, output, strategy, if_exists=if_exists)
     session = Session(
         output, config, dataset.manifest.fingerprint, strategy, if_exists=if_exists, tensorboard=tensorboard
     )
@@ -118,17 +118,25 @@ def train_recommender(
 
 
 def _train_closed_form(
-    dataset: PreparedDataset, config: RecommenderConfig, output: Path, *, if_exists: TrainingIfExists
+    dataset: PreparedDataset, config: RecommenderConfig, output: Path, strategy: Any, *, if_exists: TrainingIfExists
 ) -> Run:
-    """Trains without steps, so that there is never an interrupted training."""
+    """Trains without steps, so that there is never an interrupted training; of several workers the chief alone does."""
     replaces: IfExists = "overwrite" if if_exists == "overwrite" else "error"
-    check_output(output, if_exists=replaces)
-    began = time.perf_counter()
-    with whole_directory(output, if_exists=replaces) as folder:
-        data = TrainingData.from_dataset(dataset, config)
-        factors = RECOMMENDERS[config.model].closed_form(config, data.interactions, data.features)
-        seconds = time.perf_counter() - began
-        write_recommender_run(folder, dataset, config, factors, pl.DataFrame({"epoch": []}), seconds)
+
+    def check() -> bytes:
+        check_output(output, if_exists=replaces)
+        return b""
+
+    def write() -> None:
+        began = time.perf_counter()
+        with whole_directory(output, if_exists=replaces) as folder:
+            data = TrainingData.from_dataset(dataset, config)
+            factors = RECOMMENDERS[config.model].closed_form(config, data.interactions, data.features)
+            seconds = time.perf_counter() - began
+            write_recommender_run(folder, dataset, config, factors, pl.DataFrame({"epoch": []}), seconds)
+
+    broadcast_bytes(strategy, check)
+    write_once(strategy, output, write)
     return Run.open(output)
 
 
