@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_cnn import tiny_cnn
-from tiny_data import checkerboard
 from training_callbacks import PulledPlugError, log_lines, pull_the_plug_before
 
-from tfdvbpr.config import GanConfig, RecommenderConfig
+from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import OutputExistsError, RunError
 from tfdvbpr.evaluation.ranking.evaluate import validation_metrics
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.training.checkpoints.manager import TrainingFolder
-from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.recommender.train import train_recommender
 
 
@@ -219,25 +217,3 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         TrainingFolder(tmp_path / "run", _config(), "fingerprint")
     first.release()
     TrainingFolder(tmp_path / "run", _config(), "fingerprint").release()
-
-
-def test_an_interrupted_gan_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
-    dataset = checkerboard(tmp_path / "checkerboard", size=16)  # a block less in both networks
-    config = GanConfig(
-        epochs=2,
-        latent_dim=4,
-        base_channels=4,
-        discriminator_channels=4,
-        global_batch_size=8,
-        average_decay=0.5,
-        checkpoint_steps=1,
-    )
-    whole = train_gan(dataset, config, tmp_path / "whole")
-    with pytest.raises(PulledPlugError):
-        train_gan(dataset, config, tmp_path / "run", callbacks=[pull_the_plug_before(3)])
-    resumed = train_gan(dataset, config, tmp_path / "run")
-    for network in ("generator", "discriminator"):
-        pairs = zip(getattr(resumed, network).get_weights(), getattr(whole, network).get_weights(), strict=True)
-        for weight, expected in pairs:
-            np.testing.assert_array_equal(weight, expected)
-    assert _history(resumed) == _history(whole)
