@@ -1,0 +1,27 @@
+"""An exported designer in a process with nothing but TensorFlow; tests/export/test_export_validation.py has others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfdvbpr.designing.options import DesignOptions, TailorOptions
+from tfdvbpr.run import GanRun, Run
+from tfdvbpr.signatures import SIGNATURES
+from tfdvbpr_export import export_designer
+from tfdvbpr_export.validation import validate
+
+
+def test_a_designer_is_fit_to_be_served(tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+    options = DesignOptions(num_starts=3, num_steps=6)
+    tailoring = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
+    folder = tmp_path / "designer"
+    export_designer(tiny_run.path, tiny_gan_run.path, folder, options=options, tailor_options=tailoring, max_steps=25)
+    found = validate(folder, latency_seconds=0.0)
+    assert found.problems == ()
+    assert set(found.signatures) == {name for name, one in SIGNATURES.items() if one.model == "designer"}
+    for name, report in found.signatures.items():
+        assert report.requests >= 1, name
+        assert report.difference <= 1e-5, name
+        assert report.refused >= 2, name
+        assert report.answered >= 1, name
+        assert report.p50_ms > 0, name
