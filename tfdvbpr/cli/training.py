@@ -221,8 +221,8 @@ def train_upscaler(
     with the upscaler. Given as --gan, everything is as before, but images are shown, written and served at twice the
     size; recommenders still see the small ones.
 
-    After an interruption the same command continues from the last checkpoint. It needs pip install
-    'tfdvbpr\\[pretrained]'.
+    After an interruption the same command continues from the last checkpoint. The discriminator is of the GAN's kind:
+    for a GAN of the preset default, pip install 'tfdvbpr\\[pretrained]' is needed here too.
     """
     from tfdvbpr.config.upscaler import upscaler_config
 

