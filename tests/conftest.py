@@ -17,7 +17,6 @@ from tfdvbpr.run import GanRun, Run
 
 # They train or trace for long. Begun first, none of them is left for one worker alone at the end.
 _LONG = (
-    "serving/server/test_cancelled_designs.py",
     "training/gan/test_train_gan.py",
     "docs/test_readme.py",
     "docs/test_notebooks.py",

@@ -109,6 +109,7 @@ def _checked(
         "tolerance": TOLERANCE,
         "pixel_tolerance": PIXEL_TOLERANCE,
         "latency_seconds": latency_seconds,
+        "max_steps": manifest["options"].get("max_steps", 0),
         "op_modules": [_OP_MODULES[name] for name in manifest.get("retrieval", {}).get("needs", [])],
     }
     with TemporaryDirectory() as scratch:

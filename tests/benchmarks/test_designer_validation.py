@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tfdvbpr.designing.options import DesignOptions, TailorOptions
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export import export_designer
+from tfdvbpr_export.options import HIGHEST_MAX_STEPS
 from tfdvbpr_export.validation import validate
 
 
-def test_a_designer_is_fit_to_be_served(tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_steps", [25, HIGHEST_MAX_STEPS])
+def test_a_designer_is_fit_to_be_served(tiny_run: Run, tiny_gan_run: GanRun, tmp_path: Path, max_steps: int) -> None:
+    """Also one of which no request for all its steps ends."""
     options = DesignOptions(num_starts=3, num_steps=6)
     tailoring = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
     folder = tmp_path / "designer"
-    export_designer(tiny_run.path, tiny_gan_run.path, folder, options=options, tailor_options=tailoring, max_steps=25)
+    settings = {"options": options, "tailor_options": tailoring, "max_steps": max_steps}
+    export_designer(tiny_run.path, tiny_gan_run.path, folder, **settings)  # type: ignore[arg-type]
     found = validate(folder, latency_seconds=0.0)
     assert found.problems == ()
     assert set(found.signatures) == {name for name, one in SIGNATURES.items() if one.model == "designer"}

@@ -4,13 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from export_helpers import MAX_STEPS, OPTIONS, TAILORING, Exported, loaded
+from export_helpers import OPTIONS, TAILORING, Exported, loaded
 from shared_folders import own_copy
 
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.run.folder import DISCRIMINATOR_NAME, GENERATOR_NAME
 from tfdvbpr_export import export_designer, export_recommender
+from tfdvbpr_export.options import HIGHEST_MAX_STEPS
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +47,10 @@ def designer(tiny_run: Run, lively_gan_run: GanRun) -> Designer:
 
 @pytest.fixture(scope="session")
 def designer_folder(tiny_run: Run, lively_gan_run: GanRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With steps enough for a design that only a cancellation ends."""
+
     def export(folder: Path) -> None:
-        options = {"options": OPTIONS, "tailor_options": TAILORING, "max_steps": MAX_STEPS}
+        options = {"options": OPTIONS, "tailor_options": TAILORING, "max_steps": HIGHEST_MAX_STEPS}
         export_designer(tiny_run.path, lively_gan_run.path, folder, **options)  # type: ignore[arg-type]
 
     return own_copy(tmp_path_factory, "designer", export) / "1"

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
+from cancelled_designs import check_that_a_deadline_ends_the_work, check_that_cancelled_tasks_leave_the_queue
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
 from tiny_data import BLUE, RED, encoded, noisy_picture
@@ -23,6 +24,7 @@ from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr_export.saved_model import WARMUP_NAME
 from tfdvbpr_export.versions import EXTRA, RECORDED_NAME
 from tfdvbpr_serving.client import Client
+from tfdvbpr_serving.config import BatchingOptions
 from tfdvbpr_serving.errors import IdsNotFoundError, InvalidRequestError
 from tfdvbpr_serving.server.server import LocalServer
 
@@ -36,7 +38,9 @@ def folders(recommender_folder: Path, designer_folder: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def server(folders: dict[str, Path]) -> Iterator[LocalServer]:
-    with LocalServer({name: folder.parent for name, folder in folders.items()}, rest_port=0) as server:
+    """One thread, so that the designs which one of the tests cancels have to wait for each other."""
+    models = {name: folder.parent for name, folder in folders.items()}
+    with LocalServer(models, rest_port=0, batching=BatchingOptions(num_batch_threads=1)) as server:
         yield server
 
 
@@ -86,6 +90,14 @@ def test_wrong_requests(client: Client) -> None:
     with pytest.raises(InvalidRequestError):
         client.embed_images([b"GIF98 not an image"])
     assert client.recommend(["u0"], k=1)[0].known_user  # the server still answers
+
+
+def test_a_deadline_ends_a_design(server: LocalServer) -> None:
+    check_that_a_deadline_ends_the_work(server, "shirt")
+
+
+def test_cancelled_designs_end_and_leave_the_queue(server: LocalServer) -> None:
+    check_that_cancelled_tasks_leave_the_queue(server, "designer", "shirt")
 
 
 def logs(folder: Path, name: str) -> list[prediction_log_pb2.PredictLog]:
