@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
 from tiny_data import encoded, noisy_picture
 
 NUM_ITEMS, NUM_ACTIONS = 24, 40
@@ -150,8 +151,13 @@ def hive_shop(folder: Path) -> None:
 
 
 def delta_shop(folder: Path) -> None:
-    hive_shop(folder)
-    (folder / "items" / "_delta_log").mkdir()
+    """Items as a Delta table, one of which was deleted."""
+    csv_shop()(folder)
+    table = pl.read_csv(folder / "items.csv", infer_schema=False)
+    (folder / "items.csv").unlink()
+    gone = pl.DataFrame({"item_id": ["gone"], "category": ["shirt"], "image": ["gone.jpg"]})
+    write_deltalake(folder / "items", pl.concat([table, gone], how="diagonal"), partition_by=["category"])
+    DeltaTable(folder / "items").delete("item_id = 'gone'")
 
 
 def with_images(write_path: Callable[[str], str]) -> list[Row]:
@@ -253,7 +259,7 @@ SHOPS = [
     Shop("Excel's file under CSV's name", csv_shop(pack=lambda data: b"PK\x03\x04" + data), ("Excel",), code=2),
     Shop("Excel's file", csv_shop(ending=".xlsx"), ("has items.xlsx, which is none of these",), code=2),
     Shop("a folder of parquet with partitions", hive_shop, ("items: 24 rows",)),
-    Shop("a Delta table", delta_shop, ("It is a Delta table",), code=2),
+    Shop("a Delta table", delta_shop, ("items: 24 rows",)),
     Shop(
         "the same table twice",
         then(csv_shop(), lambda folder: (folder / "items.tsv").write_text("item_id\timage\n") and None),

@@ -124,13 +124,13 @@ def test_files_of_a_folder_may_have_different_columns(tmp_path: Path) -> None:
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:
     folder = _hive(tmp_path / "items")
-    (folder / "_delta_log").mkdir()
-    with pytest.raises(SourceError, match=r"It is a Delta table, whose files hold deleted rows too"):
+    (folder / "metadata").mkdir()
+    with pytest.raises(SourceError, match=r"It is an Iceberg table, whose files hold deleted rows too"):
         read(folder)
-    (folder / "_delta_log").rmdir()
+    (folder / "metadata").rmdir()
     pl.DataFrame({"item_id": ["x"]}).write_parquet(tmp_path / "outside.parquet")
     (folder / "link.parquet").symlink_to(tmp_path / "outside.parquet")
-    with pytest.raises(SourceError, match=r"link\.parquet is a link that leaves it"):
+    with pytest.raises(SourceError, match=r"link\.parquet lies outside"):
         read(folder)
 
 
