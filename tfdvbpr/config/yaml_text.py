@@ -11,6 +11,22 @@ from tfdvbpr.errors import ConfigError
 MOST_CHARACTERS, MOST_VALUES, MOST_LEVELS = 1 << 20, 100_000, 100
 
 
+class _Loader(yaml.SafeLoader):
+    """Ends at a nesting that is too deep; to read it to its end would take the square of its length."""
+
+    level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The node that begins here, with all that is in it."""
+        if self.level > MOST_LEVELS:
+            raise ConfigError(f"YAML must be nested at most {MOST_LEVELS} deep. Received more.")
+        self.level += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.level -= 1
+
+
 def load_yaml(text: str) -> Any:
     """The value of a YAML text; aliases count as often as they are referred to.
 
@@ -24,15 +40,13 @@ def load_yaml(text: str) -> Any:
     """
     if len(text) > MOST_CHARACTERS:
         raise ConfigError(f"YAML must have at most {MOST_CHARACTERS:,} characters. Received {len(text):,}.")
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
         _check_size(node)
         return loader.construct_document(node)
-    except RecursionError:
-        raise ConfigError(f"YAML must be nested at most {MOST_LEVELS} deep. Received more.") from None
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -11,6 +11,7 @@ from tfdvbpr.data.importers.folder import read_folder
 from tfdvbpr.data.preparation.prepare import PrepareOptions, prepare
 from tfdvbpr.data.synthetic.source import SyntheticImporter, write_synthetic
 from tfdvbpr.errors import DatasetError, UnknownIdError
+from tfdvbpr.evaluation.designs import attribute_reader
 from tfdvbpr.evaluation.designs.attribute_reader import ATTRIBUTES, AttributeReader
 
 
@@ -63,12 +64,16 @@ def test_the_reader_is_kept_with_the_dataset(garments: PreparedDataset, reader: 
         np.testing.assert_array_equal(again.read(images, categories)[name], reader.read(images, categories)[name])
 
 
-def test_a_damaged_reader_is_trained_again(garments: PreparedDataset, reader: AttributeReader) -> None:
+def test_a_damaged_reader_is_trained_again(
+    garments: PreparedDataset, reader: AttributeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribute_reader, "_EPOCHS", 0)
+    monkeypatch.setattr(attribute_reader, "_MIN_STEPS", 3)
     (kept,) = (garments.path / "attribute_reader").iterdir()
     (kept / "reader.json").write_text("{", encoding="utf-8")
     steps: list[tuple[int, int]] = []
     AttributeReader.of(garments, progress=lambda done, total: steps.append((done, total)))
-    assert [done for done, _ in steps] == list(range(1, steps[-1][1] + 1))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_other_datasets_are_refused(checkerboard_dataset: PreparedDataset) -> None:
