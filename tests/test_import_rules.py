@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,6 +180,17 @@ def test_the_client_needs_no_tensorflow() -> None:
                     if module.is_file() and module not in seen:
                         waiting.append(module)
     assert len(seen) > 3
+
+
+@pytest.mark.parametrize("program", ["tfdvbpr.cli", "tfdvbpr_export.cli", "tfdvbpr_serving.cli"])
+def test_a_program_loads_tensorflow_when_a_command_needs_it(program: str) -> None:
+    """Its help takes a second, not seven, and TensorFlow's first lines are silenced before they are printed."""
+    code = f"import sys, {program}; print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
 def test_no_two_test_files_share_a_name() -> None:

@@ -11,8 +11,6 @@ import polars as pl
 
 from tfdvbpr.cli import progress
 from tfdvbpr.cli.options import out
-from tfdvbpr.run.folder import HISTORY_NAME
-from tfdvbpr.run.gan_run import UPSCALING_FOLDER
 from tfdvbpr.text import printable, shortened
 
 if TYPE_CHECKING:
@@ -69,6 +67,8 @@ def gan_figures(run: GanRun) -> dict[str, Any]:
 
 def upscaler_figures(run: GanRun) -> dict[str, Any]:
     """What an upscaler's training reached: its steps and the means of its last epoch."""
+    from tfdvbpr.run.gan_run import UPSCALING_FOLDER
+
     height, width = run.shown_size
     history = _history(run.path / UPSCALING_FOLDER)
     last = history.row(-1, named=True) if history.height else {}
@@ -78,6 +78,8 @@ def upscaler_figures(run: GanRun) -> dict[str, Any]:
 
 
 def _history(folder: Path) -> pl.DataFrame:
+    from tfdvbpr.run.folder import HISTORY_NAME
+
     path = folder / HISTORY_NAME
     return pl.read_csv(path, glob=False) if path.is_file() and path.stat().st_size else pl.DataFrame()
 
