@@ -290,7 +290,7 @@ def _lines(tensors: Mapping[str, str]) -> str:
 
 def main() -> None:
     """The entry point: one line on stderr, exit code 2 for what the user can mend and 1 for the rest."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("tfdvbpr-export: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

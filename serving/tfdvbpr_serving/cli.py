@@ -162,7 +162,7 @@ def serve(
     access.check_address(host)
     sources = _sources(model_folders or []) if models_config is None else read_models_config(models_config)
     batching = BatchingOptions() if batching_config is None else read_batching_config(batching_config)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it would write a line for whatever a caller does
     handler = logging.StreamHandler()
     handler.addFilter(FewerLines())
