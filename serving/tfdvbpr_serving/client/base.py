@@ -20,7 +20,8 @@ from tfdvbpr_serving.client.channels import (
     Compression,
     Tls,
 )
-from tfdvbpr_serving.client.responses import SAME_RELEASE, ModelVersion, Row, read_status
+from tfdvbpr_serving.client.model_info import ModelVersion, read_status
+from tfdvbpr_serving.client.responses import SAME_RELEASE, Row
 from tfdvbpr_serving.errors import CallSite, IdsNotFoundError, IncompatibleModelError, ServingError, error_from_grpc
 from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.messages import Arrays, array_from_tensor, model_spec, predict_request, string_array

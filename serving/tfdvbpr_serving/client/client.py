@@ -25,15 +25,8 @@ from tfdvbpr_serving.client.arguments import (
 )
 from tfdvbpr_serving.client.base import finished, method
 from tfdvbpr_serving.client.designer import DesignerMethods
-from tfdvbpr_serving.client.responses import (
-    ImageScores,
-    ModelMetadata,
-    ModelVersion,
-    Recommendations,
-    Scores,
-    SimilarItems,
-    read_metadata,
-)
+from tfdvbpr_serving.client.model_info import ModelMetadata, ModelVersion, read_metadata
+from tfdvbpr_serving.client.responses import ImageScores, Recommendations, Scores, SimilarItems
 from tfdvbpr_serving.errors import DeadlineError, ServingError
 from tfdvbpr_serving.protocol import messages
 from tfdvbpr_serving.protocol.tensorflow_serving_pb2 import GetModelMetadataRequest

@@ -18,7 +18,7 @@ from tfdvbpr_serving.client.arguments import (
     whole_numbers,
 )
 from tfdvbpr_serving.client.base import ClientBase, method
-from tfdvbpr_serving.client.responses import Design, GeneratedImage, TailoredImage
+from tfdvbpr_serving.client.image_responses import Design, GeneratedImage, TailoredImage
 
 Weights = float | Sequence[float] | None
 
