@@ -32,6 +32,7 @@ EXPECTED = [
     "evaluate_attributes",
     "evaluate_designs",
     "evaluate_gan",
+    "evaluate_panel",
     "experiment",
     "explain",
     "export_designer",

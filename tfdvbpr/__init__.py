@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfdvbpr.api import evaluate_attributes as evaluate_attributes
     from tfdvbpr.api import evaluate_designs as evaluate_designs
     from tfdvbpr.api import evaluate_gan as evaluate_gan
+    from tfdvbpr.api import evaluate_panel as evaluate_panel
     from tfdvbpr.api import experiment as experiment
     from tfdvbpr.api import explain as explain
     from tfdvbpr.api import export_designer as export_designer
@@ -60,9 +61,9 @@ if TYPE_CHECKING:
 # The public names by the module that defines them; type checkers read the imports above.
 _NAMES = {
     "tfdvbpr.api": (
-        "attack compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan experiment "
-        "explain export_designer export_recommender generate interpolate prepare recommend tailor train train_gan "
-        "train_upscaler update_items update_users write_report"
+        "attack compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan evaluate_panel "
+        "experiment explain export_designer export_recommender generate interpolate prepare recommend tailor train "
+        "train_gan train_upscaler update_items update_users write_report"
     ),
     "tfdvbpr.api.data": "check_source",
     "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",

@@ -7,7 +7,15 @@ them, `reporting` writes a page on them, `runs` explains, extends and exports th
 from tfdvbpr.api.attacks import attack
 from tfdvbpr.api.data import check_source, describe, prepare
 from tfdvbpr.api.designing import design, generate, interpolate, tailor
-from tfdvbpr.api.evaluation import compare, evaluate, evaluate_attributes, evaluate_designs, evaluate_gan, experiment
+from tfdvbpr.api.evaluation import (
+    compare,
+    evaluate,
+    evaluate_attributes,
+    evaluate_designs,
+    evaluate_gan,
+    evaluate_panel,
+    experiment,
+)
 from tfdvbpr.api.reporting import write_report
 from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items, update_users
 from tfdvbpr.api.training import train, train_gan, train_upscaler
@@ -22,6 +30,7 @@ __all__ = [
     "evaluate_attributes",
     "evaluate_designs",
     "evaluate_gan",
+    "evaluate_panel",
     "experiment",
     "explain",
     "export_designer",

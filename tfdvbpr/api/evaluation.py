@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluation, DesignEvaluationOptions
     from tfdvbpr.evaluation.designs.known_attributes import AttributeEvaluation, AttributeEvaluationOptions
+    from tfdvbpr.evaluation.designs.panel import PanelResult
     from tfdvbpr.evaluation.generative.evaluate_gan import GanEvaluation, GanEvaluationOptions
     from tfdvbpr.evaluation.ranking.comparison import Comparison
     from tfdvbpr.evaluation.ranking.experiment import Experiment
@@ -180,6 +181,7 @@ def evaluate_designs(
     second_run: Run | Path | str | None = None,
     dataset: PreparedDataset | Path | str | None = None,
     options: DesignEvaluationOptions | None = None,
+    panel: int = 0,
     progress: Progress | None = None,
     if_exists: IfExists = "error",
 ) -> DesignEvaluation:
@@ -193,16 +195,21 @@ def evaluate_designs(
         second_run: a recommender of the same dataset, trained with another seed and backbone, that is not ascended.
         dataset: the GAN's, if it has been moved.
         options: users, η, starts, steps, extractor, seed.
+        panel: pairs of images of a blind panel, written into `output`/panel: panel.html for people, key.csv for
+            `evaluate_panel`; 0 for none.
         progress: called with (done, total) of each slow part.
         if_exists: "error", or "overwrite" to replace what `output` holds.
 
     Raises:
-        ConfigError: if an option is wrong, or the extractor's weights are unavailable.
+        ConfigError: if an option is wrong, the extractor's weights are unavailable, or there are fewer requests than
+            pairs of the panel.
         RunError: if a run does not learn from pixels, or the second is of another dataset.
         DatasetError: if the dataset is not that of the GAN.
         OutputExistsError: if `output` holds something already.
     """
     from tfdvbpr.evaluation.designs.evaluate_designs import compare_designs, write_design_report
+    from tfdvbpr.evaluation.designs.panel import panel_pairs
+    from tfdvbpr.reporting.panel import write_panel
 
     cache = None
     if output is not None:
@@ -217,10 +224,40 @@ def evaluate_designs(
         cache=cache,
         progress=progress,
     )
-    _write(output, if_exists, lambda folder: write_design_report(evaluation, folder))
+    pairs = panel_pairs(evaluation, panel, seed=evaluation.options.seed) if panel else []
+
+    def write(folder: Path) -> None:
+        write_design_report(evaluation, folder)
+        if pairs:
+            write_panel(pairs, evaluation.photos.dataset, folder / "panel")
+
+    _write(output, if_exists, write)
     if cache is not None:
         shutil.rmtree(cache, ignore_errors=True)
     return evaluation
+
+
+def evaluate_panel(panel: Path | str, choices: Sequence[Path | str]) -> list[PanelResult]:
+    """Tests what people chose in the panel of `evaluate_designs`: how often it was the design.
+
+    Args:
+        panel: the folder with key.csv.
+        choices: the files that people saved, one each: pair, and left, right or nothing for "cannot say".
+
+    Returns:
+        One result against random images and one against best real items.
+
+    Raises:
+        SourceError: if a file cannot be read, or does not fit the key.
+
+    Example:
+        >>> for result in evaluate_panel("designs/panel", ["anna.csv", "ben.csv"]):  # doctest: +SKIP
+        ...     print(result.baseline, result.design_share, result.p_value)
+    """
+    from tfdvbpr.evaluation.designs.panel import panel_results
+    from tfdvbpr.reporting.panel import KEY_NAME
+
+    return panel_results(Path(panel) / KEY_NAME, [Path(path) for path in choices])
 
 
 def evaluate_attributes(

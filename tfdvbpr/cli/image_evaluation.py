@@ -1,4 +1,4 @@
-"""`tfdvbpr evaluate-gan`, `evaluate-designs` and `evaluate-attributes`."""
+"""`tfdvbpr evaluate-gan`, `evaluate-designs`, `evaluate-panel` and `evaluate-attributes`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tfdvbpr.cli import progress
+from tfdvbpr.cli import endings, progress
 from tfdvbpr.cli.options import GanOption, IfExistsOption, OutputOption, RunArgument, command_with_metrics, out
 from tfdvbpr.cli.output import JsonOption, print_json
 
@@ -101,6 +101,10 @@ def evaluate_designs(
         ),
     ] = None,
     extractor: Extractor = "efficientnet_lite2",
+    panel: Annotated[
+        int,
+        typer.Option(help="Pairs of images on a page that asks people, OUTPUT/panel; see evaluate-panel.", min=0),
+    ] = 0,
     dataset: GanDataset = None,
     if_exists: IfExistsOption = "error",
     as_json: JsonOption = False,
@@ -144,6 +148,7 @@ def evaluate_designs(
             second_run=second,
             dataset=dataset,
             options=options,
+            panel=panel,
             progress=count,
             if_exists=if_exists,
         )
@@ -154,6 +159,47 @@ def evaluate_designs(
     out.print(progress.plain_table(*comparison_rows(evaluation)))
     out.print(notes(evaluation), style="dim")
     out.print(f"Table: {output / TABLE_NAME}", soft_wrap=True)
+    if panel:
+        out.print(f"For people: {output / 'panel' / 'panel.html'}. Keep key.csv beside it.", soft_wrap=True)
+        endings.print_next(["tfdvbpr", "evaluate-panel", output / "panel", "choices.csv"])
+
+
+@app.command("evaluate-panel", epilog="Example: [bold]tfdvbpr evaluate-panel designs/panel anna.csv ben.csv[/bold]")
+def evaluate_panel(
+    panel: Annotated[Path, typer.Argument(metavar="PANEL", help="The folder with key.csv.")],
+    choices: Annotated[list[Path], typer.Argument(metavar="CHOICES...", help="The files that people saved.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Test how often people choose designs over random images and best real items.
+
+    The page panel.html of `tfdvbpr evaluate-designs --panel 40` shows what a user bought, and two images, one of them
+    a design, without saying which. A pair counts once, by the majority of its choices; the p-value is that of a sign
+    test over pairs, the interval Wilson's of the share of pairs that the design won.
+    """
+    from dataclasses import asdict
+
+    from tfdvbpr import api
+
+    results = api.evaluate_panel(panel, choices)
+    if as_json:
+        print_json("evaluate-panel", {"people": len(choices), "results": [asdict(result) for result in results]})
+        return
+    headings = ["designs against", "pairs", "choices", "cannot say", "chose the design", "won", "lost", "95 %", "p"]
+    rows = [
+        [
+            one.baseline,
+            str(one.pairs),
+            str(one.choices),
+            str(one.undecided),
+            f"{one.design_share:.0%}" if one.choices else "",
+            str(one.pairs_won),
+            str(one.pairs_lost),
+            f"{one.low:.0%} to {one.high:.0%}" if one.pairs_won + one.pairs_lost else "",
+            f"{one.p_value:.1e}",
+        ]
+        for one in results
+    ]
+    out.print(progress.plain_table(headings, rows))
 
 
 @app.command(

@@ -63,7 +63,7 @@ def evaluated(
 ) -> tuple[DesignEvaluation, Path]:
     output = tmp_path_factory.mktemp("designs") / "out"
     evaluation = api.evaluate_designs(
-        tiny_run, tiny_gan_run, output, second_run=second, dataset=checkerboard_dataset, options=OPTIONS
+        tiny_run, tiny_gan_run, output, second_run=second, dataset=checkerboard_dataset, options=OPTIONS, panel=12
     )
     return evaluation, output
 
@@ -132,6 +132,8 @@ def test_designs_are_tested_against_baselines(evaluated: Any) -> None:
 
 def test_the_folder(evaluated: Any) -> None:
     evaluation, output = evaluated
+    assert pl.read_csv(output / "panel" / "key.csv").height == 12
+    assert (output / "panel" / "panel.html").is_file()
     written = json.loads((output / "designs.json").read_text(encoding="utf-8"))
     assert written["rows"]["designs η=0"] == evaluation.rows["designs η=0"]
     assert written["options"]["realism_weights"] == [0.0, 50.0]
