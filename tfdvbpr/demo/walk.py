@@ -33,7 +33,7 @@ _DVBPR_EPOCHS = 30
 _USERS = {"actions_per_user": (12, 48)}
 # Narrow and few steps: minutes on 2 cores. A garment's pattern begins anywhere, so textures are compared.
 _GAN: dict[str, Any] = {
-    "steps": 1600,
+    "steps": 1100,
     "latent_dim": 32,
     "base_channels": 16,
     "discriminator_channels": 32,
