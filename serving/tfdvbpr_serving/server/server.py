@@ -40,6 +40,8 @@ VERSIONS_SERVICE = "versions"  # of the health check
 # Calls that have come and wait to be accepted, past which gRPC's core cancels some: it would from 1,000, and give them
 # the status CANCELLED. Accepted, they are answered or refused with a sentence.
 _MOST_UNACCEPTED = 20_000
+# Calls of one connection that gRPC's core starts before it looks at the other connections; it would start 32.
+_MOST_STARTED_PER_READ = 4
 
 
 class LocalServer:
@@ -133,6 +135,7 @@ class LocalServer:
                 ("grpc.max_send_message_length", limits.max_message_bytes),
                 ("grpc.max_receive_message_length", limits.max_message_bytes),
                 ("grpc.max_concurrent_streams", self._api.num_threads),  # of one connection; more wait at the client
+                ("grpc.http2.max_requests_per_read", _MOST_STARTED_PER_READ),
                 ("grpc.server.max_pending_requests", _MOST_UNACCEPTED),
                 ("grpc.server.max_pending_requests_hard_limit", _MOST_UNACCEPTED),
                 ("grpc.max_allowed_incoming_connections", limits.max_connections),
