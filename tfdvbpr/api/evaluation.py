@@ -11,6 +11,7 @@ from tfdvbpr.api.data import opened_dataset
 from tfdvbpr.api.training import opened_gan, opened_run, train
 from tfdvbpr.config import RecommenderConfig
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.run.names import distinct_names
@@ -196,13 +197,12 @@ def evaluate_designs(
         dataset: the GAN's, if it has been moved.
         options: users, η, starts, steps, extractor, seed.
         panel: pairs of images of a blind panel, written into `output`/panel: panel.html for people, key.csv for
-            `evaluate_panel`; 0 for none.
+            `evaluate_panel`; 0 for none. One a request at most.
         progress: called with (done, total) of each slow part.
         if_exists: "error", or "overwrite" to replace what `output` holds.
 
     Raises:
-        ConfigError: if an option is wrong, the extractor's weights are unavailable, or there are fewer requests than
-            pairs of the panel.
+        ConfigError: if an option is wrong, the extractor's weights are unavailable, or a panel has no `output`.
         RunError: if a run does not learn from pixels, or the second is of another dataset.
         DatasetError: if the dataset is not that of the GAN.
         OutputExistsError: if `output` holds something already.
@@ -211,6 +211,10 @@ def evaluate_designs(
     from tfdvbpr.evaluation.designs.panel import panel_pairs
     from tfdvbpr.reporting.panel import write_panel
 
+    if panel < 0 or (panel and output is None):
+        raise ConfigError(
+            f"`panel` must be 0, or a number of pairs together with an `output`. Received {panel} and {output}."
+        )
     cache = None
     if output is not None:
         check_output(Path(output), if_exists=if_exists)

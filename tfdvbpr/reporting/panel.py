@@ -24,9 +24,8 @@ def write_panel(pairs: Sequence[Pair], dataset: PreparedDataset, folder: Path) -
     """
     folder.mkdir()
     key = key_table(pairs)
-    name = (
-        f"tfdvbpr-panel-{key.hash_rows(seed=0).sum():016x}"  # under which a browser keeps choices until they are saved
-    )
+    # Under which a browser keeps choices until they are saved.
+    name = f"tfdvbpr-panel-{key.hash_rows(seed=0).sum():016x}"
     shown = [
         {
             "category": one.category,

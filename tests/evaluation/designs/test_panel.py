@@ -24,7 +24,7 @@ from tfdvbpr.evaluation.designs.baselines import RANDOM_G, RETRIEVED, Requests
 from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluationOptions
 from tfdvbpr.evaluation.designs.panel import Pair, key_table, panel_pairs
 from tfdvbpr.reporting.panel import write_panel
-from tfdvbpr.run import Run
+from tfdvbpr.run import GanRun, Run
 
 DESIGNS = "designs η=1"
 _SHADES = {RANDOM_G: 40, RETRIEVED: 80, "designs η=0": 120, DESIGNS: 160}
@@ -87,10 +87,14 @@ def test_what_a_user_likes_is_of_the_training_actions_and_not_the_other_image(
     )
 
 
-@pytest.mark.parametrize("count", [0, 13])
-def test_more_pairs_than_requests_are_refused(evaluation: Any, count: int) -> None:
-    with pytest.raises(ConfigError, match=r"1 to 12 pairs, one a request\. Received"):
-        panel_pairs(evaluation, count)
+def test_there_are_as_many_pairs_as_requests_at_most(evaluation: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert len(panel_pairs(evaluation, 13)) == 12
+    assert "The panel has 12 pairs" in caplog.text
+
+
+def test_a_panel_needs_an_output(tiny_run: Run, tiny_gan_run: GanRun) -> None:
+    with pytest.raises(ConfigError, match="together with an `output`"):
+        api.evaluate_designs(tiny_run, tiny_gan_run, panel=4)
 
 
 def test_the_page_has_the_images_and_not_the_key(

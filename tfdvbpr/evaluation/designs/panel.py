@@ -5,6 +5,7 @@ The pairs and their key are made of an evaluation; the choices of people are tes
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from scipy import stats
 
 from tfdvbpr.data.interactions import Split
 from tfdvbpr.designing.options import DesignOptions
-from tfdvbpr.errors import ConfigError, SourceError
+from tfdvbpr.errors import SourceError
 from tfdvbpr.evaluation.designs.baselines import RANDOM_G, RETRIEVED
 from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluation
 from tfdvbpr.evaluation.ranking.significance import LEVEL
@@ -35,6 +36,7 @@ _KEY_COLUMNS = {
 }
 _CHOICE_COLUMNS = ("pair", "choice")
 _MOST_BYTES = 1 << 20  # of a table of choices
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,13 @@ def panel_pairs(evaluation: DesignEvaluation, count: int, *, seed: int = 0) -> l
 
     Args:
         evaluation: images of designs, random images and best real items.
-        count: how many pairs.
+        count: how many pairs; where there are fewer requests, a warning says so, and there are as many.
         seed: of users, baselines and sides.
-
-    Raises:
-        ConfigError: if there are fewer requests than pairs.
     """
     requests, run = evaluation.requests, evaluation.run
-    if not 1 <= count <= len(requests):
-        raise ConfigError(f"A panel must have 1 to {len(requests)} pairs, one a request. Received {count}. Add users.")
+    if count > len(requests):
+        _log.warning("The panel has %d pairs, one for each request. %d need more users.", len(requests), count)
+        count = len(requests)
     generator = np.random.default_rng((seed, 21))
     order = generator.permutation(len(requests))
     _, first = np.unique(requests.users[order], return_index=True)  # one of each user, before a second of any
