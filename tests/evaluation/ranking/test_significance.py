@@ -28,7 +28,7 @@ def test_interval_equals_scipys_on_few_values() -> None:
     values = np.random.default_rng(1).exponential(2.0, 25)
     ours = mean_interval(values, num_resamples=20_000)
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(7)
+        (values,), np.mean, n_resamples=20_000, method="percentile", random_state=np.random.default_rng(7)
     ).confidence_interval
     width = theirs.high - theirs.low
     assert ours.low == pytest.approx(theirs.low, abs=0.03 * width)
