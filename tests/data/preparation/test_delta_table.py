@@ -6,6 +6,7 @@ import json
 import string
 import struct
 import sys
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -48,6 +49,14 @@ def test_values_of_partitions_are_the_logs(path: Path) -> None:
     for file in (path / "_delta_log").glob("*.json"):
         file.write_text(file.read_text().replace("shop=x%2520y", "shop=other"))
     assert ("d", "x y") in read(path).select("item_id", "shop").rows()
+
+
+def test_partitions_by_numbers_and_days_become_text(tmp_path: Path) -> None:
+    days = [date(2024, 2, 1), None]
+    table = pl.DataFrame({"item_id": ["a", "b"], "day": days, "size": [5, 6], "new": [True, False]})
+    write_deltalake(tmp_path / "items", table, partition_by=["day", "size", "new"])
+    rows = read(tmp_path / "items").select("item_id", "day", "size", "new").rows()
+    assert sorted(rows) == [("a", "2024-02-01", "5", "true"), ("b", None, "6", "false")]
 
 
 def test_a_checkpoint_is_read(path: Path) -> None:

@@ -89,8 +89,18 @@ def _delta_parts(path: Path) -> list[Part]:
         raise
     except Exception as error:  # a log from outside can fail in any way
         raise SourceError(f"{path.name} must be a Delta table. Its log cannot be read: {error}.") from None
-    found = [Part(path / unquote(row["path"]), row.get("partition") or {}) for row in rows]
+    found = [
+        Part(
+            path / unquote(row["path"]), {name: _written(value) for name, value in (row.get("partition") or {}).items()}
+        )
+        for row in rows
+    ]
     return sorted(found, key=lambda part: part.path)
+
+
+def _written(value: Any) -> str | None:
+    """A value of a partition as the other columns have theirs: 5, true, 2024-02-01."""
+    return value if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _check_delta(path: Path, table: Any) -> None:
