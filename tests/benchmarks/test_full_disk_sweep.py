@@ -19,6 +19,7 @@ from tfdvbpr.data.dataset import PreparedDataset
 
 PAGE = 4096
 MOST_SIZES = 60
+SLOW_SIZES = 24  # of commands that take half a minute
 _ROOM = 256 << 20
 
 pytestmark = pytest.mark.skipif(not can_mount(), reason="needs a namespace in which it may mount a tmpfs")
@@ -43,8 +44,11 @@ def _used(folder: Path) -> tuple[int, int]:
     return pages * PAGE, len(found)
 
 
-def _sweep(commands: Commands, mounted: Path, program: str, *arguments: object) -> None:
-    """Runs a command, which writes `mounted`/output/made, with more room each time until it does not fail any more."""
+def _sweep(commands: Commands, mounted: Path, program: str, *arguments: object, sizes: int = MOST_SIZES) -> None:
+    """Runs a command, which writes `mounted`/output/made, with more room each time until it does not fail any more.
+
+    `sizes` steps lead to what it leaves at its end.
+    """
     disk = commands.mount(mounted, size=_ROOM)
     output = disk / "output"
     command = (program, *arguments, "--output", mounted / "output" / "made")
@@ -54,7 +58,8 @@ def _sweep(commands: Commands, mounted: Path, program: str, *arguments: object) 
     whole = sorted(path.relative_to(output) for path in output.rglob("*"))
     shutil.rmtree(output)
     # Training takes more for its checkpoints than is left at its end, so that room grows until nothing fails.
-    step = max(PAGE, size // MOST_SIZES // PAGE * PAGE)
+    step = max(PAGE, size // sizes // PAGE * PAGE)
+    print(f"\n{program} {arguments[0]} leaves {size:,} bytes and {names} names.", flush=True)
     found: Counter[str] = Counter()
     for kind, start, grows in (("bytes", PAGE, step), ("names", 3, 1)):
         room, ended = start, False
@@ -63,6 +68,7 @@ def _sweep(commands: Commands, mounted: Path, program: str, *arguments: object) 
             commands.mount(mounted, **limits)
             output.mkdir()
             code, printed = commands.run(*command), commands.printed()
+            print(f"Room for {room:,} {kind}: exit code {code}", flush=True)
             ended = ran = code == 0
             if not ended:
                 lines = [line for line in printed.splitlines() if line.startswith(f"{program}: ")]
@@ -113,7 +119,7 @@ def _gan(*settings: str) -> list[str]:
 
 def test_train_gan(commands: Commands, dataset: PreparedDataset, tmp_path: Path) -> None:
     options = _gan("global_batch_size=16", "checkpoint_steps=1")
-    _sweep(commands, _disk(tmp_path), "tfdvbpr", "train-gan", dataset.path, *options)
+    _sweep(commands, _disk(tmp_path), "tfdvbpr", "train-gan", dataset.path, *options, sizes=SLOW_SIZES)
 
 
 @pytest.mark.parametrize("model", ["popularity", "dvbpr"])
@@ -128,4 +134,4 @@ def test_export(commands: Commands, dataset: PreparedDataset, tmp_path: Path, mo
     if model == "dvbpr":
         assert commands.run("tfdvbpr", "train-gan", dataset.path, "--output", gan, *_gan()) == 0, commands.printed()
         small = ("--starts", 2, "--steps", 2)
-        _sweep(commands, disk, "tfdvbpr-export", "designer", run, "--gan", gan, *small)
+        _sweep(commands, disk, "tfdvbpr-export", "designer", run, "--gan", gan, *small, sizes=SLOW_SIZES)
