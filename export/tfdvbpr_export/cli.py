@@ -125,8 +125,11 @@ def designer(
     gan: Annotated[Path, typer.Option(metavar="GAN_RUN", help="A folder made by `tfdvbpr train-gan`.")],
     output: Output,
     keep: Keep = None,
+    candidates: Annotated[
+        int, typer.Option(help="Random latents of a request; the most preferred of them become its starts.", min=1)
+    ] = 256,
     starts: Annotated[
-        int, typer.Option(help="Random latents that each request starts from: the most designs of a request.", min=1)
+        int, typer.Option(help="Latents from which a request is ascended: the most designs of a request.", min=1)
     ] = 16,
     steps: Annotated[
         int,
@@ -134,9 +137,8 @@ def designer(
             help="Gradient steps when a request names no number. The time of a request grows with starts × steps.",
             min=1,
         ),
-    ] = 40,
+    ] = 20,
     learning_rate: Annotated[float, typer.Option(help="Adam's learning rate on the latents.")] = 0.05,
-    initial_stddev: Annotated[float, typer.Option(help="Standard deviation of the random latents.")] = 0.5,
 ) -> None:
     """Write a dvbpr run and a GAN run as a SavedModel that designs.
 
@@ -146,9 +148,7 @@ def designer(
     from tfdvbpr.designing.options import DesignOptions
     from tfdvbpr_export.designer.heads import export_designer
 
-    options = DesignOptions(
-        num_starts=starts, num_steps=steps, learning_rate=learning_rate, initial_stddev=initial_stddev
-    )
+    options = DesignOptions(num_candidates=candidates, num_starts=starts, num_steps=steps, learning_rate=learning_rate)
     _report(export_designer(run, gan, output, options=options, keep=keep))
 
 

@@ -63,10 +63,11 @@ def _bare(objective: DesignObjective) -> Callable[[int], float]:
 
 
 def _design(objective: DesignObjective, num_users: int, num_starts: int) -> Callable[[int], float]:
-    """Rows a second, per step, of a whole call: starts, ascent, history, choice and pictures."""
-    options = DesignOptions(num_starts=num_starts, num_steps=STEPS)
+    """Rows a second, per step, of a whole call: ascent, history, choice and pictures."""
+    options = DesignOptions(num_steps=STEPS)
     users = tf.constant(np.random.default_rng(1).normal(size=(num_users, EMBEDDING_DIM)), tf.float32)
-    category_ids, seeds = tf.zeros([num_users], tf.int32), tf.range(num_users, dtype=tf.int64)
+    category_ids = tf.zeros([num_users], tf.int32)
+    starts = tf.random.stateless_normal([num_users, num_starts, LATENT_DIM], (1, 2))
 
     @tf.function(autograph=False)
     def designs(steps: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -74,9 +75,8 @@ def _design(objective: DesignObjective, num_users: int, num_starts: int) -> Call
             objective,
             users,
             category_ids,
-            seeds,
+            starts,
             options=options,
-            latent_dim=LATENT_DIM,
             num_steps=steps,
             num_designs=min(8, num_starts),
             details=True,

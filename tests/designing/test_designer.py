@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.designing.audience import AudienceEmbeddings
 from tfdvbpr.designing.designer import Designer, Designs
-from tfdvbpr.designing.optimize.gradient_ascent import initial_latents
 from tfdvbpr.errors import ConfigError, RunError, UnknownIdError
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun
@@ -33,16 +33,12 @@ def _preferences(designer: Designer, images: np.ndarray, users: list[int]) -> np
 def test_the_best_design_beats_the_best_start(designer: Designer, seed: int) -> None:
     options, gan_run = designer.options, designer.gan_run
     designs = designer.design(["u0"], ["shoe"], seeds=[seed])
-    latents = initial_latents(
-        tf.constant([seed], tf.int64),
-        num_rows=options.num_starts,
-        latent_dim=gan_run.config.latent_dim,
-        stddev=options.initial_stddev,
-    )[0]
-    category_ids = tf.fill([options.num_starts], gan_run.category_id("shoe"))
+    shoe, user = gan_run.category_id("shoe"), designer.run.factors.user_embeddings[:1]
+    latents = designer.candidates.starts(AudienceEmbeddings.of_users(user), tf.constant([shoe]), tf.constant([seed]))[0]
+    category_ids = tf.fill([options.num_starts], shoe)
     images = designer.objective.images(latents, category_ids)
     starts = designer.objective.values(
-        designer.objective.preferences(images, np.repeat(designer.run.factors.user_embeddings[:1], 3, axis=0)),
+        designer.objective.preferences(images, np.repeat(user, 3, axis=0)),
         designer.objective.realism_logits(images, category_ids),
         options.realism_weight,
     ).numpy()

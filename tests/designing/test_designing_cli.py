@@ -91,7 +91,7 @@ _INTERPOLATE = ("interpolate", "RUN", "--gan", "GAN", "--output", "out")
         ((*_DESIGN, *_USER, "--count", 0), "`num_designs` must be at least 1. Received 0"),
         ((*_DESIGN, *_USER, "--count", 17), "`num_designs` must be at most num_starts=16. Received 17"),
         ((*_DESIGN, *_USER, "--set", "steps=3"), "Nearest: 'num_steps'"),
-        ((*_DESIGN, *_USER, "--set", "initial_stddev=0"), "`initial_stddev` must be above 0. Received 0"),
+        ((*_DESIGN, *_USER, "--set", "learning_rate=0"), "`learning_rate` must be above 0. Received 0"),
         ((*_DESIGN, *_USER, "--second-run", "GAN"), "must be a recommender run"),
         ((*_TAILOR, "--user", "u1"), "Say what to tailor"),
         ((*_TAILOR, "--item", "i1"), "Give one of the two"),

@@ -13,7 +13,7 @@ from tfdvbpr.errors import ConfigError
         ("num_steps", 0),
         ("learning_rate", 0.0),
         ("learning_rate", float("inf")),
-        ("initial_stddev", -1.0),
+        ("num_candidates", 0),
         ("realism_weight", -0.1),
         ("realism_weight", float("nan")),
     ],
@@ -31,6 +31,11 @@ def test_tailor_options_out_of_range(name: str, value: float) -> None:
         TailorOptions(**{name: value})  # type: ignore[arg-type]
 
 
+def test_there_are_no_more_starts_than_candidates() -> None:
+    with pytest.raises(ConfigError, match="`num_starts` must be at most num_candidates=256"):
+        DesignOptions(num_starts=257)
+
+
 def test_options_are_parsed() -> None:
     parsed = parse_options(DesignOptions, ["num-steps=20", "learning_rate=0.15", "realism_weight=2"])
     assert parsed == DesignOptions(num_steps=20, learning_rate=0.15, realism_weight=2.0)
@@ -41,7 +46,7 @@ def test_options_are_parsed() -> None:
     ("setting", "message"),
     [
         ("num_steps", "--set takes KEY=VALUE. Received 'num_steps'"),
-        ("steps=3", "--set must name one of num_starts, .*Received 'steps'. Nearest: 'num_steps'"),
+        ("steps=3", "--set must name one of num_candidates, .*Received 'steps'. Nearest: 'num_steps'"),
         ("num_steps=many", "`num_steps` must be a whole number. Received 'many'"),
         ("num_steps=2.5", "`num_steps` must be a whole number. Received '2.5'"),
         ("learning_rate=fast", "`learning_rate` must be a number. Received 'fast'"),

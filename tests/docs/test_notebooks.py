@@ -20,7 +20,6 @@ SIZES: dict[str, dict[str, int]] = {
         "RECOMMENDER_EPOCHS": 1,
         "GAN_STEPS": 4,
         "GAN_CHANNELS": 4,
-        "DESIGN_STEPS": 2,
         "TAILOR_STEPS": 2,
     },
     "serving": {"NUM_ITEMS": 60, "NUM_USERS": 30, "EPOCHS": 1},

@@ -21,7 +21,7 @@ from tfdvbpr_export import RecommenderOptions
 from tfdvbpr_export.recommender.heads import ServedRecommender
 from tfdvbpr_export.requests import filled
 
-OPTIONS = DesignOptions(num_starts=3, num_steps=6)
+OPTIONS = DesignOptions(num_candidates=8, num_starts=3, num_steps=6)
 TAILORING = TailorOptions(num_candidates=6, num_starts=2, invert_steps=5, num_steps=4)
 
 

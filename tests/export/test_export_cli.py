@@ -81,12 +81,12 @@ def test_designer(
     designer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = _recorded(monkeypatch, "designer.heads.export_designer", designer_folder)
-    options = ("--starts", 2, "--steps", 1, "--learning-rate", 0.1, "--initial-stddev", 1)
+    options = ("--starts", 2, "--steps", 1, "--learning-rate", 0.1, "--candidates", 5)
     arguments = ("designer", tmp_path / "run", "--gan", tmp_path / "gan", "--output", tmp_path / "m")
     assert _call(monkeypatch, *arguments, *options) == 0
     assert calls == {
         "paths": (tmp_path / "run", tmp_path / "gan", tmp_path / "m"),
-        "options": DesignOptions(num_starts=2, num_steps=1, learning_rate=0.1, initial_stddev=1.0),
+        "options": DesignOptions(num_candidates=5, num_starts=2, num_steps=1, learning_rate=0.1),
         "keep": None,
     }
     assert "nearest_item_ids string [B, ?, 3]" in capsys.readouterr().out

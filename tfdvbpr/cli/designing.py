@@ -34,9 +34,8 @@ DesignSettings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Gradient ascent: num_starts=16, num_steps=40 (the paper's code has 10), learning_rate=0.05, "
-        "initial_stddev=0.5 (of the initial latents), realism_weight=1 (η, of the penalty on unreal images); repeat "
-        "for more.",
+        help="Gradient ascent: num_candidates=256 (random latents), num_starts=16 (the most preferred of them), "
+        "num_steps=20, learning_rate=0.05, realism_weight=0.2 (η, of the penalty on unreal images); repeat for more.",
     ),
 ]
 TailorSettings = Annotated[

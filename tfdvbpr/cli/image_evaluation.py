@@ -90,14 +90,14 @@ def evaluate_designs(
         typer.Option(metavar="RUN", help="A recommender of the same dataset with another seed and backbone."),
     ] = None,
     users: Annotated[int, typer.Option(help="Number of users, sampled at random.", min=2)] = 500,
-    realism_weights: Annotated[str, typer.Option(help="Values of η, with commas.")] = "0,0.5,1,2",
+    realism_weights: Annotated[str, typer.Option(help="Values of η, with commas.")] = "0,0.2,0.5,1",
     set_values: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Gradient ascent: num_starts=8, num_steps=40, learning_rate=0.05, initial_stddev=0.5 (of the initial "
-            "latents); repeat for more.",
+            help="Gradient ascent: num_candidates=256 (random latents), num_starts=8 (the most preferred of them), "
+            "num_steps=20, learning_rate=0.05; repeat for more.",
         ),
     ] = None,
     extractor: Extractor = "efficientnet_lite2",

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, check_learns_from_pixels
-from tfdvbpr.designing.optimize.gradient_ascent import frame_steps, initial_latents, maximize
+from tfdvbpr.designing.optimize.candidates import Candidates
+from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, frame_steps, initial_latents, maximize
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import DesignOptions, check_count, check_num_designs, check_weight
 from tfdvbpr.errors import ConfigError
@@ -83,6 +85,14 @@ class Designer:
             adversarial=OBJECTIVES[gan_run.config.objective](),
             logit_scale=gan_run.logit_scale,
         )
+        self.candidates = Candidates(
+            self.objective,
+            num_candidates=self.options.num_candidates,
+            num_starts=self.options.num_starts,
+            latent_dim=gan_run.config.latent_dim,
+            embedding_dim=run.config.embedding_dim,
+            num_categories=len(gan_run.manifest.categories),
+        )
         self._maximize = tf.function(self._traced_maximize, reduce_retracing=True, autograph=False)
 
     def _traced_maximize(
@@ -92,9 +102,8 @@ class Designer:
             self.objective,
             users,
             categories,
-            seeds,
+            self.candidates.starts(users, categories, seeds),
             options=self.options,
-            latent_dim=self.gan_run.config.latent_dim,
             num_steps=steps,
             realism_weight=eta,
             num_designs=number,
@@ -185,6 +194,7 @@ class Designer:
                 f"Received {count}, {len(categories)} and {len(seeds)}."
             )
         category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
+        self.candidates.prepare(category_ids)
         rest = (tf.constant(steps), tf.constant(eta, tf.float32), tf.constant(number), tf.constant(at) if at else None)
         size = max(1, _ROWS_PER_CALL // options.num_starts)
         parts = []
@@ -200,6 +210,32 @@ class Designer:
             if progress is not None:
                 progress(min(start + size, count), count)
         return _joined(parts, at)
+
+    def best_candidates(
+        self, users: Floats, categories: Sequence[str], *, seeds: Sequence[int]
+    ) -> npt.NDArray[np.uint8]:
+        """The random images that requests prefer most among their candidates: designs without an ascent.
+
+        Args:
+            users: float32 [B, D], a θ per request.
+            categories: one per request.
+            seeds: one per request, as of `design_for_embeddings`.
+
+        Returns:
+            uint8 [B, H, W, 3].
+
+        Raises:
+            UnknownIdError: if the GAN does not know a category.
+        """
+        category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
+        self.candidates.prepare(category_ids)
+
+        def best(block: Floats, ids: npt.NDArray[np.int32], block_seeds: npt.NDArray[np.int64]) -> Any:
+            starts = self.candidates.starts(AudienceEmbeddings.of_users(block), tf.constant(ids), block_seeds)
+            return to_uint8(self.objective.images(starts[:, 0], tf.constant(ids)))
+
+        rows = (_checked(users, self.run.config.embedding_dim), category_ids, np.asarray(seeds, np.int64))
+        return map_chunks(best, *rows, chunk_rows=CHUNK_ROWS)
 
     def generate(self, categories: Sequence[str], *, seeds: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Random images of the generator, z ~ N(0, I): uint8 [B, H, W, 3]."""
@@ -221,7 +257,7 @@ def random_images(objective: DesignObjective, category_ids: Any, seeds: Any, *, 
     Returns:
         uint8 [B, H, W, 3] and D's logits, float32 [B].
     """
-    latents = initial_latents(seeds, num_rows=1, latent_dim=latent_dim, stddev=1.0)[:, 0]
+    latents = initial_latents(seeds, num_rows=1, latent_dim=latent_dim)[:, 0]
     images = objective.images(latents, category_ids)
     return to_uint8(images), objective.realism_logits(images, category_ids)
 

@@ -15,28 +15,29 @@ Options = TypeVar("Options", "DesignOptions", "TailorOptions")
 
 @dataclass(frozen=True)
 class DesignOptions:
-    """Options of gradient ascent on latents. Defaults are those of the authors' code, but for the steps (theirs: 10).
+    """Options of gradient ascent on latents. docs/results/images/index.md has what the defaults were chosen by.
 
     Attributes:
+        num_candidates: random latents z ~ N(0, I), of which the most preferred become a request's starts; see
+            `Candidates`.
         num_starts: latents per request from which the ascent starts.
         num_steps: steps of Adam.
         learning_rate: of Adam, on z alone; its state is fresh for every request, which the authors' is not.
-        initial_stddev: σ of the initial latents z₀ ~ N(0, σ²).
         realism_weight: η.
     """
 
+    num_candidates: int = 256
     num_starts: int = 16
-    num_steps: int = 40
+    num_steps: int = 20
     learning_rate: float = 0.05
-    initial_stddev: float = 0.5
-    realism_weight: float = 1.0
+    realism_weight: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("num_starts", "num_steps"):
+        for name in ("num_candidates", "num_starts", "num_steps"):
             check_count(name, getattr(self, name))
-        for name in ("learning_rate", "initial_stddev"):
-            check_weight(name, getattr(self, name), above_zero=True)
+        check_weight("learning_rate", self.learning_rate, above_zero=True)
         check_weight("realism_weight", self.realism_weight)
+        _check_starts(self)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,7 @@ class TailorOptions:
         for name in ("num_candidates", "num_starts", "invert_steps", "num_steps"):
             check_count(name, getattr(self, name))
         check_weight("realism_weight", self.realism_weight)
-        if self.num_starts > self.num_candidates:
-            raise ConfigError(
-                f"`num_starts` must be at most num_candidates={self.num_candidates}. Received {self.num_starts}."
-            )
+        _check_starts(self)
 
 
 def parse_options(kind: type[Options], settings: Sequence[str]) -> Options:
@@ -98,6 +96,13 @@ def check_count(name: str, value: int) -> None:
     """Refuses a number that is not a whole number of at least 1."""
     if isinstance(value, bool) or value != int(value) or value < 1:
         raise ConfigError(f"`{name}` must be at least 1. Received {value}.")
+
+
+def _check_starts(options: DesignOptions | TailorOptions) -> None:
+    if options.num_starts > options.num_candidates:
+        raise ConfigError(
+            f"`num_starts` must be at most num_candidates={options.num_candidates}. Received {options.num_starts}."
+        )
 
 
 def check_num_designs(num_designs: int, num_starts: int) -> None:

@@ -61,7 +61,7 @@ def _generated(
     """Images and, with logits, D̂ of each, float32 [N]."""
     category_ids = tf.constant([gan_run.category_id(category) for category in categories], tf.int32)
     latent_dim = gan_run.config.latent_dim
-    latents = initial_latents(tf.constant(list(seeds), tf.int64), num_rows=1, latent_dim=latent_dim, stddev=1.0)[:, 0]
+    latents = initial_latents(tf.constant(list(seeds), tf.int64), num_rows=1, latent_dim=latent_dim)[:, 0]
     parts, logits = [], []
     for start in range(0, len(categories), _BATCH):
         rows = slice(start, start + _BATCH)

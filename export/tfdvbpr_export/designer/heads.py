@@ -6,6 +6,7 @@ client.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_float
+from tfdvbpr.designing.audience import AudienceEmbeddings
 from tfdvbpr.designing.designer import Designer, random_images
 from tfdvbpr.designing.optimize.gradient_ascent import maximize
 from tfdvbpr.designing.optimize.objective import DesignObjective
@@ -45,6 +47,7 @@ from tfdvbpr_export.saved_model import run_facts, served, write_version
 from tfdvbpr_export.versions import next_version, remove_old_versions
 
 _DEFAULT_STRENGTH = 1.0
+_log = logging.getLogger(__name__)
 _FIGURES = ("preferences", "initial_preferences", "realism_logits")
 
 
@@ -64,6 +67,10 @@ class ServedDesigner(tf.Module):
         self.categories = Ids(gan_run.trained_categories)
         # A category may have been merged into another one. The row after the last is unknown, and never generated.
         self.generated_as = tf.constant([*map(gan_run.category_id, gan_run.trained_categories), 0], tf.int32)
+        self.candidates, trained = designer.candidates, gan_run.trained_categories
+        number = 2 * designer.options.num_candidates
+        _log.info("Embedding %d random images of each of %d categories.", number, len(trained))
+        self.candidates.prepare(map(gan_run.category_id, trained))
         self.tailoring = ServedTailor(tailor)
         self.images = ImageFiles(gan_run.manifest.image_size, gan_run.manifest.fit)
         # Their variables are saved, their Keras objects are not: loading must not need them.
@@ -161,9 +168,8 @@ class ServedDesigner(tf.Module):
             self._objective(),
             rows["users"],
             rows["category_ids"],
-            rows["seeds"],
+            self.candidates.starts(AudienceEmbeddings.of_users(rows["users"]), rows["category_ids"], rows["seeds"]),
             options=self._options,
-            latent_dim=self._latent_dim,
             details=True,
             num_steps=rows["num_steps"],
             realism_weight=rows["realism_weight"],

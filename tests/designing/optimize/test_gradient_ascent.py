@@ -24,6 +24,12 @@ def _quadratic(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Te
     return values, (values, tf.fill(tf.shape(values), tf.cast(step, tf.float32)))
 
 
+def _latents(designer: Designer, seeds: list[int]) -> tf.Tensor:
+    """Three starts a request, float32 [B, 3, L]."""
+    latent_dim = designer.gan_run.config.latent_dim
+    return initial_latents(tf.constant(seeds, tf.int64), num_rows=3, latent_dim=latent_dim)
+
+
 def test_the_first_two_steps_by_hand() -> None:
     """Adam moves by the rate first; then both averages are of nearly equal gradients, so by nearly the rate again."""
     first = tf.constant([[0.0], [5.0]])
@@ -66,17 +72,36 @@ def test_chunks_are_even_and_bounded(num_rows: int, chunk_rows: int, sizes: list
 
 
 def test_starts_differ_and_come_from_the_seed_alone() -> None:
-    both = initial_latents(tf.constant([4, 9], tf.int64), num_rows=5, latent_dim=3, stddev=0.5).numpy()
+    both = initial_latents(tf.constant([4, 9], tf.int64), num_rows=5, latent_dim=3).numpy()
     assert both.shape == (2, 5, 3)
     assert len(np.unique(both.reshape(10, 3), axis=0)) == 10
-    alone = initial_latents(tf.constant([9], tf.int64), num_rows=5, latent_dim=3, stddev=0.5).numpy()
+    alone = initial_latents(tf.constant([9], tf.int64), num_rows=5, latent_dim=3).numpy()
     np.testing.assert_array_equal(both[1], alone[0])
 
 
-def test_starts_have_the_requested_standard_deviation() -> None:
-    latents = initial_latents(tf.range(50, dtype=tf.int64), num_rows=20, latent_dim=10, stddev=0.5).numpy()
-    assert abs(latents.mean()) < 0.02
-    assert abs(latents.std() - 0.5) < 0.02
+def test_starts_are_standard_normal() -> None:
+    latents = initial_latents(tf.range(50, dtype=tf.int64), num_rows=20, latent_dim=10).numpy()
+    assert abs(latents.mean()) < 0.04
+    assert abs(latents.std() - 1.0) < 0.04
+
+
+def test_on_the_sphere_rows_turn_toward_the_maximum_and_keep_their_norms() -> None:
+    """On a circle the nearest point to (3, 3) is on the diagonal, whatever the radius; the centre's is beyond reach."""
+    first = tf.constant([[2.0, 0.1], [-0.3, 1.0], [0.2, -1.5]])
+    last, _, path = adam_ascent(
+        _quadratic, first, num_steps=300, learning_rate=0.03, num_figures=2, keep_path=True, on_sphere=True
+    )
+    norms = np.linalg.norm(first, axis=1)
+    np.testing.assert_allclose(np.linalg.norm(path, axis=2), np.tile(norms, (301, 1)), rtol=1e-4)
+    np.testing.assert_allclose(last, np.repeat(norms[:, None], 2, axis=1) / np.sqrt(2.0), atol=0.05)
+
+
+def test_the_first_step_on_the_sphere_by_hand() -> None:
+    """The gradient at (4, 3) is (−1, 0); without its part along the row, (−0.36, 0.48); Adam moves by its signs."""
+    arguments = {"num_steps": 1, "learning_rate": 0.1, "num_figures": 2, "keep_path": False}
+    last, _, _ = adam_ascent(_quadratic, tf.constant([[4.0, 3.0]]), **arguments, on_sphere=True)
+    moved = np.array([3.9, 3.1])
+    np.testing.assert_allclose(last[0], 5.0 * moved / np.linalg.norm(moved), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -90,36 +115,43 @@ def test_frames_are_evenly_spaced(num_steps: int, num_frames: int, expected: lis
 def test_the_first_step_of_adam_follows_the_sign_of_the_gradient(designer: Designer) -> None:
     """With no memory yet, Adam moves every coordinate by the learning rate, uphill (Kingma & Ba 2015, §2.1)."""
     options = dataclasses.replace(designer.options, num_steps=1)
-    starts, latent_dim = options.num_starts, designer.gan_run.config.latent_dim
-    seeds = tf.constant([5], tf.int64)
-    latents = initial_latents(seeds, num_rows=starts, latent_dim=latent_dim, stddev=options.initial_stddev)[0]
+    latents = _latents(designer, [5])[0]
     user = designer.run.factors.user_embeddings[:1]
-    objective, category_ids, users = designer.objective, tf.zeros([starts], tf.int32), tf.repeat(user, starts, 0)
+    objective, category_ids, users = designer.objective, tf.zeros([3], tf.int32), tf.repeat(user, 3, 0)
     with tf.GradientTape() as tape:
         tape.watch(latents)
         images = objective.images(latents, category_ids)
         logits = objective.realism_logits(images, category_ids)
         values = objective.values(objective.preferences(images, users), logits, options.realism_weight)
-    moved = latents + options.learning_rate * tf.sign(tape.gradient(values, latents))
+    gradient = tape.gradient(values, latents).numpy()
+    rows = latents.numpy()
+    gradient -= rows * (gradient * rows).sum(axis=1, keepdims=True) / (rows * rows).sum(axis=1, keepdims=True)
+    moved = rows + options.learning_rate * np.sign(gradient)
+    moved = tf.constant(
+        moved * np.linalg.norm(rows, axis=1, keepdims=True) / np.linalg.norm(moved, axis=1, keepdims=True)
+    )
     expected = objective.preferences(objective.images(moved, category_ids), users).numpy()
-    answer = maximize(objective, user, tf.constant([0]), seeds, options=options, latent_dim=latent_dim)
+    answer = maximize(objective, user, tf.constant([0]), latents[None], options=options)
     np.testing.assert_allclose(np.sort(answer["preferences"][0]), np.sort(expected), atol=1e-3)
 
 
 def test_every_request_may_have_its_own_steps_and_weight(designer: Designer) -> None:
     users = designer.run.factors.user_embeddings[:2]
-    arguments = (users, tf.constant([0, 1]), tf.constant([3, 4], tf.int64))
-    settings = {"options": designer.options, "latent_dim": designer.gan_run.config.latent_dim}
+    arguments = (users, tf.constant([0, 1]), _latents(designer, [3, 4]))
     both = maximize(
         designer.objective,
         *arguments,
-        **settings,
+        options=designer.options,
         num_steps=tf.constant([2, 5]),
         realism_weight=tf.constant([0.0, 2.0]),
     )
     for row, (steps, eta) in enumerate(((2, 0.0), (5, 2.0))):
         alone = maximize(
-            designer.objective, *arguments, **settings, num_steps=tf.constant(steps), realism_weight=tf.constant(eta)
+            designer.objective,
+            *arguments,
+            options=designer.options,
+            num_steps=tf.constant(steps),
+            realism_weight=tf.constant(eta),
         )
         np.testing.assert_allclose(both["preferences"][row], alone["preferences"][row], atol=1e-4)
         np.testing.assert_allclose(both["realism_logits"][row], alone["realism_logits"][row], atol=1e-4)
@@ -127,10 +159,9 @@ def test_every_request_may_have_its_own_steps_and_weight(designer: Designer) -> 
 
 def test_chunks_change_nothing_but_the_last_digits(designer: Designer) -> None:
     users = designer.run.factors.user_embeddings[:3]
-    arguments = (users, tf.constant([0, 1, 1]), tf.constant([1, 2, 3], tf.int64))
-    settings = {"options": designer.options, "latent_dim": designer.gan_run.config.latent_dim, "num_steps": 3}
-    few = maximize(designer.objective, *arguments, **settings, chunk_rows=2)
-    whole = maximize(designer.objective, *arguments, **settings)
+    arguments = (users, tf.constant([0, 1, 1]), _latents(designer, [1, 2, 3]))
+    few = maximize(designer.objective, *arguments, options=designer.options, num_steps=3, chunk_rows=2)
+    whole = maximize(designer.objective, *arguments, options=designer.options, num_steps=3)
     np.testing.assert_allclose(few["preferences"], whole["preferences"], atol=0.02)
 
 

@@ -39,7 +39,7 @@ NAME = "colour-and-edges"  # the descriptor that needs no weights
 OPTIONS = DesignEvaluationOptions(
     num_users=6,
     realism_weights=(0.0, 50.0),
-    design=DesignOptions(num_starts=2, num_steps=4, learning_rate=0.2),
+    design=DesignOptions(num_candidates=4, num_starts=2, num_steps=4, learning_rate=0.2),
     extractor=NAME,
 )
 
@@ -75,7 +75,7 @@ def designer(tiny_run: Run, tiny_gan_run: GanRun) -> Designer:
 
 def test_the_rows_of_the_table(evaluated: Any) -> None:
     labels = ["designs η=0", "designs η=50"]
-    assert list(evaluated[0].rows) == [RANDOM_REAL, RANDOM_G, "best of 2 random G", RETRIEVED, *labels]
+    assert list(evaluated[0].rows) == [RANDOM_REAL, RANDOM_G, "best of 4 random G", RETRIEVED, *labels]
     assert len(evaluated[0].requests) == 12
     assert all(row.images.shape == (12, 32, 32, 3) for row in evaluated[0].images.values())
 
@@ -109,8 +109,8 @@ def test_the_retrieved_item_is_the_best_real_one(evaluated: Any) -> None:
 
 def test_an_ascent_raises_the_preference_more_than_selection(evaluated: Any) -> None:
     rows = evaluated[0].rows
-    assert rows["designs η=0"]["preference"] > rows["best of 2 random G"]["preference"]
-    assert rows["best of 2 random G"]["preference"] > rows[RANDOM_G]["preference"]
+    assert rows["designs η=0"]["preference"] > rows["best of 4 random G"]["preference"]
+    assert rows["best of 4 random G"]["preference"] > rows[RANDOM_G]["preference"]
     assert rows["designs η=50"]["realism_penalty"] < rows["designs η=0"]["realism_penalty"]
 
 

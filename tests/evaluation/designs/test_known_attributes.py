@@ -52,7 +52,7 @@ def test_along_an_ascent(
         num_users=8,
         steps=(0, 2),
         realism_weights=(0.0, 1.0),
-        design=DesignOptions(num_starts=2, learning_rate=0.2),
+        design=DesignOptions(num_candidates=2, num_starts=2, learning_rate=0.2),
     )
     found = compare_with_known_attributes(
         tiny_run, tiny_gan_run, known_attributes(), dataset=attributed_checkerboard, options=options

@@ -26,8 +26,8 @@ from tfdvbpr.evaluation.designs.panel import Pair, key_table, panel_pairs
 from tfdvbpr.reporting.panel import write_panel
 from tfdvbpr.run import GanRun, Run
 
-DESIGNS = "designs η=1"
-_SHADES = {RANDOM_G: 40, RETRIEVED: 80, "designs η=0": 120, DESIGNS: 160}
+DESIGNS = "designs η=0"
+_SHADES = {RANDOM_G: 40, RETRIEVED: 80, "designs η=1": 120, DESIGNS: 160}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def evaluation(tiny_run: Run, checkerboard_dataset: PreparedDataset) -> Any:
         run=tiny_run,
         photos=SimpleNamespace(dataset=checkerboard_dataset),
         images={kind: images(shade) for kind, shade in _SHADES.items()},
-        options=DesignEvaluationOptions(realism_weights=(0.0, 1.0)),
+        options=DesignEvaluationOptions(realism_weights=(1.0, 0.0)),
     )
 
 

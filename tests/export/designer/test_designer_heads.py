@@ -112,12 +112,13 @@ def _upscaled(gan_run: GanRun, folder: Path) -> GanRun:
 def test_preferences_rise_and_seeds_matter(served_designer: Exported) -> None:
     """Guards the test above: images that are all the same would agree too."""
     answer = _designed(served_designer, user_ids=["u0"] * 2, categories=["shirt"] * 2, seeds=[1, 2])
-    images = answer["images"].reshape(6, -1).astype(int)
-    assert min(np.abs(images[i] - images[j]).max() for i in range(6) for j in range(i)) > 8
-    moved = np.abs(answer["preferences"] - answer["initial_preferences"])
-    assert (moved > 1e-6).all()
-    value = answer["preferences"] - (answer["realism_logits"] - 1.0) ** 2  # η = 1, LSGAN
-    assert (np.diff(value, axis=1) <= 1e-6).all()
+    images = answer["images"].reshape(2, 3, -1).astype(int)
+    for one in images:
+        assert min(np.abs(one[i] - one[j]).max() for i in range(3) for j in range(i)) > 8
+    # Some of their starts may be the same candidates.
+    assert max(np.abs(images[0] - image).max(axis=1).min() for image in images[1]) > 8
+    assert (answer["preferences"] - answer["initial_preferences"] > 1e-6).all()
+    assert (np.diff(answer["preferences"], axis=1) <= 1e-6).all()
 
 
 def test_rows_are_independent(served_designer: Exported) -> None:

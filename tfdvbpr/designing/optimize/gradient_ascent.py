@@ -32,8 +32,13 @@ def adam_ascent(
     learning_rate: Callable[[Any], Any] | float,
     num_figures: int,
     keep_path: bool,
+    on_sphere: bool = False,
 ) -> tuple[Any, Any, Any]:
     """Maximises a function of each row by Adam (Kingma & Ba 2015) from fresh state; rows are independent.
+
+    On the sphere each row keeps its norm: Adam gets the gradient without its radial part, and the row is scaled back
+    after each step. Latents of N(0, I) lie near one sphere, and the images of others are those that no photo is like
+    (PULSE, Menon et al. 2020, who keep to the sphere by projection too).
 
     Args:
         values: from the rows, float32 [R, L], and the step, int32 [], to the objective, float32 [R], and
@@ -43,6 +48,7 @@ def adam_ascent(
         learning_rate: a number, or a function of the step, int32 [].
         num_figures: see `values`.
         keep_path: whether the rows are kept after each step.
+        on_sphere: whether each row keeps its norm, which must not be 0.
 
     Returns:
         The last rows, float32 [R, L]; the figures before each step, float32 [T, num_figures, R]; and the path,
@@ -50,18 +56,23 @@ def adam_ascent(
     """
     own_steps = tf.convert_to_tensor(num_steps, tf.int32)
     num_steps = tf.reduce_max(own_steps)
+    norms = tf.sqrt(_dot(first, first))
 
     def step(number: Any, rows: Any, mean: Any, square: Any, figures: Any, path: Any) -> tuple[Any, ...]:
         with tf.GradientTape() as tape:
             tape.watch(rows)
             worth, row_figures = values(rows, number)
         gradient = tape.gradient(worth, rows)
+        if on_sphere:
+            gradient -= rows * (_dot(gradient, rows) / _dot(rows, rows))
         mean = _BETA_1 * mean + (1.0 - _BETA_1) * gradient
         square = _BETA_2 * square + (1.0 - _BETA_2) * tf.square(gradient)
         count = tf.cast(number + 1, tf.float32)
         rate = learning_rate(number) if callable(learning_rate) else learning_rate
         corrected = tf.sqrt(square / (1.0 - tf.pow(_BETA_2, count))) + _EPSILON
         moved = rows + rate * mean / (1.0 - tf.pow(_BETA_1, count)) / corrected
+        if on_sphere:
+            moved *= norms / tf.sqrt(_dot(moved, moved))
         rows = moved if own_steps.shape.rank == 0 else tf.where((number < own_steps)[:, None], moved, rows)
         path = path.write(number + 1, rows) if keep_path else path
         return number + 1, rows, mean, square, figures.write(number, tf.stack(row_figures)), path
@@ -72,6 +83,11 @@ def adam_ascent(
     state = (tf.constant(0), first, tf.zeros_like(first), tf.zeros_like(first), figures, path)
     _, last, _, _, figures, path = tf.while_loop(lambda number, *_: number < num_steps, step, state)
     return last, figures.stack(), path.stack() if keep_path else None
+
+
+def _dot(first: Any, second: Any) -> Any:
+    """float32 [R, 1]: inner products of matching rows."""
+    return tf.reduce_sum(first * second, axis=1, keepdims=True)
 
 
 def in_chunks(function: Callable[[Any], Any], num_rows: Any, *, chunk_rows: int, signature: Any) -> Any:
@@ -101,21 +117,20 @@ def in_chunks(function: Callable[[Any], Any], num_rows: Any, *, chunk_rows: int,
     return tf.nest.map_structure(joined, parts)
 
 
-def initial_latents(seeds: Any, *, num_rows: Any, latent_dim: int, stddev: float) -> Any:
-    """z₀ ~ N(0, σ²) from each seed alone, so that a request's result does not depend on its neighbours in a batch.
+def initial_latents(seeds: Any, *, num_rows: Any, latent_dim: int) -> Any:
+    """z₀ ~ N(0, I) from each seed alone, so that a request's result does not depend on its neighbours in a batch.
 
     Args:
         seeds: int64 [B].
         num_rows: latents per seed, S; an int or int32 [].
         latent_dim: L.
-        stddev: σ.
 
     Returns:
         float32 [B, S, L].
     """
     static = num_rows if isinstance(num_rows, int) else None
     return tf.map_fn(
-        lambda seed: stddev * tf.random.stateless_normal([num_rows, latent_dim], tf.stack([seed, 0])),
+        lambda seed: tf.random.stateless_normal([num_rows, latent_dim], tf.stack([seed, 0])),
         seeds,
         fn_output_signature=tf.TensorSpec([static, latent_dim], tf.float32),
     )
@@ -185,10 +200,9 @@ def maximize(
     objective: DesignObjective,
     users: Any,
     category_ids: Any,
-    seeds: Any,
+    starts: Any,
     *,
     options: DesignOptions,
-    latent_dim: int,
     num_steps: Any = None,
     realism_weight: Any = None,
     num_designs: Any = None,
@@ -198,16 +212,15 @@ def maximize(
 ) -> dict[str, Any]:
     """Designs for requests: many starts each, ascended in chunks, of which good and different ones are kept.
 
-    Preference maximisation of Kang et al. 2017, with Adam, several starts and diverse selection. Rows are independent
-    of each other, and each request's starts come from its own seed.
+    Preference maximisation of Kang et al. 2017, with Adam, several starts and diverse selection. Unlike there, the
+    ascent keeps the norm of each latent. Rows are independent of each other.
 
     Args:
         objective: G, D, Φ and the realism penalty.
         users: of B requests: float32 [B, D], one user each, or `AudienceEmbeddings`.
         category_ids: int32 [B].
-        seeds: int64 [B].
-        options: starts, and what is not given here.
-        latent_dim: L.
+        starts: float32 [B, S, L], latents from which each request is ascended; S is known when tracing.
+        options: the learning rate, and what is not given here.
         num_steps: int32 [], or [B], each request's own; left out, the options'. T is the largest.
         realism_weight: η, float32 [], or [B]; left out, the options'.
         num_designs: M ≤ S, int32 [], or [B], M being the largest; left out, all S starts.
@@ -222,14 +235,13 @@ def maximize(
         `history_preferences`, `history_realism_logits`, `history_objectives` float32 [B, M, T + 1], and with
         `snapshot_steps` too `frame_latents` float32 [F, B, M, L].
     """
-    users, starts = as_audience(users), options.num_starts
+    users, number, latent_dim = as_audience(users), starts.shape[1], starts.shape[2]
     steps = tf.convert_to_tensor(options.num_steps if num_steps is None else num_steps, tf.int32)
     eta = tf.convert_to_tensor(options.realism_weight if realism_weight is None else realism_weight, tf.float32)
-    first = initial_latents(seeds, num_rows=starts, latent_dim=latent_dim, stddev=options.initial_stddev)
-    first = tf.reshape(first, [-1, latent_dim])  # [B·S, L]
+    first = tf.reshape(starts, [-1, latent_dim])  # [B·S, L]
 
     def ascended(rows: Any) -> dict[str, Any]:
-        requests = rows // starts
+        requests = rows // number
         return _ascend(
             objective,
             tf.gather(first, rows),
@@ -250,8 +262,8 @@ def maximize(
     if snapshot_steps is not None:
         signature["frame_latents"] = tf.TensorSpec([None, None, latent_dim], tf.float32)
     flat = in_chunks(ascended, tf.shape(first)[0], chunk_rows=chunk_rows, signature=signature)
-    found = {name: _per_request(values, starts) for name, values in flat.items()}
-    kept = starts if num_designs is None else num_designs
+    found = {name: _per_request(values, number) for name, values in flat.items()}
+    kept = number if num_designs is None else num_designs
     order = select_diverse(found["history"][:, :, 2, -1], found.pop("features"), kept, diversity=_DIVERSITY)
     best = {name: tf.gather(values, order, batch_dims=1) for name, values in found.items()}
     return _answer(objective, best, order, category_ids, chunk_rows=chunk_rows, details=details)
@@ -286,6 +298,7 @@ def _ascend(
         learning_rate=learning_rate,
         num_figures=3,
         keep_path=snapshot_steps is not None,
+        on_sphere=True,
     )
     images = objective.images(last, category_ids)
     history = tf.concat([history, tf.stack(figures(images))[None]], axis=0)  # [T + 1, 3, C]

@@ -121,7 +121,7 @@ def invert(
         images; and `typical` float32 [N], the mean distance of random images of the category.
     """
     steps, candidates, starts = options.invert_steps, options.num_candidates, options.num_starts
-    sampled = initial_latents(seeds, num_rows=candidates, latent_dim=latent_dim, stddev=1.0)
+    sampled = initial_latents(seeds, num_rows=candidates, latent_dim=latent_dim)
     flat = tf.reshape(sampled, [-1, latent_dim])
 
     def candidate_distances(rows: Any) -> Any:

@@ -23,7 +23,7 @@ from tfdvbpr.designing.optimize.objective import embed_images
 from tfdvbpr.designing.sample import sample_images
 from tfdvbpr.errors import RunError
 from tfdvbpr.files import whole_file
-from tfdvbpr.run import GanRun, Run
+from tfdvbpr.run import Run
 
 RANDOM_REAL, RANDOM_G, RETRIEVED = "random real items", "random G", "top retrieved items"
 _FIRST_SEED = 1_000_000_000
@@ -178,21 +178,21 @@ def real_images(
     return {RANDOM_REAL: dataset.images.read(random), RETRIEVED: dataset.images.read(best)}
 
 
-def random_images_and_best(
-    gan_run: GanRun, run: Run, requests: Requests, *, num_starts: int, seed: int
-) -> dict[str, Images]:
-    """One random image a request, and the recommender's best of as many as a design has starts.
+def random_images_and_best(designer: Designer, requests: Requests, *, seed: int) -> dict[str, Images]:
+    """One random image a request, and the most preferred of its candidates, from which the ascent starts.
 
     The second shows what selection alone gains, without an ascent.
     """
-    first = _FIRST_SEED + seed * len(requests) * num_starts
-    names = [name for name in requests.categories for _ in range(num_starts)]
-    images = sample_images(gan_run, names, seeds=range(first, first + len(names)))
-    user_embeddings = np.repeat(run.visual_user_embeddings[requests.users], num_starts, axis=0)
-    scores = (embed_images(run, images) * user_embeddings).sum(axis=1).reshape(-1, num_starts)
-    candidates = images.reshape(len(requests), num_starts, *images.shape[1:])
-    best = candidates[np.arange(len(requests)), scores.argmax(axis=1)]
-    return {RANDOM_G: candidates[:, 0], f"best of {num_starts} random G": best}
+    first = _FIRST_SEED + seed * len(requests)
+    random = sample_images(designer.gan_run, requests.categories, seeds=range(first, first + len(requests)))
+    users = designer.run.visual_user_embeddings[requests.users]
+    best = designer.best_candidates(users, requests.categories, seeds=_seeds(requests, seed))
+    return {RANDOM_G: random, f"best of {designer.options.num_candidates} random G": best}
+
+
+def _seeds(requests: Requests, seed: int) -> list[int]:
+    """One of the candidates of each request."""
+    return [seed * len(requests) + number for number in range(len(requests))]
 
 
 def generate_designs(
@@ -224,7 +224,7 @@ def _generate_row(
     progress: Callable[[int, int], None] | None,
 ) -> Images:
     """One row of the table, block by block; blocks in the cache are read."""
-    seeds = [seed * len(requests) + number for number in range(len(requests))]
+    seeds = _seeds(requests, seed)
     parts: list[Images] = []
     announced = False
     for start in range(0, len(requests), _BLOCK):

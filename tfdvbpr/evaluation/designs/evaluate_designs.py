@@ -80,7 +80,7 @@ class DesignEvaluationOptions:
     """
 
     num_users: int = 500
-    realism_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
+    realism_weights: tuple[float, ...] = (0.0, 0.2, 0.5, 1.0)
     design: DesignOptions = field(default_factory=lambda: DesignOptions(num_starts=8))
     extractor: str = DEFAULT_EXTRACTOR
     seed: int = 0
@@ -164,7 +164,7 @@ def compare_designs(
     retrieved = {RETRIEVED: real.pop(RETRIEVED)}
     images = (
         real
-        | random_images_and_best(gan_run, run, requests, num_starts=options.design.num_starts, seed=options.seed)
+        | random_images_and_best(designer, requests, seed=options.seed)
         | retrieved
         | generate_designs(
             designer,
@@ -290,7 +290,8 @@ def notes(evaluation: DesignEvaluation) -> str:
         f"request in every row. {runs} The metrics compare with {evaluation.num_photos} photos, those of the requested "
         f"categories; FID of {len(requests)} images compares only within this table. The category classifier's "
         f"accuracy is {photos.classifier.accuracy:.1%} on held-out photos. Designs: best of {design.num_starts} starts "
-        f"of σ {design.initial_stddev:g} by the objective, {design.num_steps} steps of {design.learning_rate:g}. Top "
+        f"by the objective, which are the most preferred of {design.num_candidates} random latents; {design.num_steps} "
+        f"steps of {design.learning_rate:g} that keep the latents' norm. Top "
         "retrieved: the best real item of the category, bought or not. Tests: Wilcoxon's signed-rank test over users, "
         "two-sided, of a user's mean standardised preference."
     )

@@ -42,7 +42,7 @@ class AttributeEvaluationOptions:
         num_users: simulated users, sampled at random: one half to choose η and the number of steps, one to report.
         steps: numbers of steps of the ascent after which the images are read.
         realism_weights: values of η.
-        design: starts and step size.
+        design: candidates, starts and step size.
         seed: of users, categories and starts.
     """
 
