@@ -28,6 +28,7 @@ EXPECTED = [
     "compare",
     "describe",
     "design",
+    "ensemble",
     "evaluate",
     "evaluate_attributes",
     "evaluate_designs",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tfdvbpr.api import compare as compare
     from tfdvbpr.api import describe as describe
     from tfdvbpr.api import design as design
+    from tfdvbpr.api import ensemble as ensemble
     from tfdvbpr.api import evaluate as evaluate
     from tfdvbpr.api import evaluate_attributes as evaluate_attributes
     from tfdvbpr.api import evaluate_designs as evaluate_designs
@@ -61,9 +62,9 @@ if TYPE_CHECKING:
 # The public names by the module that defines them; type checkers read the imports above.
 _NAMES = {
     "tfdvbpr.api": (
-        "attack compare describe design evaluate evaluate_attributes evaluate_designs evaluate_gan evaluate_panel "
-        "experiment explain export_designer export_recommender generate interpolate prepare recommend tailor train "
-        "train_gan train_upscaler update_items update_users write_report"
+        "attack compare describe design ensemble evaluate evaluate_attributes evaluate_designs evaluate_gan "
+        "evaluate_panel experiment explain export_designer export_recommender generate interpolate prepare recommend "
+        "tailor train train_gan train_upscaler update_items update_users write_report"
     ),
     "tfdvbpr.api.data": "check_source",
     "tfdvbpr.config": "GanConfig RecommenderConfig gan_config",

@@ -17,7 +17,15 @@ from tfdvbpr.api.evaluation import (
     experiment,
 )
 from tfdvbpr.api.reporting import write_report
-from tfdvbpr.api.runs import explain, export_designer, export_recommender, recommend, update_items, update_users
+from tfdvbpr.api.runs import (
+    ensemble,
+    explain,
+    export_designer,
+    export_recommender,
+    recommend,
+    update_items,
+    update_users,
+)
 from tfdvbpr.api.training import train, train_gan, train_upscaler
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "compare",
     "describe",
     "design",
+    "ensemble",
     "evaluate",
     "evaluate_attributes",
     "evaluate_designs",

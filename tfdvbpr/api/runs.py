@@ -124,6 +124,32 @@ def update_items(
     )
 
 
+def ensemble(runs: Sequence[Run | Path | str], output: Path | str, *, if_exists: IfExists = "error") -> Run:
+    """Combines dvbpr runs into one, which scores by the mean of their scores, and designs and is exported as any other.
+
+    What several networks prefer is preferred by another one that nobody ascended more often than what one network
+    prefers. An ascent takes as many passes through Φ as there are members.
+
+    Args:
+        runs: 2 to 16 different ones of one dataset, with leave-one-out user embeddings; best of other seeds, sizes and
+            backbones. They are copied.
+        output: the run folder to make.
+        if_exists: whether to replace a folder that is already there.
+
+    Raises:
+        ConfigError: if there are too few or too many runs, or one is given twice.
+        RunError: if a run is of another model or dataset.
+        OutputExistsError: if `output` holds something already.
+
+    Example:
+        >>> both = ensemble(["runs/dvbpr", "runs/dvbpr-1"], "runs/both")  # doctest: +SKIP
+        >>> design(both, "runs/gan", "designs", user_ids=["u17"], category="dress")  # doctest: +SKIP
+    """
+    from tfdvbpr.run.ensemble import combine
+
+    return combine([opened_run(run) for run in runs], Path(output), if_exists=if_exists)
+
+
 def update_users(
     run: Run | Path | str,
     interactions: Path | str,

@@ -114,7 +114,8 @@ def evaluate_designs(
     Preference (also under a second recommender, which is not ascended), realism and the metrics of `tfdvbpr
     evaluate-gan`, for random real items, random images, the best of several random images, top retrieved items, and
     designs for every η, for users in their most bought categories. Designs are tested against the others over users.
-    Writes designs.json, designs.csv, designs.md, tests.csv and designs.png. The same command resumes an interrupted one
+    Writes designs.json, designs.csv, designs.md, tests.csv, designs.png and ghosts.png (the
+    designs that glow or are washed out most). The same command resumes an interrupted one
     after its last finished 64 requests.
     """
     from tfdvbpr import api

@@ -11,6 +11,7 @@ from tfdvbpr.cli import completion, endings, progress
 from tfdvbpr.cli.options import (
     ConfigFile,
     DatasetArgument,
+    IfExistsOption,
     SetValues,
     StrategyOption,
     TensorBoardOption,
@@ -131,6 +132,44 @@ def train(
     endings.print_next(
         ("tfdvbpr", "evaluate", output),
         ("tfdvbpr", "report", output, "--output", endings.beside(output, "report")),
+    )
+
+
+@app.command(
+    epilog="Example: [bold]tfdvbpr train shop.dataset --model dvbpr --set seed=1 --output runs/dvbpr-1[/bold], then "
+    "[bold]tfdvbpr ensemble runs/dvbpr runs/dvbpr-1 --output runs/both[/bold]"
+)
+def ensemble(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders made by `tfdvbpr train --model dvbpr`.")
+    ],
+    output: OutputOption,
+    if_exists: IfExistsOption = "error",
+) -> None:
+    """Combine dvbpr runs of one dataset into one, whose scores are the mean of theirs.
+
+    Every command takes it as a run. Designs for what several networks prefer are preferred more often by another one
+    too. Best are runs of other seeds, sizes and backbones. They are copied.
+    """
+    from tfdvbpr import api
+
+    made = api.ensemble(runs, output, if_exists=if_exists)
+    out.print(f"An ensemble of {len(made.members)} runs: {printable(str(output))}", soft_wrap=True)
+    endings.print_next(
+        ("tfdvbpr", "evaluate", output),
+        (
+            "tfdvbpr",
+            "design",
+            output,
+            "--gan",
+            "GAN_RUN",
+            "--user",
+            "USER",
+            "--category",
+            "CATEGORY",
+            "--output",
+            "out",
+        ),
     )
 
 

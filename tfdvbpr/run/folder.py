@@ -35,6 +35,7 @@ UPSCALER_NAME = "upscaler.weights.h5"
 USERS_NAME = "users.parquet"
 ITEMS_NAME = "items.parquet"
 INTERACTIONS_NAME = "interactions.parquet"
+MEMBERS_NAME = "members"
 
 RunKind = Literal["recommender", "gan"]
 

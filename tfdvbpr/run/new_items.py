@@ -52,6 +52,7 @@ def update_items(
     `tfdvbpr.update_items`.
     """
     _check_model(run)
+    run.check_is_no_ensemble("Add the items to each member, and combine them again")
     check_output(output, if_exists=if_exists)
     source = read_folder(new_items, with_interactions=False, columns=columns)
     old = run.open_dataset(dataset)

@@ -51,6 +51,7 @@ def update_users(
     Arguments and errors are those of `tfdvbpr.update_users`.
     """
     check_output(output, if_exists=if_exists)
+    run.check_is_no_ensemble("Add the users to each member, and combine them again")
     quarantine = Quarantine()
     user_ids, liked = _new_users(run, interactions, quarantine)
     old = run.open_dataset(dataset)

@@ -21,6 +21,7 @@ from tfdvbpr.errors import RunError, unknown_id
 from tfdvbpr.files import reading
 from tfdvbpr.models.recommenders import RECOMMENDERS
 from tfdvbpr.models.recommenders.base import Recommender
+from tfdvbpr.models.recommenders.ensemble import Ensemble, ensemble_fold_in
 from tfdvbpr.models.recommenders.factors import Array, Factors
 from tfdvbpr.models.recommenders.item_weights import ItemWeights
 from tfdvbpr.models.weights import load_weights, outside_graphs
@@ -28,6 +29,7 @@ from tfdvbpr.run.folder import (
     FACTORS_NAME,
     INTERACTIONS_NAME,
     ITEMS_NAME,
+    MEMBERS_NAME,
     METRICS_NAME,
     USERS_NAME,
     WEIGHTS_NAME,
@@ -138,12 +140,32 @@ class Run(RunFolder):
             return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     @cached_property
+    def members(self) -> list[Run]:
+        """The runs of an ensemble, see `tfdvbpr.ensemble`; none for any other run."""
+        folder = self.path / MEMBERS_NAME
+        return [Run.open(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+
+    def check_is_no_ensemble(self, remedy: str) -> None:
+        """Refuses an ensemble for what has to be done to each of its members.
+
+        Args:
+            remedy: what to do, as a sentence without its full stop.
+
+        Raises:
+            RunError: if this is an ensemble.
+        """
+        if self.members:
+            raise RunError(f"RUN must not be an ensemble. {self.path} has {len(self.members)} members. {remedy}.")
+
+    @cached_property
     def recommender(self) -> Any:
-        """The Keras model with its weights.
+        """The Keras model with its weights, or an `Ensemble` of the members'.
 
         Raises:
             RunError: for a model without weights (popularity, VisRank).
         """
+        if self.members:
+            return Ensemble([member.recommender for member in self.members])
         if not (self.path / WEIGHTS_NAME).is_file():
             raise RunError(
                 f"{self.path} must hold trained weights. A {self.manifest.model} run has none. Use a dvbpr run."
@@ -274,6 +296,8 @@ class Run(RunFolder):
     @cached_property
     def folding(self) -> FoldIn:
         """Folds new users in, as `fold_in` does, by rows of items."""
+        if self.members:
+            return ensemble_fold_in(self.factors, [member.folding for member in self.members])
         return self.model_class.fold_in(self)
 
     def _best(self, scores: Array, allowed: npt.NDArray[np.bool_], *, k: int) -> list[Recommendation]:

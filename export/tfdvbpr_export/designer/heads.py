@@ -74,7 +74,7 @@ class ServedDesigner(tf.Module):
         self.tailoring = ServedTailor(tailor)
         self.images = ImageFiles(gan_run.manifest.image_size, gan_run.manifest.fit)
         # Their variables are saved, their Keras objects are not: loading must not need them.
-        networks = (run.recommender.backbone, objective.generator, objective.discriminator, gan_run.upscaler)
+        networks = (*run.recommender.networks, objective.generator, objective.discriminator, gan_run.upscaler)
         self.network_weights = [weight.value for network in networks if network for weight in network.weights]
         # Behind a function, so that saving does not track it.
         self._objective: Callable[[], DesignObjective] = lambda: objective

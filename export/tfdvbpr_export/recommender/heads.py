@@ -46,7 +46,7 @@ class ServedRecommender(tf.Module):
         if takes_images:
             model = run.recommender
             # Its variables are saved, its Keras objects are not: loading must not need them.
-            self.backbone_weights = [weight.value for weight in model.backbone.weights]
+            self.backbone_weights = [weight.value for network in model.networks for weight in network.weights]
             self.images = ImageFiles(run.manifest.image_size, run.manifest.fit)
             self._embed: Callable[[Any], Any] = lambda images: model.embed_images(images, training=False)
             self._dim = run.config.embedding_dim

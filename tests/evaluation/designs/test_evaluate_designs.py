@@ -107,6 +107,20 @@ def test_the_retrieved_item_is_the_best_real_one(evaluated: Any) -> None:
     assert (evaluation.images[RANDOM_REAL].preferences <= scale.best + 0.02).all()
 
 
+def test_the_default_designs_are_those_of_the_nearest_weight(evaluated: Any) -> None:
+    assert evaluated[0].default_designs == "designs η=0"
+
+
+def test_the_worst_designs_are_shown(evaluated: Any) -> None:
+    """Twelve designs of 32x32 in one row, the first the most ghostly."""
+    evaluation, folder = evaluated
+    ghostliness = evaluation.ghostliness["designs η=0"]
+    assert ghostliness.shape == (12,)
+    assert evaluation.rows["designs η=0"]["ghosts"] == pytest.approx((ghostliness > 1.0).mean())
+    with Image.open(folder / "ghosts.png") as sheet:
+        assert sheet.size[0] > 12 * 128
+
+
 def test_an_ascent_raises_the_preference_more_than_selection(evaluated: Any) -> None:
     rows = evaluated[0].rows
     assert rows["designs η=0"]["preference"] > rows["best of 4 random G"]["preference"]

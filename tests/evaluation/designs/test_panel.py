@@ -21,7 +21,6 @@ from tfdvbpr import api
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.errors import ConfigError, SourceError
 from tfdvbpr.evaluation.designs.baselines import RANDOM_G, RETRIEVED, Requests
-from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluationOptions
 from tfdvbpr.evaluation.designs.panel import Pair, key_table, panel_pairs
 from tfdvbpr.reporting.panel import write_panel
 from tfdvbpr.run import GanRun, Run
@@ -45,7 +44,7 @@ def evaluation(tiny_run: Run, checkerboard_dataset: PreparedDataset) -> Any:
         run=tiny_run,
         photos=SimpleNamespace(dataset=checkerboard_dataset),
         images={kind: images(shade) for kind, shade in _SHADES.items()},
-        options=DesignEvaluationOptions(realism_weights=(1.0, 0.0)),
+        default_designs=DESIGNS,
     )
 
 

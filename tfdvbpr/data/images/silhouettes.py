@@ -30,10 +30,15 @@ def silhouettes(images_uint8: Images, *, threshold: int = SILHOUETTE_THRESHOLD) 
         >>> silhouettes(image)[0].astype(int).tolist()
         [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     """
-    sides = (images_uint8[:, 0], images_uint8[:, -1], images_uint8[:, 1:-1, 0], images_uint8[:, 1:-1, -1])
-    background = np.median(np.concatenate(sides, axis=1), axis=1).astype(np.float32)  # [N, 3]
+    background = border_medians(images_uint8)
     masks: Masks = (np.abs(images_uint8 - background[:, None, None]) > threshold).any(axis=-1)
     return masks
+
+
+def border_medians(images_uint8: Images) -> npt.NDArray[np.float32]:
+    """float32 [N, 3]: the median of each image's border pixels, channel by channel, of uint8 [N, H, W, 3]."""
+    sides = (images_uint8[:, 0], images_uint8[:, -1], images_uint8[:, 1:-1, 0], images_uint8[:, 1:-1, -1])
+    return np.median(np.concatenate(sides, axis=1), axis=1).astype(np.float32)
 
 
 def silhouette_overlap(first: Images, second: Images) -> npt.NDArray[np.float64]:

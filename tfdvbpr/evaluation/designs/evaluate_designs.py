@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tfdvbpr.data.dataset import PreparedDataset
@@ -65,6 +66,7 @@ COLUMNS = {
 CATEGORIES_PER_USER = 2
 MIN_ITEMS = 20  # categories with fewer real items are left out
 _GRID_ROWS = 16
+_GHOST_ROWS, _GHOST_COLUMNS = 4, 12
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class DesignEvaluation:
         requests: users and categories.
         images: images and scores by the row's label.
         rows: metrics by the row's label.
+        ghostliness: of each image by the row's label, float64 [R]; see `ghostliness`.
         tests: designs against baselines, one a design row, baseline and recommender.
         num_photos: photos that FID and KID compare with: those of the requested categories.
     """
@@ -120,8 +123,16 @@ class DesignEvaluation:
     requests: Requests
     images: dict[str, ScoredImages]
     rows: dict[str, dict[str, Any]]
+    ghostliness: dict[str, npt.NDArray[np.float64]]
     tests: list[dict[str, Any]]
     num_photos: int
+
+    @property
+    def default_designs(self) -> str:
+        """The label of the row of designs whose η is nearest the default."""
+        weights = self.options.realism_weights
+        nearest = int(np.argmin([abs(weight - DesignOptions().realism_weight) for weight in weights]))
+        return [label for label in self.images if label.startswith("designs")][nearest]
 
 
 def compare_designs(
@@ -178,7 +189,7 @@ def compare_designs(
     scored = score_images(images, requests, run, second_run, designer)
     compared = np.where(np.isin(names, list(set(requests.categories))), names, "")
 
-    def metrics(row: ScoredImages) -> dict[str, Any]:
+    def metrics(label: str, row: ScoredImages) -> dict[str, Any]:
         everything = np.ones(len(requests), bool)
         categories = np.array(requests.categories)
         generated = ImageSet(
@@ -192,16 +203,21 @@ def compare_designs(
             found["second_preference_standardised"] = float(second_scale.standardise(row.second_preferences).mean())
         found["realism"] = float(row.realism.mean())
         found["realism_penalty"] = float(((row.realism - 1.0) ** 2).mean())
-        return {**found, **overall_metrics(ImageComparison(generated, photos, compared, options.seed))}
+        comparison = ImageComparison(generated, photos, compared, options.seed)
+        ghosts[label] = comparison.ghostliness
+        return {**found, **overall_metrics(comparison)}
 
-    rows = {label: metrics(row) for label, row in scored.items()}
+    ghosts: dict[str, npt.NDArray[np.float64]] = {}
+    rows = {label: metrics(label, row) for label, row in scored.items()}
     fid = column_of("fid", METRICS["fid"], options.extractor)
     tests = [
         {**test, "fid_ratio": rows[test["designs"]][fid] / rows[test["baseline"]][fid]}
         for test in _tests(scored, requests, scale, second_scale)
     ]
     num_photos = int((compared != "").sum())
-    return DesignEvaluation(photos, options, run, gan_run, second_run, requests, scored, rows, tests, num_photos)
+    return DesignEvaluation(
+        photos, options, run, gan_run, second_run, requests, scored, rows, ghosts, tests, num_photos
+    )
 
 
 def _tests(
@@ -298,7 +314,7 @@ def notes(evaluation: DesignEvaluation) -> str:
 
 
 def write_design_report(evaluation: DesignEvaluation, folder: Path) -> None:
-    """Writes designs.json, .csv and .md, tests.csv, and designs.png into a folder."""
+    """Writes designs.json, .csv and .md, tests.csv, designs.png and ghosts.png into a folder."""
     (folder / "designs.json").write_text(json.dumps(_as_dict(evaluation), indent=2) + "\n", encoding="utf-8")
     rows: list[dict[str, Any]] = [{"images": label, **row} for label, row in evaluation.rows.items()]
     write_csv(pl.DataFrame(rows, infer_schema_length=None), folder / "designs.csv")
@@ -308,6 +324,7 @@ def write_design_report(evaluation: DesignEvaluation, folder: Path) -> None:
     parts = [*tables, columns + "\n" + metric_notes(evaluation.photos), notes(evaluation)]
     (folder / TABLE_NAME).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     _write_grid(evaluation, folder / "designs.png")
+    _write_ghosts(evaluation, folder / "ghosts.png")
 
 
 def _as_dict(evaluation: DesignEvaluation) -> dict[str, Any]:
@@ -336,6 +353,20 @@ def _write_grid(evaluation: DesignEvaluation, path: Path) -> None:
         column_titles=[_short(label) for label in images],
         row_titles=[f"{user_ids[requests.users[number]]} {requests.categories[number]}" for number in shown],
         captions=[[f"{row.preferences[number]:+.2f}" for row in images.values()] for number in shown],
+        cell_height=128,
+    ).save(path)
+
+
+def _write_ghosts(evaluation: DesignEvaluation, path: Path) -> None:
+    """The designs that glow or are washed out most, the worst first; below each image by how much."""
+    label = evaluation.default_designs
+    images, ghostliness = evaluation.images[label].images, evaluation.ghostliness[label]
+    worst = np.argsort(-ghostliness, kind="stable")[: _GHOST_ROWS * _GHOST_COLUMNS]
+    rows = [worst[start : start + _GHOST_COLUMNS] for start in range(0, len(worst), _GHOST_COLUMNS)]
+    image_grid(
+        [[images[number] for number in row] for row in rows],
+        title=f"{_short(label)}: the {len(worst)} of {len(images)} that glow or are washed out most; above 1 a ghost",
+        captions=[[f"{ghostliness[number]:.2f}" for number in row] for row in rows],
         cell_height=128,
     ).save(path)
 

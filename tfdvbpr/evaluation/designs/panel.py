@@ -17,7 +17,6 @@ import polars as pl
 from scipy import stats
 
 from tfdvbpr.data.interactions import Split
-from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import SourceError
 from tfdvbpr.evaluation.designs.baselines import RANDOM_G, RETRIEVED
 from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluation
@@ -76,7 +75,7 @@ def panel_pairs(evaluation: DesignEvaluation, count: int, *, seed: int = 0) -> l
     order = generator.permutation(len(requests))
     _, first = np.unique(requests.users[order], return_index=True)  # one of each user, before a second of any
     chosen = np.concatenate([order[np.sort(first)], np.delete(order, first)])[:count]
-    design = _design_label(evaluation)
+    design = evaluation.default_designs
     found = []
     for place, number in enumerate(chosen):
         pair = [design, BASELINES[place % len(BASELINES)]]
@@ -93,12 +92,6 @@ def panel_pairs(evaluation: DesignEvaluation, count: int, *, seed: int = 0) -> l
             )
         )
     return [found[number] for number in generator.permutation(count)]
-
-
-def _design_label(evaluation: DesignEvaluation) -> str:
-    weights = evaluation.options.realism_weights
-    nearest = int(np.argmin([abs(weight - DesignOptions().realism_weight) for weight in weights]))
-    return [label for label in evaluation.images if label.startswith("designs")][nearest]
 
 
 def _liked(evaluation: DesignEvaluation, number: int) -> list[int]:

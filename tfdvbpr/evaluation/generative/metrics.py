@@ -84,6 +84,11 @@ def _macro_category_accuracy(comparison: ImageComparison) -> Value:
     return float(np.mean(means)) if means else math.nan
 
 
+def _ghosts_by_category(comparison: ImageComparison) -> ByCategory:
+    categories = comparison.generated.categories
+    return {name: float((comparison.ghostliness[categories == name] > 1.0).mean()) for name in comparison.names}
+
+
 def _mean(by_category: Mapping[str, float]) -> float:
     """The mean over the categories that have the value."""
     values = [value for value in by_category.values() if not math.isnan(value)]
@@ -196,6 +201,12 @@ METRICS: Registry[GenerativeMetric] = Registry(
         ),
         "category_accuracy_macro": GenerativeMetric(
             _macro_category_accuracy, "category accuracy, each category counting the same", higher_is_better=True
+        ),
+        "ghosts": GenerativeMetric(
+            lambda comparison: float((comparison.ghostliness[comparison.generated.in_proportion] > 1.0).mean()),
+            "share of images more colourful, or fainter, than 99.5 % of the photos of their category (photos: 0.01)",
+            higher_is_better=False,
+            by_category=_ghosts_by_category,
         ),
         "memorisation": GenerativeMetric(
             lambda comparison: comparison.memorisation.median_percentile,

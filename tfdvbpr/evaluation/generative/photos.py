@@ -18,6 +18,7 @@ from tfdvbpr.errors import DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import CategoryClassifier, PhotoSplit, category_classifier
 from tfdvbpr.evaluation.generative.distances import Memorisation, category_diversity, memorisation
 from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, FeatureSpace, Progress, network_of
+from tfdvbpr.evaluation.generative.ghosts import ghostliness
 from tfdvbpr.evaluation.generative.manifolds import DENSITY_NEIGHBOURHOOD, Manifolds, compare_manifolds
 from tfdvbpr.evaluation.generative.scratch_network import SCRATCH, scratch_network
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
@@ -207,6 +208,11 @@ class ImageComparison:
     def photo_silhouette_diversity(self) -> dict[str, float]:
         """`category_diversity` of the silhouettes of the photos of the same categories, by category name."""
         return self._diversity(*self._photos_of_categories, silhouette_overlap)
+
+    @cached_property
+    def ghostliness(self) -> npt.NDArray[np.float64]:
+        """float64 [N], of the images beside the photos of their categories: above 1 an image is a ghost."""
+        return ghostliness(self.generated.images, self.generated.categories, *self._photos_of_categories)
 
     @cached_property
     def _photos_of_categories(self) -> tuple[Images, Names]:

@@ -90,6 +90,11 @@ class PairwiseRecommender(Recommender, keras.Model):
         return keras.initializers.RandomNormal(stddev=_STDDEV, seed=self.config.seed + number)
 
     @property
+    def networks(self) -> list[keras.Model]:
+        """Those that embed images, whose weights an export saves."""
+        return [self.backbone]
+
+    @property
     def frozen_network(self) -> keras.Model | None:
         """The part that maps an image to the same features for the whole training, if the model has one."""
         return None

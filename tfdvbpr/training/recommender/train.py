@@ -78,8 +78,11 @@ def train_recommender(
         Interrupted: after SIGINT or SIGTERM, once the checkpoint is written; a SystemExit with 130 or 143.
     """
     check_config(config)
-    if config.start_from and Run.open(config.start_from).config.model != config.model:
-        raise ConfigError(f"`start_from` must be a {config.model} run. {config.start_from} is another.")
+    if config.start_from:
+        before = Run.open(config.start_from)
+        before.check_is_no_ensemble("Train each member again, and combine them again")
+        if before.config.model != config.model:
+            raise ConfigError(f"`start_from` must be a {config.model} run. {config.start_from} is another.")
     strategy = strategy or make_strategy()
     if not RECOMMENDERS[config.model].has_weights:
         return _train_closed_form(dataset, config, output, strategy, if_exists=if_exists)
