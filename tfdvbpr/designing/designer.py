@@ -23,6 +23,12 @@ from tfdvbpr.run import GanRun, Run
 
 # Starts per call of the graph: bounds what a call holds besides its chunk, and reports progress often enough.
 _ROWS_PER_CALL = 1024
+# Users, categories, seeds, steps, η and designs, so that the graph is traced once for any number of requests.
+_REQUESTS = [
+    AudienceEmbeddings(tf.TensorSpec((None, None, None), tf.float32), tf.TensorSpec((None, None), tf.float32)),
+    *(tf.TensorSpec((None,), dtype) for dtype in (tf.int32, tf.int64)),
+    *(tf.TensorSpec((), dtype) for dtype in (tf.int32, tf.float32, tf.int32)),
+]
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -93,10 +99,13 @@ class Designer:
             embedding_dim=run.config.embedding_dim,
             num_categories=len(gan_run.manifest.categories),
         )
-        self._maximize = tf.function(self._traced_maximize, reduce_retracing=True, autograph=False)
+        self._maximize = tf.function(self._traced_maximize, input_signature=_REQUESTS, autograph=False)
+        self._maximize_with_frames = tf.function(
+            self._traced_maximize, input_signature=[*_REQUESTS, tf.TensorSpec((None,), tf.int32)], autograph=False
+        )
 
     def _traced_maximize(
-        self, users: Any, categories: Any, seeds: Any, steps: Any, eta: Any, number: Any, frames: Any
+        self, users: Any, categories: Any, seeds: Any, steps: Any, eta: Any, number: Any, frames: Any = None
     ) -> dict[str, Any]:
         return maximize(
             self.objective,
@@ -195,12 +204,15 @@ class Designer:
             )
         category_ids = np.array([self.gan_run.category_id(category) for category in categories], np.int32)
         self.candidates.prepare(category_ids)
-        rest = (tf.constant(steps), tf.constant(eta, tf.float32), tf.constant(number), tf.constant(at) if at else None)
+        rest = [tf.constant(steps), tf.constant(eta, tf.float32), tf.constant(number)]
+        if at:
+            rest.append(tf.constant(at))
+        compute = self._maximize_with_frames if at else self._maximize
         size = max(1, _ROWS_PER_CALL // options.num_starts)
         parts = []
         for start in range(0, count, size):
             rows = slice(start, start + size)
-            answer = self._maximize(
+            answer = compute(
                 AudienceEmbeddings(users.embeddings[rows], users.offsets[rows]),
                 tf.constant(category_ids[rows]),
                 tf.constant(list(seeds[rows]), tf.int64),

@@ -147,7 +147,9 @@ class AttributeReader:
             cuts = tf.where(allowed, cuts, -np.inf)
             return tf.concat([tf.nn.softmax(patterns), tf.nn.softmax(cuts)], axis=1)
 
-        return tf.function(both, reduce_retracing=True, autograph=False)
+        images = tf.TensorSpec(self.model.input_shape, tf.uint8)
+        allowed = tf.TensorSpec((None, len(self._labels.cuts)), tf.bool)
+        return tf.function(both, input_signature=[images, allowed], autograph=False)
 
     def read(self, images: Images, categories: Sequence[str]) -> dict[str, Names]:
         """By attribute, its name in each of the images, uint8 [N, H, W, 3] of the categories; "" if unclear."""

@@ -103,8 +103,9 @@ class CategoryClassifier:
 
     @cached_property
     def _logits(self) -> Any:
+        images = tf.TensorSpec(self.model.input_shape, tf.uint8)
         return tf.function(
-            lambda images: self.model(to_float(images), training=False), reduce_retracing=True, autograph=False
+            lambda images: self.model(to_float(images), training=False), input_signature=[images], autograph=False
         )
 
     def logits(self, images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

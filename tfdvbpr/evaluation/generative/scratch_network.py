@@ -71,8 +71,9 @@ class ScratchNetwork:
 
     @cached_property
     def _features(self) -> Any:
+        images = tf.TensorSpec(self.model.input_shape, tf.uint8)
         return tf.function(
-            lambda images: self.model(to_float(images), training=False), reduce_retracing=True, autograph=False
+            lambda images: self.model(to_float(images), training=False), input_signature=[images], autograph=False
         )
 
     def __call__(self, images_uint8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

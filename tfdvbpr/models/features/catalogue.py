@@ -55,8 +55,9 @@ def network_features(dataset: PreparedDataset, network: Any, *, name: str) -> Fe
         network: a model from float32 [B, H, W, 3] in [-1, 1] to float32 [B, F], with published weights.
         name: under which the features are kept, as those of an extractor.
     """
+    images = tf.TensorSpec(network.input_shape, tf.uint8)
     apply = tf.function(
-        lambda images: network(to_float(images), training=False), reduce_retracing=True, autograph=False
+        lambda images: network(to_float(images), training=False), input_signature=[images], autograph=False
     )
 
     def extract(images_uint8: npt.NDArray[np.uint8]) -> Features:

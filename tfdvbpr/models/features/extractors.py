@@ -98,7 +98,7 @@ class NetworkFeatures:
     def _build(self, size: tuple[int, int]) -> Callable[[Any], Any]:
         network = FEATURE_NETWORKS[self._name](size, imagenet=True)
 
-        @tf.function(reduce_retracing=True, autograph=False)
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], autograph=False)
         def extract(images_uint8: Any) -> Any:
             images = tf.cast(images_uint8, tf.float32) / 127.5 - 1.0
             return network(tf.image.resize(images, size, antialias=True), training=False)

@@ -77,7 +77,8 @@ class LatentPool(TrainingCallback):
         def describe(images: Any) -> list[tf.Tensor]:
             return descriptors(seen(images), textures=config.pull == "textures")
 
-        self._describe = tf.function(describe, reduce_retracing=True, autograph=False)
+        images = tf.TensorSpec((None, *dataset.manifest.image_size, 3), tf.float32)
+        self._describe = tf.function(describe, input_signature=[images], autograph=False)
         self._sizes = pool_sizes(batches.categories.counts_trained)
         self._photos: tuple[Floats, PrincipalComponents] | None = None
         self._pool_step: int | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -70,9 +71,10 @@ class GanTrainer:
             config=config if several else config.model_copy(update={"mismatch_weight": 0.0}),
             num_replicas=strategy.num_replicas_in_sync,
         )
-        self._recalibrate = _compiled(self.generator, training=True)
-        self.generate = self.new_generate()
-        self._classify = _compiled(self.discriminator, training=False)
+        latents = ("latents", (config.latent_dim,))
+        self._recalibrate = _compiled(partial(self.generator, training=True), *latents)
+        self.generate = _compiled(self.new_generate(), *latents)
+        self._classify = _compiled(partial(self.discriminator, training=False), "images", (*shape[0], 3))
 
     def new_generator(self, image_size: tuple[int, int], num_categories: int) -> Any:
         """The network to train, with random weights."""
@@ -82,9 +84,9 @@ class GanTrainer:
         """The step of a replica, from the fields of `GanStep`."""
         return GanStep(**parts)
 
-    def new_generate(self) -> Any:
-        """See the attribute `generate`."""
-        return _compiled(self.generator, training=False)
+    def new_generate(self) -> Callable[[Mapping[str, Any]], Any]:
+        """What the attribute `generate` compiles."""
+        return partial(self.generator, training=False)
 
     def _random(self, purpose: int) -> np.random.Generator:
         """A generator apart from those of the steps, whose seeds have three numbers and not four."""
@@ -171,8 +173,11 @@ class GanTrainer:
         return GanFacts.of(plan, scale)
 
 
-def _compiled(network: keras.Model, *, training: bool) -> Any:
-    return tf.function(lambda inputs: network(inputs, training=training), reduce_retracing=True, autograph=False)
+def _compiled(network: Callable[[Mapping[str, Any]], Any], name: str, shape: tuple[int, ...]) -> Any:
+    """Traced once, for any number of rows of `name` and categories."""
+    rows = tf.TensorSpec((None, *shape), tf.float32)
+    inputs = {name: rows, "category_ids": tf.TensorSpec((None,), tf.int32)}
+    return tf.function(lambda inputs: network(inputs), input_signature=[inputs], autograph=False)
 
 
 def _inputs(name: str, values: Any, category_ids: npt.NDArray[np.int32]) -> dict[str, Any]:

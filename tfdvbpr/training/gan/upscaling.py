@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,14 +85,14 @@ class UpscalerTrainer(GanTrainer):
         config = self._upscaler_config
         return UpscalerStep(**parts, small=self._small, softness=config.softness, kept_weight=config.kept_weight)
 
-    def new_generate(self) -> Any:
+    def new_generate(self) -> Callable[[Mapping[str, Any]], Any]:
         """From latents and categories to large images."""
 
         def generate(inputs: Mapping[str, Any]) -> Any:
             images = self._small(inputs, training=False)
             return self.generator({"images": images, "category_ids": inputs["category_ids"]}, training=False)
 
-        return tf.function(generate, reduce_retracing=True, autograph=False)
+        return generate
 
 
 def uniform_amounts(latents: Any) -> Any:
