@@ -75,17 +75,23 @@ class FusedAdam(keras.optimizers.Adam):
         )
         return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, variables, strict=True)]
 
+    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+        """Keras' hook: what every variable's step takes is computed once."""
+        step = tf.cast(self.iterations + 1, tf.float32)
+        powers = [tf.pow(beta, step) for beta in (self.beta_1, self.beta_2)]
+        super()._backend_update_step(grads, trainable_variables, (learning_rate, *powers))
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One variable's step; called by Keras for each copy of it."""
+        """One variable's step, with the powers of both betas; called by Keras for each copy of it."""
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, variable.dtype)
+        rate, *powers = (tf.cast(number, variable.dtype) for number in learning_rate)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
-            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
-            lr=tf.cast(learning_rate, variable.dtype),
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=rate,
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
@@ -102,7 +108,7 @@ class AveragingAdam(FusedAdam):
 
     @property
     def ema_momentum(self) -> Any:
-        """The decay at this step, which Keras reads once a step."""
+        """The decay at this step."""
         if self._decay is None:
             return None
         step = ops.cast(self.iterations, "float32")
@@ -111,6 +117,13 @@ class AveragingAdam(FusedAdam):
     @ema_momentum.setter
     def ema_momentum(self, decay: float | None) -> None:
         self._decay = decay
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        """Keras' hook, where the decay is computed once and not for each variable."""
+        decay = ops.cast(ops.not_equal(self.iterations, 0), "float32") * self.ema_momentum
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                average.assign(decay * average + (1.0 - decay) * variable)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments to make it again."""

@@ -80,16 +80,16 @@ class ConditionalNormalization(layers.Layer):
     def call(self, inputs: list[Any], training: bool = False) -> Any:
         """Maps float32 [B, h, w, C] and styles float32 [B, S] to float32 [B, h, w, C]."""
         maps, style = inputs
-        gains, offsets = ops.split(self.modulate(style), 2, axis=-1)
+        modulation = ops.reshape(self.modulate(style), (-1, 1, 1, 2 * maps.shape[-1]))
+        gains, offsets = ops.split(modulation, 2, axis=-1)  # [B, 1, 1, C]
         mean, variance = self.moving_mean, self.moving_variance
         if training:
-            moments = mean_over_replicas(channel_moments(maps))
-            mean, variance = moments[0], ops.relu(moments[1] - ops.square(moments[0]))
+            mean, squares = ops.unstack(mean_over_replicas(channel_moments(maps)), num=2)
+            variance = ops.relu(squares - ops.square(mean))
             self.moving_mean.assign(self.momentum * self.moving_mean + (1.0 - self.momentum) * mean)
             self.moving_variance.assign(self.momentum * self.moving_variance + (1.0 - self.momentum) * variance)
-        scale = (1.0 + gains) / ops.sqrt(variance + self.epsilon)  # [B, C]
-        shift = offsets - mean * scale
-        return maps * scale[:, None, None, :] + shift[:, None, None, :]
+        scale = (1.0 + gains) / ops.sqrt(variance + self.epsilon)
+        return maps * scale + (offsets - mean * scale)
 
 
 class BatchSpread(layers.Layer):
@@ -150,10 +150,10 @@ def spectral_norm(kernel: Any, direction: Any) -> tuple[Any, Any]:
     """
     matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
     fixed = ops.stop_gradient(matrix)
-    left = _unit(ops.matmul(fixed, direction[:, None]))  # [N, 1]
-    right = _unit(ops.matmul(ops.reshape(left, (1, -1)), fixed))[0]  # [F]
-    norm = ops.sum(left * ops.matmul(matrix, right[:, None]))
-    return norm, right
+    left = _unit(ops.matmul(fixed, ops.reshape(direction, (-1, 1))))  # [N, 1]
+    right = ops.reshape(_unit(ops.matmul(ops.reshape(left, (1, -1)), fixed)), (-1, 1))  # [F, 1]
+    norm = ops.sum(left * ops.matmul(matrix, right))
+    return norm, ops.reshape(right, (-1,))
 
 
 def _unit(vector: Any) -> Any:
