@@ -113,7 +113,7 @@ def recommender(
         max_k=max_k,
         filters=tuple(map(_named_filter, filters or ())),
     )
-    _log.info("Loading TensorFlow.")
+    _load_tensorflow(output, keep)
     from tfdvbpr_export.recommender.heads import export_recommender
 
     _report(export_recommender(run, output, options=options, keep=keep))
@@ -144,7 +144,7 @@ def designer(
 
     Gradient ascent runs inside the model. User, category, number of designs, steps, seed and η come with each request.
     """
-    _log.info("Loading TensorFlow.")
+    _load_tensorflow(output, keep)
     from tfdvbpr.designing.options import DesignOptions
     from tfdvbpr_export.designer.heads import export_designer
 
@@ -174,7 +174,7 @@ def update_items(
     The trained networks embed the new items. Retrieval, bits and limits are those of the newest version in the output
     folder.
     """
-    _log.info("Loading TensorFlow.")
+    _load_tensorflow(output, keep)
     from tfdvbpr_export.recommender.heads import update_served_items
 
     _report(update_served_items(run, new_items, new_run, output, dataset=dataset, keep=keep))
@@ -200,7 +200,7 @@ def update_users(
 
     Retrieval, bits and limits are those of the newest version in the output folder.
     """
-    _log.info("Loading TensorFlow.")
+    _load_tensorflow(output, keep)
     from tfdvbpr_export.recommender.heads import update_served_users
 
     _report(update_served_users(run, interactions, new_run, output, dataset=dataset, keep=keep))
@@ -254,6 +254,14 @@ def validate(path: VersionPath) -> None:
     console.print(f"{result.folder}: {size}; {verdict}.", soft_wrap=True)
     if not result.fit:
         raise typer.Exit(1)
+
+
+def _load_tensorflow(output: Path, keep: int | None) -> None:
+    """Says that TensorFlow is loaded, which takes seconds; refuses a wrong output before."""
+    from tfdvbpr_export.versions import next_version
+
+    next_version(output, keep=keep)
+    _log.info("Loading TensorFlow.")
 
 
 def _named_filter(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfdvbpr.api.training import opened_run
+from tfdvbpr.api.training import opened_gan, opened_run
 from tfdvbpr.errors import RunError, TfdvbprError
 from tfdvbpr.files import IfExists
 from tfdvbpr.run import GanRun, Run
@@ -233,13 +233,13 @@ def export_recommender(run: Run | Path | str, output: Path | str, **options: str
 
     Raises:
         TfdvbprError: with the command's message, for what the caller can correct.
-        RunError: if the export failed for another reason.
+        RunError: if `run` is no recommender run, or the export failed for another reason.
 
     Example:
         >>> tfdvbpr.export_recommender("runs/dvbpr", "models/recommender", keep=3)  # doctest: +SKIP
         PosixPath('models/recommender/1')
     """
-    return _export("recommender", [_path(run), "--output", str(output)], options, Path(output))
+    return _export("recommender", [str(opened_run(run).path), "--output", str(output)], options, Path(output))
 
 
 def export_designer(run: Run | Path | str, gan_run: GanRun | Path | str, output: Path | str, **options: float) -> Path:
@@ -257,12 +257,8 @@ def export_designer(run: Run | Path | str, gan_run: GanRun | Path | str, output:
         >>> tfdvbpr.export_designer("runs/dvbpr", "runs/gan", "models/designer", starts=8)  # doctest: +SKIP
         PosixPath('models/designer/1')
     """
-    arguments = [_path(run), "--gan", _path(gan_run), "--output", str(output)]
+    arguments = [str(opened_run(run).path), "--gan", str(opened_gan(gan_run).path), "--output", str(output)]
     return _export("designer", arguments, options, Path(output))
-
-
-def _path(run: Run | GanRun | Path | str) -> str:
-    return str(run if isinstance(run, Path | str) else run.path)
 
 
 def _export(kind: str, arguments: list[str], options: Mapping[str, Any], output: Path) -> Path:
