@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from shared_folders import own_run
+from tiny_cnn import tiny_cnn
 from tiny_data import Command, RunOf, checkerboard
 
 from tfdvbpr import cli
@@ -52,7 +53,12 @@ def checkerboard_dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDa
 def attributed_checkerboard(
     checkerboard_dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> PreparedDataset:
-    """A copy of the checkerboard whose items have a colour, a pattern and a cut: all shirts are long, all shoes low."""
+    """A copy of the checkerboard whose items have a colour, a pattern and a cut: all shirts are long, all shoes low.
+
+    The reader of its attributes is trained in few steps: it reads a category's one cut whatever it has learned.
+    """
+    from tfdvbpr.evaluation.designs import attribute_reader
+
     folder = tmp_path_factory.mktemp("attributed") / "dataset"
     dataset = PreparedDataset.open(shutil.copytree(checkerboard_dataset.path, folder))
     number = np.arange(16)
@@ -62,6 +68,10 @@ def attributed_checkerboard(
         cut=pl.Series(np.where(number // 2 % 2 == 0, "long", "low")),
     )
     dataset.items = Items(table, dataset.manifest.categories)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribute_reader, "_MIN_STEPS", 3)
+        patch.setattr(attribute_reader, "_EPOCHS", 0)
+        attribute_reader.AttributeReader.of(dataset)
     return dataset
 
 
@@ -116,6 +126,12 @@ def run_of(checkerboard_dataset: PreparedDataset, tiny_run: Run, tmp_path_factor
         return runs[name]
 
     return run
+
+
+@pytest.fixture
+def tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`small_cnn` is a network that is traced in less time."""
+    monkeypatch.setattr("tfdvbpr.models.backbones.BACKBONES", {"small_cnn": tiny_cnn})
 
 
 @pytest.fixture

@@ -8,11 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 import typer
 from cli_calls import Call, complaint
-from tiny_data import encoded, noisy_picture, write_source
 
 import tfdvbpr
 from tfdvbpr import cli
@@ -57,39 +55,6 @@ def test_help_lists_every_command(call: Call, capsys: pytest.CaptureFixture[str]
     assert call("--help") == 0
     printed = capsys.readouterr().out
     assert all(f" {command} " in printed for command in COMMANDS)
-
-
-def test_from_images_to_designs(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    colours = [(200, 40, 40), (40, 60, 200)]
-    items = [
-        (f"i{n}", ("shirt", "shoe")[n // 2 % 2], encoded(noisy_picture(colours[n % 2], (40, 30), n))) for n in range(16)
-    ]
-    actions = [(f"u{user}", f"i{item}") for user in range(6) for item in range(user % 2, 16, 2)]
-    source = write_source(tmp_path / "shop", items, actions)
-    dataset, run, gan = tmp_path / "dataset", tmp_path / "run", tmp_path / "gan"
-    assert call("prepare", source, "--image-size", "32x32", "--output", dataset) == 0
-    assert call("describe", dataset, "--verify") == 0
-    printed = capsys.readouterr().out
-    assert "32x32, pad" in printed
-    assert "Every file agrees with the manifest." in printed
-    small = ("--set", "epochs=1", "--set", "embedding_dim=4", "--set", "global_batch_size=8")
-    assert call("train", dataset, "--model", "dvbpr", "--output", run, *small) == 0
-    assert Run.open(run).config.embedding_dim == 4
-    widths = ("--set", "base_channels=4", "--set", "discriminator_channels=4", "--set", "epochs=1")
-    assert call("train-gan", dataset, "--output", gan, "--preset", "plain", *widths) == 0
-    assert (gan / "samples.png").is_file()
-    assert call("evaluate", run, "--output", tmp_path / "metrics.json") == 0
-    figures = json.loads((tmp_path / "metrics.json").read_text())
-    assert set(figures) >= {"model", "dataset", "split", "num_users", "auc", "recall@10", "ndcg@10", "mrr"}
-    assert set(figures["auc"]) == {"all", "cold", "warm"}
-    assert pl.read_parquet(run / "per_user-test.parquet").height == figures["num_users"]
-    assert call("compare", run, "--metric", "auc", "--metric", "mrr", "--output", tmp_path / "compared") == 0
-    assert "dvbpr" in (tmp_path / "compared" / "comparison.md").read_text()
-    designs = tmp_path / "designs"
-    request = ("--user", "u1", "--category", "shoe", "--output", designs)
-    assert call("design", run, "--gan", gan, *request, "--set", "num_starts=2", "--set", "num_steps=2") == 0
-    names = {path.name for path in designs.iterdir()}
-    assert names >= {"grid.png", "ascent.gif", "designs.json", "design_01.png", "design_02.png"}
 
 
 def _result(call: Call, capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:

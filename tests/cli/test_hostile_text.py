@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -95,15 +96,25 @@ def test_from_source_to_reports(good: Command, command: Command, shop: Path) -> 
     _, shown, _ = good("describe", dataset, "--output", shop / "description", "--verify")
     assert "[/]" in shown
     assert r"\x1b[2J" in shown
+    assert "32x32, pad" in shown
+    assert "Every file agrees with the manifest." in shown
 
     small = ("--set", "epochs=1", "--set", "embedding_dim=4", "--set", "global_batch_size=16")
     tensorboard = ("--tensorboard", shop / "board")
     good("train", dataset, "--model", "dvbpr", "--output", run, *small, *tensorboard)
+    assert Run.open(run).config.embedding_dim == 4
     _check_texts(shop / "board")
     good("train", dataset, "--model", "popularity", "--output", shop / "popularity")
     good("evaluate", run, shop / "popularity")
-    good("compare", run, shop / "popularity", "--output", shop / "compared")
+    good("evaluate", run, "--output", shop / "metrics.json")
+    figures = json.loads((shop / "metrics.json").read_text())
+    assert set(figures) >= {"model", "dataset", "split", "num_users", "auc", "recall@10", "ndcg@10", "mrr"}
+    assert set(figures["auc"]) == {"all", "cold", "warm"}
+    assert pl.read_parquet(run / "per_user-test.parquet", glob=False).height == figures["num_users"]
+    chosen = ("--metric", "auc", "--metric", "mrr")
+    good("compare", run, shop / "popularity", *chosen, "--output", shop / "compared")
     _check_texts(shop / "compared")
+    assert "dvbpr" in (shop / "compared" / "comparison.md").read_text()
 
     for category in CATEGORIES:
         request = ("--user", IDS[1], "--category", category, "--include-seen", "--output", shop / "grid.png")
@@ -121,10 +132,13 @@ def test_from_source_to_reports(good: Command, command: Command, shop: Path) -> 
 
     narrow = [f"--set={each}" for each in ("epochs=1", "latent_dim=4", "base_channels=4", "discriminator_channels=4")]
     good("train-gan", dataset, "--preset", "plain", "--output", gan, *narrow, "--set=global_batch_size=8")
-    fast = ("--set", "num_steps=2", "--set", "num_starts=2", "--count", 1)
-    for number, category in enumerate(CATEGORIES):
+    assert (gan / "samples.png").is_file()
+    fast = ("--set", "num_steps=2", "--set", "num_starts=2")
+    for number, (category, count) in enumerate(zip(CATEGORIES, (("--count", 1), ()), strict=True)):
         output = ("--output", shop / f"designs-{number}")
-        good("design", run, "--gan", gan, "--user", IDS[1], "--category", category, *fast, *output)
+        good("design", run, "--gan", gan, "--user", IDS[1], "--category", category, *fast, *count, *output)
+    names = {path.name for path in (shop / "designs-1").iterdir()}
+    assert names >= {"grid.png", "ascent.gif", "designs.json", "design_01.png", "design_02.png"}
     good("generate", gan, "--count", 1, "--output", shop / "samples")
 
 

@@ -34,11 +34,13 @@ def test_the_first_hour_takes_at_most_eight_commands_that_follow_from_each_other
 
 
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a smaller shop and fewer epochs."""
+    """With a smaller shop, a smaller GAN, and fewer epochs and steps."""
     code = EXAMPLE.read_text(encoding="utf-8")
     for whole, less in (
         ('{"num_items": 300, "num_users": 200}', '{"num_items": 60, "num_users": 30}'),
         ('"dvbpr", epochs=5', '"dvbpr", epochs=1'),
+        ("(epochs=2, base_channels=8)", "(epochs=1, base_channels=4, discriminator_channels=4)"),
+        ('category="dress", seed=1', 'category="dress", seed=1, options=tfdvbpr.DesignOptions(num_steps=2)'),
     ):
         assert code.count(whole) == 1
         code = code.replace(whole, less)

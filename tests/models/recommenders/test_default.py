@@ -142,7 +142,7 @@ def test_explicit_options_choose_nothing(
         assert "training actions an item" not in printed
 
 
-@pytest.mark.usefixtures("no_weights")
+@pytest.mark.usefixtures("no_weights", "tiny_backbone")
 def test_an_interrupted_training_is_resumed_with_the_same_choice(
     checkerboard_dataset: PreparedDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,19 +12,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
+sys.modules["sklearn"] = None  # type: ignore[assignment]  # Keras imports it where it is there: a second
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # rewriting graphs takes time
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+from tiny_cnn import tiny_cnn  # noqa: E402
 from tiny_data import checkerboard  # noqa: E402
 from training_callbacks import train_with_keras_callbacks  # noqa: E402
 
 from tfdvbpr.config import GanConfig  # noqa: E402
 from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
+from tfdvbpr.models import backbones  # noqa: E402
 from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
 from tfdvbpr.training.distributed.strategy import make_strategy  # noqa: E402
 from tfdvbpr.training.engine.loop import TrainingProgress, distributed_step, run_epochs  # noqa: E402
@@ -32,6 +36,8 @@ from tfdvbpr.training.gan.pool import LatentPool  # noqa: E402
 from tfdvbpr.training.gan.trainer import GanTrainer  # noqa: E402
 from tfdvbpr.training.recommender.data import TrainingData  # noqa: E402
 from tfdvbpr.training.recommender.train import RecommenderTrainer  # noqa: E402
+
+backbones.BACKBONES = {"small_cnn": tiny_cnn}  # type: ignore[assignment]
 
 
 def outcome(dataset: PreparedDataset, model: str, batching: str, strategy_name: str) -> Iterator[tuple[str, Any]]:

@@ -114,6 +114,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+@pytest.mark.usefixtures("tiny_backbone")
 def test_two_workers_train_one_run(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
     """DVBPR with a disk each, BPR-MF with one that they share."""
     workers = [f"localhost:{port}" for port in _free_ports(2)]

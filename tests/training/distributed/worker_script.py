@@ -6,15 +6,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.models.recommenders import recommender_config
-from tfdvbpr.training.distributed.strategy import is_chief, make_strategy
+sys.modules["sklearn"] = None  # type: ignore[assignment]  # Keras imports it where it is there: a second
+
+from tiny_cnn import tiny_cnn  # noqa: E402
+
+from tfdvbpr.data.dataset import PreparedDataset  # noqa: E402
+from tfdvbpr.models import backbones  # noqa: E402
+from tfdvbpr.models.recommenders import recommender_config  # noqa: E402
+from tfdvbpr.training.distributed.strategy import is_chief, make_strategy  # noqa: E402
 
 strategy = make_strategy()
 
 from tfdvbpr.evaluation.ranking.evaluate import validation_metrics  # noqa: E402
 from tfdvbpr.training.recommender.train import train_recommender  # noqa: E402
 
+backbones.BACKBONES = {"small_cnn": tiny_cnn}  # type: ignore[assignment]
 VALUES: dict[str, Any] = {"epochs": 2, "embedding_dim": 4, "global_batch_size": 8, "evaluate_every": 1}
 
 

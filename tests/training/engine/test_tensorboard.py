@@ -67,6 +67,7 @@ def test_the_sprite_has_an_image_for_each_item(tmp_path: Path) -> None:
     assert sprite[32, 2, 0] == 255
 
 
+@pytest.mark.usefixtures("tiny_backbone")
 def test_a_profile_leaves_no_trace_in_the_training(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
     config = recommender_config("hybrid-dvbpr", embedding_dim=4, global_batch_size=8)
     strategy = make_strategy("one-device")

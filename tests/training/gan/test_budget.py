@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +8,9 @@ import tensorflow as tf
 
 from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
-from tfdvbpr.errors import ConfigError, OutputExistsError
-from tfdvbpr.training.gan import train as train_module
+from tfdvbpr.errors import ConfigError
 from tfdvbpr.training.gan.batches import GanBatches
 from tfdvbpr.training.gan.budget import TimeBudget, budget_notes, step_seconds, steps_in
-from tfdvbpr.training.gan.train import train_gan
 from tfdvbpr.training.gan.trainer import GanTrainer
 
 SMALL = {"base_channels": 4, "discriminator_channels": 4, "global_batch_size": 8, "latent_dim": 6}
@@ -42,28 +38,6 @@ def test_notes_on_a_budget(checkerboard_dataset: PreparedDataset) -> None:
     assert few_images.startswith(f"Warning: {images} images are few, and the smallest category has ")
     many = GanBatches(checkerboard_dataset, GanConfig.model_validate({**SMALL, "steps": 1000}), num_replicas=1)
     assert [line.split(":")[0] for line in budget_notes(many, None)] == ["Warning"]
-
-
-def test_an_interrupted_training_keeps_the_steps_of_its_minutes(
-    checkerboard_dataset: PreparedDataset,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    import keras
-
-    config = gan_config("plain", **SMALL)
-    monkeypatch.setattr(train_module, "step_seconds", lambda *arguments: 1.0)
-    end = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: (_ for _ in ()).throw(InterruptedError))
-    with caplog.at_level(logging.INFO), pytest.raises(InterruptedError):
-        train_gan(checkerboard_dataset, config, tmp_path / "run", callbacks=[end], minutes=0.1)
-    assert "Training takes about 0 minutes: 6 steps" in caplog.text
-    monkeypatch.setattr(train_module, "step_seconds", lambda *arguments: 0.5)
-    run = train_gan(checkerboard_dataset, config, tmp_path / "run", minutes=0.1)
-    assert run.config.steps == 6
-    monkeypatch.setattr(train_module, "step_seconds", lambda *arguments: pytest.fail("measured for nothing"))
-    with pytest.raises(OutputExistsError):
-        train_gan(checkerboard_dataset, config, tmp_path / "run", minutes=0.1)
 
 
 def _train_in_time(minutes: float | None, seconds: list[float]) -> tuple[TimeBudget, list[tuple[int, int]]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ import polars as pl
 import pytest
 import tensorflow as tf
 from scipy.stats import spearmanr
+from training_callbacks import PulledPlugError, pull_the_plug_before
 
 from tfdvbpr.config import GanConfig, gan_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.errors import OutputExistsError
+from tfdvbpr.run import GanRun
 from tfdvbpr.training.engine.loop import TrainingProgress
+from tfdvbpr.training.gan import train as train_module
 from tfdvbpr.training.gan.descriptors import PrincipalComponents, component_latents, descriptors, nearest_unlike
 from tfdvbpr.training.gan.pool import LatentPool, pool_sizes
 from tfdvbpr.training.gan.train import train_gan
@@ -130,25 +135,29 @@ def test_the_share_that_keeps_its_components(checkerboard_dataset: PreparedDatas
     assert np.array_equal(components, trainer.batches.pulled_latents) == bool(share)
 
 
-class _StoppedError(Exception):
-    pass
+def test_a_training_with_pools_and_minutes_continues_to_the_bit(
+    checkerboard_dataset: PreparedDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Stopped within an epoch after the warm-up, whose latents come from a pool that the checkpoint has to hold.
 
+    Continued on a faster machine, where as many minutes have room for twice the steps, it keeps its own.
+    """
+    values = {**SMALL, "warmup": 0.25, "checkpoint_steps": 11, "average_decay": 0.5}
+    whole = train_gan(checkerboard_dataset, gan_config("plain", **values, steps=16), tmp_path / "whole")
 
-def test_a_training_with_pools_continues_to_the_bit(checkerboard_dataset: PreparedDataset, tmp_path: Path) -> None:
-    """Stopped within an epoch after the warm-up, whose latents come from a pool that the checkpoint has to hold."""
-    import keras
+    def halves_in_time(step_seconds: float, **options: Any) -> GanRun:
+        monkeypatch.setattr(train_module, "step_seconds", lambda *_: step_seconds)
+        config = gan_config("plain", **values)
+        return train_gan(checkerboard_dataset, config, tmp_path / "halves", minutes=160.0, **options)
 
-    config = gan_config("plain", **{**SMALL, "epochs": 8, "warmup": 0.25, "checkpoint_steps": 11, "average_decay": 0.5})
-    whole = train_gan(checkerboard_dataset, config, tmp_path / "whole")
-
-    def stop(batch: int, logs: Any) -> None:
-        if callback.params["progress"].total_steps == 12:
-            raise _StoppedError
-
-    callback = keras.callbacks.LambdaCallback(on_train_batch_end=stop)
-    with pytest.raises(_StoppedError):
-        train_gan(checkerboard_dataset, config, tmp_path / "halves", callbacks=[callback])
-    halves = train_gan(checkerboard_dataset, config, tmp_path / "halves")
+    with caplog.at_level(logging.INFO), pytest.raises(PulledPlugError):
+        halves_in_time(600.0, callbacks=[pull_the_plug_before(12)])
+    assert "Training takes about 160 minutes: 16 steps" in caplog.text
+    halves = halves_in_time(300.0)
+    assert halves.config == whole.config
     for network in ("generator", "discriminator"):
         pairs = zip(getattr(whole, network).get_weights(), getattr(halves, network).get_weights(), strict=True)
         for one, other in pairs:
@@ -156,3 +165,6 @@ def test_a_training_with_pools_continues_to_the_bit(checkerboard_dataset: Prepar
     one, other = (pl.read_csv(run.path / "history.csv") for run in (whole, halves))
     timed = [name for name in one.columns if "second" in name]
     assert one.drop(timed).equals(other.drop(timed))
+    monkeypatch.setattr(train_module, "step_seconds", lambda *_: pytest.fail("measured for nothing"))
+    with pytest.raises(OutputExistsError):
+        train_gan(checkerboard_dataset, halves.config, halves.path, minutes=160.0)

@@ -19,6 +19,8 @@ from tfdvbpr.training.recommender.objective import RankingObjective
 from tfdvbpr.training.recommender.step import RecommenderTrainer
 from tfdvbpr.training.recommender.train import train_recommender
 
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
 
 def _trainer(dataset: PreparedDataset, *, batching: str) -> RecommenderTrainer:
     config = recommender_config(
