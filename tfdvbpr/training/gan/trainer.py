@@ -74,7 +74,8 @@ class GanTrainer:
         latents = ("latents", (config.latent_dim,))
         self._recalibrate = _compiled(partial(self.generator, training=True), *latents)
         self.generate = _compiled(self.new_generate(), *latents)
-        self._classify = _compiled(partial(self.discriminator, training=False), "images", (*shape[0], 3))
+        discriminator: Any = self.discriminator
+        self._classify = _compiled(partial(discriminator, training=False), "images", (*shape[0], 3))
 
     def new_generator(self, image_size: tuple[int, int], num_categories: int) -> Any:
         """The network to train, with random weights."""
