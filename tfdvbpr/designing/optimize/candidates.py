@@ -54,12 +54,14 @@ class Candidates(tf.Module):
         self.embeddings = tf.Variable(empty, trainable=False, name="candidate_embeddings")
         self.num_candidates, self.num_starts = num_candidates, num_starts
         self._prepared: set[int] = set()
-        # Behind a function, so that saving does not track the objective.
-        self._embed: Callable[..., Any] = tf.function(
-            lambda latents, ids: objective.embeddings(objective.images(latents, ids)),
-            reduce_retracing=True,
-            autograph=False,
-        )
+        rows = [tf.TensorSpec([None, latent_dim], tf.float32), tf.TensorSpec([None], tf.int32)]
+
+        @tf.function(input_signature=rows, autograph=False)
+        def embed(latents: Any, category_ids: Any) -> Any:
+            return objective.embeddings(objective.images(latents, category_ids))
+
+        # Behind a function, so that an export does not save this one.
+        self._embed: Callable[..., Any] = lambda *arguments: embed(*arguments)
 
     def prepare(self, category_ids: Iterable[int], progress: Callable[[int, int], None] | None = None) -> None:
         """Embeds the candidates of categories, unless this is done; `progress` gets (categories done, in all)."""
