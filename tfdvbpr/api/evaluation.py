@@ -207,7 +207,8 @@ def evaluate_designs(
         DatasetError: if the dataset is not that of the GAN.
         OutputExistsError: if `output` holds something already.
     """
-    from tfdvbpr.evaluation.designs.evaluate_designs import compare_designs, write_design_report
+    from tfdvbpr.evaluation.designs.design_report import write_design_report
+    from tfdvbpr.evaluation.designs.evaluate_designs import compare_designs
     from tfdvbpr.evaluation.designs.panel import panel_pairs
     from tfdvbpr.reporting.panel import write_panel
 

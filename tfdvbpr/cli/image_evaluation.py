@@ -127,13 +127,8 @@ def evaluate_designs(
     second = None if second_run is None else Run.open(second_run)
     weights = _numbers("--realism-weights", realism_weights)
     from tfdvbpr.designing.options import DesignOptions, parse_options
-    from tfdvbpr.evaluation.designs.evaluate_designs import (
-        TABLE_NAME,
-        DesignEvaluationOptions,
-        comparison_rows,
-        notes,
-        table_rows,
-    )
+    from tfdvbpr.evaluation.designs.design_report import TABLE_NAME, comparison_rows, notes, table_rows
+    from tfdvbpr.evaluation.designs.evaluate_designs import DesignEvaluationOptions
 
     options = DesignEvaluationOptions(
         num_users=users,

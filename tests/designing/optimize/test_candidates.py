@@ -14,10 +14,7 @@ USER = np.array([[1.0, 0.0], [0.0, -2.0]], np.float32)
 class _Identity:
     """Images that are the latents with the category added; Φ is the image."""
 
-    calls = 0
-
     def images(self, latents: tf.Tensor, category_ids: tf.Tensor) -> tf.Tensor:
-        self.calls += 1
         return latents + tf.cast(category_ids, tf.float32)[:, None]
 
     def embeddings(self, images: tf.Tensor) -> tf.Tensor:

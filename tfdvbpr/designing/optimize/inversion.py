@@ -13,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_uint8
-from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, adam_ascent, in_chunks, initial_latents
+from tfdvbpr.designing.optimize.adam import adam_ascent
+from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, in_chunks, initial_latents
 from tfdvbpr.designing.optimize.objective import DesignObjective, as_audience
 from tfdvbpr.designing.options import TailorOptions
 from tfdvbpr.models.backbones.base import without_head
