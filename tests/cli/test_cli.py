@@ -91,7 +91,7 @@ def test_every_command_with_figures_has_json() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     options = {name: [option for one in each.params for option in one.opts] for name, each in commands.items()}
     without = {name for name, known in options.items() if "--json" not in known}
-    assert without == {"demo", "launch", "config"}, "which print no figures, or those of other commands"
+    assert without == {"demo", "ensemble", "launch", "config"}, "which print no figures, or those of other commands"
 
 
 def test_trainings_end_with_figures_and_the_next_command(

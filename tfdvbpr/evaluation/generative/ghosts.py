@@ -45,12 +45,12 @@ def ghostliness(
 
     Args:
         images_uint8: uint8 [N, H, W, 3].
-        categories: names, [N]; each must have photos.
+        categories: names, [N].
         photos: uint8 [M, H, W, 3].
         photo_categories: names, [M].
 
     Returns:
-        float64 [N].
+        float64 [N]; NaN for images of a category without photos.
 
     Example:
         >>> photo, glow = np.full((1, 4, 4, 3), 250, np.uint8), np.zeros((1, 4, 4, 3), np.uint8)
@@ -60,11 +60,17 @@ def ghostliness(
         >>> ghostliness(np.concatenate([photo, glow]), shirts.repeat(2), photo, shirts).round(1).tolist()
         [1.0, 150000.0]
     """
-    found = np.ones(len(images_uint8))
-    for name in np.unique(categories):
+    found = np.full(len(images_uint8), np.nan)
+    for name in set(categories) & set(photo_categories):
         own, rows = photos[photo_categories == name], categories == name
         most = np.percentile(colourfulness(own), 100.0 - PERCENTILE)
         least = np.percentile(visibility(own), PERCENTILE)
         glow = colourfulness(images_uint8[rows]) / max(most, _LEAST)
         found[rows] = np.maximum(glow, least / np.maximum(visibility(images_uint8[rows]), _LEAST))
     return found
+
+
+def ghost_rate(ghostliness: Floats) -> float:
+    """The share of ghosts among the images that have photos to compare with; NaN where none has."""
+    known = ghostliness[~np.isnan(ghostliness)]
+    return float((known > 1.0).mean()) if len(known) else float("nan")

@@ -18,6 +18,7 @@ from tfdvbpr.evaluation.generative.distances import (
     kernel_distance,
     softmax,
 )
+from tfdvbpr.evaluation.generative.ghosts import ghost_rate
 from tfdvbpr.registry import Registry
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _macro_category_accuracy(comparison: ImageComparison) -> Value:
 
 def _ghosts_by_category(comparison: ImageComparison) -> ByCategory:
     categories = comparison.generated.categories
-    return {name: float((comparison.ghostliness[categories == name] > 1.0).mean()) for name in comparison.names}
+    return {name: ghost_rate(comparison.ghostliness[categories == name]) for name in comparison.names}
 
 
 def _mean(by_category: Mapping[str, float]) -> float:
@@ -203,7 +204,7 @@ METRICS: Registry[GenerativeMetric] = Registry(
             _macro_category_accuracy, "category accuracy, each category counting the same", higher_is_better=True
         ),
         "ghosts": GenerativeMetric(
-            lambda comparison: float((comparison.ghostliness[comparison.generated.in_proportion] > 1.0).mean()),
+            lambda comparison: ghost_rate(comparison.ghostliness[comparison.generated.in_proportion]),
             "share of images more colourful, or fainter, than 99.5 % of the photos of their category (photos: 0.01)",
             higher_is_better=False,
             by_category=_ghosts_by_category,
