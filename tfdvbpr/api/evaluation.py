@@ -191,8 +191,9 @@ def evaluate_designs(
     Args:
         run: the recommender that is ascended, or its folder.
         gan_run: a GAN run or its folder.
-        output: a folder for designs.json, .csv and .md, tests.csv, designs.png and ghosts.png; left out, nothing is written. Until
-            it is complete, finished blocks of designs are beside it, with which an interrupted call is resumed.
+        output: a folder for designs.json, .csv and .md, tests.csv, designs.png and ghosts.png; left out, nothing is
+            written. Until it is complete, finished blocks of designs are beside it, with which an interrupted call is
+            resumed.
         second_run: a recommender of the same dataset, trained with another seed and backbone, that is not ascended.
         dataset: the GAN's, if it has been moved.
         options: users, η, starts, steps, extractor, seed.
