@@ -15,6 +15,7 @@ from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.options import DesignOptions
 from tfdvbpr.errors import ConfigError, RunError
+from tfdvbpr.evaluation.designs.baselines import check_second_run
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.training.recommender.train import train_recommender
@@ -81,7 +82,20 @@ def test_what_cannot_be_combined(
     elsewhere = Run.open(shutil.copytree(other.path, tmp_path / "elsewhere"))
     monkeypatch.setattr(elsewhere, "manifest", other.manifest.model_copy(update={"dataset_fingerprint": "0" * 16}))
     refused(RunError, "must be of one dataset", tiny_run, elsewhere)
+    damaged = Run.open(shutil.copytree(other.path, tmp_path / "damaged"))
+    weights = damaged.path / "model.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:100])
+    refused(RunError, r"model\.weights\.h5 must be whole", tiny_run, damaged)
+    weights.unlink()
+    refused(RunError, "must hold trained weights", tiny_run, damaged)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_member_is_no_second_recommender(both: Run, other: Run, tiny_run: Run) -> None:
+    check_second_run(tiny_run, other)
+    for member in (other, tiny_run):
+        with pytest.raises(RunError, match=r"must not be ascended.*is a member of the ensemble"):
+            check_second_run(both, member)
 
 
 def test_what_its_members_have_to_do(both: Run, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def ensemble(runs: Sequence[Run | Path | str], output: Path | str, *, if_exists:
 
     Raises:
         ConfigError: if there are too few or too many runs, or one is given twice.
-        RunError: if a run is of another model or dataset.
+        RunError: if a run is of another model or dataset, or its weights cannot be read.
         OutputExistsError: if `output` holds something already.
 
     Example:

@@ -13,7 +13,7 @@ from tfdvbpr._version import __version__
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.files import IfExists, check_output, whole_directory
 from tfdvbpr.models.recommenders.dvbpr import DVBPR
-from tfdvbpr.models.recommenders.ensemble import ensemble_factors
+from tfdvbpr.models.recommenders.ensemble import Ensemble, ensemble_factors
 from tfdvbpr.run import folder as files
 from tfdvbpr.run.recommender_run import Run
 
@@ -67,3 +67,5 @@ def _check(runs: Sequence[Run]) -> None:
                 f"The members of an ensemble must be of one dataset, {first.manifest.dataset_fingerprint}. {run.path} "
                 f"is of {run.manifest.dataset_fingerprint}. Train it on the same dataset."
             )
+    # Reads the weights, so that missing or damaged ones are refused now and not when the ensemble is used.
+    Ensemble([run.recommender for run in runs])

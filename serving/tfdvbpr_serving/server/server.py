@@ -40,7 +40,7 @@ VERSIONS_SERVICE = "versions"  # of the health check
 # Calls that have come and wait to be accepted, past which gRPC's core cancels some: it would from 1,000, and give them
 # the status CANCELLED. Accepted, they are answered or refused with a sentence.
 _MOST_UNACCEPTED = 20_000
-# Calls of one connection that gRPC's core begins before it looks at the other connections.
+# Calls of one connection that gRPC's core begins before it reads from the other connections.
 _MOST_STARTED_PER_READ = 4
 
 

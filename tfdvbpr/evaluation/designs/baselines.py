@@ -150,10 +150,15 @@ def sample_requests(
 
 
 def check_second_run(run: Run, second: Run) -> None:
-    """Refuses a second recommender of another dataset, or that is the first one itself."""
+    """Refuses a second recommender of another dataset, or that is the first one itself or a member of it."""
     if second.path.resolve() == run.path.resolve():
         raise RunError(
             f"`second_run` must be another run than `run`. Received {second.path} twice. "
+            "Train one with another seed and backbone."
+        )
+    if any((one.manifest, one.config) == (second.manifest, second.config) for one in run.members):
+        raise RunError(
+            f"`second_run` must not be ascended. {second.path} is a member of the ensemble {run.path}. "
             "Train one with another seed and backbone."
         )
     if second.manifest.dataset_fingerprint != run.manifest.dataset_fingerprint:

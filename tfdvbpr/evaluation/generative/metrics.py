@@ -85,11 +85,6 @@ def _macro_category_accuracy(comparison: ImageComparison) -> Value:
     return float(np.mean(means)) if means else math.nan
 
 
-def _ghosts_by_category(comparison: ImageComparison) -> ByCategory:
-    categories = comparison.generated.categories
-    return {name: ghost_rate(comparison.ghostliness[categories == name]) for name in comparison.names}
-
-
 def _mean(by_category: Mapping[str, float]) -> float:
     """The mean over the categories that have the value."""
     values = [value for value in by_category.values() if not math.isnan(value)]
@@ -207,7 +202,7 @@ METRICS: Registry[GenerativeMetric] = Registry(
             lambda comparison: ghost_rate(comparison.ghostliness[comparison.generated.in_proportion]),
             "share of images more colourful, or fainter, than 99.5 % of the photos of their category (photos: 0.01)",
             higher_is_better=False,
-            by_category=_ghosts_by_category,
+            by_category=lambda comparison: comparison.ghost_rates,
         ),
         "memorisation": GenerativeMetric(
             lambda comparison: comparison.memorisation.median_percentile,

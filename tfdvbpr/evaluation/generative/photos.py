@@ -18,7 +18,7 @@ from tfdvbpr.errors import DatasetError
 from tfdvbpr.evaluation.generative.category_classifier import CategoryClassifier, PhotoSplit, category_classifier
 from tfdvbpr.evaluation.generative.distances import Memorisation, category_diversity, memorisation
 from tfdvbpr.evaluation.generative.features import BLUR_SIGMA, FeatureSpace, Progress, network_of
-from tfdvbpr.evaluation.generative.ghosts import ghostliness
+from tfdvbpr.evaluation.generative.ghosts import ghost_rate, ghostliness
 from tfdvbpr.evaluation.generative.manifolds import DENSITY_NEIGHBOURHOOD, Manifolds, compare_manifolds
 from tfdvbpr.evaluation.generative.scratch_network import SCRATCH, scratch_network
 from tfdvbpr.models.features import FEATURE_EXTRACTORS
@@ -213,6 +213,11 @@ class ImageComparison:
     def ghostliness(self) -> npt.NDArray[np.float64]:
         """float64 [N], of the images beside the photos of their categories: above 1 an image is a ghost."""
         return ghostliness(self.generated.images, self.generated.categories, *self._photos_of_categories)
+
+    @cached_property
+    def ghost_rates(self) -> dict[str, float]:
+        """`ghost_rate` by category name."""
+        return {name: ghost_rate(self.ghostliness[self.generated.categories == name]) for name in self.names}
 
     @cached_property
     def _photos_of_categories(self) -> tuple[Images, Names]:
