@@ -160,6 +160,20 @@ _OPTIONAL_USERS: _Tensors = {
     "user_ids": TensorDescription("string", _ROW, 'User ids; "" folds in a user from the liked items.', ""),
     **_optional(_LIKED, ""),
 }
+_TOWARD: _Tensors = {
+    "more_like_item_ids": TensorDescription(
+        "string", _ROWS, 'Items that images should be more like; "" for none, unknown ones count for nothing.', ""
+    ),
+    "less_like_item_ids": TensorDescription(
+        "string", _ROWS, 'Items that images should be less like; "" for none, unknown ones count for nothing.', ""
+    ),
+}
+_KNOWN_TOWARD: _Tensors = {
+    f"known_{which}_like_items": TensorDescription(
+        "bool", _ROWS, 'False where an item is not in the catalogue; "" counts as known.'
+    )
+    for which in ("more", "less")
+}
 
 
 def _signature(model: str, meaning: str, inputs: _Tensors, outputs: _Tensors) -> Signature:
@@ -243,6 +257,7 @@ DESIGN = _signature(
     "New images of a category for a user: gradient ascent on the generator's latents, several starts.",
     {
         **_OPTIONAL_USERS,
+        **_TOWARD,
         **_CATEGORY,
         "num_designs": TensorDescription("int32", _ROW, "How many images, 0 for all of the model's starts.", 0),
         **_ASCENT,
@@ -257,6 +272,7 @@ DESIGN = _signature(
         "steps": _STEPS,
         **_KNOWN_USERS,
         **_KNOWN_LIKED,
+        **_KNOWN_TOWARD,
         **_KNOWN_GENERATED,
     },
 )
@@ -267,12 +283,16 @@ TAILOR = _signature(
     {
         **_IMAGES,
         **_OPTIONAL_USERS,
+        **_TOWARD,
         **_CATEGORY,
         "strengths": TensorDescription(
             "float32",
             _ROW,
             "Weight of preference against the distance from the image, 0 or more; below 0 for the default.",
             -1.0,
+        ),
+        "keep": TensorDescription(
+            "string", _ROWS, 'What must stay of the image besides: "colour", "cut", or both; "" for nothing.', ""
         ),
         **_ASCENT,
     },
@@ -289,6 +309,7 @@ TAILOR = _signature(
         "steps": _STEPS,
         **_KNOWN_USERS,
         **_KNOWN_LIKED,
+        **_KNOWN_TOWARD,
         **_KNOWN_GENERATED,
     },
 )

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdvbpr.designing.audience import Audience, AudienceEmbeddings
+from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardized_users
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.errors import ConfigError, UnknownIdError
 from tfdvbpr.run import Run
@@ -61,3 +64,43 @@ def test_unknown_members(tiny_run: Run) -> None:
         Audience.group(["u0", "nobody"]).embeddings(tiny_run, "shirt")
     with pytest.raises(UnknownIdError, match="`item` must be one of"):
         Audience.liked(["nothing"]).embeddings(tiny_run, "shirt")
+
+
+def test_an_audience_moves_toward_items(tiny_run: Run) -> None:
+    """Half the preference, half the direction, each in standard deviations over the category."""
+    plain = Audience.user("u0")
+    moved = plain.toward(more_like=["i1", "i3"], less_like=["i2"])
+    items = tiny_run.visual_item_embeddings
+    direction = items[[1, 3]].mean(axis=0) - items[2]
+    of_shoes = tiny_run.items.category_ids == tiny_run.items.category_id("shoe")
+    scores = [items @ vector for vector in (tiny_run.visual_user_embeddings[0], direction)]
+    expected = [(each - each[of_shoes].mean()) / each[of_shoes].std() for each in scores]
+    found = moved.embeddings(tiny_run, "shoe").preferences(tf.constant(items)).numpy()
+    np.testing.assert_allclose(found, (expected[0] + expected[1]) / 2, atol=1e-4)
+    stronger = plain.toward(more_like=["i1", "i3"], less_like=["i2"], strength=3.0)
+    found = stronger.embeddings(tiny_run, "shoe").preferences(tf.constant(items)).numpy()
+    np.testing.assert_allclose(found, (expected[0] + 3 * expected[1]) / 4, atol=1e-4)
+
+
+def test_where_one_side_is_empty_the_catalogue_stands_in(tiny_run: Run) -> None:
+    items = tiny_run.visual_item_embeddings
+    toward = Audience.user("u0").toward(more_like=["i1"])._direction(tiny_run)
+    np.testing.assert_allclose(toward, items[1] - items.mean(axis=0), atol=1e-6)
+    away = Audience.user("u0").toward(less_like=["i1"])._direction(tiny_run)
+    np.testing.assert_allclose(away, -toward, atol=1e-6)
+
+
+def test_a_group_counts_as_the_mean_of_its_members_when_items_are_tailored(tiny_run: Run) -> None:
+    group = Audience.group(["u0", "u1"])
+    embeddings, offsets = standardized_users(tiny_run, [group], ["shoe"])
+    items = tf.constant(tiny_run.visual_item_embeddings)
+    expected = group.embeddings(tiny_run, "shoe").preferences(items)
+    found = AudienceEmbeddings.of_users(np.repeat(embeddings, len(items), 0), np.repeat(offsets, len(items)))
+    np.testing.assert_allclose(found.preferences(items), expected, atol=1e-5)
+
+
+def test_audiences_come_back_from_json() -> None:
+    audience = Audience.group(["u0", "u1"]).toward(less_like=["i1"], strength=0.5)
+    assert Audience.of_json(json.loads(json.dumps(asdict(audience)))) == audience
+    with pytest.raises(ConfigError, match="`strength` must be above 0"):
+        Audience.user("u0").toward(more_like=["i1"], strength=0.0)

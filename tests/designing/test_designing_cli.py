@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_data import BLUE, Command, encoded, noisy_picture
 
 import tfdvbpr
+from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.run import GanRun, Run
 
@@ -29,7 +30,7 @@ def test_design_a_group_and_interpolate_between_its_designs(
     assert code == 0, complaint
     assert "grid.png" in shown
     about = _read(tmp_path / "designs" / "designs.json")
-    assert about["audience"] == {"user_ids": ["u0", "u1"], "item_ids": []}
+    assert Audience.of_json(about["audience"]) == Audience.group(["u0", "u1"])
     assert [len(design["history"]["preferences"]) for design in about["designs"]] == [5, 5]
     ends = ("--from", f"{tmp_path / 'designs'}:1", "--to", f"{tmp_path / 'designs'}:2", "--output", tmp_path / "path")
     code, _, complaint = command("interpolate", tiny_run.path, "--gan", tiny_gan_run.path, *ends)

@@ -10,10 +10,11 @@ from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.similarity import ssim
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
-from tfdvbpr.designing.folders import TailorRequest, sampled_requests, write_tailored
+from tfdvbpr.designing.optimize.kept import KEPT
 from tfdvbpr.designing.optimize.objective import image_preferences
 from tfdvbpr.designing.options import TailorOptions
 from tfdvbpr.designing.tailor import Tailor, Tailored
+from tfdvbpr.designing.tailored_folders import TailorRequest, losses_kept, sampled_requests, write_tailored
 from tfdvbpr.errors import ConfigError, UnknownIdError
 
 OPTIONS = TailorOptions(num_candidates=16, num_starts=2, invert_steps=40, num_steps=8)
@@ -68,6 +69,15 @@ def test_figures_are_those_of_the_images(tailored: Tailored, designer: Designer)
             np.testing.assert_allclose(preferences, (scores - real.mean()) / real.std(), atol=0.05)
 
 
+def test_what_is_kept_changes_less(tailor: Tailor, tailored: Tailored, generated: np.ndarray) -> None:
+    """At the largest strength, by the measure of each thing that can be kept."""
+    for number, name in enumerate(KEPT):
+        kept = tailor.tailor(USERS, CATEGORIES, generated, strengths=(0.0, 1.0, 20.0), num_frames=3, keep=[name])
+        np.testing.assert_array_equal(kept.reconstructions, tailored.reconstructions)
+        free_loss, kept_loss = (losses_kept(each)[:, 2, number] for each in (tailored, kept))
+        assert kept_loss.mean() < 0.9 * free_loss.mean()
+
+
 def test_frames_lead_from_the_reconstruction_to_the_end(tailored: Tailored) -> None:
     assert tailored.frames.shape == (3, 3, 3, 32, 32, 3)
     assert tailored.frame_steps == [0, 4, 8]
@@ -120,8 +130,8 @@ def test_a_sample_of_requests(designer: Designer, checkerboard_dataset: Prepared
         ({"strengths": [-1.0]}, "`strength` must not be negative"),
         ({"strengths": []}, "at least one"),
         ({"categories": ["hat"]}, "`category` must be one of"),
+        ({"keep": ["shape"]}, "`keep` must be one of colour, cut"),
         ({"audiences": ["nobody"]}, "`user` must be one of"),
-        ({"audiences": [Audience.group(["u0", "u1"])]}, "tailored to one user"),
     ],
 )
 def test_wrong_input(tailor: Tailor, changed: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,4 +149,5 @@ def test_wrong_input(tailor: Tailor, changed: dict[str, object], message: str, m
             request["categories"],  # type: ignore[arg-type]
             request["images"],  # type: ignore[arg-type]
             strengths=request["strengths"],  # type: ignore[arg-type]
+            keep=request.get("keep", ()),  # type: ignore[arg-type]
         )

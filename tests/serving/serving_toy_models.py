@@ -202,7 +202,9 @@ class Designer(tf.Module):
         _, value = tf.while_loop(lambda n, _: n < tf.reduce_max(steps), step, [0, tf.ones([side, side])])
         return tf.reduce_sum(value)
 
-    def common(self, user_ids, liked_item_ids, categories, num_steps) -> Any:  # type: ignore[no-untyped-def]
+    def common(  # type: ignore[no-untyped-def]
+        self, user_ids, liked_item_ids, more_like_item_ids, less_like_item_ids, categories, num_steps
+    ) -> Any:
         liked = self.items.lookup(liked_item_ids)
         steps = tf.where(num_steps == 0, 2, num_steps)
         with tf.control_dependencies([self.ascended(steps)]):
@@ -211,15 +213,26 @@ class Designer(tf.Module):
             "steps": steps,
             "known_users": self.users.lookup(user_ids) >= 0,
             "known_liked_items": (liked >= 0) | (liked_item_ids == ""),
+            "known_more_like_items": (self.items.lookup(more_like_item_ids) >= 0) | (more_like_item_ids == ""),
+            "known_less_like_items": (self.items.lookup(less_like_item_ids) >= 0) | (less_like_item_ids == ""),
             "folded_in": tf.reduce_any(liked >= 0, axis=1),
             "known_categories": self.categories.lookup(categories) >= 0,
         }
 
     @tf.function(input_signature=specs("design"))
     def design(  # type: ignore[no-untyped-def]
-        self, user_ids, liked_item_ids, categories, num_designs, num_steps, seeds, realism_weights
+        self,
+        user_ids,
+        liked_item_ids,
+        more_like_item_ids,
+        less_like_item_ids,
+        categories,
+        num_designs,
+        num_steps,
+        seeds,
+        realism_weights,
     ) -> dict[str, tf.Tensor]:
-        common = self.common(user_ids, liked_item_ids, categories, num_steps)
+        common = self.common(user_ids, liked_item_ids, more_like_item_ids, less_like_item_ids, categories, num_steps)
         known = common["known_categories"]
         counts = tf.where(known, tf.minimum(tf.where(num_designs == 0, NUM_STARTS, num_designs), NUM_STARTS), 0)
         shown = tf.range(NUM_STARTS)[None, :] < counts[:, None]
@@ -236,15 +249,28 @@ class Designer(tf.Module):
 
     @tf.function(input_signature=specs("tailor"))
     def tailor(  # type: ignore[no-untyped-def]
-        self, image_bytes, user_ids, liked_item_ids, categories, strengths, num_steps, seeds, realism_weights
+        self,
+        image_bytes,
+        user_ids,
+        liked_item_ids,
+        more_like_item_ids,
+        less_like_item_ids,
+        categories,
+        strengths,
+        keep,
+        num_steps,
+        seeds,
+        realism_weights,
     ) -> dict[str, tf.Tensor]:
-        common = self.common(user_ids, liked_item_ids, categories, num_steps)
+        common = self.common(user_ids, liked_item_ids, more_like_item_ids, less_like_item_ids, categories, num_steps)
+        # What is kept moves less.
+        gain = tf.cast(tf.reduce_all(keep == "", axis=1), tf.float32)
         reds = mean_colors(image_bytes)[:, 0]
         known = common["known_categories"]
         return common | {
             "image_bytes": self.files(seeds, known, 1)[:, 0],
             "inverted_image_bytes": tf.where(known, image_bytes, ""),
-            "preferences": reds + 1.0,
+            "preferences": reds + gain,
             "initial_preferences": reds,
             "realism_logits": reds * 0.5,
             "distances": tf.maximum(strengths, 0.0),

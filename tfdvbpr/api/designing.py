@@ -14,9 +14,9 @@ from tfdvbpr.run import GanRun, Run
 if TYPE_CHECKING:
     from tfdvbpr.designing.audience import Audience
     from tfdvbpr.designing.designer import Designs
-    from tfdvbpr.designing.folders import TailorRequest
     from tfdvbpr.designing.interpolate import Interpolation
     from tfdvbpr.designing.options import DesignOptions, TailorOptions
+    from tfdvbpr.designing.tailored_folders import TailorRequest
 
 _NUM_DESIGNS = 8
 
@@ -29,6 +29,8 @@ def design(
     category: str,
     user_ids: Sequence[str] = (),
     liked: Sequence[str] = (),
+    more_like: Sequence[str] = (),
+    less_like: Sequence[str] = (),
     num_designs: int | None = None,
     options: DesignOptions | None = None,
     second_run: Run | Path | str | None = None,
@@ -49,6 +51,8 @@ def design(
         category: a category of the GAN.
         user_ids: one user, or the members of a group; or `liked`.
         liked: items that a new user liked.
+        more_like: items that the designs should be more like; counts as much as the preference, see `Audience.toward`.
+        less_like: items that the designs should be less like.
         num_designs: designs to keep, at most one per start; 8 when left out, or as many as there are starts.
         options: starts, steps, step size, η.
         second_run: another recommender, which the ascent does not use, to score the written designs too.
@@ -84,7 +88,7 @@ def design(
     check_num_designs(number, options.num_starts)
     opened, gan = opened_run(run), opened_gan(gan_run)
     second = None if second_run is None else opened_run(second_run)
-    audience = _audience(opened, user_ids, liked, also=second)
+    audience = _audience(user_ids, liked, more_like, less_like, runs=(opened, second))
     gan.category_id(category)
     designer = Designer(opened, gan, options=options)
     if output is None:
@@ -110,11 +114,14 @@ def tailor(
     *,
     user_id: str | None = None,
     liked: Sequence[str] = (),
+    more_like: Sequence[str] = (),
+    less_like: Sequence[str] = (),
     item_ids: Sequence[str] = (),
     images: Sequence[Path | str] = (),
     category: str | None = None,
     sample: int = 0,
     strengths: Sequence[float] = (0.5, 1.0, 2.0),
+    keep: Sequence[str] = (),
     options: TailorOptions | None = None,
     second_run: Run | Path | str | None = None,
     seed: int = 0,
@@ -130,11 +137,14 @@ def tailor(
         output: the folder to make.
         user_id: the user; or `liked`.
         liked: items that a new user liked.
+        more_like: items that the tailored ones should be more like, see `Audience.toward`.
+        less_like: items that they should be less like.
         item_ids: what to tailor.
         images: image files to tailor, of `category`.
         category: of the image files.
         sample: instead of all of these, so many random items, each for a random user.
         strengths: each gives an image per item.
+        keep: what must stay of the items: "colour", "cut", or both.
         options: steps and starts of inversion and ascent, η.
         second_run: another recommender, to score before and after.
         seed: of the random latents, and of the sample.
@@ -151,12 +161,14 @@ def tailor(
         OutputExistsError: if `output` holds something already.
     """
     from tfdvbpr.designing.designer import Designer
-    from tfdvbpr.designing.folders import item_images, sampled_requests, write_tailored
+    from tfdvbpr.designing.optimize.kept import check_kept
     from tfdvbpr.designing.tailor import Tailor, check_strengths
+    from tfdvbpr.designing.tailored_folders import item_images, sampled_requests, write_tailored
 
     output = Path(output)
     check_output(output, if_exists=if_exists)
     check_strengths(strengths)
+    check_kept(keep)
     opened, gan = opened_run(run), opened_gan(gan_run)
     second = None if second_run is None else opened_run(second_run)
     items = opened.open_dataset(dataset)
@@ -165,7 +177,8 @@ def tailor(
         requests, rows = sampled_requests(opened, gan, items, count=sample, seed=seed)
         photos = item_images(items, rows, size)
     else:
-        audience = _audience(opened, [user_id] if user_id else [], liked, also=second)
+        users = [user_id] if user_id else []
+        audience = _audience(users, liked, more_like, less_like, runs=(opened, second))
         requests, photos = _tailor_requests(items, audience, item_ids, [Path(file) for file in images], category, size)
     for each in requests:
         gan.category_id(each.category)
@@ -175,6 +188,7 @@ def tailor(
         photos,
         seeds=range(seed, seed + len(requests)),
         strengths=strengths,
+        keep=keep,
         progress=progress,
     )
     with whole_directory(output, if_exists=if_exists) as folder:
@@ -269,16 +283,24 @@ def generate(
     )
 
 
-def _audience(run: Run, user_ids: Sequence[str], liked: Sequence[str], *, also: Run | None = None) -> Audience:
-    """The audience, checked before anything is computed: that the run, and another one, know its users or items."""
+def _audience(
+    user_ids: Sequence[str],
+    liked: Sequence[str],
+    more_like: Sequence[str],
+    less_like: Sequence[str],
+    *,
+    runs: Sequence[Run | None],
+) -> Audience:
+    """The audience, checked before anything is computed: that each run knows its users and items."""
     from tfdvbpr.designing.audience import Audience, check_learns_from_pixels
 
-    audience = Audience(tuple(dict.fromkeys(user_ids)), tuple(liked))
-    for each in (run, also):
-        if each is not None:
-            check_learns_from_pixels(each)
-            each.user_indices(audience.user_ids)
-            each.items.indices(audience.item_ids)
+    plain = Audience(tuple(dict.fromkeys(user_ids)), tuple(liked))
+    audience = plain.toward(more_like=more_like, less_like=less_like)
+    for run in runs:
+        if run is not None:
+            check_learns_from_pixels(run)
+            run.user_indices(audience.user_ids)
+            run.items.indices(audience.named_items)
     return audience
 
 
@@ -294,7 +316,7 @@ def _tailor_requests(
     import numpy as np
 
     from tfdvbpr.data.images.decoding import checked_jpeg, decoder
-    from tfdvbpr.designing.folders import TailorRequest, item_images
+    from tfdvbpr.designing.tailored_folders import TailorRequest, item_images
 
     if not item_ids and not files:
         raise ConfigError("Say what to tailor: --item ID, --image FILE with --category, or --sample N.")

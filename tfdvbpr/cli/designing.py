@@ -28,6 +28,17 @@ SecondRun = Annotated[
     Path | None,
     typer.Option(metavar="RUN", help="Another recommender, which the ascent does not use, to score the images too."),
 ]
+MoreLike = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ITEM",
+        help="An item that the result should be more like, which counts as much as the "
+        "user's preference; repeat for more.",
+    ),
+]
+LessLike = Annotated[
+    list[str] | None, typer.Option(metavar="ITEM", help="An item that the result should be less like; repeat for more.")
+]
 SeedOption = Annotated[int, typer.Option(help="Of the random latents; the same seed gives the same images.")]
 DesignSettings = Annotated[
     list[str] | None,
@@ -51,7 +62,8 @@ TailorSettings = Annotated[
 
 @app.command(
     epilog="Example: [bold]tfdvbpr design runs/dvbpr --gan runs/gan --user u17 --category dress --output designs"
-    "[/bold]; for a group [bold]--user u17 --user u18[/bold]; for a new user [bold]--liked i3 --liked i90[/bold]"
+    "[/bold]; for a group [bold]--user u17 --user u18[/bold]; for a new user [bold]--liked i3 --liked i90[/bold]; "
+    "with a wish [bold]--user u17 --more-like i5 --less-like i8[/bold]"
 )
 def design(
     run: RunArgument,
@@ -62,6 +74,8 @@ def design(
         list[str] | None, typer.Option(help="A user id, as in the interactions; repeated, a group of users.")
     ] = None,
     liked: LikedOption = None,
+    more_like: MoreLike = None,
+    less_like: LessLike = None,
     count: Annotated[int | None, typer.Option(help="Designs to keep, at most num_starts.", show_default="8")] = None,
     set_values: DesignSettings = None,
     second_run: SecondRun = None,
@@ -89,6 +103,8 @@ def design(
             category=category,
             user_ids=user or (),
             liked=liked or (),
+            more_like=more_like or (),
+            less_like=less_like or (),
             num_designs=count,
             options=options,
             second_run=second_run,
@@ -121,12 +137,17 @@ def tailor(
     output: OutputOption,
     user: Annotated[str | None, typer.Option(help="A user id, as in the interactions.")] = None,
     liked: LikedOption = None,
+    more_like: MoreLike = None,
+    less_like: LessLike = None,
     item: Annotated[list[str] | None, typer.Option(help="An item to tailor; repeat for more.")] = None,
     image: Annotated[list[Path] | None, typer.Option(help="An image file to tailor; repeat for more.")] = None,
     category: Annotated[str | None, typer.Option(help="Of the image files.")] = None,
     sample: Annotated[
         int, typer.Option(help="Instead: so many random items, each for a random user, to measure with.", min=0)
     ] = 0,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="What must stay of the items: colour, or cut; repeat for both.")
+    ] = None,
     set_values: TailorSettings = None,
     second_run: SecondRun = None,
     dataset: MovedDataset = None,
@@ -151,10 +172,13 @@ def tailor(
             output,
             user_id=user,
             liked=liked or (),
+            more_like=more_like or (),
+            less_like=less_like or (),
             item_ids=item or (),
             images=image or (),
             category=category,
             sample=sample,
+            keep=keep or (),
             options=options,
             second_run=second_run,
             dataset=dataset,

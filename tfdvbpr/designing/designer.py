@@ -15,6 +15,7 @@ from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, check_learns_from_pixels
 from tfdvbpr.designing.optimize.candidates import Candidates
 from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, frame_steps, initial_latents, maximize
+from tfdvbpr.designing.optimize.limits import PhotoLimits
 from tfdvbpr.designing.optimize.objective import DesignObjective
 from tfdvbpr.designing.options import DesignOptions, check_count, check_num_designs, check_weight
 from tfdvbpr.errors import ConfigError
@@ -90,6 +91,7 @@ class Designer:
             gan_run.discriminator,
             adversarial=OBJECTIVES[gan_run.config.objective](),
             logit_scale=gan_run.logit_scale,
+            limits=PhotoLimits(*gan_run.photo_limits),
         )
         self.candidates = Candidates(
             self.objective,

@@ -46,7 +46,7 @@ class WrittenDesign:
         try:
             about = json.loads((folder / DESIGNS_NAME).read_text(encoding="utf-8"))
             latents = read_npy(folder / LATENTS_NAME)
-            audience = Audience(**{key: tuple(ids) for key, ids in about["audience"].items()})
+            audience = Audience.of_json(about["audience"])
             category, created = about["category"], about["gan_created"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(

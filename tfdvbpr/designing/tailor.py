@@ -16,6 +16,7 @@ from tfdvbpr.designing.audience import Audience, AudienceEmbeddings, standardize
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, frame_steps
 from tfdvbpr.designing.optimize.inversion import PerceptualFeatures, invert, tailor
+from tfdvbpr.designing.optimize.kept import KEPT, check_kept
 from tfdvbpr.designing.optimize.objective import image_preferences
 from tfdvbpr.designing.options import TailorOptions, check_weight
 from tfdvbpr.errors import ConfigError
@@ -96,9 +97,16 @@ class Tailor:
         )
 
     def _traced_tailor(
-        self, latents: Any, typical: Any, users: AudienceEmbeddings, categories: Any, strengths: Any, frames: Any
+        self,
+        latents: Any,
+        typical: Any,
+        users: AudienceEmbeddings,
+        categories: Any,
+        strengths: Any,
+        keep: Any,
+        frames: Any,
     ) -> dict[str, Any]:
-        rows = (latents, typical, users, categories, strengths)
+        rows = (latents, typical, users, categories, strengths, keep)
         return tailor(self.objective, self.features, *rows, options=self.options, snapshot_steps=frames)
 
     def tailor(
@@ -109,26 +117,30 @@ class Tailor:
         *,
         seeds: Sequence[int] | None = None,
         strengths: Sequence[float] = STRENGTHS,
+        keep: Sequence[str] = (),
         num_frames: int = 5,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Tailored:
         """Each image tailored to the user of its row.
 
         Args:
-            audiences: one per image: a user id, or an `Audience` of one user or a new user.
+            audiences: one per image: a user id, or an `Audience`.
             categories: one per image.
             images_uint8: uint8 [N, H, W, 3], of the generator's size.
             seeds: one per image, of the random candidates; 0, 1, ... when left out.
             strengths: each gives an image per item; 0 leaves it alone.
+            keep: what must stay of the items besides: "colour", "cut", or both.
             num_frames: images to keep from start to end, at least 2.
             progress: called with (items done, in all).
 
         Raises:
             UnknownIdError: if a run does not know a user, an item or a category.
-            ConfigError: if an image is of another shape, a strength is not a number ≥ 0, or the lists differ in length.
+            ConfigError: if an image is of another shape, a strength is not a number ≥ 0, `keep` names something else,
+                or the lists differ in length.
         """
         check_images(images_uint8, self.image_size)
         check_strengths(strengths)
+        check_kept(keep)
         count = len(images_uint8)
         seeds = range(count) if seeds is None else seeds
         if not len(audiences) == len(categories) == len(seeds) == count > 0:
@@ -145,7 +157,7 @@ class Tailor:
         for start in range(0, count, size):
             rows = slice(start, start + size)
             block = (images_uint8[rows], category_ids[rows], np.asarray(seeds[rows], np.int64))
-            parts.append(self._block(*block, embeddings[rows], offsets[rows], strengths, at))
+            parts.append(self._block(*block, embeddings[rows], offsets[rows], strengths, keep, at))
             progress(min(start + size, count), count)
         whole = {
             name: np.concatenate([part[name] for part in parts], axis=1 if name == "frames" else 0) for name in parts[0]
@@ -168,6 +180,7 @@ class Tailor:
         embeddings: Floats,
         offsets: Floats,
         strengths: Sequence[float],
+        keep: Sequence[str],
         at: list[int],
     ) -> dict[str, Any]:
         count, columns = len(images), len(strengths)
@@ -182,6 +195,7 @@ class Tailor:
             AudienceEmbeddings.of_users(np.repeat(embeddings, columns, 0), np.repeat(offsets, columns)),
             repeated(category_ids),
             tf.constant(np.tile(np.array(strengths, np.float32), count)),
+            tf.constant(np.tile(np.array([name in keep for name in KEPT], np.float32), (count * columns, 1))),
             tf.constant(at),
         )
         rows = {

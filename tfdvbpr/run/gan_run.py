@@ -38,6 +38,8 @@ class CategoryFacts:
             left out.
         real_logit: the logit that stands for 1 on LSGAN's scale.
         unit: how far below it the one lies that stands for 0.
+        most_colourful: the photos' limit, see `photo_limits`; None where it is not known.
+        least_visible: likewise.
     """
 
     images: int
@@ -45,6 +47,8 @@ class CategoryFacts:
     trained_as: str | None
     real_logit: float
     unit: float
+    most_colourful: float | None = None
+    least_visible: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,12 @@ class GanFacts:
     categories: dict[str, CategoryFacts]
 
     @classmethod
-    def of(cls, plan: Any, scale: LogitScale) -> GanFacts:
-        """From a `CategoryPlan` and the discriminator's scale."""
+    def of(cls, plan: Any, scale: LogitScale, limits: dict[int, tuple[float, float]]) -> GanFacts:
+        """From a `CategoryPlan`, the discriminator's scale, and the photos' limits by id."""
         facts = {}
         for number, name in enumerate(plan.names):
             trained_as = int(plan.trained_as[number])
+            most_colourful, least_visible = limits.get(trained_as, (None, None))
             offset, unit = float(scale.offsets[number]), float(scale.scales[number])
             facts[name] = CategoryFacts(
                 images=int(plan.counts[number]),
@@ -66,6 +71,8 @@ class GanFacts:
                 trained_as=plan.names[trained_as] if trained_as >= 0 else None,
                 real_logit=offset + unit,
                 unit=unit,
+                most_colourful=most_colourful,
+                least_visible=least_visible,
             )
         return cls(facts)
 
@@ -198,6 +205,19 @@ class GanRun(RunFolder):
         rows = [self.facts.categories[name] for name in self.manifest.categories]
         offsets = np.array([row.real_logit - row.unit for row in rows], np.float32)
         return LogitScale(offsets, np.array([row.unit for row in rows], np.float32))
+
+    @cached_property
+    def photo_limits(self) -> tuple[Any, Any]:
+        """Per category id: the most colourful and the least visible that an image may be, float32 [N] each.
+
+        Infinity and 0 where a run of an earlier version does not know them.
+        """
+        import numpy as np
+
+        rows = [self.facts.categories[name] for name in self.manifest.categories]
+        most = [np.inf if row.most_colourful is None else row.most_colourful for row in rows]
+        least = [0.0 if row.least_visible is None else row.least_visible for row in rows]
+        return np.array(most, np.float32), np.array(least, np.float32)
 
     @property
     def trained_categories(self) -> tuple[str, ...]:

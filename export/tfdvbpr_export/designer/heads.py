@@ -24,6 +24,7 @@ from tfdvbpr.designing.tailor import Tailor
 from tfdvbpr.errors import ConfigError
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import DESIGNER_MODEL_NAME, SIGNATURES
+from tfdvbpr_export.designer.audience import CategoryScaling, ServedDirections
 from tfdvbpr_export.designer.tailoring import ServedTailor
 from tfdvbpr_export.options import HIGHEST_MAX_STEPS, MAX_LIKED_ITEMS, MAX_STEPS, NUM_NEAREST
 from tfdvbpr_export.recommender.heads import check_finite
@@ -71,6 +72,8 @@ class ServedDesigner(tf.Module):
         number = 2 * designer.options.num_candidates
         _log.info("Embedding %d random images of each of %d categories.", number, len(trained))
         self.candidates.prepare(map(gan_run.category_id, trained))
+        scaling = CategoryScaling(run, list(gan_run.manifest.categories))
+        self.directions = ServedDirections(run, self.nearest, scaling)
         self.tailoring = ServedTailor(tailor)
         self.images = ImageFiles(gan_run.manifest.image_size, gan_run.manifest.fit)
         # Their variables are saved, their Keras objects are not: loading must not need them.
@@ -88,6 +91,8 @@ class ServedDesigner(tf.Module):
         self,
         user_ids: Any,
         liked_item_ids: Any,
+        more_like_item_ids: Any,
+        less_like_item_ids: Any,
         categories: Any,
         num_designs: Any,
         num_steps: Any,
@@ -97,10 +102,13 @@ class ServedDesigner(tf.Module):
         """See `tfdvbpr.signatures.DESIGN`; an unknown category has no image."""
         users, known_users = self.users(user_ids, liked_item_ids)
         category_ids, known = self._category_ids(categories)
+        audience, known_items = self.directions(
+            users, category_ids, more_like_item_ids, less_like_item_ids, standardized=False
+        )
         starts = self._options.num_starts
         num_designs = counts_or("num_designs", num_designs, starts, starts)
         rows = {
-            "users": users,
+            **audience._asdict(),
             "category_ids": category_ids,
             "categories": categories,
             "seeds": seeds,
@@ -116,6 +124,7 @@ class ServedDesigner(tf.Module):
             "counts": counts,
             "steps": tf.where(known, answer["steps"], 0),
             **known_users,
+            **known_items,
             "known_categories": known,
         }
 
@@ -125,8 +134,11 @@ class ServedDesigner(tf.Module):
         image_bytes: Any,
         user_ids: Any,
         liked_item_ids: Any,
+        more_like_item_ids: Any,
+        less_like_item_ids: Any,
         categories: Any,
         strengths: Any,
+        keep: Any,
         num_steps: Any,
         seeds: Any,
         realism_weights: Any,
@@ -134,12 +146,16 @@ class ServedDesigner(tf.Module):
         """See `tfdvbpr.signatures.TAILOR`; an unknown category has no image."""
         users, known_users = self.users(user_ids, liked_item_ids)
         category_ids, known = self._category_ids(categories)
+        audience, known_items = self.directions(
+            users, category_ids, more_like_item_ids, less_like_item_ids, standardized=True
+        )
         rows = {
             "image_bytes": image_bytes,
             "categories": categories,
             "category_ids": category_ids,
-            "users": users,
+            **audience._asdict(),
             "strengths": weights_or("strengths", strengths, _DEFAULT_STRENGTH),
+            "keep": keep,
             "seeds": seeds,
             "steps": counts_or("num_steps", num_steps, self._tailor_options.num_steps, self._max_steps),
             "weights": weights_or("realism_weights", realism_weights, self._tailor_options.realism_weight),
@@ -147,7 +163,7 @@ class ServedDesigner(tf.Module):
         images = ("image_bytes", "inverted_image_bytes", "nearest_item_ids")
         empty = self._empty("tailor", (*images, *_FIGURES, "distances", "steps"), seeds)
         answer = of_rows(known, self._tailor, rows, empty)
-        return {**masked(answer, known), **known_users, "known_categories": known}
+        return {**masked(answer, known), **known_users, **known_items, "known_categories": known}
 
     @served("generate")
     def generate(self, categories: Any, seeds: Any) -> dict[str, Any]:
@@ -164,11 +180,12 @@ class ServedDesigner(tf.Module):
         return tf.gather(self.generated_as, rows), known
 
     def _design(self, rows: dict[str, Any]) -> dict[str, Any]:
+        audience = AudienceEmbeddings(rows["embeddings"], rows["offsets"])
         answer = maximize(
             self._objective(),
-            rows["users"],
+            audience,
             rows["category_ids"],
-            self.candidates.starts(AudienceEmbeddings.of_users(rows["users"]), rows["category_ids"], rows["seeds"]),
+            self.candidates.starts(audience, rows["category_ids"], rows["seeds"]),
             options=self._options,
             details=True,
             num_steps=rows["num_steps"],
@@ -188,8 +205,11 @@ class ServedDesigner(tf.Module):
         }
 
     def _tailor(self, rows: dict[str, Any]) -> dict[str, Any]:
-        names = ("category_ids", "users", "strengths", "seeds", "steps", "weights")
-        answer = self.tailoring(self.images(rows["image_bytes"]), *(rows[name] for name in names))
+        audience = AudienceEmbeddings(rows["embeddings"], rows["offsets"])
+        names = ("strengths", "keep", "seeds", "steps", "weights")
+        answer = self.tailoring(
+            self.images(rows["image_bytes"]), rows["category_ids"], audience, *(rows[name] for name in names)
+        )
         images = tf.ensure_shape(answer.pop("images"), (None, *self._image_shape))
         inverted = tf.ensure_shape(answer.pop("inverted"), (None, *self._image_shape))
         return {
@@ -235,8 +255,11 @@ def designer_examples(run: Run, gan_run: GanRun) -> Mapping[str, Sequence[Reques
         "design": [
             {"user_ids": [user], "categories": [category], "num_steps": [2]},
             {"liked_item_ids": liked, "categories": [category], "num_designs": [1], "seeds": [7]},
+            {"user_ids": [user], "more_like_item_ids": liked, "categories": [category], "num_steps": [2]},
         ],
-        "tailor": [{"image_bytes": [image], "user_ids": [user], "categories": [category], "num_steps": [2]}],
+        "tailor": [
+            {"image_bytes": [image], "user_ids": [user], "categories": [category], "num_steps": [2], "keep": [["cut"]]}
+        ],
         "generate": [{"categories": [category]}, {"categories": [category, UNKNOWN_ID], "seeds": [3, 4]}],
     }
     return {name: [filled(name, **request) for request in requests[name]] for name in ServedDesigner.signature_names}

@@ -5,44 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.audience import AudienceEmbeddings
 from tfdvbpr.designing.optimize.inversion import invert, tailor
+from tfdvbpr.designing.optimize.kept import KEPT
 from tfdvbpr.designing.tailor import Tailor
-from tfdvbpr.run import Run
-
-_LEAST_DEVIATION = 1e-6
-
-
-class CategoryScaling(tf.Module):
-    """Scales preferences to standard deviations over the real items of a category, so that strengths are comparable.
-
-    Over the items the mean of θᵀΦ is θᵀμ and its variance θᵀΣθ, so no item has to be read. A category of the generator
-    with fewer than two items in the catalogue is scaled by all items.
-    """
-
-    def __init__(self, run: Run, categories: list[str]) -> None:
-        super().__init__()
-        means, covariances = [], []
-        for category in categories:
-            embeddings = run.visual_item_embeddings.astype(np.float64)
-            if category in run.items.categories:
-                own = run.items.category_ids == run.items.category_id(category)
-                embeddings = embeddings[own] if own.sum() > 1 else embeddings
-            means.append(embeddings.mean(axis=0))
-            covariances.append(np.cov(embeddings, rowvar=False, bias=True).reshape(embeddings.shape[1], -1))
-        self.means = tf.Variable(np.stack(means), dtype=tf.float32, trainable=False, name="category_means")
-        self.covariances = tf.Variable(np.stack(covariances), dtype=tf.float32, trainable=False, name="covariances")
-
-    def __call__(self, users: Any, category_ids: Any) -> AudienceEmbeddings:
-        """Scaled user embeddings, float32 [B, D], for designs of categories, int32 [B]."""
-        variances = tf.einsum("bd,bde,be->b", users, tf.gather(self.covariances, category_ids), users)
-        scales = 1.0 / tf.maximum(tf.sqrt(tf.maximum(variances, 0.0)), _LEAST_DEVIATION)
-        means = tf.reduce_sum(users * tf.gather(self.means, category_ids), axis=1)
-        return AudienceEmbeddings.of_users(users * scales[:, None], -means * scales)
+from tfdvbpr_export.requests import require
 
 
 class ServedTailor(tf.Module):
@@ -50,21 +20,29 @@ class ServedTailor(tf.Module):
 
     def __init__(self, tailor: Tailor) -> None:
         super().__init__()
-        self.scaling = CategoryScaling(tailor.run, list(tailor.gan_run.manifest.categories))
         self.perceptual_weights = tailor.features.weights
         # Behind a function, so that saving does not track it.
         self._tailor: Callable[[], Tailor] = lambda: tailor
 
     def __call__(
-        self, images: Any, category_ids: Any, users: Any, strengths: Any, seeds: Any, steps: Any, weights: Any
+        self,
+        images: Any,
+        category_ids: Any,
+        users: AudienceEmbeddings,
+        strengths: Any,
+        keep: Any,
+        seeds: Any,
+        steps: Any,
+        weights: Any,
     ) -> dict[str, Any]:
         """Images tailored to users.
 
         Args:
             images: float32 [B, H, W, 3] in [-1, 1], of the generator's size.
             category_ids: int32 [B].
-            users: float32 [B, D], θ.
+            users: of B requests, with preferences in standard deviations.
             strengths: float32 [B] ≥ 0.
+            keep: string [B, n], of `KEPT`, or "".
             seeds: int64 [B].
             steps: int32 [B], from the inverted image toward the user.
             weights: η, float32 [B].
@@ -88,9 +66,10 @@ class ServedTailor(tf.Module):
             own.features,
             inverted["latents"],
             inverted["typical"],
-            self.scaling(users, category_ids),
+            users,
             category_ids,
             strengths,
+            _kept(keep),
             options=own.options,
             num_steps=steps,
             realism_weight=weights,
@@ -102,3 +81,12 @@ class ServedTailor(tf.Module):
             # Counted by the history that the loop has written, not by the request.
             "steps": tf.minimum(steps, tf.shape(tailored["history_preferences"])[1] - 1),
         }
+
+
+def _kept(names: Any) -> Any:
+    """float32 [B, 2], columns as in `KEPT`, of string [B, n]; a name that is neither one of them nor "" is refused."""
+    is_kept = tf.equal(names[:, :, None], tf.constant(KEPT))  # [B, n, 2]
+    known = tf.reduce_all(tf.reduce_any(is_kept, axis=2) | tf.equal(names, ""))
+    sentence = f'`keep` must be one of {", ".join(KEPT)}, or "" for nothing. Received {{}}.'
+    kept = require(known, sentence, names, then=lambda: tf.reduce_any(is_kept, axis=1))
+    return tf.cast(kept, tf.float32)

@@ -160,8 +160,13 @@ class NearestItems(tf.Module):
         self.ids, self.categories = Ids(items.item_ids), Ids(items.categories)
         halves = -0.5 * np.square(embeddings, dtype=np.float64).sum(axis=1, keepdims=True)
         table = EmbeddingTable(np.hstack([embeddings, halves.astype(np.float32)]), "item_embeddings")
+        self.table = table
         self.search = ExactSearch(table, items.category_ids, num_categories=len(items.categories))
         self.count = min(count, len(items))
+
+    def embeddings(self, rows: Any) -> Any:
+        """float32 [..., D]: Φ of items, int32 [...]."""
+        return self.table.gather(rows)[..., :-1]
 
     def __call__(self, embeddings: Any, categories: Any) -> Any:
         """string [B, n], item ids nearest to Φ of images, float32 [B, D]; "" past a category's last item.

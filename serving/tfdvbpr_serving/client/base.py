@@ -43,6 +43,8 @@ _FLAGS = {
     "query_item_ids": ("known_items", "item_ids"),
     "item_ids": ("known_items", "item_ids"),
     "liked_item_ids": ("known_liked_items", "item_ids"),
+    "more_like_item_ids": ("known_more_like_items", "item_ids"),
+    "less_like_item_ids": ("known_less_like_items", "item_ids"),
     "categories": ("known_categories", "categories"),
     "filters": ("known_filters", "filters"),
 }

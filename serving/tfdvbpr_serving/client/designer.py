@@ -14,12 +14,14 @@ from tfdvbpr_serving.client.arguments import (
     image_files,
     per_row,
     seed_rows,
+    shared_or_own_rows,
     weight_rows,
     whole_numbers,
 )
 from tfdvbpr_serving.client.base import ClientBase, method
 from tfdvbpr_serving.client.image_responses import Design, GeneratedImage, TailoredImage
 
+Items = Sequence[str] | Rows
 Weights = float | Sequence[float] | None
 
 
@@ -33,6 +35,8 @@ class DesignerMethods(ClientBase):
         category: str | Sequence[str],
         *,
         liked_items: Rows | None = None,
+        more_like: Items | None = None,
+        less_like: Items | None = None,
         num_designs: int | None = None,
         num_steps: int | None = None,
         seeds: int | Sequence[int] = 0,
@@ -45,6 +49,9 @@ class DesignerMethods(ClientBase):
             user_ids: one a row; None for new users, given by the liked items alone.
             category: one name for all rows, or one a row.
             liked_items: one list of item ids a user, for a user profile from items.
+            more_like: item ids that the images should be more like, which counts as much as the preference: one list
+                for all rows, or one a row.
+            less_like: item ids that the images should be less like, likewise.
             num_designs: images a row; None for all of the model's starts.
             num_steps: gradient steps, cut at the model's limit; None for the model's default.
             seeds: one a row; a single number counts up from itself, row by row.
@@ -63,6 +70,8 @@ class DesignerMethods(ClientBase):
             num_designs=whole_numbers("num_designs", num_designs, num_rows=count),
             user_ids=users,
             liked_item_ids=liked,
+            more_like_item_ids=_items("more_like", more_like, num_rows=count),
+            less_like_item_ids=_items("less_like", less_like, num_rows=count),
             categories=categories,
             num_steps=whole_numbers("num_steps", num_steps, num_rows=count),
             seeds=seed_array,
@@ -78,7 +87,10 @@ class DesignerMethods(ClientBase):
         *,
         user_ids: Sequence[str] | None = None,
         liked_items: Rows | None = None,
+        more_like: Items | None = None,
+        less_like: Items | None = None,
         strength: Weights = None,
+        keep: Sequence[str] = (),
         num_steps: int | None = None,
         seeds: int | Sequence[int] = 0,
         realism_weight: Weights = None,
@@ -91,7 +103,10 @@ class DesignerMethods(ClientBase):
             category: one name for all rows, or one a row.
             user_ids: one a row; None for new users, given by the liked items alone.
             liked_items: one list of item ids a user.
+            more_like: as in `design`.
+            less_like: as in `design`.
             strength: weight of the preference against similarity to the image, 0 or more; None for the model's.
+            keep: what must stay of the images: "colour", "cut", or both.
             num_steps: gradient steps; None for the model's default.
             seeds: one a row; a single number counts up from itself.
             realism_weight: η, 0 or more; None for the model's.
@@ -109,8 +124,11 @@ class DesignerMethods(ClientBase):
             image_bytes=files,
             user_ids=users,
             liked_item_ids=liked,
+            more_like_item_ids=_items("more_like", more_like, num_rows=count),
+            less_like_item_ids=_items("less_like", less_like, num_rows=count),
             categories=categories,
             strengths=weight_rows("strength", strength, num_rows=count),
+            keep=shared_or_own_rows("keep", keep, num_rows=count) if keep else None,
             num_steps=whole_numbers("num_steps", num_steps, num_rows=count),
             seeds=seed_array,
             realism_weights=weight_rows("realism_weight", realism_weight, num_rows=count),
@@ -153,3 +171,7 @@ def _users_or_liked(
     if liked_items is None:
         return users, None
     return users, id_rows("liked_items", liked_items, num_rows=num_rows, may_be_empty=num_rows is not None)
+
+
+def _items(name: str, ids: Items | None, *, num_rows: int) -> tuple[tuple[str, ...], ...] | None:
+    return None if ids is None else shared_or_own_rows(name, ids, num_rows=num_rows, may_be_empty=True)

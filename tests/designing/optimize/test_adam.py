@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -20,8 +22,9 @@ def test_the_first_two_steps_by_hand() -> None:
     m, v = 0.9 * 0.3 + 0.1 * 2.9, 0.999 * 0.001 * 9.0 + 0.001 * 2.9**2
     second = 0.1 + 0.1 * (m / 0.19) / np.sqrt(v / (1 - 0.999**2))
     np.testing.assert_allclose(last[0], [second], atol=1e-5)
-    np.testing.assert_allclose(figures[:, 0, 0], [-4.5, -0.5 * 2.9**2], rtol=1e-5)
-    np.testing.assert_allclose(figures[:, 1], [[0, 0], [1, 1]])
+    np.testing.assert_allclose(figures[:2, 0, 0], [-4.5, -0.5 * 2.9**2], rtol=1e-5)
+    np.testing.assert_allclose(figures[:, 1], [[0, 0], [1, 1], [2, 2]])
+    np.testing.assert_allclose(figures[2, 0], -0.5 * (last[:, 0] - 3.0) ** 2, rtol=1e-5)
 
 
 def test_it_reaches_the_maximum() -> None:
@@ -57,3 +60,25 @@ def test_the_first_step_on_the_sphere_by_hand() -> None:
     last, _, _ = adam_ascent(_quadratic, tf.constant([[4.0, 3.0]]), **arguments, on_sphere=True)
     moved = np.array([3.9, 3.1])
     np.testing.assert_allclose(last[0], 5.0 * moved / np.linalg.norm(moved), atol=1e-5)
+
+
+def test_a_row_goes_back_and_stays_where_the_next_step_is_not_allowed() -> None:
+    """Steps of 0.1 toward 3: allowed up to 0.25, or only beyond 0.25 where a row never was allowed before."""
+
+    def values(rows: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        worth, _ = _quadratic(rows, step)
+        return worth, (worth, rows[:, 0])
+
+    def ascent(allowed: Any, steps: int = 6) -> Any:
+        arguments = {"learning_rate": 0.1, "num_figures": 2, "keep_path": True}
+        return adam_ascent(values, tf.zeros([2, 1]), num_steps=steps, **arguments, allowed=allowed)
+
+    last, figures, path = ascent(lambda figures: figures[1] < [0.25, 9.0])
+    np.testing.assert_allclose(path[:, 0, 0], [0.0, 0.1, 0.2, 0.2, 0.2, 0.2, 0.2], atol=0.01)
+    np.testing.assert_allclose(path[:, 1, 0], np.arange(7) * 0.1, atol=0.02)
+    np.testing.assert_array_equal(figures[:, 1], path[:, :, 0])
+    np.testing.assert_array_equal(last, path[-1])
+    _, _, path = ascent(lambda figures: figures[1] < [0.55, 9.0])
+    np.testing.assert_allclose(path[-2:, 0, 0], 0.5, atol=0.02)
+    _, _, path = ascent(lambda figures: figures[1] > [0.25, 9.0])
+    np.testing.assert_allclose(path[:, :, 0], np.arange(7)[:, None] * [0.1, 0.1], atol=0.02)

@@ -12,7 +12,10 @@ USER = np.array([[1.0, 0.0], [0.0, -2.0]], np.float32)
 
 
 class _Identity:
-    """Images that are the latents with the category added; Φ is the image."""
+    """Images that are the latents with the category added; Φ is the image, and all are within the limits but in 3."""
+
+    def within(self, images: tf.Tensor, category_ids: tf.Tensor) -> tf.Tensor:
+        return (category_ids != 3) | (images[:, 0] < 3.0)
 
     def images(self, latents: tf.Tensor, category_ids: tf.Tensor) -> tf.Tensor:
         return latents + tf.cast(category_ids, tf.float32)[:, None]
@@ -81,3 +84,16 @@ def test_of_a_designer_they_start_above_random_images(designer: Designer) -> Non
     user = np.repeat(designer.run.visual_user_embeddings[1:2], 20, axis=0)
     typical = designer.objective.preferences(images, user).numpy()
     assert designs.initial_preferences.mean() > typical.mean() + 0.5 * typical.std()
+
+
+def test_starts_are_within_the_limits_as_far_as_there_are_some(candidates: Candidates) -> None:
+    candidates.prepare([3])
+    audience = AudienceEmbeddings.of_users(np.array([[1.0, 0.0]], np.float32))
+    starts = candidates.starts(audience, tf.constant([3]), tf.constant([5], tf.int64)).numpy()[0]
+    sampled = candidates.latents.numpy()[candidates._half(tf.constant(5, tf.int64)).numpy()]
+    images = np.sort(sampled[:, 0] + 3.0)
+    assert 3 <= (images < 3.0).sum() < 10
+    np.testing.assert_allclose(starts[:, 0] + 3.0, images[images < 3.0][::-1][:3], rtol=1e-6)
+    candidates.within.assign(tf.zeros_like(candidates.within))
+    starts = candidates.starts(audience, tf.constant([3]), tf.constant([5], tf.int64)).numpy()[0]
+    np.testing.assert_allclose(starts[:, 0] + 3.0, images[::-1][:3], rtol=1e-6)

@@ -83,6 +83,7 @@ def test_the_distance_holds_an_item_back(objective: DesignObjective) -> None:
         tf.constant([[1.0, 0.0, 0.0]] * 3),
         tf.zeros([3], tf.int32),
         strengths,
+        tf.zeros([3, 2]),
         options=OPTIONS,
         snapshot_steps=tf.constant([0, 60]),
     )
@@ -103,6 +104,7 @@ def test_every_row_may_have_its_own_steps(objective: DesignObjective) -> None:
         tf.constant([[1.0, 0.0, 0.0]] * 2),
         tf.zeros([2], tf.int32),
         tf.ones([2]),
+        tf.zeros([2, 2]),
         options=OPTIONS,
         num_steps=tf.constant([1, 2]),
     )

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfdvbpr.evaluation.generative.ghosts import colourfulness, ghostliness, visibility
+from tfdvbpr.data.images.ghosts import colourfulness, visibility
+from tfdvbpr.evaluation.generative.ghosts import ghostliness
 
 SHIRT, SHOE = np.array(["shirt"]), np.array(["shoe"])
 

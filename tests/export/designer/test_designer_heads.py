@@ -15,6 +15,7 @@ from PIL import Image
 from tfdvbpr.config import dump_yaml
 from tfdvbpr.config.upscaler import UpscalerConfig
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.objective import embed_images
 from tfdvbpr.designing.sample import sample_images, shown_images
@@ -107,6 +108,29 @@ def _upscaled(gan_run: GanRun, folder: Path) -> GanRun:
     upscaler.set_weights([random.normal(0, 0.1, weight.shape) for weight in upscaler.get_weights()])
     upscaler.save_weights(folder / "upscaler.weights.h5")
     return GanRun.open(folder)
+
+
+def test_designs_toward_items_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
+    """The second row names no item that is known, so it is a plain design."""
+    more, less = [["i3", "lost", "i3"], ["lost", "", ""]], [["i2"], [""]]
+    answer = _designed(
+        served_designer,
+        user_ids=["u0", "u0"],
+        categories=["shirt", "shirt"],
+        more_like_item_ids=more,
+        less_like_item_ids=less,
+        seeds=[7, 7],
+    )
+    assert answer["known_more_like_items"].tolist() == [[True, False, True], [False, True, True]]
+    assert answer["known_less_like_items"].all()
+    audience = Audience.user("u0").toward(more_like=["i3", "i3"], less_like=["i2"])
+    designs = designer.design_for(audience, "shirt", seed=7), designer.design(["u0"], ["shirt"], seeds=[7])
+    for row, expected in enumerate(designs):
+        # Means and deviations over the category come from moments here, and from its items in the process.
+        np.testing.assert_allclose(answer["preferences"][row], expected.preferences[0], rtol=1e-2, atol=1e-3)
+        apart = np.abs(answer["images"][row].astype(int) - expected.images[0].astype(int))
+        assert apart.max() <= 1 or (row == 0 and apart.mean() < 0.1)
+    assert _difference(answer["images"][0], answer["images"][1]) > 8
 
 
 def test_preferences_rise_and_seeds_matter(served_designer: Exported) -> None:
@@ -301,7 +325,7 @@ def test_tailored_images_are_those_made_in_process(
     files = [checkerboard_dataset.images.jpeg(item) for item in (2, 4)]
     pixels = checkerboard_dataset.images.read(np.array([2, 4]))
     expected = Tailor(designer, options=TAILORING).tailor(
-        ["u0", "u1"], ["shoe", "shirt"], pixels, seeds=[8, 9], strengths=[2.0]
+        ["u0", "u1"], ["shoe", "shirt"], pixels, seeds=[8, 9], strengths=[2.0], keep=["colour", "cut"]
     )
     answer = served_designer(
         "tailor",
@@ -309,6 +333,7 @@ def test_tailored_images_are_those_made_in_process(
         user_ids=["u0", "u1"],
         categories=["shoe", "shirt"],
         strengths=[2.0, 2.0],
+        keep=[["colour", "cut"], ["cut", "colour"]],
         seeds=[8, 9],
     )
     assert answer["steps"].tolist() == [4, 4]
@@ -320,6 +345,10 @@ def test_tailored_images_are_those_made_in_process(
     blank = served_designer("tailor", image_bytes=files[:1], user_ids=["u0"], categories=["hat"])
     assert blank["known_categories"].tolist() == [False]
     assert (blank["image_bytes"][0], blank["steps"][0]) == (b"", 0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`keep` must be one of colour, cut"):
+        served_designer(
+            "tailor", image_bytes=files[:1], user_ids=["u0"], categories=["shoe"], keep=[["color"]], num_steps=[1]
+        )
 
 
 @pytest.mark.parametrize("max_steps", [0, 1_000_001])

@@ -147,6 +147,11 @@ def test_design_by_liked_items_and_tailor(toy: Client) -> None:
     assert tailored.inverted_image[0, 0].tolist() == [4, 20, 30]
     assert (tailored.image.shape, tailored.pil_image.size) == ((4, 4, 3), (4, 4))
     assert toy.tailor([png()], "shoes", liked_items=[["i3"]])[0].folded_in
+    wishes = {"more_like": ["i1"], "less_like": [["i2", "i3"]]}
+    kept = toy.tailor([png(4)], "shoes", user_ids=["u2"], keep=["colour"], **wishes)[0]
+    assert kept.preference == kept.initial_preference
+    with pytest.raises(IdsNotFoundError, match="item 'lost'"):
+        toy.design(["u0"], "tops", more_like=["i1", "lost"])
     blank = toy.tailor([png()], "hats", user_ids=["u2"], allow_unknown=True)[0]
     assert (blank.file, blank.image.shape, blank.known_category) == (b"", (0, 0, 3), False)
 

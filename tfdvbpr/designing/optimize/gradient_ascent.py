@@ -145,7 +145,8 @@ def maximize(
     """Designs for requests: many starts each, ascended in chunks, of which good and different ones are kept.
 
     Preference maximisation of Kang et al. 2017, with Adam, several starts and diverse selection. Unlike there, the
-    ascent keeps the norm of each latent. Rows are independent of each other.
+    ascent keeps the norm of each latent, and ends before the image glows or fades more than photos do (see
+    `PhotoLimits`). Rows are independent of each other.
 
     Args:
         objective: G, D, Φ and the realism penalty.
@@ -212,33 +213,35 @@ def _ascend(
     learning_rate: float,
     snapshot_steps: Any,
 ) -> dict[str, Any]:
-    """Ascends preference − η · penalty from rows of latents, float32 [C, L]; batch norm is in inference mode."""
+    """Ascends preference − η · penalty from rows of latents, float32 [C, L]; batch norm is in inference mode.
 
-    def figures(images: Any) -> tuple[Any, ...]:
-        logits = objective.realism_logits(images, category_ids)
-        preferences = objective.preferences(images, users)
-        return preferences, logits, objective.values(preferences, logits, realism_weight)
+    A row stops before its image is beyond the photos' limits.
+    """
 
     def values(rows: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
-        row_figures = figures(objective.images(rows, category_ids))
-        return row_figures[-1], row_figures
+        images = objective.images(rows, category_ids)
+        logits = objective.realism_logits(images, category_ids)
+        preferences = objective.preferences(images, users)
+        worth = objective.values(preferences, logits, realism_weight)
+        within = tf.cast(objective.within(images, category_ids), tf.float32)
+        return worth, (preferences, logits, worth, within)
 
     last, history, path = adam_ascent(
         values,
         latents,
         num_steps=num_steps,
         learning_rate=learning_rate,
-        num_figures=3,
+        num_figures=4,
         keep_path=snapshot_steps is not None,
         on_sphere=True,
+        allowed=lambda figures: figures[3] > 0.0,
     )
     images = objective.images(last, category_ids)
-    history = tf.concat([history, tf.stack(figures(images))[None]], axis=0)  # [T + 1, 3, C]
     answer = {
         "latents": last,
         "images": to_uint8(images),
         "features": colour_features(images),
-        "history": tf.transpose(history, [2, 1, 0]),
+        "history": tf.transpose(history[:, :3], [2, 1, 0]),
     }
     if snapshot_steps is not None:
         answer["frame_latents"] = tf.transpose(tf.gather(path, snapshot_steps), [1, 0, 2])  # [C, F, L]

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfdvbpr.data.images.decoding import to_uint8
 from tfdvbpr.designing.optimize.adam import adam_ascent
 from tfdvbpr.designing.optimize.gradient_ascent import CHUNK_ROWS, in_chunks, initial_latents
+from tfdvbpr.designing.optimize.kept import distances_kept
 from tfdvbpr.designing.optimize.objective import DesignObjective, as_audience
 from tfdvbpr.designing.options import TailorOptions
 from tfdvbpr.models.backbones.base import without_head
@@ -23,6 +24,7 @@ _INVERT_RATE, _LAST_RATE = 0.1, 0.1  # Adam's step size, and the part of it that
 _LATENT_WEIGHT = 0.01  # of ½‖z‖²/L while an item's latents are sought
 _TAILOR_RATE = 0.05
 _DISTANCE_WEIGHT = 4.0
+_KEPT_WEIGHT = 20.0
 _PIXEL_WEIGHT = 1.0
 _EPSILON = 1e-8
 _LEAST_CELLS = 2
@@ -149,10 +151,10 @@ def invert(
             norms = 0.5 * tf.reduce_mean(tf.square(latents), axis=1)
             return -loss - _LATENT_WEIGHT * norms, (loss,)
 
-        last, _, _ = adam_ascent(
+        last, figures, _ = adam_ascent(
             values, tf.gather(first, rows), num_steps=steps, learning_rate=rate, num_figures=1, keep_path=False
         )
-        return {"latents": last, "losses": distance(objective.images(last, categories))}
+        return {"latents": last, "losses": figures[-1, 0]}
 
     signature = {"latents": tf.TensorSpec([None, latent_dim], tf.float32), "losses": tf.TensorSpec([None], tf.float32)}
     ends = _chunked(descended, first, signature)
@@ -175,6 +177,7 @@ def tailor(
     users: Any,
     category_ids: Any,
     strengths: Any,
+    keep: Any,
     *,
     options: TailorOptions,
     num_steps: Any = None,
@@ -184,7 +187,8 @@ def tailor(
     """Moves inverted items toward preferences: ascends strength · preference − η · penalty − weight · distance.
 
     The distance is the perceptual one from the image to the item's reconstruction, over that of random images of the
-    category to the item: at 1 it is another item.
+    category to the item: at 1 it is another item. Colours or the cut are kept by a further, larger weight on
+    `distances_kept`.
 
     Args:
         objective: G, D, Φ and the realism penalty.
@@ -195,6 +199,7 @@ def tailor(
             items a strength means the same for every user.
         category_ids: int32 [R].
         strengths: float32 [R] ≥ 0.
+        keep: float32 [R, 2], 1 for what is kept, columns as in `KEPT`; else 0.
         options: steps, η.
         num_steps: int32 [], or [R]; left out, the options'.
         realism_weight: η, float32 [], or [R]; left out, the options'.
@@ -211,18 +216,22 @@ def tailor(
     image_shape = objective.generator.output_shape[1:]
 
     def moved(rows: Any) -> dict[str, Any]:
-        first, categories, strength = (tf.gather(values, rows) for values in (latents, category_ids, strengths))
+        gathered = (tf.gather(values, rows) for values in (latents, category_ids, strengths, keep))
+        first, categories, strength, own_keep = gathered
         own_eta, own_steps = (value if value.shape.rank == 0 else tf.gather(value, rows) for value in (eta, steps))
         own_users, own_typical = users.gather(rows), tf.gather(typical, rows)
-        distance = features.distance_to(objective.images(first, categories))
+        reconstructions = objective.images(first, categories)
+        distance, lost = features.distance_to(reconstructions), distances_kept(reconstructions)
 
         def figures(images: Any) -> tuple[Any, Any, Any]:
             logits = objective.realism_logits(images, categories)
             return objective.preferences(images, own_users), logits, distance(images) / own_typical
 
         def values(some: Any, step: Any) -> tuple[Any, tuple[Any, ...]]:
-            preferences, logits, distances = figures(objective.images(some, categories))
+            images = objective.images(some, categories)
+            preferences, logits, distances = figures(images)
             worth = objective.values(strength * preferences, logits, own_eta) - _DISTANCE_WEIGHT * distances
+            worth -= _KEPT_WEIGHT * tf.reduce_sum(own_keep * lost(images), axis=1)
             return worth, (preferences, logits, distances)
 
         last, history, path = adam_ascent(
@@ -233,9 +242,8 @@ def tailor(
             num_figures=3,
             keep_path=snapshot_steps is not None,
         )
-        images = objective.images(last, categories)
-        history = tf.concat([history, tf.stack(figures(images))[None]], axis=0)
-        answer = {"images": to_uint8(images), "latents": last, "history": tf.transpose(history, [2, 1, 0])}
+        images = to_uint8(objective.images(last, categories))
+        answer = {"images": images, "latents": last, "history": tf.transpose(history, [2, 1, 0])}
         if snapshot_steps is not None:
             frames = tf.map_fn(
                 lambda some: to_uint8(objective.images(some, categories)),

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfdvbpr.data.chunks import map_chunks
 from tfdvbpr.data.images.decoding import to_float
 from tfdvbpr.designing.audience import AudienceEmbeddings, check_learns_from_pixels
+from tfdvbpr.designing.optimize.limits import PhotoLimits
 from tfdvbpr.losses.adversarial import AdversarialObjective
 from tfdvbpr.run import Run
 
@@ -30,6 +31,7 @@ class DesignObjective(tf.Module):
         discriminator: from `build_discriminator`.
         adversarial: whose `realism_penalty` is used.
         logit_scale: rescales D's logits to LSGAN's (anything with `calibrated`); None leaves them.
+        limits: beyond which an ascent does not go; None for no limits.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class DesignObjective(tf.Module):
         *,
         adversarial: AdversarialObjective,
         logit_scale: Any = None,
+        limits: PhotoLimits | None = None,
     ) -> None:
         super().__init__()
         self.recommender = recommender
         self.generator = generator
         self.discriminator = discriminator
+        self._limits = limits
         self._logit_scale = logit_scale
         self._penalty = adversarial.realism_penalty
 
@@ -67,6 +71,12 @@ class DesignObjective(tf.Module):
         """float32 [R]: D̂(x, c)."""
         logits = self.discriminator({"images": images, "category_ids": category_ids}, training=False)
         return logits if self._logit_scale is None else self._logit_scale.calibrated(logits, category_ids)
+
+    def within(self, images: Any, category_ids: Any) -> Any:
+        """bool [R]: whether images are within the limits."""
+        if self._limits is None:
+            return tf.ones_like(category_ids, tf.bool)
+        return self._limits.within(images, category_ids)
 
     def values(self, preferences: Any, realism_logits: Any, realism_weight: Any) -> Any:
         """float32 [R]: preferences − η · penalties, which the ascent maximises."""

@@ -5,33 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tfdvbpr.data.images.silhouettes import border_medians
+from tfdvbpr.data.images.ghosts import colourfulness, photo_limits, visibility
 
-PERCENTILE = 0.5  # of a category's photos, at either side, that the rule would call ghosts
 _LEAST = 1e-6
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
-
-
-def colourfulness(images_uint8: Images) -> Floats:
-    """float64 [N] in [0, 1]: the largest less the smallest channel, a mean over the pixels of uint8 [N, H, W, 3]."""
-    spread = images_uint8.max(axis=3) - images_uint8.min(axis=3)
-    means: Floats = spread.mean(axis=(1, 2), dtype=np.float64) / 255.0
-    return means
-
-
-def visibility(images_uint8: Images) -> Floats:
-    """float64 [N] in [0, 1]: how far pixels are from the background, in the channel that differs most; a mean.
-
-    The background is the median of the border's pixels.
-
-    Args:
-        images_uint8: uint8 [N, H, W, 3].
-    """
-    background = border_medians(images_uint8)[:, None, None]
-    means: Floats = np.abs(images_uint8 - background).max(axis=3).mean(axis=(1, 2), dtype=np.float64) / 255.0
-    return means
 
 
 def ghostliness(
@@ -63,8 +42,7 @@ def ghostliness(
     found = np.full(len(images_uint8), np.nan)
     for name in set(categories) & set(photo_categories):
         own, rows = photos[photo_categories == name], categories == name
-        most = np.percentile(colourfulness(own), 100.0 - PERCENTILE)
-        least = np.percentile(visibility(own), PERCENTILE)
+        most, least = photo_limits(own)
         glow = colourfulness(images_uint8[rows]) / max(most, _LEAST)
         found[rows] = np.maximum(glow, least / np.maximum(visibility(images_uint8[rows]), _LEAST))
     return found

@@ -243,10 +243,17 @@ class GanBatches:
 
     def real_images(self, generator: np.random.Generator, *, most: int) -> tuple[Floats, npt.NDArray[np.int32]]:
         """Up to `most` images of each trained category, float32 [N, H, W, 3] in [-1, 1], and their ids, int32 [N]."""
-        chosen = []
+        items = [items for _, items in self._sampled_items(generator, most)]
+        chosen = np.sort(np.concatenate(items)).astype(np.int32)
+        images = self._dataset.images.read(chosen).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        return images, self._category_ids[chosen]
+
+    def photos(self, generator: np.random.Generator, *, most: int) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        """Each trained category's id with up to `most` of its images, uint8 [N, H, W, 3]."""
+        for category, items in self._sampled_items(generator, most):
+            yield category, self._dataset.images.read(np.sort(items).astype(np.int32))
+
+    def _sampled_items(self, generator: np.random.Generator, most: int) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         for category in self.categories.trained:
             rows = np.flatnonzero(self._category_ids == category)
-            chosen.append(generator.permutation(rows)[:most])
-        items = np.sort(np.concatenate(chosen)).astype(np.int32)
-        images = self._dataset.images.read(items).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
-        return images, self._category_ids[items]
+            yield int(category), generator.permutation(rows)[:most]

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfdvbpr.config import GanConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.data.images.decoding import to_uint8
+from tfdvbpr.data.images.ghosts import photo_limits
 from tfdvbpr.losses.adversarial import OBJECTIVES
 from tfdvbpr.models.gans import build_discriminator, build_generator
 from tfdvbpr.models.gans.logit_scale import LogitScale
@@ -26,8 +27,8 @@ from tfdvbpr.training.optimizers import AveragingAdam, PacedCosine
 _BETA_2 = 0.99
 # With a momentum of 0.9, 48 steps leave less than a hundredth of the batch statistics that were there before.
 _RECALIBRATION_STEPS = 48
-_SAMPLES, _SCALED_IMAGES, _BATCH = 8, 64, 64
-_CALIBRATION_SEED, _RECALIBRATION_SEED, _SAMPLES_SEED, _SCALE_SEED = range(4)
+_SAMPLES, _SCALED_IMAGES, _LIMITING_IMAGES, _BATCH = 8, 64, 2000, 64
+_CALIBRATION_SEED, _RECALIBRATION_SEED, _SAMPLES_SEED, _SCALE_SEED, _LIMITS_SEED = range(5)
 
 
 class GanTrainer:
@@ -158,11 +159,14 @@ class GanTrainer:
         return np.stack(rows)
 
     def finish(self) -> GanFacts:
-        """Gives the generator the weights that the run keeps, and measures D's logits of real and generated images."""
+        """Gives the generator the weights that the run keeps; measures D's logits of real and generated images, and the
+        photos' limits."""
         self._take_average()
         plan = self.batches.categories
+        photos = self.batches.photos(self._random(_LIMITS_SEED), most=_LIMITING_IMAGES)
+        limits = {number: photo_limits(some) for number, some in photos}
         if self._objective.on_lsgan_scale:
-            return GanFacts.of(plan, LogitScale.identity(len(plan.names)))
+            return GanFacts.of(plan, LogitScale.identity(len(plan.names)), limits)
         random = self._random(_SCALE_SEED)
         images, real_ids = self.batches.real_images(random, most=_SCALED_IMAGES)
         fake_ids = np.repeat(plan.trained, _SCALED_IMAGES)
@@ -171,7 +175,7 @@ class GanTrainer:
         real_logits = _in_blocks(self._classify, "images", images, real_ids)
         fake_logits = _in_blocks(self._classify, "images", generated, fake_ids)
         scale = LogitScale.fitted(real_logits, real_ids, fake_logits, fake_ids, num_categories=len(plan.names))
-        return GanFacts.of(plan, scale)
+        return GanFacts.of(plan, scale, limits)
 
 
 def _compiled(network: Callable[[Mapping[str, Any]], Any], name: str, shape: tuple[int, ...]) -> Any:
