@@ -123,7 +123,7 @@ def demo(
 
     Renders garments and simulates shoppers with known preferences; trains DVBPR, baselines and a GAN; generates designs
     for several users and checks them against the known preferences; exports and serves both models, and compares the
-    served responses with Python's. About 10 minutes on 2 cores. The same command continues an interrupted demo.
+    served responses with Python's. About 15 minutes on 2 cores. The same command continues an interrupted demo.
     """
     from tfdvbpr.demo import run_demo
 
