@@ -174,6 +174,8 @@ def tailor(
     items = opened.open_dataset(dataset)
     size = gan.manifest.image_size
     if sample:
+        if user_id or liked or more_like or less_like or item_ids or images:
+            raise ConfigError("--sample takes random items and users. Leave out --user, --liked, --item and the like.")
         requests, rows = sampled_requests(opened, gan, items, count=sample, seed=seed)
         photos = item_images(items, rows, size)
     else:

@@ -99,8 +99,9 @@ class ServedDirections(tf.Module):
         ids = require(width <= MAX_LIKED_ITEMS, sentence, width, then=lambda: tf.identity(item_ids))
         rows, known = self.nearest.ids.optional_rows(ids)
         counted = rows < self.nearest.ids.count
-        embeddings = self.nearest.embeddings(tf.where(counted, rows, 0))
-        weights = tf.cast(counted, tf.float32)[:, :, None]
-        number = tf.reduce_sum(weights, axis=1)
-        means = tf.reduce_sum(weights * embeddings, axis=1) / tf.maximum(number, 1.0)
-        return tf.where(number > 0, means, self.mean_item), number[:, 0] > 0, known
+        places = tf.where(counted)
+        number = tf.reduce_sum(tf.cast(counted, tf.float32), axis=1)
+        # Summed where they stand in the table, for a request may name many items.
+        sums = self.nearest.sums(tf.gather_nd(rows, places), places[:, 0], num_rows=tf.shape(ids)[0])
+        means = sums / tf.maximum(number, 1.0)[:, None]
+        return tf.where(number[:, None] > 0, means, self.mean_item), number > 0, known

@@ -164,9 +164,10 @@ class NearestItems(tf.Module):
         self.search = ExactSearch(table, items.category_ids, num_categories=len(items.categories))
         self.count = min(count, len(items))
 
-    def embeddings(self, rows: Any) -> Any:
-        """float32 [..., D]: Φ of items, int32 [...]."""
-        return self.table.gather(rows)[..., :-1]
+    def sums(self, items: Any, rows: Any, *, num_rows: Any) -> Any:
+        """float32 [num_rows, D]: sums of Φ of items, int32 [n], by the row each belongs to, ascending int64 [n]."""
+        table = tf.convert_to_tensor(self.table.values)
+        return tf.sparse.segment_sum(table, items, rows, num_segments=num_rows)[:, :-1]
 
     def __call__(self, embeddings: Any, categories: Any) -> Any:
         """string [B, n], item ids nearest to Φ of images, float32 [B, D]; "" past a category's last item.

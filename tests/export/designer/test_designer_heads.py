@@ -28,6 +28,7 @@ from tfdvbpr.signatures import SIGNATURES
 from tfdvbpr.training.recommender.train import train_recommender
 from tfdvbpr_export import export_designer, read_manifest
 from tfdvbpr_export.designer.heads import ServedDesigner
+from tfdvbpr_export.options import MAX_LIKED_ITEMS
 
 FIGURES = ("preferences", "realism_logits", "initial_preferences")
 USERS, CATEGORIES, SEEDS = ["u0", "u5", "u5"], ["shirt", "shoe", "shirt"], [7, -(2**40), 0]
@@ -131,6 +132,13 @@ def test_designs_toward_items_are_those_made_in_process(served_designer: Exporte
         apart = np.abs(answer["images"][row].astype(int) - expected.images[0].astype(int))
         assert apart.max() <= 1 or (row == 0 and apart.mean() < 0.1)
     assert _difference(answer["images"][0], answer["images"][1]) > 8
+
+
+def test_too_many_items_toward(served_designer: Exported) -> None:
+    many = [["i1"] * (MAX_LIKED_ITEMS + 1)]
+    for side in ("more", "less"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{side}_like_item_ids` must have at most"):
+            served_designer("design", user_ids=["u0"], categories=["shirt"], **{f"{side}_like_item_ids": many})
 
 
 def test_preferences_rise_and_seeds_matter(served_designer: Exported) -> None:
