@@ -69,7 +69,7 @@ def test_unknown_members(tiny_run: Run) -> None:
 def test_an_audience_moves_toward_items(tiny_run: Run) -> None:
     """Half the preference, half the direction, each in standard deviations over the category."""
     plain = Audience.user("u0")
-    moved = plain.toward(more_like=["i1", "i3"], less_like=["i2"])
+    moved = plain.toward(more_like=["i1", "i3"], less_like=["i2"], strength=1.0)
     items = tiny_run.visual_item_embeddings
     direction = items[[1, 3]].mean(axis=0) - items[2]
     of_shoes = tiny_run.items.category_ids == tiny_run.items.category_id("shoe")

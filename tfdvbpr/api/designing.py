@@ -51,7 +51,7 @@ def design(
         category: a category of the GAN.
         user_ids: one user, or the members of a group; or `liked`.
         liked: items that a new user liked.
-        more_like: items that the designs should be more like; counts as much as the preference, see `Audience.toward`.
+        more_like: items that the designs should be more like, see `Audience.toward`.
         less_like: items that the designs should be less like.
         num_designs: designs to keep, at most one per start; 8 when left out, or as many as there are starts.
         options: starts, steps, step size, η.

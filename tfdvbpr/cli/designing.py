@@ -32,8 +32,7 @@ MoreLike = Annotated[
     list[str] | None,
     typer.Option(
         metavar="ITEM",
-        help="An item that the result should be more like, which counts as much as the "
-        "user's preference; repeat for more.",
+        help="An item that the result should be more like, as far as the user's preference allows; repeat for more.",
     ),
 ]
 LessLike = Annotated[

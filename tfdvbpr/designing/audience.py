@@ -14,6 +14,8 @@ from tfdvbpr.designing.options import check_weight
 from tfdvbpr.errors import ConfigError, RunError
 from tfdvbpr.run import Run
 
+STRENGTH = 0.7  # of a direction; docs/results/images/index.md has what it was chosen by
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -78,7 +80,7 @@ class Audience:
     item_ids: tuple[str, ...] = ()
     more_like: tuple[str, ...] = ()
     less_like: tuple[str, ...] = ()
-    strength: float = 1.0
+    strength: float = STRENGTH
 
     def __post_init__(self) -> None:
         if bool(self.user_ids) == bool(self.item_ids):
@@ -104,10 +106,10 @@ class Audience:
     def of_json(cls, about: dict[str, Any]) -> Audience:
         """From what `dataclasses.asdict` and JSON have made of one."""
         ids = {name: tuple(value) for name, value in about.items() if name != "strength"}
-        return cls(**ids, strength=float(about.get("strength", 1.0)))
+        return cls(**ids, strength=float(about.get("strength", STRENGTH)))
 
     def toward(
-        self, *, more_like: Sequence[str] = (), less_like: Sequence[str] = (), strength: float = 1.0
+        self, *, more_like: Sequence[str] = (), less_like: Sequence[str] = (), strength: float = STRENGTH
     ) -> Audience:
         """The same audience, for designs that are also more like some items, or less like others.
 

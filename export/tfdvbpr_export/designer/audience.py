@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdvbpr.designing.audience import AudienceEmbeddings
+from tfdvbpr.designing.audience import STRENGTH, AudienceEmbeddings
 from tfdvbpr.run import Run
 from tfdvbpr_export.options import MAX_LIKED_ITEMS
 from tfdvbpr_export.requests import require
 from tfdvbpr_export.retrieval.ranking import NearestItems
 
 _LEAST_DEVIATION = 1e-6
+_SHARE = STRENGTH / (1.0 + STRENGTH)
 
 
 class CategoryScaling(tf.Module):
@@ -48,8 +49,7 @@ class CategoryScaling(tf.Module):
 
 
 class ServedDirections(tf.Module):
-    """`Audience.toward` with a strength of 1: from items that images should be less like to those they should be more
-    like.
+    """`Audience.toward` with its default strength: from items to be less like to items to be more like.
 
     Args:
         run: whose items they are.
@@ -86,8 +86,8 @@ class ServedDirections(tf.Module):
         toward = self.scaling(more - less, category_ids)
         plain = own if standardized else AudienceEmbeddings.of_users(users)
         audience = AudienceEmbeddings(
-            tf.where(moved[:, :, None], 0.5 * (own.embeddings + toward.embeddings), plain.embeddings),
-            tf.where(moved, 0.5 * (own.offsets + toward.offsets), plain.offsets),
+            tf.where(moved[:, :, None], (1.0 - _SHARE) * own.embeddings + _SHARE * toward.embeddings, plain.embeddings),
+            tf.where(moved, (1.0 - _SHARE) * own.offsets + _SHARE * toward.offsets, plain.offsets),
         )
         return audience, {"known_more_like_items": known_more, "known_less_like_items": known_less}
 

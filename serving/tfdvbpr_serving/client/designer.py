@@ -49,8 +49,8 @@ class DesignerMethods(ClientBase):
             user_ids: one a row; None for new users, given by the liked items alone.
             category: one name for all rows, or one a row.
             liked_items: one list of item ids a user, for a user profile from items.
-            more_like: item ids that the images should be more like, which counts as much as the preference: one list
-                for all rows, or one a row.
+            more_like: item ids that the images should be more like, as far as the preference allows: one list for all
+                rows, or one a row.
             less_like: item ids that the images should be less like, likewise.
             num_designs: images a row; None for all of the model's starts.
             num_steps: gradient steps, cut at the model's limit; None for the model's default.
