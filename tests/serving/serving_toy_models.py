@@ -288,6 +288,14 @@ class Designer(tf.Module):
         }
 
 
+def design_row(*, num_steps: int) -> dict[str, Any]:
+    """A REST instance of `design`, one design for a known user, and nothing else in particular."""
+    signature = SIGNATURES["design"]
+    optional = [name for name, tensor in signature.inputs.items() if tensor.neutral is not None]
+    neutral = {name: signature.neutral(name, 1)[0] for name in optional}
+    return {**neutral, "user_ids": "u0", "categories": "tops", "num_designs": 1, "num_steps": num_steps}
+
+
 class Counter(tf.Module):
     """Counts its calls, so that a test sees whether warm-up requests have run."""
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hostile_requests import Code, good_request, set_all
+from serving_toy_models import design_row
 from waiting import wait_until
 
 from tfdvbpr_serving.config import BatchingOptions, ServerLimits
@@ -171,8 +172,7 @@ def closed(one: socket.socket) -> bytes:
 
 def test_a_design_ends_when_the_servers_time_is_over(model_folders: dict[str, Path]) -> None:
     limits = ServerLimits(rest_timeout_seconds=0.5, max_request_seconds=0.5)
-    row = {"user_ids": "u0", "liked_item_ids": [""], "categories": "tops", "num_designs": 1, "num_steps": 2**31 - 1,
-           "seeds": 1, "realism_weights": 0.5}  # fmt: skip
+    row = design_row(num_steps=2**31 - 1)
     with LocalServer({"designer": model_folders["designer"]}, rest_port=0, limits=limits) as server:
         body = {"signature_name": "design", "instances": [row]}
         response = httpx.post(f"{server.rest_url}/v1/models/designer:predict", json=body, timeout=60)

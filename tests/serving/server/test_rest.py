@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from image_files import png, png_with_size
-from serving_toy_models import RECOMMENDER_SIGNATURES
+from serving_toy_models import RECOMMENDER_SIGNATURES, design_row
 from waiting import wait_until
 
 from tfdvbpr.signatures import SIGNATURES
@@ -263,9 +263,7 @@ def test_metrics(rest: httpx.Client, toy_server: LocalServer) -> None:
 
 
 def test_a_client_that_hangs_up_stops_the_design(rest: httpx.Client, toy_server: LocalServer) -> None:
-    body = {"signature_name": "design", "instances": [
-        {"user_ids": "u0", "liked_item_ids": [""], "categories": "tops", "num_designs": 1, "num_steps": 2_000_000_000,
-         "seeds": 1, "realism_weights": 0.5}]}  # fmt: skip
+    body = {"signature_name": "design", "instances": [design_row(num_steps=2_000_000_000)]}
     with pytest.raises(httpx.ReadTimeout):
         rest.post("/designer:predict", json=body, timeout=0.5)
     count = 'tfdvbpr_serving_requests_total{model="designer",protocol="rest",signature="design",status="CANCELLED"} 1.0'

