@@ -17,9 +17,7 @@ from tfdvbpr.errors import ConfigError
 RED, PINK, BLUE = (0.8, -0.8, -0.8), (0.8, -0.4, -0.4), (-0.8, -0.8, 0.8)
 
 
-def _item(
-    colour: tuple[float, float, float], *, rows: slice = slice(4, 12), columns: slice = slice(4, 12)
-) -> np.ndarray:
+def _item(colour: tuple[float, float, float], *, rows: slice = slice(4, 12)) -> np.ndarray:
     """float32 [1, 16, 16, 3]: a rectangle on white."""
     image = np.ones((1, 16, 16, 3), np.float32)
     image[:, rows, 4:12] = colour

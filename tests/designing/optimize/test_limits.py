@@ -26,7 +26,7 @@ def test_measures_in_the_graph_are_those_of_arrays() -> None:
     np.testing.assert_allclose(visibility(pixels), ghosts.visibility(images), rtol=1e-5)
 
 
-def test_images_are_within_their_own_category_s_limits() -> None:
+def test_images_are_within_the_limits_of_their_own_category() -> None:
     images = _images()
     glow, seen = ghosts.colourfulness(images), ghosts.visibility(images)
     limits = PhotoLimits(np.array([np.inf, np.median(glow)], np.float32), np.array([np.median(seen), 0.0], np.float32))
