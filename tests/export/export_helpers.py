@@ -123,3 +123,9 @@ def image_file(width: int, height: int, kind: str, mode: str = "RGB") -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(buffer, kind)
     return buffer.getvalue()
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> int:
+    """The largest difference of two uint8 images or batches of them."""
+    assert first.shape == second.shape
+    return int(np.abs(first.astype(int) - second.astype(int)).max())

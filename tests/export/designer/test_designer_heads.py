@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from export_helpers import OPTIONS, TAILORING, Exported, Unsaved
+from export_helpers import OPTIONS, TAILORING, Exported, Unsaved, difference
 from PIL import Image
 
-from tfdvbpr.config import dump_yaml
-from tfdvbpr.config.upscaler import UpscalerConfig
 from tfdvbpr.data.dataset import PreparedDataset
 from tfdvbpr.designing.audience import Audience
 from tfdvbpr.designing.designer import Designer
 from tfdvbpr.designing.optimize.objective import embed_images
-from tfdvbpr.designing.sample import sample_images, shown_images
 from tfdvbpr.designing.tailor import Tailor
 from tfdvbpr.errors import ConfigError, RunError
-from tfdvbpr.models.gans.upscaler import Upscaler
 from tfdvbpr.models.recommenders import recommender_config
 from tfdvbpr.run import GanRun, Run
 from tfdvbpr.signatures import SIGNATURES
@@ -32,11 +28,6 @@ from tfdvbpr_export.options import MAX_LIKED_ITEMS
 
 FIGURES = ("preferences", "realism_logits", "initial_preferences")
 USERS, CATEGORIES, SEEDS = ["u0", "u5", "u5"], ["shirt", "shoe", "shirt"], [7, -(2**40), 0]
-
-
-def _difference(first: np.ndarray, second: np.ndarray) -> int:
-    assert first.shape == second.shape
-    return int(np.abs(first.astype(int) - second.astype(int)).max())
 
 
 def _pixels(files: np.ndarray) -> np.ndarray:
@@ -73,42 +64,9 @@ def test_designs_are_those_made_in_process(served_designer: Exported, designer: 
     answer = _designed(served_designer, user_ids=USERS, categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].all()
     assert answer["known_categories"].all()
-    assert _difference(answer["images"], expected.images) <= 1
+    assert difference(answer["images"], expected.images) <= 1
     for name in FIGURES:
         np.testing.assert_allclose(answer[name], getattr(expected, name), rtol=1e-5, atol=1e-7, err_msg=name)
-
-
-def test_images_have_the_upscalers_size(tiny_run: Run, lively_gan_run: GanRun, tmp_path: Path) -> None:
-    """Figures stay those of the small images; the saved model holds the upscaler's weights."""
-    large = _upscaled(lively_gan_run, tmp_path / "large")
-    small_designer, designer = (Designer(tiny_run, run, options=OPTIONS) for run in (lively_gan_run, large))
-    module = ServedDesigner(designer, Tailor(designer, options=TAILORING), max_steps=9)
-    assert {id(weight.value) for weight in large.upscaler.weights} <= {id(each) for each in module.network_weights}
-    answer = Unsaved(module)("generate", categories=["shoe"], seeds=[5])
-    expected = sample_images(large, ["shoe"], seeds=[5], shown=True)
-    image = np.asarray(Image.open(io.BytesIO(answer["image_bytes"][0])))
-    assert image.shape == (64, 64, 3)
-    assert _difference(image, expected[0]) <= 1
-    answer = Unsaved(module)("design", user_ids=["u0"], categories=["shirt"], seeds=[7], num_steps=[2])
-    designs = small_designer.design(["u0"], ["shirt"], seeds=[7], num_steps=2)
-    np.testing.assert_allclose(answer["preferences"], designs.preferences, rtol=1e-5, atol=1e-7)
-    for file, small in zip(answer["image_bytes"][0], designs.images[0], strict=True):
-        expected = shown_images(large, small[None], ["shirt"])[0]
-        assert _difference(np.asarray(Image.open(io.BytesIO(file))), expected) <= 1
-
-
-def _upscaled(gan_run: GanRun, folder: Path) -> GanRun:
-    """The run with an upscaler of random weights."""
-    shutil.copytree(gan_run.path, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "upscaled_size": [64, 64]}))
-    (folder / "upscaling").mkdir()
-    (folder / "upscaling" / "config.yaml").write_text(dump_yaml(UpscalerConfig(base_channels=3)))
-    upscaler = Upscaler((32, 32), num_categories=2, base_channels=3)
-    random = np.random.default_rng(0)
-    upscaler.set_weights([random.normal(0, 0.1, weight.shape) for weight in upscaler.get_weights()])
-    upscaler.save_weights(folder / "upscaler.weights.h5")
-    return GanRun.open(folder)
 
 
 def test_designs_toward_items_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
@@ -131,7 +89,7 @@ def test_designs_toward_items_are_those_made_in_process(served_designer: Exporte
         np.testing.assert_allclose(answer["preferences"][row], expected.preferences[0], rtol=1e-2, atol=1e-3)
         apart = np.abs(answer["images"][row].astype(int) - expected.images[0].astype(int))
         assert apart.max() <= 1 or (row == 0 and apart.mean() < 0.1)
-    assert _difference(answer["images"][0], answer["images"][1]) > 8
+    assert difference(answer["images"][0], answer["images"][1]) > 8
 
 
 def test_too_many_items_toward(served_designer: Exported) -> None:
@@ -163,7 +121,7 @@ def test_rows_are_independent(served_designer: Exported) -> None:
         categories=["shoe", "hat", CATEGORIES[2]],
         seeds=[1, 2, SEEDS[2]],
     )
-    assert _difference(others["images"][2], together["images"][2]) <= 1
+    assert difference(others["images"][2], together["images"][2]) <= 1
     for name in FIGURES:
         np.testing.assert_allclose(others[name][2], together[name][2], rtol=1e-5, atol=1e-7)
 
@@ -178,7 +136,7 @@ def test_a_row_alone_is_the_row_in_a_batch(served_designer: Exported) -> None:
         assert apart.mean() < 0.1
         np.testing.assert_allclose(alone["preferences"][0], together["preferences"][row], rtol=1e-2, atol=1e-5)
         image = _generated(served_designer, categories=[CATEGORIES[row]], seeds=[SEEDS[row]])
-        assert _difference(image["images"][0], generated["images"][row]) <= 1
+        assert difference(image["images"][0], generated["images"][row]) <= 1
 
 
 def test_unknown_users_get_the_mean_user_embedding(served_designer: Exported, designer: Designer) -> None:
@@ -187,7 +145,7 @@ def test_unknown_users_get_the_mean_user_embedding(served_designer: Exported, de
     expected = designer.design_for_embeddings(np.stack([mean, known, mean]), CATEGORIES, seeds=SEEDS)
     answer = _designed(served_designer, user_ids=["nobody", "u5", "no one"], categories=CATEGORIES, seeds=SEEDS)
     assert answer["known_users"].tolist() == [False, True, False]
-    assert _difference(answer["images"], expected.images) <= 1
+    assert difference(answer["images"], expected.images) <= 1
     np.testing.assert_allclose(answer["preferences"], expected.preferences, rtol=1e-5, atol=1e-7)
 
 
@@ -231,8 +189,8 @@ def test_categories_that_the_gan_was_not_trained_on(tiny_run: Run, tiny_gan_run:
 def test_generated_images_are_those_made_in_process(served_designer: Exported, designer: Designer) -> None:
     expected = designer.generate(CATEGORIES, seeds=SEEDS)
     answer = _generated(served_designer, categories=CATEGORIES, seeds=SEEDS)
-    assert _difference(answer["images"], expected) <= 1
-    assert _difference(expected[0], expected[1]) > 8
+    assert difference(answer["images"], expected) <= 1
+    assert difference(expected[0], expected[1]) > 8
 
 
 def test_the_manifest_names_both_runs_and_the_options(served_designer: Exported, designer: Designer) -> None:
@@ -311,7 +269,7 @@ def test_new_users_are_designed_for(served_designer: Exported, designer: Designe
     mean = designer.run.visual_user_embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
     folded = designer.run.fold_in([["i1", "i3"]])[0, : len(mean)]
     expected = designer.design_for_embeddings(np.stack([folded, mean]), ["shoe"] * 2, seeds=[1, 2])
-    assert _difference(answer["images"], expected.images) <= 1
+    assert difference(answer["images"], expected.images) <= 1
     own = served_designer("design", user_ids=["u1"], liked_item_ids=[["i3"]], categories=["shoe"], num_steps=[1])
     assert (own["known_users"].tolist(), own["folded_in"].tolist()) == ([True], [False])
 
@@ -345,8 +303,8 @@ def test_tailored_images_are_those_made_in_process(
         seeds=[8, 9],
     )
     assert answer["steps"].tolist() == [4, 4]
-    assert _difference(_pixels(answer["inverted_image_bytes"]), expected.reconstructions) <= 1
-    assert _difference(_pixels(answer["image_bytes"]), expected.images[:, 0]) <= 1
+    assert difference(_pixels(answer["inverted_image_bytes"]), expected.reconstructions) <= 1
+    assert difference(_pixels(answer["image_bytes"]), expected.images[:, 0]) <= 1
     np.testing.assert_allclose(answer["preferences"], expected.preferences[:, 0], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(answer["distances"], expected.distances[:, 0], rtol=1e-3, atol=1e-4)
     assert (np.abs(answer["preferences"] - answer["initial_preferences"]) > 1e-3).all()
